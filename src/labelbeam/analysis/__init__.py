@@ -1,0 +1,1 @@
+"""Analyses: what a trained model knows of labels."""

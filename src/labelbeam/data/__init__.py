@@ -1,0 +1,1 @@
+"""Data: readers of data set formats, and image files as pixels."""

@@ -1,0 +1,35 @@
+"""The one error that means "the user's input is wrong", and the words that repair it.
+
+Every message says what is wrong, what was given, what is allowed and what to do. The command line prints
+it without a traceback and exits with status 2; any other exception is a defect of labelbeam (status 1).
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Something the user gave (a file, an option, a value) cannot be used; the message says how to repair it."""
+
+
+def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InputError:
+    """Build the error for a name that is not among the allowed ones, with the nearest one proposed.
+
+    Args:
+        kind: what the name names, e.g. "label" or "encoder".
+        given: the name as the user wrote it.
+        allowed: every valid name; at most 12 are listed in the message.
+
+    Returns:
+        The error, to be raised by the caller.
+
+    Example:
+        >>> print(unknown_name("label", "hrose", ["dog", "horse"]))
+        unknown label 'hrose'. Did you mean 'horse'? Allowed: dog, horse.
+    """
+    names = sorted(allowed)
+    folded = {name.casefold(): name for name in names}
+    close = get_close_matches(given.casefold(), folded, n=1, cutoff=0.5)
+    hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
+    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {shown}.")

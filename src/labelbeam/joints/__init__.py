@@ -1,0 +1,1 @@
+"""Joints: configuration, the run directory, and the one place that builds objects from configuration."""

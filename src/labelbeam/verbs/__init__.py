@@ -1,0 +1,1 @@
+"""Verbs: what a user does. File name = command = function; nothing imports from here but the command line."""

@@ -1,0 +1,22 @@
+"""Shape annotations are checked while tests run; real data is found or its tests skip with the reason."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Importing labelbeam under this hook makes every jaxtyping signature an assertion (beartype checks it).
+install_import_hook("labelbeam", "beartype.beartype")
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def labelbeam_data() -> Path:
+    """The folder of real photographs, label matrices and weights; skips where there is none."""
+    here = Path(__file__).resolve().parent.parent
+    folder = Path(os.environ.get("LABELBEAM_DATA", here.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data: set LABELBEAM_DATA (looked in {folder})")
+    return folder
