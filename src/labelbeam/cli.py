@@ -9,7 +9,10 @@ import sys
 import typer
 
 from labelbeam.errors import InputError
+from labelbeam.verbs.evaluate import evaluate
 from labelbeam.verbs.score import score
+from labelbeam.verbs.tag import tag
+from labelbeam.verbs.train import train
 
 app = typer.Typer(
     name="labelbeam",
@@ -18,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (score,):
+for verb in (train, evaluate, tag, score):
     app.command()(verb)
 
 

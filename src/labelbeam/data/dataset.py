@@ -4,11 +4,13 @@ Columnar: one tuple of image keys and one int8 matrix, so that a quarter of a mi
 thousand labels stay well below 1 GiB. Knows nothing of formats, pixels or models.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import Vocabulary
@@ -34,7 +36,7 @@ class Example:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Images with present, absent and unknown labels.
 
@@ -69,13 +71,18 @@ class Dataset:
         if not self.images:
             raise InputError(f"{self.spec}: the data set has no images.")
         if len(set(self.images)) < len(self.images):
-            raise InputError(f"{self.spec}: an image occurs more than once.")
+            twice = [image for image, count in Counter(self.images).items() if count > 1]
+            raise InputError(f"{self.spec}: each image may occur once; given more than once: {twice[:5]!r}.")
         shape = (len(self.images), len(self.vocabulary))
         if self.targets.shape != shape or self.targets.dtype != np.int8:
-            raise InputError(f"{self.spec}: targets must be int8 {shape}, given {self.targets.dtype} {self.targets.shape}.")
+            given = f"{self.targets.dtype} {self.targets.shape}"
+            raise InputError(f"{self.spec}: targets must be int8 {shape}, given {given}.")
         if self.targets.min(initial=0) < UNKNOWN or self.targets.max(initial=0) > PRESENT:
             raise InputError(f"{self.spec}: targets must be 1 (present), 0 (absent) or -1 (unknown).")
-        self.targets.flags.writeable = False
+        # A view, so that the caller's array stays writable.
+        targets = self.targets.view()
+        targets.flags.writeable = False
+        object.__setattr__(self, "targets", targets)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,7 +104,7 @@ class Dataset:
         unknown = tuple(names[j] for j in np.flatnonzero(row == UNKNOWN))
         return Example(self.images[i], self.path(i), present, unknown)
 
-    def subset(self, indices: Iterable[int]) -> "Dataset":
+    def subset(self, indices: Iterable[int] | Int[np.ndarray, " picked"]) -> "Dataset":
         """Return the data set of the images at `indices`, in that order."""
         rows = np.fromiter(indices, dtype=np.int64)
         return replace(self, images=tuple(self.images[i] for i in rows), targets=self.targets[rows].copy())

@@ -1,1 +1,1 @@
-"""Scenes: the embedded data set. Its pictures are drawn by the program and its label distribution is known."""
+"""Scenes: the embedded data set, drawn by the program, whose label distribution is known."""

@@ -1,0 +1,210 @@
+"""Measure the searches: `python benchmarks/decoding.py [--out FILE] [--model FILE] [--quick]`.
+
+Trie beam search (beam 10, 80 labels, batch 512) against batched LSTM searches with the same paths, on a
+fresh trie and in the steady state; best-first search and marginals against beam search; how often greedy
+and each beam width miss the certified best path. Rivals take turns in one run; ratios are of medians.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from coco_like import LstmStep, Weights, image_vectors, load_label_sets, train
+from lstm_beam import LstmBeam
+
+from labelbeam.decoding.backend import has_numba
+from labelbeam.decoding.beam import beam_search, greedy_search
+from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.likelihood import set_log_prob
+from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.trie import PrefixTrie
+
+NOISE, STEPS, BATCH, STEADY = 0.19, 400, 512, 50_000
+"""The noise makes the held-out log-likelihood about 6.7 nats per image after so many training steps."""
+
+
+def machine() -> dict[str, str | int | None]:
+    """Return what a figure depends on."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.processor())  # fmt: skip
+    return {
+        "cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "load": f"{os.getloadavg()[0]:.1f}", "python": platform.python_version(), "numpy": np.__version__,
+        "torch": torch.__version__, "numba": __import__("numba").__version__ if has_numba() else None,
+        "commit": commit.stdout.strip(),
+    }  # fmt: skip
+
+
+def timed(run: Callable[[], object]) -> tuple[float, object]:
+    """Return seconds and result."""
+    begun = time.perf_counter()
+    result = run()
+    return time.perf_counter() - begun, result
+
+
+def load_or_train(path: Path | None, targets: np.ndarray) -> Weights:
+    """Return the model of a file, or train one and write it there."""
+    if path and path.exists():
+        with np.load(path) as file:
+            return Weights(**file)
+    weights = train(targets, image_vectors(targets, noise=NOISE, seed=1), steps=STEPS)
+    if path:
+        np.savez(path, **vars(weights))
+    return weights
+
+
+def same_paths(found: object, rival: object, tally: dict[str, float]) -> None:
+    """Count how many first paths agree, and how far their log-probabilities differ."""
+    paths, log_probs = rival  # type: ignore[misc]
+    ours = [found.best(i) for i in range(len(paths))]  # type: ignore[attr-defined]
+    tally["images"] += len(paths)
+    tally["same_path"] += sum(a == b for a, b in zip(ours, paths, strict=True))
+    tally["largest_difference"] = max(
+        tally["largest_difference"], float(np.abs(found.log_probs[:, 0] - log_probs.numpy()).max())  # type: ignore[attr-defined]
+    )
+
+
+def against_lstm(weights: Weights, rows: np.ndarray, *, warm: np.ndarray | None, repeats: int) -> dict[str, object]:
+    """Time trie beam search against both rivals, taking turns on the same new batches."""
+    plain = LstmBeam(weights, width=10, drop_dead=False)
+    lean = LstmBeam(weights, width=10, drop_dead=True)
+    backends = ["numpy", "numba"] if has_numba() else ["numpy"]
+    tries = {backend: PrefixTrie(LstmStep(weights)) for backend in backends}
+    for backend, trie in tries.items():
+        for i in range(0, len(warm) if warm is not None else 0, BATCH):
+            beam_search(trie, warm[i : i + BATCH], backend=backend)  # type: ignore[index]
+    times: dict[str, list[float]] = {}
+    tally = {"images": 0.0, "same_path": 0.0, "largest_difference": 0.0}
+    nodes = []
+    for repeat in range(repeats):
+        batch = rows[repeat * BATCH : (repeat + 1) * BATCH]
+        tensor = torch.from_numpy(batch)
+        for name, rival in (("lstm", plain), ("lstm_dead_beams_leave", lean)):
+            seconds, answer = timed(lambda rival=rival: rival(tensor))  # type: ignore[misc]
+            times.setdefault(name, []).append(seconds)
+        for backend in backends:
+            trie = tries[backend] if warm is not None else PrefixTrie(LstmStep(weights))
+            before = trie.created
+            seconds, found = timed(lambda t=trie, b=backend: beam_search(t, batch, backend=b))  # type: ignore[misc]
+            times.setdefault(f"trie_{backend}", []).append(seconds)
+            same_paths(found, answer, tally)
+            nodes.append((trie.created - before) / BATCH)
+    medians = {name: median(values) for name, values in times.items()}
+    best = medians[f"trie_{backends[-1]}"]
+    return {
+        "images_per_second": {name: round(BATCH / seconds) for name, seconds in medians.items()},
+        "ratio_to_lstm": {b: round(medians["lstm"] / medians[f"trie_{b}"], 2) for b in backends},
+        "ratio_to_lstm_dead_beams_leave": round(medians["lstm_dead_beams_leave"] / best, 2),
+        "new_prefixes_per_image": round(median(nodes), 2),
+        "trie_nodes": tries[backends[-1]].num_nodes,
+        "trie_mb": round(tries[backends[-1]].nbytes / 2**20),
+        "paths": tally,
+    }
+
+
+def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repeats: int) -> dict[str, object]:
+    """Time best-first search and marginals against beam 10, each on its own trie in the steady state."""
+    searches: dict[str, Callable[[PrefixTrie, np.ndarray], object]] = {
+        "beam_10": beam_search,
+        "best_first": best_paths,
+        "marginals_20_20": lambda trie, batch: label_marginals(trie, batch, expansions=20, samples=20),
+        "marginals_200_200": label_marginals,
+    }
+    tries = {name: PrefixTrie(LstmStep(weights)) for name in searches}
+    times: dict[str, list[float]] = {name: [] for name in searches}
+    answers: dict[str, object] = {}
+    for name, search in searches.items():
+        part = warm if name != "marginals_200_200" else warm[: len(warm) // 5]
+        for i in range(0, len(part), BATCH):
+            search(tries[name], part[i : i + BATCH])
+    for repeat in range(repeats):
+        batch = rows[repeat * BATCH : (repeat + 1) * BATCH]
+        for name, search in searches.items():
+            seconds, answers[name] = timed(lambda s=search, n=name: s(tries[n], batch))  # type: ignore[misc]
+            times[name].append(seconds)
+    result: dict[str, object] = {}
+    for name, values in times.items():
+        result[name] = {
+            "images_per_second": round(BATCH / median(values)),
+            "times_beam_10": round(median(values) / median(times["beam_10"]), 2),
+        }
+        if name.startswith("marginals"):
+            found = answers[name]
+            result[name] |= {  # type: ignore[operator]
+                "largest_stderr_median": round(float(np.median(found.stderr.max(1))), 4),  # type: ignore[attr-defined]
+                "largest_stderr_p95": round(float(np.quantile(found.stderr.max(1), 0.95)), 4),  # type: ignore[attr-defined]
+                "largest_gap_median": round(float(np.median((found.high - found.low).max(1))), 4),  # type: ignore[attr-defined]
+            }
+    return result
+
+
+def misses(weights: Weights, rows: np.ndarray) -> dict[str, object]:
+    """Report how often greedy and each beam width miss the certified best path."""
+    trie = PrefixTrie(LstmStep(weights))
+    best = best_paths(trie, rows)
+    sure = best.exact
+    greedy = greedy_search(trie, rows)
+    first = np.where(greedy.lengths[:, 0] > 0, greedy.labels[:, 0, 0], -1)
+    true_first = np.where(best.lengths > 0, best.labels[:, 0], -1)
+    spoiled = sure & (first != true_first)
+
+    def missed(found: object) -> np.ndarray:
+        return sure & (found.labels[:, 0] != best.labels).any(1)  # type: ignore[attr-defined]
+
+    beam_10 = missed(beam_search(trie, rows))
+    return {
+        "images": len(rows), "certified": float(sure.mean()),
+        "expansions": {q: int(np.quantile(best.expansions, float(q))) for q in ("0.5", "0.95", "1.0")},
+        "greedy_misses": float(missed(greedy).mean()),
+        "greedy_first_label_wrong": float(spoiled.mean()),
+        "of_those_beam_10_repairs": float((~beam_10[spoiled]).mean()) if spoiled.any() else None,
+        "beam_misses": {str(n): float(missed(beam_search(trie, rows, BeamOptions(width=n))).mean())
+                        for n in (1, 2, 3, 5, 10, 20)},
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
+    parser.add_argument("--model", type=Path, help="reuse this trained model (.npz), or write it there")
+    parser.add_argument("--quick", action="store_true", help="steady state after 5,000 images, 3 repeats")
+    options = parser.parse_args()
+    steady, repeats = (5_000, 3) if options.quick else (STEADY, 9)
+    train_sets, test_sets = load_label_sets()
+    weights = load_or_train(options.model, train_sets)
+    rows = weights.image_rows(image_vectors(test_sets, noise=NOISE, seed=2))
+    warm = weights.image_rows(image_vectors(train_sets[:steady], noise=NOISE, seed=3))
+    beam_search(PrefixTrie(LstmStep(weights)), rows[:8])  # compile outside the timings
+    label_marginals(PrefixTrie(LstmStep(weights)), rows[:8])
+    likelihood = set_log_prob(PrefixTrie(LstmStep(weights)), rows[:4000], test_sets[:4000].astype(np.int64))
+    figures = {
+        "machine": machine(),
+        "model": {"held_out_nats_per_image": round(-float(likelihood.mean()), 2), "noise": NOISE, "steps": STEPS},
+        "fresh": against_lstm(weights, rows, warm=None, repeats=repeats),
+        f"steady_after_{steady}": against_lstm(weights, rows[20_000:], warm=warm, repeats=repeats),
+        "searches": other_searches(weights, rows[30_000:], warm[: steady // 5], repeats=max(3, repeats // 2)),
+        "misses": misses(weights, rows[:2000 if options.quick else 10_000]),
+    }
+    for section, values in figures.items():
+        sys.stdout.write(f"\n{section}\n")
+        for name, value in values.items():  # type: ignore[attr-defined]
+            sys.stdout.write(f"  {name:32} {value}\n")
+    if options.out:
+        temporary = options.out.with_suffix(".tmp")
+        temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        os.replace(temporary, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Answers of a label model: search for the path, marginals with bounds for the scores.
+
+Keeps one prefix trie for all images it ever answers for; what the trie holds never changes an answer.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int8
+
+from labelbeam.answers.answers import Answers
+from labelbeam.answers.search import Search
+from labelbeam.answers.step_scores import first_step_scores, max_step_scores
+from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.beam import beam_search, greedy_search
+from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.likelihood import set_log_prob
+from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.paths import BeamPaths
+from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.models.label_model import LabelModel
+from labelbeam.models.label_step import TrainedStep
+
+
+class LabelModelAnswerer:
+    """Answers from a `LabelModel`."""
+
+    def __init__(self, model: LabelModel, search: Search) -> None:
+        self.search = search
+        self.step = TrainedStep(model.eval())
+        length = PathLength(search.min_labels, search.max_labels)
+        self.trie = PrefixTrie(self.step, byte_limit=search.trie_bytes, length=length)
+
+    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+        """Return path, certificate and scores of images, by the methods that `search` names.
+
+        Raises:
+            InputError: the trie's byte limit is below what one image needs.
+        """
+        search, rows = self.search, self.step.image_rows(features)
+        found = self._beam(rows) if search.method != "exact" else None
+        # One search gives the certified path and the marginals; the beam's path replaces the former.
+        marginals = None
+        if search.score == "marginal":
+            # Every image draws the same numbers (stream 0): alone or in a batch it gets the same score.
+            marginals = label_marginals(
+                self.trie,
+                rows,
+                expansions=search.expansions,
+                samples=search.samples,
+                seed=search.seed,
+                streams=np.zeros(len(rows), dtype=np.int64),
+            )
+            scores, low, high, stderr = marginals.score, marginals.low, marginals.high, marginals.stderr
+        if found is not None:
+            paths, exact = [found.best(i) for i in range(len(rows))], np.zeros(len(rows), dtype=bool)
+            log_probs = found.log_probs[:, 0].astype(np.float64)
+        else:
+            certified = (
+                marginals.paths if marginals else best_paths(self.trie, rows, budget=search.expansions)
+            )
+            paths = [certified.path(i) for i in range(len(rows))]
+            log_probs, exact = certified.log_probs, certified.exact
+        if marginals is None:
+            scores = self._other_scores(rows, found if found is not None else self._beam(rows), paths)
+            low, high, stderr = scores, scores, np.zeros_like(scores)
+        scores, low, high, stderr = (column.astype(np.float32) for column in (scores, low, high, stderr))
+        return Answers(scores, low, high, stderr, paths, log_probs, exact)
+
+    def set_log_prob(
+        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
+    ) -> Float[np.ndarray, " images"]:
+        """Return log p(true set | image), nats: exact under `canonical`; unknown labels conditioned away.
+
+        Under `no-repeat` the probabilities of all orders of a set are summed.
+
+        Raises:
+            InputError: under `no-repeat`, a set with too many labels to sum over their orders.
+        """
+        model = self.step.model
+        if model.options.allowed == "no-repeat":
+            return set_log_prob(self.trie, self.step.image_rows(features), (targets == 1).astype(np.int8))
+        device = model.U_l.device
+        with torch.inference_mode():
+            nats = [
+                model(
+                    torch.from_numpy(features[first : first + 1024].astype(np.float32)).to(device),
+                    torch.from_numpy(targets[first : first + 1024]).to(device),
+                )
+                for first in range(0, len(features), 1024)
+            ]
+        return -torch.cat(nats).double().cpu().numpy()
+
+    def _beam(self, rows: np.ndarray) -> BeamPaths:
+        search = self.search
+        if search.method == "greedy":
+            return greedy_search(self.trie, rows)
+        options = BeamOptions(
+            width=search.beam_width,
+            end=search.end,  # type: ignore[arg-type]  # checked by Search
+            stop=search.stop,  # type: ignore[arg-type]
+            length_penalty=search.length_penalty,
+        )
+        return beam_search(self.trie, rows, options)
+
+    def _other_scores(self, rows: np.ndarray, found: BeamPaths, paths: list[tuple[int, ...]]) -> np.ndarray:
+        if self.search.score == "beam":
+            return beam_scores(found, self.trie.num_labels)
+        if self.search.score == "max-step":
+            return max_step_scores(self.trie, rows, paths)
+        return first_step_scores(self.trie, rows)
+
+
+def beam_scores(found: BeamPaths, num_labels: int) -> Float[np.ndarray, "images labels"]:
+    """Return for each label the share of the beam's finished probability that is on paths with it.
+
+    Source:
+        Reading (a) of "which per-label score", as Kumar et al. 2013 do for classifier chains: truncated,
+        so a label on no finished path has score 0.
+    """
+    log_probs = np.where(np.isfinite(found.log_probs), found.log_probs, -np.inf)
+    shares = np.exp(log_probs - log_probs.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    scores = np.zeros((len(found), num_labels))
+    images, paths, steps = np.nonzero(found.labels >= 0)
+    on_path = np.zeros((*shares.shape, num_labels), dtype=bool)  # a repeated label counts once
+    on_path[images, paths, found.labels[images, paths, steps]] = True
+    scores[:] = (shares[:, :, None] * on_path).sum(axis=1)
+    return np.clip(scores, 0.0, 1.0)

@@ -1,0 +1,127 @@
+"""One image's answer as people and files get it: label names, scores, path; one line of JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from labelbeam.answers.answers import Answers
+from labelbeam.answers.decision import Decision
+from labelbeam.labels.vocabulary import Vocabulary
+
+DIGITS = 6  # of the numbers in a line: float32 has 7
+
+
+@dataclass(frozen=True)
+class ScoredLabel:
+    """A label with its score.
+
+    Attributes:
+        label: its name.
+        score: p(label | image), in [0, 1].
+        low: hard lower bound of the score.
+        high: hard upper bound of the score.
+        stderr: standard error of the score; 0 where nothing was sampled.
+    """
+
+    label: str
+    score: float
+    low: float
+    high: float
+    stderr: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of one image.
+
+    Attributes:
+        image: the image as it was named.
+        labels: the decided set, best score first.
+        decide: the rule that decided it.
+        path: label names in the order in which the model said them.
+        log_prob: log p(path | image), nats.
+        exact: whether the path is certified to be the most probable one.
+        scores: every label's score where asked for, by name.
+        error: why there is no answer; everything else is then empty.
+    """
+
+    image: str
+    labels: tuple[ScoredLabel, ...] = ()
+    decide: str = ""
+    path: tuple[str, ...] = ()
+    log_prob: float = 0.0
+    exact: bool = False
+    scores: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+    def to_json(self) -> str:
+        """Return the prediction as one line of JSON, without its line end.
+
+        Example:
+            >>> Prediction("b.jpg", error="not an image").to_json()
+            '{"image": "b.jpg", "error": "not an image"}'
+        """
+        if self.error:
+            told: dict[str, object] = {"image": self.image, "error": self.error}
+        else:
+            told = {
+                "image": self.image,
+                "labels": [
+                    {
+                        "label": one.label,
+                        "score": round(one.score, DIGITS),
+                        "low": round(one.low, DIGITS),
+                        "high": round(one.high, DIGITS),
+                        "stderr": round(one.stderr, DIGITS),
+                    }
+                    for one in self.labels
+                ],
+                "decide": self.decide,
+                "path": list(self.path),
+                "log_prob": round(self.log_prob, DIGITS),
+                "exact": self.exact,
+            }
+            if self.scores:
+                told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
+        return json.dumps(told, ensure_ascii=False)
+
+
+def predictions_of(
+    images: Sequence[str],
+    answers: Answers,
+    *,
+    decision: Decision,
+    vocabulary: Vocabulary,
+    all_scores: bool = False,
+) -> Iterator[Prediction]:
+    """Turn answers into predictions, in the order of the images.
+
+    Args:
+        images: names of the images.
+        answers: one row per image.
+        decision: the rule that decides the sets.
+        vocabulary: names of the columns.
+        all_scores: whether predictions hold the score of every label, decided or not.
+    """
+    decided = decision.decide(answers)
+    for row, image in enumerate(images):
+        columns = zip(
+            answers.scores[row], answers.low[row], answers.high[row], answers.stderr[row], strict=True
+        )
+        every = [
+            ScoredLabel(name, *map(float, numbers)) for name, numbers in zip(vocabulary, columns, strict=True)
+        ]
+        chosen = sorted(
+            (every[i] for i in np.flatnonzero(decided[row])), key=lambda one: (-one.score, one.label)
+        )
+        yield Prediction(
+            image,
+            tuple(chosen),
+            decide=decision.rule,
+            path=tuple(vocabulary.names_of(answers.paths[row])),
+            log_prob=float(answers.log_probs[row]),
+            exact=bool(answers.exact[row]),
+            scores={one.label: one.score for one in every} if all_scores else {},
+        )

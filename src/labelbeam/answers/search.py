@@ -1,0 +1,73 @@
+"""How a label model is searched and which number per label it reports: the choices and their defaults."""
+
+from dataclasses import dataclass
+
+from labelbeam.errors import InputError, unknown_name
+
+METHODS = ("exact", "beam", "greedy")
+SCORES = ("marginal", "beam", "max-step", "first-step")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Choices of the search; what the paper leaves open has a name here.
+
+    Raises:
+        InputError: an unknown name or a number outside what is allowed.
+    """
+
+    method: str = "exact"
+    """`exact` (default): best-first, with a certificate. `beam`: the paper's. `greedy`: label by label."""
+    beam_width: int = 10
+    """N of the paper's beam search, which does not say what it was."""
+    stop: str = "best"
+    """`best` (default): no live path beats the best finished one. `worst`: the literal reading, none beats
+    any of the N best finished ones. Both give the same first path."""
+    end: str = "always"
+    """`always` (default): END of every live path is tried. `competes`: only where END is among the N most
+    probable outcomes (the literal reading)."""
+    length_penalty: float = 0.0
+    """Finished paths are ranked by log-probability over (labels + 1) to this power; the paper has none."""
+    min_labels: int = 0
+    """END is not allowed before this many labels (the paper's protocol for NUS-WIDE: k)."""
+    max_labels: int | None = None
+    """Paths end at this many labels; with min_labels the same, every path has exactly so many ("path-k")."""
+    score: str = "marginal"
+    """What a label's score is; the paper does not say. `marginal` (default): p(label | image), with bounds.
+    `beam`: the share of the beam's finished paths that hold it. `max-step`: the highest probability it had at
+    any step of the path. `first-step`: the probability at the first step."""
+    expansions: int = 200
+    """Prefixes expanded per image, at most, for marginals and for the exact search."""
+    samples: int = 200
+    """Continuations sampled per image for what was not expanded."""
+    trie_bytes: int = 512_000_000
+    """Most bytes the prefix trie holds; results do not depend on it."""
+    seed: int = 0
+    """Decides the samples."""
+
+    def __post_init__(self) -> None:
+        names = (
+            ("method", METHODS),
+            ("stop", ("best", "worst")),
+            ("end", ("always", "competes")),
+            ("score", SCORES),
+        )
+        for name, allowed in names:
+            if getattr(self, name) not in allowed:
+                raise unknown_name(f"search {name}", getattr(self, name), allowed)
+        problems = [
+            f"{name} is {getattr(self, name)}, must be at least {least}"
+            for name, least in (
+                ("beam_width", 1),
+                ("min_labels", 0),
+                ("expansions", 1),
+                ("samples", 0),
+                ("trie_bytes", 1),
+                ("seed", 0),
+            )
+            if getattr(self, name) < least
+        ]
+        if self.max_labels is not None and self.max_labels < self.min_labels:
+            problems.append(f"max_labels is {self.max_labels}, below min_labels ({self.min_labels})")
+        if problems:
+            raise InputError("search: " + "; ".join(problems) + ".")

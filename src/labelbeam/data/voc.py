@@ -1,0 +1,205 @@
+"""PASCAL VOC: objects in boxes, read as the set of their classes.
+
+Reads an official VOCdevkit or a folder made at home in its layout (`Annotations/*.xml`, `JPEGImages/*`,
+`ImageSets/Main/*.txt`). The labels come from the annotations; lists only say which images belong to a split.
+Knows nothing of pixels.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+import numpy as np
+
+from labelbeam.data.dataset import ABSENT, PRESENT, UNKNOWN, Dataset
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.data.presence import settle
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.vocabulary import Vocabulary
+
+VOC_LABELS: tuple[str, ...] = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *(
+        "diningtable",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+    ),
+)
+"""The 20 classes, in the official (alphabetical) order."""
+
+OFFICIAL_COUNTS = {("voc2007", "trainval"): 5011, ("voc2007", "test"): 4952}
+"""Images of official splits, to notice a trimmed copy."""
+
+Objects = dict[str, bool]
+"""Class name -> whether an object of it is not difficult."""
+
+
+def read_voc(
+    folder: Path, split: str, *, edition: str = "voc2007", options: ReadOptions = DEFAULTS
+) -> Dataset:
+    """Read a split of a VOC folder.
+
+    An image with a normal and a difficult object of a class has that class; `options.difficult` decides about
+    classes seen in difficult objects only.
+
+    Args:
+        folder: VOCdevkit, its VOC2007 or VOC2012, or a home-made folder of that layout.
+        split: name of any list in ImageSets/Main, the user's own and the lists of one class included.
+        edition: `voc2007` or `voc2012`: which folder of a VOCdevkit.
+        options: `difficult`, `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; image keys are file names in JPEGImages, in the list's order. Labels are the 20
+        classes, or, where the folder holds others, all that its annotations hold, sorted.
+
+    Raises:
+        InputError: no such folder, list, or annotation; an empty list; XML that is broken
+            or declares a document type.
+
+    Source:
+        Everingham et al., The PASCAL Visual Object Classes Challenge 2007 development kit, section 4
+        (classification: difficult objects are ignored).
+    """
+    home = _home(folder, edition)
+    spec = f"{edition}:{folder}#{split}"
+    ids, notes = _split_ids(home, split, spec)
+    objects = [_read_annotation(home / "Annotations" / f"{image_id}.xml", spec) for image_id in ids]
+    names = VOC_LABELS
+    if foreign := sorted({name for found in objects for name in found} - set(VOC_LABELS)):
+        names = _all_labels(home, spec)
+        notes.append(
+            f"classes beyond VOC's 20 were found ({', '.join(foreign[:5])}): "
+            f"the labels are the {len(names)} that Annotations holds."
+        )
+    official = OFFICIAL_COUNTS.get((edition, split))
+    if official and official != len(ids):
+        notes.append(f"{len(ids)} images; the official {edition} {split} has {official:,}.")
+    dataset = Dataset(
+        spec=spec,
+        root=home / "JPEGImages",
+        images=_image_files(home / "JPEGImages", ids),
+        vocabulary=Vocabulary(names),
+        targets=_targets(objects, names, options.difficult),
+        protocol={"difficult": options.difficult},
+        notes=tuple(notes),
+    )
+    return settle(dataset, options)
+
+
+def _home(folder: Path, edition: str) -> Path:
+    """Return the folder that holds Annotations and ImageSets/Main."""
+    candidates = (folder / edition.upper(), folder / "VOCdevkit" / edition.upper(), folder)
+    for candidate in candidates:
+        if (candidate / "Annotations").is_dir() and (candidate / "ImageSets" / "Main").is_dir():
+            return candidate
+    raise InputError(
+        f"{edition}:{folder} is not a VOC folder: Annotations and ImageSets/Main are in none of "
+        f"{', '.join(str(candidate) for candidate in candidates)}. Give the folder VOCdevkit."
+    )
+
+
+def _split_ids(home: Path, split: str, spec: str) -> tuple[list[str], list[str]]:
+    """Return the image ids of a list, in its order and each once, and notes about what looked odd."""
+    lists = {file.stem: file for file in sorted((home / "ImageSets" / "Main").glob("*.txt"))}
+    if split not in lists:
+        # The lists of one class would crowd out the names a user looks for.
+        plain = [name for name in lists if name.rpartition("_")[0] not in VOC_LABELS] or list(lists)
+        raise InputError(
+            f"{spec}: {unknown_name('split', split, plain)} A split is a list in {home}/ImageSets/Main."
+        )
+    lines = [
+        line.strip() for line in lists[split].read_text(encoding="utf-8-sig").splitlines() if line.strip()
+    ]
+    if not lines:
+        raise InputError(f"{spec}: the split is empty: {lists[split]} has no line. Give another split.")
+    fields = [line.rsplit(maxsplit=1) for line in lines]
+    flagged = all(len(parts) == 2 and parts[1] in {"1", "0", "-1"} for parts in fields)
+    ids = [parts[0] for parts in fields] if flagged else lines
+    notes = []
+    if flagged:
+        notes.append(f"{split} is the list of one class; its images are taken, with all their labels.")
+    if repeated := len(ids) - len(set(ids)):
+        notes.append(f"{repeated} lines of {split} repeat an image; each image is taken once.")
+    return list(dict.fromkeys(ids)), notes
+
+
+def _image_files(folder: Path, ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the file name of each id: `.jpg`, unless only a file with another suffix is there."""
+    listed = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    by_stem = {Path(name).stem: name for name in listed}
+    present = set(listed)
+    return tuple(
+        f"{image_id}.jpg" if f"{image_id}.jpg" in present else by_stem.get(image_id, f"{image_id}.jpg")
+        for image_id in ids
+    )
+
+
+def _all_labels(home: Path, spec: str) -> tuple[str, ...]:
+    """Return every class of every annotation, sorted: the same labels for each split of the folder."""
+    files = sorted((home / "Annotations").glob("*.xml"))
+    return tuple(sorted({name for file in files for name in _read_annotation(file, spec)}))
+
+
+def _targets(objects: list[Objects], names: tuple[str, ...], difficult: str) -> np.ndarray:
+    """Return int8 [images labels] of present, absent and unknown."""
+    only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[difficult]
+    column = {name: j for j, name in enumerate(names)}
+    targets = np.zeros((len(objects), len(names)), dtype=np.int8)
+    for row, found in zip(targets, objects, strict=True):
+        for name, normal in found.items():
+            row[column[name]] = PRESENT if normal else only_difficult
+    return targets
+
+
+def _read_annotation(file: Path, spec: str) -> Objects:
+    """Return the classes of an annotation, and whether each is seen in an object that is not difficult."""
+    try:
+        root = _parse_xml(file.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"{spec}: {file} is missing, but the split lists it. Check that the list belongs to this folder "
+            "(the annotations of VOC 2012's test set are not public)."
+        ) from None
+    except (expat.ExpatError, LookupError) as error:
+        raise InputError(f"{spec}: {file} is not readable XML ({error}). Repair or remove it.") from None
+    objects: Objects = {}
+    for element in root.iterfind("object"):
+        name = (element.findtext("name") or "").strip()
+        if not name:
+            raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
+        objects[name] = objects.get(name, False) or not _is_difficult(element)
+    return objects
+
+
+def _is_difficult(element: Element) -> bool:
+    # Home-made files leave the mark out or write a word ("Unspecified"); only a clear yes is a yes.
+    return (element.findtext("difficult") or "").strip().casefold() in {"1", "true", "yes"}
+
+
+def _parse_xml(raw: bytes) -> Element:
+    """Parse XML that declares no document type: where there are no entities, none can expand.
+
+    Raises:
+        ExpatError: not well-formed, or a document type.
+    """
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.Parse(raw, True)
+    return builder.close()
+
+
+def _refuse_doctype(name: str, *_: object) -> None:
+    raise expat.ExpatError(f"it declares a DOCTYPE, {name!r}, which annotations do not need")

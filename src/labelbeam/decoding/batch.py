@@ -1,0 +1,69 @@
+"""What every search does with a batch of images: check its rows, and halve it where the trie is too small.
+
+Knows the trie's one exception and the shape of image rows; no search.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from labelbeam.decoding.trie import PrefixTrie, TrieFullError
+from labelbeam.errors import InputError
+
+Answer = TypeVar("Answer")
+
+
+def check_image_rows(trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"]) -> None:
+    """Refuse image rows of another width than the trie's rows, or with numbers that are not finite.
+
+    Raises:
+        InputError: wrong width, NaN or infinity (the first image concerned is named).
+    """
+    width = trie.rows.shape[1]
+    if image_rows.shape[1] != width:
+        raise InputError(
+            f"image rows must have {width} numbers, as many as the label model's rows; "
+            f"given {image_rows.shape[1]}. Embed the images with the run that the trie was made from."
+        )
+    finite = np.isfinite(image_rows).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"image row {int(np.argmin(finite))} holds NaN or infinity; all must be finite. "
+            "Check the features that it was computed from."
+        )
+
+
+def in_halves(
+    trie: PrefixTrie, count: int, search: Callable[[int, int], Answer]
+) -> list[Answer]:
+    """Run a search over images 0..count, on smaller batches where one needs more nodes than the trie may hold.
+
+    Args:
+        trie: the trie that the search uses.
+        count: number of images.
+        search: called with the first image and one past the last; raises TrieFullError.
+
+    Returns:
+        The answers, in the order of the images.
+
+    Raises:
+        InputError: the trie cannot hold what a single image needs.
+    """
+    answers: list[Answer] = []
+    spans = [(0, count)] if count else []
+    while spans:
+        first, last = spans.pop()
+        trie.start_batch()
+        try:
+            answers.append(search(first, last))
+        except TrieFullError:
+            if last - first == 1:
+                raise InputError(
+                    f"a trie limit of {trie.byte_limit:,} bytes ({trie.capacity} prefixes) is too small for "
+                    "the beams of a single image. Raise the limit or lower the beam width."
+                ) from None
+            middle = (first + last) // 2
+            spans += [(middle, last), (first, middle)]
+    return answers

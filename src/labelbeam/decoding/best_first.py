@@ -1,0 +1,164 @@
+"""The most probable path of each image, with a certificate: best-first search over prefixes.
+
+The log-probability of a path never rises as it grows, so once a finished path is at least as probable as
+every prefix still waiting, no path can beat it. Knows the trie and image rows; `expansion` holds the tree.
+Under `canonical` a set has one path, so the certificate covers the set; under `no-repeat` it covers the
+path: a set's probability is the sum of its paths, and the set of the best path need not be the best set.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from labelbeam.decoding.backend import Backend, choose_backend
+from labelbeam.decoding.batch import check_image_rows, in_halves
+from labelbeam.decoding.beam import greedy_search
+from labelbeam.decoding.expansion import Expansion
+from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.errors import InputError
+
+DEFAULT_BUDGET = 1000
+"""Expansions per image; COCO-like models need about 17 at the median."""
+
+WORK_BYTES = 64 * 2**20
+"""Bytes that the trees of a batch may take; batches are cut to it."""
+
+
+@dataclass(frozen=True)
+class CertifiedPaths:
+    """The best path found for each image, and whether it is proven to be the best there is.
+
+    Attributes:
+        labels: int32 [images longest], label ids, -1 behind the end.
+        lengths: int32 [images].
+        log_probs: float64 [images], nats, END included.
+        exact: bool [images]; True: no path is more probable (single-precision rounding apart).
+        upper: float64 [images], no path's log-probability is above it; equals `log_probs` where exact.
+        expansions: int32 [images], prefixes expanded.
+    """
+
+    labels: Int[np.ndarray, "images longest"]
+    lengths: Int[np.ndarray, " images"]
+    log_probs: Float[np.ndarray, " images"]
+    exact: Bool[np.ndarray, " images"]
+    upper: Float[np.ndarray, " images"]
+    expansions: Int[np.ndarray, " images"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, image: int) -> tuple[int, ...]:
+        """Return an image's labels in path order."""
+        return tuple(self.labels[image, : self.lengths[image]].tolist())
+
+
+def best_paths(
+    trie: PrefixTrie,
+    image_rows: Float[np.ndarray, "images width"],
+    *,
+    budget: int = DEFAULT_BUDGET,
+    backend: Backend | None = None,
+) -> CertifiedPaths:
+    """Search the most probable path of each image until it is proven or the budget is spent.
+
+    Args:
+        trie: prefixes of the label model.
+        image_rows: float32, one row per image.
+        budget: most prefixes to expand per image, at least 1 (the empty one).
+        backend: `numpy` or `numba`; None: the fastest that is installed and can do it.
+
+    Returns:
+        Paths with certificates; equal log-probabilities by label sequence. Where the budget ran out, the
+        best finished path met so far, at worst the greedy one.
+
+    Raises:
+        InputError: a budget below 1; otherwise as `beam_search`.
+
+    Example:
+        >>> from labelbeam.decoding.table import TableStep
+        >>> trie = PrefixTrie(TableStep({(): [2.0, 1.0, 0.0], (0,): [0.0, 3.0, 0.0]}, num_labels=2))
+        >>> found = best_paths(trie, np.zeros((1, 3), np.float32))
+        >>> found.path(0), bool(found.exact[0]), int(found.expansions[0])
+        ((0, 1), True, 3)
+    """
+    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
+    check_image_rows(trie, rows)
+    check_budget(budget)
+    chosen = choose_backend(backend, additive=trie.step.additive)
+    parts: list[CertifiedPaths] = []
+    for first in range(0, len(rows), size := batch_size(trie, budget)):
+        batch = rows[first : first + size]
+        parts += in_halves(trie, len(batch), lambda i, j, batch=batch: _search(trie, batch[i:j], budget, chosen))  # type: ignore[misc]
+    return CertifiedPaths(
+        np.concatenate([part.labels for part in parts] or [np.zeros((0, trie.longest), np.int32)]),
+        np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int32)]),
+        np.concatenate([part.log_probs for part in parts] or [np.zeros(0)]),
+        np.concatenate([part.exact for part in parts] or [np.zeros(0, bool)]),
+        np.concatenate([part.upper for part in parts] or [np.zeros(0)]),
+        np.concatenate([part.expansions for part in parts] or [np.zeros(0, np.int32)]),
+    )
+
+
+def check_budget(budget: int) -> None:
+    """Refuse a budget of expansions below 1.
+
+    Raises:
+        InputError: it is below 1.
+    """
+    if budget < 1:
+        raise InputError(f"the budget of expansions must be at least 1, given {budget}.")
+
+
+def batch_size(trie: PrefixTrie, budget: int) -> int:
+    """Return how many images are searched together, so that their trees stay within WORK_BYTES."""
+    return max(1, WORK_BYTES // (8 * budget * (trie.num_labels + 4)))
+
+
+def new_expansion(
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: Backend
+) -> Expansion:
+    """Return the tree of a batch, with the root expanded, in the arithmetic of a backend."""
+    if backend == "numba":
+        from labelbeam.decoding.expansion_kernel import CompiledExpansion
+
+        tree: Expansion = CompiledExpansion(trie, image_rows, budget)
+    else:
+        tree = Expansion(trie, image_rows, budget)
+    tree.start(np.arange(len(image_rows)))
+    return tree
+
+
+def _search(
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: Backend
+) -> CertifiedPaths:
+    tree = new_expansion(trie, image_rows, budget, backend)
+    exact = np.zeros(len(image_rows), dtype=bool)
+    upper = np.zeros(len(image_rows))
+    active = np.arange(len(image_rows))
+    for _ in range(budget):
+        entries, labels, values = tree.top(active)
+        done = tree.certified(active, entries, labels, values)
+        exact[active[done]] = True
+        upper[active] = np.maximum(values, tree.path_log_prob[active])
+        spent = tree.counts[active] >= budget
+        going = ~(done | spent)
+        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
+        if not len(active):
+            break
+        tree.expand(active, entries, labels, values)
+    return certificates(tree, exact, upper, backend)
+
+
+def certificates(
+    tree: Expansion, exact: Bool[np.ndarray, " images"], upper: Float[np.ndarray, " images"], backend: Backend
+) -> CertifiedPaths:
+    """Return the best finished paths of a tree; where none is finished yet, the greedy one."""
+    upper = np.where(exact, tree.path_log_prob, upper)
+    unfinished = np.flatnonzero(tree.path_log_prob == -np.inf)
+    if len(unfinished):
+        greedy = greedy_search(tree.trie, tree.image_rows[unfinished], backend=backend)
+        tree.path[unfinished] = greedy.labels[:, 0]
+        tree.path_length[unfinished] = greedy.lengths[:, 0]
+        tree.path_log_prob[unfinished] = greedy.log_probs[:, 0]
+    return CertifiedPaths(tree.path, tree.path_length, tree.path_log_prob, exact, upper, tree.counts)

@@ -1,0 +1,259 @@
+"""The tree of prefixes that best-first search has expanded, for a batch of images.
+
+`best_first` and `marginals` drive it. An expanded prefix is an entry; its continuations by a label wait in
+`rest` until they are expanded themselves; its continuation by END is a finished path. Entries hold label
+sequences, not trie nodes, so a trie that drops nodes loses nothing. This module has the state and plain
+NumPy arithmetic for any model; `expansion_kernel` has the same compiled, for additive models.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from labelbeam.decoding.paths import NO_LABEL
+from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
+
+FIRST_ENTRIES = 32
+"""Entries that an image starts with; doubled when they are full."""
+
+
+class Expansion:
+    """Expanded prefixes of a batch of images, with the certain part of every label's marginal.
+
+    Attributes:
+        rest: float64 [images entries labels], log-probability of continuations not expanded; -inf: none.
+        best: float64 [images entries], the greatest of `rest`.
+        totals: float64 [images entries], log-probability of the prefix.
+        parents: int32 [images entries], entry of the prefix one label shorter.
+        labels: int32 [images entries], last label.
+        depths: int32 [images entries], number of labels.
+        counts: int32 [images], entries in use.
+        mass: float64 [images labels], probability of all prefixes met so far that contain the label.
+        open_mass: float64 [images], probability of the continuations not expanded.
+        path: int32 [images longest], the best finished path, NO_LABEL behind it.
+        path_length: int32 [images], NO_LABEL while no path is finished.
+        path_log_prob: float64 [images], -inf while no path is finished.
+
+    Args:
+        trie: prefixes of the label model.
+        image_rows: float32, one row per image.
+        budget: most entries per image.
+    """
+
+    def __init__(self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int) -> None:
+        count, entries = len(image_rows), min(budget, FIRST_ENTRIES)
+        self.trie = trie
+        self.image_rows = image_rows
+        self.budget = budget
+        self.rest = np.full((count, entries, trie.num_labels), -np.inf)
+        self.best = np.full((count, entries), -np.inf)
+        self.totals = np.zeros((count, entries))
+        self.parents = np.full((count, entries), MISSING, dtype=np.int32)
+        self.labels = np.full((count, entries), NO_LABEL, dtype=np.int32)
+        self.depths = np.zeros((count, entries), dtype=np.int32)
+        self.nodes = np.full((count, entries), MISSING, dtype=np.int32)
+        self.counts = np.zeros(count, dtype=np.int32)
+        self.mass = np.zeros((count, trie.num_labels))
+        self.open_mass = np.ones(count)
+        self.path = np.full((count, trie.longest), NO_LABEL, dtype=np.int32)
+        self.path_length = np.full(count, NO_LABEL, dtype=np.int32)
+        self.path_log_prob = np.full(count, -np.inf)
+        self._evictions = trie.evictions
+
+    def path_of(self, image: int, entry: int) -> list[int]:
+        """Return the labels of an entry."""
+        labels: list[int] = []
+        while self.depths[image, entry]:
+            labels.append(int(self.labels[image, entry]))
+            entry = int(self.parents[image, entry])
+        return labels[::-1]
+
+    def start(self, images: Int[np.ndarray, " active"]) -> None:
+        """Expand the empty prefix of images that have no entry yet."""
+        nodes = np.full(len(images), ROOT, dtype=np.int32)
+        nothing = np.full(len(images), NO_LABEL, dtype=np.int32)
+        self._append(images, nothing, nothing, np.zeros(len(images)), nodes)
+
+    def top(self, images: Int[np.ndarray, " active"]) -> tuple[
+        Int[np.ndarray, " active"], Int[np.ndarray, " active"], Float[np.ndarray, " active"]
+    ]:
+        """Return each image's most probable continuation: entry, label, log-probability (-inf: none is left).
+
+        Equal log-probabilities are decided by label sequence.
+        """
+        best = self.best[images]
+        entries = best.argmax(axis=1)
+        values = best[np.arange(len(images)), entries]
+        tied = ((best == values[:, None]).sum(axis=1) > 1) & (values > -np.inf)
+        for k in np.flatnonzero(tied):
+            image = int(images[k])
+            entries[k] = min(
+                np.flatnonzero(best[k] == values[k]).tolist(),
+                key=lambda e, image=image: [  # type: ignore[misc]
+                    *self.path_of(image, e), int(self.rest[image, e].argmax())
+                ],
+            )  # fmt: skip
+        return entries, self.rest[images, entries].argmax(axis=1), values
+
+    def certified(
+        self,
+        images: Int[np.ndarray, " active"],
+        entries: Int[np.ndarray, " active"],
+        labels: Int[np.ndarray, " active"],
+        values: Float[np.ndarray, " active"],
+    ) -> np.ndarray:
+        """Tell for which images the best finished path comes before everything that is left.
+
+        Args:
+            images: images concerned.
+            entries: entry of the most probable continuation, as `top` gives it.
+            labels: its label.
+            values: its log-probability.
+
+        Returns:
+            bool [active].
+        """
+        done = self.path_log_prob[images] > values
+        done |= values == -np.inf
+        for k in np.flatnonzero(~done & (self.path_log_prob[images] == values)):
+            image = int(images[k])
+            prefix = [*self.path_of(image, int(entries[k])), int(labels[k])]
+            done[k] = self.path[image, : self.path_length[image]].tolist() < prefix
+        return done
+
+    def expand(
+        self,
+        images: Int[np.ndarray, " active"],
+        entries: Int[np.ndarray, " active"],
+        labels: Int[np.ndarray, " active"],
+        values: Float[np.ndarray, " active"],
+    ) -> None:
+        """Expand one continuation of each image: it becomes an entry.
+
+        Args:
+            images: distinct images.
+            entries: entry that is continued.
+            labels: the label that continues it.
+            values: log-probability of the continuation.
+
+        Raises:
+            TrieFullError: the trie cannot hold the prefixes of this round.
+        """
+        nodes = self._nodes(images, entries, labels)
+        self.take(images, entries, labels, values)
+        self._append(images, entries.astype(np.int32), labels.astype(np.int32), values, nodes)
+
+    def take(
+        self,
+        images: Int[np.ndarray, " active"],
+        entries: Int[np.ndarray, " active"],
+        labels: Int[np.ndarray, " active"],
+        values: Float[np.ndarray, " active"],
+    ) -> None:
+        """Take continuations out of `rest`."""
+        self.rest[images, entries, labels] = -np.inf
+        self.best[images, entries] = self.rest[images, entries].max(axis=1)
+        self.open_mass[images] -= np.exp(values)
+
+    def fill(
+        self,
+        images: Int[np.ndarray, " active"],
+        entries: Int[np.ndarray, " active"],
+        nodes: Int[np.ndarray, " active"],
+    ) -> None:
+        """Compute the continuations of new entries."""
+        end = self.trie.num_labels
+        totals = self.totals[images, entries]
+        steps = self.trie.log_probs(nodes, self.image_rows[images]).astype(np.float64)
+        log_probs = totals[:, None] + np.minimum(steps, 0.0)
+        self.rest[images, entries] = log_probs[:, :end]
+        self.best[images, entries] = log_probs[:, :end].max(axis=1)
+        masses = np.exp(log_probs[:, :end])
+        self.open_mass[images] += masses.sum(axis=1)
+        if self.trie.step.allowed == "paper":  # a label that the prefix has already is not met anew
+            for k, (image, entry) in enumerate(zip(images.tolist(), entries.tolist(), strict=True)):
+                masses[k, self.path_of(image, entry)] = 0.0
+        self.mass[images] += masses
+        better = log_probs[:, end] >= self.path_log_prob[images]
+        for k in np.flatnonzero(better & (log_probs[:, end] > -np.inf)):
+            self._offer(int(images[k]), int(entries[k]), float(log_probs[k, end]))
+
+    def _offer(self, image: int, entry: int, log_prob: float) -> None:
+        """Make a finished path the image's best one, unless an equally probable one comes before it."""
+        path = self.path_of(image, entry)
+        length = int(self.path_length[image])
+        if log_prob == self.path_log_prob[image] and self.path[image, :length].tolist() < path:
+            return
+        self.path[image] = NO_LABEL
+        self.path[image, : len(path)] = path
+        self.path_length[image] = len(path)
+        self.path_log_prob[image] = log_prob
+
+    def _append(
+        self,
+        images: Int[np.ndarray, " active"],
+        parents: Int[np.ndarray, " active"],
+        labels: Int[np.ndarray, " active"],
+        totals: Float[np.ndarray, " active"],
+        nodes: Int[np.ndarray, " active"],
+    ) -> None:
+        entries = self.counts[images]
+        if len(entries) and entries.max() == self.best.shape[1]:
+            self._grow()
+        self.parents[images, entries] = parents
+        self.labels[images, entries] = labels
+        self.totals[images, entries] = totals
+        self.depths[images, entries] = np.where(labels == NO_LABEL, 0, self.depths[images, parents] + 1)
+        self.nodes[images, entries] = nodes
+        self.counts[images] += 1
+        empty = labels == NO_LABEL
+        self.open_mass[images[empty]] = 0.0
+        self.fill(images, entries, nodes)
+
+    def _nodes(
+        self,
+        images: Int[np.ndarray, " active"],
+        entries: Int[np.ndarray, " active"],
+        labels: Int[np.ndarray, " active"],
+    ) -> Int[np.ndarray, " active"]:
+        """Return trie nodes of continuations; remembered parents serve until the trie drops something."""
+        if self.trie.evictions != self._evictions:
+            self.nodes[:] = MISSING
+            self._evictions = self.trie.evictions
+        parents = self.nodes[images, entries]
+        if (parents == MISSING).any():
+            nodes = self.trie.find(*self.prefixes(images, entries, labels))
+        else:
+            nodes = self.trie.extend(parents, labels)
+        if self.trie.evictions != self._evictions:
+            self.nodes[:] = MISSING
+            self._evictions = self.trie.evictions
+        return nodes
+
+    def prefixes(
+        self,
+        images: Int[np.ndarray, " paths"],
+        entries: Int[np.ndarray, " paths"],
+        labels: Int[np.ndarray, " paths"],
+    ) -> tuple[Int[np.ndarray, "paths depth"], Int[np.ndarray, " paths"]]:
+        """Return the label sequences of continuations, padded, and their lengths."""
+        depths = self.depths[images, entries]
+        lengths = depths + 1
+        paths = np.full((len(images), int(lengths.max(initial=0))), NO_LABEL, dtype=np.int32)
+        paths[np.arange(len(images)), depths] = labels
+        at = entries.copy()
+        for t in range(paths.shape[1] - 2, -1, -1):
+            has = np.flatnonzero(depths > t)
+            paths[has, t] = self.labels[images[has], at[has]]
+            at[has] = self.parents[images[has], at[has]]
+        return paths, lengths
+
+    def _grow(self) -> None:
+        more = min(self.best.shape[1], self.budget - self.best.shape[1])
+        pad = [(0, 0), (0, more)]
+        self.rest = np.pad(self.rest, [*pad, (0, 0)], constant_values=-np.inf)
+        self.best = np.pad(self.best, pad, constant_values=-np.inf)
+        self.totals = np.pad(self.totals, pad)
+        self.parents = np.pad(self.parents, pad, constant_values=MISSING)
+        self.labels = np.pad(self.labels, pad, constant_values=NO_LABEL)
+        self.depths = np.pad(self.depths, pad)
+        self.nodes = np.pad(self.nodes, pad, constant_values=MISSING)

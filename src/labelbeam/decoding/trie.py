@@ -1,0 +1,295 @@
+"""The prefix trie: what the label model says of a prefix, computed once and shared by all images.
+
+A node is a label prefix with its state, its row and the table of its children. Nodes are made in batches
+when a search first needs them; the trie keeps within a byte limit by dropping nodes of the batches longest
+ago, the deepest first, so a node never outlives its parent. What was dropped is computed again when
+needed: the limit changes the time a search takes, not its answer. Knows a `LabelStep`, the rule of allowed
+outcomes and the path length; no images and no search. One search at a time: it is not locked for threads.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from labelbeam.decoding.allowed import PathLength, allowed_outcomes
+from labelbeam.decoding.step import LabelStep, check_step
+from labelbeam.errors import InputError
+
+DEFAULT_BYTE_LIMIT = 512 * 2**20
+ROOT = 0
+MISSING = -1
+EVICTED_SHARE = 4
+"""At least one node in so many goes when the trie is full, so that making room is rare."""
+
+
+class TrieFullError(Exception):
+    """The nodes that a batch needs at the same time exceed the byte limit; the search halves its batch."""
+
+
+class PrefixTrie:
+    """Label prefixes and what a `LabelStep` computed for them.
+
+    Attributes:
+        step: the label model.
+        length: how many labels a path may have; part of the distribution.
+        num_labels: number of labels; END is the outcome `num_labels`.
+        longest: the most labels of a path.
+        rows: float32 [nodes width]; if additive, -inf where an outcome is not allowed.
+        weights: float32 [nodes outcomes], `exp(row - peak)`, 0 where not allowed; if additive, else [0 0].
+        peaks: float32 [nodes], the greatest allowed number of a row (additive only).
+        spans: float32 [nodes], greatest minus least allowed number of a row (additive only).
+        children: int32 [nodes labels], MISSING where a child does not exist.
+        created: nodes computed since the start; what a search costs in steps of the label model.
+        evictions: how many times room was made; while it does not change, node ids stay what they are.
+
+    Args:
+        step: the label model.
+        byte_limit: bytes of all node arrays together, tables of children included. Memory is taken as
+            nodes are made, never more than this. Work space of a single search step is not counted.
+        length: how many labels a path may have.
+
+    Raises:
+        InputError: a step that no search can use, a length out of reach, or a limit below a few nodes.
+
+    Example:
+        >>> from labelbeam.decoding.table import TableStep
+        >>> trie = PrefixTrie(TableStep({}, num_labels=3))
+        >>> trie.extend(np.array([0]), np.array([2])).tolist(), trie.num_nodes
+        ([1], 2)
+    """
+
+    def __init__(
+        self, step: LabelStep, *, byte_limit: int = DEFAULT_BYTE_LIMIT, length: PathLength | None = None
+    ) -> None:
+        check_step(step)
+        self.step = step
+        self.length = length or PathLength()
+        self.num_labels = step.num_labels
+        self.longest = self.length.longest(step.allowed, step.num_labels)
+        state, row = step.start()
+        outcomes = self.num_labels + 1
+        numbers = state.shape[1] + row.shape[1] + (outcomes + 2 if step.additive else 0) + self.num_labels
+        self.bytes_per_node = 4 * numbers + (0 if step.additive else outcomes) + 4 + 4 + 4 + 8 + 4
+        self.byte_limit = byte_limit
+        capacity = byte_limit // self.bytes_per_node
+        if capacity < self.longest + 2:
+            raise InputError(
+                f"a trie limit of {byte_limit:,} bytes holds {capacity} prefixes of {self.bytes_per_node:,} "
+                f"bytes, but one path may need {self.longest + 2}. "
+                f"Give at least {(self.longest + 2) * self.bytes_per_node:,} bytes."
+            )
+        capacity = min(capacity, np.iinfo(np.int32).max - 1)
+        # Pages of an empty array are taken when first written, so the arrays grow without being copied.
+        self.states = np.empty((capacity, state.shape[1]), dtype=np.float32)
+        self.rows = np.empty((capacity, row.shape[1]), dtype=np.float32)
+        self.weights = np.empty((capacity, outcomes) if step.additive else (0, 0), dtype=np.float32)
+        self.peaks = np.empty(capacity if step.additive else 0, dtype=np.float32)
+        self.spans = np.empty(capacity if step.additive else 0, dtype=np.float32)
+        self.masks = np.empty((0, 0) if step.additive else (capacity, outcomes), dtype=bool)
+        self.children = np.empty((capacity, self.num_labels), dtype=np.int32)
+        self.parents = np.empty(capacity, dtype=np.int32)
+        self.labels = np.empty(capacity, dtype=np.int32)
+        self.depths = np.empty(capacity, dtype=np.int32)
+        self.last_used = np.empty(capacity, dtype=np.int64)
+        self._free = np.empty(capacity, dtype=np.int32)  # ids given back by eviction, a stack
+        self._num_free = 0
+        self._high_water = 0  # ids from here on were never used
+        self._batch = 0
+        self.created = 0
+        self.evictions = 0
+        self.parents[ROOT], self.labels[ROOT], self.depths[ROOT] = ROOT, MISSING, 0
+        self._take_ids(1)
+        self._fill(np.array([ROOT]), state, row)
+
+    @property
+    def num_nodes(self) -> int:
+        """How many prefixes the trie holds, the empty one included."""
+        return self._high_water - self._num_free
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the nodes that were ever in use at the same time; never above the limit."""
+        return self._high_water * self.bytes_per_node
+
+    @property
+    def capacity(self) -> int:
+        """How many nodes the byte limit allows."""
+        return len(self.parents)
+
+    def start_batch(self) -> None:
+        """Begin a batch of images: nodes used from now on count as used more recently than all others."""
+        self._batch += 1
+        self.last_used[ROOT] = self._batch
+
+    def extend(
+        self,
+        nodes: Int[np.ndarray, " prefixes"],
+        labels: Int[np.ndarray, " prefixes"],
+        keep: Int[np.ndarray, " kept"] | None = None,
+    ) -> Int[np.ndarray, " prefixes"]:
+        """Return the children of nodes by label; those that do not exist are computed in one step.
+
+        Args:
+            nodes: node ids of the current batch (reached from the root since `start_batch`).
+            labels: an allowed label of each.
+            keep: further nodes that must not be dropped while room is made.
+
+        Returns:
+            int32 node ids; equal pairs of node and label give equal ids.
+
+        Raises:
+            TrieFullError: these nodes, their ancestors and `keep` do not fit into the byte limit.
+            InputError: the label model returned NaN.
+        """
+        found = self.children[nodes, labels]
+        missing = np.flatnonzero(found == MISSING)
+        if len(missing):
+            keys = nodes[missing].astype(np.int64) * self.num_labels + labels[missing]
+            unique, inverse = np.unique(keys, return_inverse=True)
+            pinned = [nodes, found[found != MISSING]] + ([] if keep is None else [keep])
+            self._make_room(len(unique), np.concatenate(pinned))
+            ids = self._take_ids(len(unique))
+            self.parents[ids] = unique // self.num_labels
+            self.labels[ids] = unique % self.num_labels
+            self.compute(ids)
+            found[missing] = ids[inverse]
+        self.last_used[found] = self._batch
+        return found
+
+    def compute(self, ids: Int[np.ndarray, " prefixes"]) -> None:
+        """Compute nodes whose ids, parents and labels are set, in one step of the label model.
+
+        Raises:
+            InputError: the label model returned NaN.
+        """
+        parents, labels = self.parents[ids], self.labels[ids]
+        self.depths[ids] = self.depths[parents] + 1
+        states, rows = self.step.step(self.states[parents], labels)
+        if np.isnan(rows).any():
+            self._give_back(ids)
+            raise InputError("the label model returned NaN for a prefix. Its weights are damaged: train again.")
+        self.children[parents, labels] = ids
+        self._fill(ids, states, rows)
+
+    def find(
+        self, paths: Int[np.ndarray, "paths depth"], lengths: Int[np.ndarray, " paths"]
+    ) -> Int[np.ndarray, " paths"]:
+        """Return the nodes of prefixes, computing what is missing, level by level from the root.
+
+        Args:
+            paths: label ids; only the first `lengths[i]` of row i count.
+            lengths: number of labels of each prefix.
+
+        Returns:
+            int32 node ids.
+
+        Raises:
+            TrieFullError: the prefixes and their ancestors do not fit into the byte limit.
+            InputError: the label model returned NaN.
+        """
+        nodes = np.full(len(paths), ROOT, dtype=np.int32)
+        for t in range(int(lengths.max(initial=0))):
+            going = np.flatnonzero(lengths > t)
+            nodes[going] = self.extend(nodes[going], paths[going, t], keep=nodes)
+        return nodes
+
+    def log_probs(
+        self, nodes: Int[np.ndarray, " pairs"], image_rows: Float[np.ndarray, "pairs width"]
+    ) -> Float[np.ndarray, "pairs outcomes"]:
+        """Return the log-probability of every label and END after a prefix, given an image.
+
+        Args:
+            nodes: node ids.
+            image_rows: the image row that belongs to each.
+
+        Returns:
+            float32; -inf where an outcome is not allowed; each row's probabilities sum to 1.
+
+        Source:
+            Paper section 3.1, `s(t) = U_l^T x_t` and its softmax; the mask is this project's.
+        """
+        if self.step.additive:
+            logits = self.rows[nodes] + image_rows
+        else:
+            logits = self.step.combine(self.rows[nodes], image_rows).copy()
+            logits[~self.masks[nodes]] = -np.inf
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
+
+    def path_of(self, node: int) -> tuple[int, ...]:
+        """Return the labels from the root to a node."""
+        labels: list[int] = []
+        while node != ROOT:
+            labels.append(int(self.labels[node]))
+            node = int(self.parents[node])
+        return tuple(reversed(labels))
+
+    def _fill(
+        self,
+        ids: Int[np.ndarray, " prefixes"],
+        states: Float[np.ndarray, "prefixes state"],
+        rows: Float[np.ndarray, "prefixes width"],
+    ) -> None:
+        self.states[ids] = states
+        self.children[ids] = MISSING
+        self.last_used[ids] = self._batch
+        self.created += len(ids)
+        allowed = self._allowed(ids)
+        if not self.step.additive:
+            self.rows[ids] = rows
+            self.masks[ids] = allowed
+            return
+        masked = np.where(allowed, rows, np.float32(-np.inf))
+        peaks = masked.max(axis=1)
+        self.rows[ids] = masked
+        self.peaks[ids] = peaks
+        self.spans[ids] = peaks - np.where(allowed, rows, np.float32(np.inf)).min(axis=1)
+        self.weights[ids] = np.exp(masked - peaks[:, None])
+
+    def _allowed(self, ids: Int[np.ndarray, " prefixes"]) -> Bool[np.ndarray, "prefixes outcomes"]:
+        allowed = np.empty((len(ids), self.num_labels + 1), dtype=bool)
+        depths = self.depths[ids]
+        for depth in np.unique(depths):
+            at = np.flatnonzero(depths == depth)
+            prefixes = np.empty((len(at), depth), dtype=np.int32)
+            nodes = ids[at]
+            for t in range(depth - 1, -1, -1):
+                prefixes[:, t] = self.labels[nodes]
+                nodes = self.parents[nodes]
+            allowed[at] = allowed_outcomes(
+                prefixes, rule=self.step.allowed, num_labels=self.num_labels, length=self.length
+            )
+        return allowed
+
+    def _take_ids(self, count: int) -> Int[np.ndarray, " ids"]:
+        reused = min(count, self._num_free)
+        self._num_free -= reused
+        old = self._free[self._num_free : self._num_free + reused]
+        new = np.arange(self._high_water, self._high_water + count - reused, dtype=np.int32)
+        self._high_water += count - reused
+        return np.concatenate([old, new])
+
+    def _give_back(self, ids: Int[np.ndarray, " ids"]) -> None:
+        self._free[self._num_free : self._num_free + len(ids)] = ids
+        self._num_free += len(ids)
+        self.last_used[ids] = np.iinfo(np.int64).max  # a free id never looks old
+
+    def _make_room(self, count: int, pinned: Int[np.ndarray, " nodes"]) -> None:
+        room = self.capacity - self.num_nodes
+        if count <= room:
+            return
+        age = self.last_used[: self._high_water].copy()
+        nodes = np.unique(pinned)
+        while len(nodes):  # a node that stays needs its ancestors
+            age[nodes] = np.iinfo(np.int64).max
+            nodes = np.unique(self.parents[nodes[nodes != ROOT]])
+        age[ROOT] = np.iinfo(np.int64).max
+        candidates = np.flatnonzero(age != np.iinfo(np.int64).max)
+        if len(candidates) < count - room:
+            raise TrieFullError
+        # A parent is at least as recent as its children and less deep, so children always go before it.
+        order = np.lexsort((-self.depths[candidates], age[candidates]))
+        evicted = candidates[order[: max(count - room, self.capacity // EVICTED_SHARE)]]
+        self.children[self.parents[evicted], self.labels[evicted]] = MISSING
+        self._give_back(evicted.astype(np.int32))
+        self.evictions += 1

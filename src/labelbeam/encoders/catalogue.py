@@ -1,0 +1,316 @@
+"""The one builder of image encoders: from what the user asked for to a network with its transform.
+
+Weights say what they need (`encoders.weights`), a published tag says it, or the user's flags do; what
+nobody says and shapes cannot tell is an error that names the missing keys. Knows architectures and where
+weights come from; does not know labels, features or runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from labelbeam.data.cache_folder import cache_folder
+from labelbeam.encoders import hub, timm_encoder, vgg16
+from labelbeam.encoders.download import download
+from labelbeam.encoders.image_encoder import ImageEncoder, channels_last, rebuild_encoder
+from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.encoders.squeezenet import SqueezeNet11
+from labelbeam.encoders.tiny import TinyEncoder
+from labelbeam.encoders.weights import Needs, Weights, load_strictly, read_weights
+from labelbeam.errors import InputError
+
+OWN = ("tiny", "vgg16", "squeezenet1_1")
+
+_TINY_INPUT = {"size": 96, "resize": "squash", "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What the user asks for. None means: as the weights, or the architecture, say.
+
+    Attributes:
+        name: "tiny", "vgg16", "squeezenet1_1", a short name ("dinov2", "siglip", "convnext"), or any timm
+            model with or without a tag; "" takes the name from the weights file.
+        weights: a .safetensors file, or a .pth; None for published weights (fetched where there is a
+            network), and for "tiny" initial values.
+        pretrained: False for initial values from `seed`.
+        pooling: of the last map: "default", or one the architecture has ("avg", "max", "avg+max", "gem", …).
+        feature: of VGG-16: "fc7-relu" or "fc7".
+        width: of "tiny" and of reduced VGG-16s; None for the usual one.
+        size: side of the square input, pixels.
+        resize: "center" or "squash", see `Preprocess`.
+        resize_to: shortest side before the centre crop, pixels; None keeps the usual proportion to `size`.
+        interpolation: "bilinear" or "bicubic".
+        channels: "RGB" or "BGR".
+        scale: the value of white, 1.0 or 255.0.
+        mean: per channel, in units of `scale`.
+        std: per channel, likewise.
+        pad_type: "" (symmetric) or "same" (TensorFlow's), for timm's EfficientNets and MobileNets.
+        horizontal_flip: True for mirrored pictures.
+        seed: of initial values.
+    """
+
+    name: str = "tiny"
+    weights: Path | None = None
+    pretrained: bool = True
+    pooling: str = "default"
+    feature: str = "fc7-relu"
+    width: int | None = None
+    size: int | None = None
+    resize: str | None = None
+    resize_to: int | None = None
+    interpolation: str | None = None
+    channels: str | None = None
+    scale: float | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    pad_type: str | None = None
+    horizontal_flip: bool = False
+    seed: int = 0
+
+
+def build_encoder(config: EncoderConfig) -> ImageEncoder:
+    """Build an image encoder.
+
+    Args:
+        config: what is asked for.
+
+    Returns:
+        The encoder on the CPU, in evaluation mode. The global random state is as before.
+
+    Raises:
+        InputError: an unknown name (the nearest is proposed), weights of another architecture, weights that
+            do not say what shapes cannot tell, weights that are neither here nor can be fetched, or an option
+            that the architecture does not have.
+
+    Example:
+        >>> encoder = build_encoder(EncoderConfig("tiny", size=64))
+        >>> encoder.num_features, encoder.preprocess.size
+        (256, 64)
+    """
+    weights = read_weights(config.weights) if config.weights is not None else None
+    if weights is not None and weights.encoder is not None:
+        return _from_own_file(config, weights)
+    name = _name(config, weights)
+    if name == "tiny":
+        return _tiny(config, weights)
+    if name == "squeezenet1_1":
+        return _squeezenet(config, weights)
+    if name == "vgg16":
+        return _vgg16(config, weights)
+    return _timm(config, name, weights)
+
+
+def _name(config: EncoderConfig, weights: Weights | None) -> str:
+    if config.name:
+        return config.name
+    if weights is None or weights.needs.timm_model is None:
+        given = "no weights file" if weights is None else f"{weights.path}, which names no timm_model"
+        raise InputError(
+            f"no encoder is named and there is {given}. Name one with --encoder, e.g. 'tiny' or 'vgg16'."
+        )
+    return weights.needs.timm_model
+
+
+def _from_own_file(config: EncoderConfig, weights: Weights) -> ImageEncoder:
+    """Build what labelbeam itself wrote; only the transform may still be changed."""
+    built = dict(weights.encoder or {})
+    written_for = built["arguments"].get("model", built["architecture"])
+    asked = timm_encoder.FRIENDLY.get(config.name, (config.name, None))[0].partition(".")[0]
+    if asked not in ("", written_for):
+        raise InputError(
+            f"{weights.path} holds the weights of another architecture: {written_for!r}, asked for "
+            f"{config.name!r}. Use --encoder {written_for}, or other weights."
+        )
+    base = dict(built["preprocess"])
+    built["preprocess"] = _transform(config, base).to_dict()
+    return rebuild_encoder(built, weights.tensors, source=str(weights.path))
+
+
+def _tiny(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
+    arguments: dict[str, Any] = {"width": config.width or 128, "pooling": _own_pooling(config, "avg+max")}
+    module = _seeded(config.seed, lambda: TinyEncoder(**arguments))
+    if weights is None:
+        return _encoder(module, "tiny", arguments, _transform(config, _TINY_INPUT))
+    base = _said(config, weights, {"size": 96, "resize": "squash"})
+    load_strictly(module, weights.tensors, source=str(weights.path))
+    return _encoder(module, "tiny", arguments, _transform(config, base))
+
+
+def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
+    arguments = {"pooling": _own_pooling(config, "avg")}
+    module = _seeded(config.seed, lambda: SqueezeNet11(**arguments))
+    if weights is not None:
+        base = _said(config, weights, {"size": 224})
+        # Conversions from Keras keep its name of the squeezing convolution.
+        named = {key.replace(".squeeze1x1.", ".squeeze."): value for key, value in weights.tensors.items()}
+        trunk = {key: value for key, value in named.items() if not key.startswith("classifier.")}
+        load_strictly(module, trunk, source=str(weights.path))
+    elif config.pretrained:
+        raise InputError(
+            "labelbeam knows no place to fetch squeezenet1_1 from. Give its weights with --weights FILE."
+        )
+    else:
+        base = {}
+    return _encoder(module, "squeezenet1_1", arguments, _transform(config, base))
+
+
+def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
+    arguments: dict[str, Any] = {"width": config.width or 64, "feature": config.feature}
+    _own_pooling(config, "default")
+    if weights is None and config.pretrained:
+        name = cache_folder() / "weights"
+        weights = read_weights(download(vgg16.WEIGHTS_URL, name, sha256_prefix=vgg16.WEIGHTS_SHA256_PREFIX))
+    module = _seeded(config.seed, lambda: vgg16.Vgg16(**arguments))
+    base: dict[str, Any] = {"size": 224, "resize_to": 256}
+    if weights is not None:
+        # The published file is known by its content: ImageNet's mean and deviation, which Preprocess has.
+        if not weights.sha256.startswith(vgg16.WEIGHTS_SHA256_PREFIX):
+            base = _said(config, weights, base)
+        trunk = {key: value for key, value in weights.tensors.items() if not key.startswith("classifier.6.")}
+        load_strictly(module, trunk, source=str(weights.path))
+    return _encoder(module, "vgg16", arguments, _transform(config, base))
+
+
+def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
+    model, tag, usual_size = timm_encoder.full_name(name)
+    base = timm_encoder.published_input(model, tag) if tag else {"size": timm_encoder.native_size(model)}
+    pad_type = config.pad_type
+    if weights is not None:
+        _same_model(model, weights)
+        base = _said(config, weights, base, known=bool(tag))
+        pad_type = pad_type if pad_type is not None else weights.needs.pad_type
+        if pad_type is None and not tag and timm_encoder.needs_padding(model):
+            raise _unsaid(weights.path, ["pad_type"])
+    if usual_size is not None and config.size is None:
+        base = _resized(base, usual_size)
+    preprocess = _transform(config, base)
+    arguments: dict[str, Any] = {
+        "model": model,
+        "pooling": config.pooling,
+        "pad_type": pad_type,
+        "size": preprocess.size,
+    }
+    if weights is not None:
+        module = timm_encoder.build_with_weights(
+            tensors=weights.tensors,
+            source=str(weights.path),
+            num_classes=weights.needs.num_classes,
+            **arguments,
+        )
+    elif config.pretrained:
+        if not tag:
+            tag = timm_encoder.usual_tag(model)
+            return _timm(config, f"{model}.{tag}", None)
+        module = timm_encoder.build_published(
+            model, tag, str(hub.published_file(model, tag)), pooling=config.pooling, size=preprocess.size
+        )
+    else:
+        module = _seeded(config.seed, lambda: timm_encoder.build(**arguments))
+    return _encoder(module, "timm", arguments, preprocess)
+
+
+def _encoder(
+    module: nn.Module, architecture: str, arguments: Mapping[str, Any], preprocess: Preprocess
+) -> ImageEncoder:
+    module = channels_last(module.eval())
+    num_features = timm_encoder.probe(
+        module, size=preprocess.size, name=str(arguments.get("model", architecture))
+    )
+    return ImageEncoder(module, num_features, preprocess, architecture, arguments)
+
+
+def _seeded(seed: int, build: Any) -> Any:
+    """Build with initial values drawn from `seed`, leaving the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def _own_pooling(config: EncoderConfig, usual: str) -> str:
+    if config.pooling == "default":
+        return usual
+    if usual == "default":
+        raise InputError(
+            f"encoder {config.name!r} has no pooling to choose, given {config.pooling!r}; leave it out."
+        )
+    return config.pooling
+
+
+def _said(
+    config: EncoderConfig, weights: Weights, base: Mapping[str, Any], *, known: bool = False
+) -> dict[str, Any]:
+    """Return `base` with what file and flags say of the input; an error names what nobody says.
+
+    `known` says that `base` itself states the normalisation (a published tag); size is the file's, a size
+    that is asked for comes after it (`_transform`).
+    """
+    needs: Needs = weights.needs
+    chosen = dict(base) if needs.size is None else _resized(base, needs.size)
+    said = set(chosen) if known else set()
+    for key in ("mean", "std", "channels", "scale"):
+        for value in (getattr(needs, key), getattr(config, key)):
+            if value is not None:
+                chosen[key] = value
+                said.add(key)
+    wanted = {"mean": "mean", "std": "std", "channels": "input"}
+    if missing := [shown for key, shown in wanted.items() if key not in said]:
+        raise _unsaid(weights.path, missing)
+    return chosen
+
+
+def _unsaid(path: Path, missing: list[str]) -> InputError:
+    examples = {
+        "mean": "--mean 0.485,0.456,0.406",
+        "std": "--std 0.229,0.224,0.225",
+        "input": "--channels RGB",
+        "pad_type": "--pad-type same (TensorFlow's) or --pad-type '' (symmetric)",
+    }
+    return InputError(
+        f"{path} does not say {', '.join(missing)}, and shapes cannot tell. Put them into its safetensors "
+        f"metadata or into {path.with_suffix('.json').name} beside it, or give e.g. "
+        + ", ".join(examples[key] for key in missing)
+        + "."
+    )
+
+
+def _same_model(model: str, weights: Weights) -> None:
+    said = weights.needs.timm_model
+    if said is not None and said != model:
+        raise InputError(
+            f"{weights.path} holds the weights of another architecture: it says timm_model {said!r}, asked "
+            f"for {model!r}. Use --encoder {said}, or other weights."
+        )
+
+
+def _resized(base: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Return the same input at another size; what is cropped away keeps its proportion."""
+    resize_to = base.get("resize_to", 0)
+    return {**base, "size": size, "resize_to": int(resize_to * size / base["size"])}
+
+
+def _transform(config: EncoderConfig, base: Mapping[str, Any]) -> Preprocess:
+    """Return the transform: what the flags say, else `base`, else the usual values of `Preprocess`.
+
+    Where neither says how much the centre crop leaves out, it is an eighth of the side, as for most
+    ImageNet weights.
+    """
+    chosen = dict(base)
+    if config.resize is not None and config.resize != chosen.get("resize", "center"):
+        chosen |= {"resize": config.resize, "resize_to": 0}
+    if config.size is not None and "size" in chosen:
+        chosen = _resized(chosen, config.size)
+    flags = {field.name: getattr(config, field.name) for field in fields(Preprocess)}
+    chosen |= {name: value for name, value in flags.items() if value is not None}
+    chosen.setdefault("resize", "center")
+    size = chosen.setdefault("size", 224)
+    if chosen["resize"] == "center" and not chosen.get("resize_to"):
+        chosen["resize_to"] = int(size / 0.875)
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()
+    }
+    return Preprocess(**values)

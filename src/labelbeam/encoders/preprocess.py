@@ -1,0 +1,213 @@
+"""The transform between a decoded picture and what an image encoder receives.
+
+A run stores it whole (`preprocess.json`), because the same weights under another resize or normalisation
+give other features and nothing in their shapes tells. Two halves: `resize` works on bytes, one image at a
+time, off the interpreter's lock; `normalize` works on a batch, wherever the encoder runs. Knows nothing of
+files, encoders or the cache; sits between `data.images.read_rgb` and the encoder.
+
+Resizing is torch's antialiased one on uint8. It weighs source pixels as Pillow's does, with 16-bit
+instead of 22-bit coefficients: no value differs by more than 1 of 255 from Pillow's for bilinear, 2 for
+bicubic, on photographs (`tests/encoders/test_preprocess.py`).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from labelbeam.errors import InputError, unknown_name
+
+RESIZES = ("center", "squash")
+INTERPOLATIONS = ("bilinear", "bicubic")
+CHANNELS = ("RGB", "BGR")
+SCALES = (1.0, 255.0)
+
+MAX_ASPECT = 8
+"""A picture longer than this many times its width is cut to it, around the centre, before it is resized:
+the centre crop never shows the rest, and a 1 x 50,000 panorama would otherwise be blown up to gigabytes."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture becomes the encoder's input.
+
+    Attributes:
+        size: side of the square the encoder receives, pixels.
+        resize: "center" (shortest side to `resize_to`, then the centre crop of `size`) or "squash" (the whole
+            picture to `size` x `size`, without keeping its proportions).
+        resize_to: shortest side before the crop, pixels, >= `size`; 0 means `size`. Must be 0 for "squash".
+        interpolation: "bilinear" or "bicubic", both antialiased.
+        channels: "RGB", or "BGR" for weights that come from Caffe.
+        scale: the value of white before the mean is subtracted: 1.0 or 255.0.
+        mean: per channel, in the order of `channels`, in units of `scale`.
+        std: per channel, likewise; positive.
+        horizontal_flip: True for the mirrored picture.
+
+    Raises:
+        InputError: any value outside of the above, all of them at once.
+
+    Example:
+        >>> transform = Preprocess(size=2, resize="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        >>> transform(np.full((7, 5, 3), 255, dtype=np.uint8)).flatten(1).tolist()[0]
+        [1.0, 1.0, 1.0, 1.0]
+    """
+
+    size: int = 224
+    resize: str = "center"
+    resize_to: int = 0
+    interpolation: str = "bilinear"
+    channels: str = "RGB"
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    horizontal_flip: bool = False
+
+    def __post_init__(self) -> None:
+        if problems := self._problems():
+            raise InputError("this image transform cannot be used: " + "; ".join(problems) + ".")
+
+    def _problems(self) -> list[str]:
+        problems = []
+        for kind, given, allowed in (
+            ("resize", self.resize, RESIZES),
+            ("interpolation", self.interpolation, INTERPOLATIONS),
+            ("channels", self.channels, CHANNELS),
+        ):
+            if given not in allowed:
+                problems.append(str(unknown_name(kind, given, allowed)).rstrip("."))
+        if not 1 <= self.size <= 4096:
+            problems.append(f"size must be 1 to 4096 pixels, given {self.size}")
+        if self.resize == "squash" and self.resize_to:
+            problems.append(f"resize 'squash' has no crop: resize_to must be 0, given {self.resize_to}")
+        if self.resize == "center" and self.resize_to and self.resize_to < self.size:
+            problems.append(f"resize_to must be 0 or at least size ({self.size}), given {self.resize_to}")
+        if self.scale not in SCALES:
+            problems.append(f"scale must be 1.0 or 255.0, given {self.scale}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(math.isfinite(value) for value in values):
+                problems.append(f"{name} must be three finite numbers, given {values}")
+        if any(value <= 0 for value in self.std):
+            problems.append(f"std must be positive, given {self.std}")
+        return problems
+
+    def __call__(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "3 size size"]:
+        """Return what the encoder receives for one decoded picture: float32, normalised."""
+        return self.normalize(self.resized(rgb).unsqueeze(0))[0]
+
+    def resized(self, rgb: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "3 size size"]:
+        """Resize, crop and flip one decoded picture; bytes in, bytes out, still RGB.
+
+        Args:
+            rgb: the picture as decoded, 0..255.
+
+        Returns:
+            The square the encoder looks at, 0..255.
+
+        Raises:
+            InputError: the picture has no pixels.
+        """
+        if 0 in rgb.shape:
+            raise InputError(f"a picture of {rgb.shape[1]} x {rgb.shape[0]} pixels has nothing to show.")
+        rgb = self._cut(rgb)
+        height, width, _ = rgb.shape
+        # A view: torch has a fast path for channels-last bytes that never makes them float.
+        pixels = (
+            torch.from_numpy(np.require(rgb, requirements=["C", "W"])).permute(2, 0, 1).unsqueeze(0)
+        )  # [1 3 height width]
+        target = self._target(height, width)
+        if (height, width) != target:
+            pixels = interpolate(
+                pixels, size=target, mode=self.interpolation, antialias=True, align_corners=False
+            )
+        top, left = ((side - self.size) // 2 for side in target)
+        pixels = pixels[0, :, top : top + self.size, left : left + self.size]  # [3 size size]
+        return pixels.flip(2) if self.horizontal_flip else pixels.clone()
+
+    def normalize(self, pixels: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 size size"]:
+        """Turn resized bytes (RGB) into the encoder's float32 values, on the device they are on."""
+        if self.channels == "BGR":
+            pixels = pixels.flip(1)
+        white = 255.0 / self.scale
+        # (x / white - mean) / std as one multiplication and one addition.
+        slope = torch.tensor([1.0 / (white * std) for std in self.std], device=pixels.device)
+        offset = torch.tensor(
+            [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=pixels.device
+        )
+        return pixels.float().mul_(slope.view(1, 3, 1, 1)).add_(offset.view(1, 3, 1, 1))
+
+    @property
+    def enough(self) -> tuple[int, int]:
+        """Height and width of a decoded picture beyond which more pixels change next to nothing.
+
+        Twice the size it is resized to: a JPEG of 12 megapixels is then decoded at a fraction of its size,
+        photographs below that (VOC, COCO) in full.
+        """
+        return 2 * (self.resize_to or self.size), 2 * (self.resize_to or self.size)
+
+    def _target(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width after the resize, before the crop (torchvision's rounding: down)."""
+        if self.resize == "squash":
+            return self.size, self.size
+        side = self.resize_to or self.size
+        short, long = min(height, width), max(height, width)
+        grown = int(side * long / short)
+        return (side, grown) if height <= width else (grown, side)
+
+    def _cut(self, rgb: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "kept_height kept_width 3"]:
+        if self.resize == "squash":
+            return rgb
+        height, width, _ = rgb.shape
+        kept_height, kept_width = min(height, MAX_ASPECT * width), min(width, MAX_ASPECT * height)
+        top, left = (height - kept_height) // 2, (width - kept_width) // 2
+        return rgb[top : top + kept_height, left : left + kept_width]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transform as plain JSON values, every field written out."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
+        """Build the transform from what `to_dict` wrote.
+
+        Raises:
+            InputError: a key that is not a field (the nearest one is proposed), a missing key, a bad value.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise unknown_name("key of an image transform", key, known)
+        if missing := [name for name in known if name not in values]:
+            raise InputError(f"an image transform must state every key; missing: {', '.join(missing)}.")
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**given)
+
+    @property
+    def identity(self) -> str:
+        """The transform as canonical JSON: equal exactly where the transform is."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+
+IMAGENET = Preprocess(resize="center", resize_to=256)
+"""torchvision's evaluation transform: shortest side 256, centre 224, ImageNet mean and deviation. Also the
+paper's reading (`paper.md` part C, row 8): centre 224 crop of a 256 resize."""
+
+VGG16_CAFFE = Preprocess(
+    resize="center",
+    resize_to=256,
+    channels="BGR",
+    scale=255.0,
+    mean=(103.939, 116.779, 123.68),
+    std=(1.0, 1.0, 1.0),
+)
+"""For VGG-16 weights converted from Caffe's model: BGR, 0..255, the authors' mean, no division."""

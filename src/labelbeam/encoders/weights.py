@@ -1,0 +1,300 @@
+"""Weights files: their tensors, and what they say they need.
+
+A weights file says what its shapes cannot: padding, normalisation, channel order. It says so in its
+safetensors metadata or in a JSON beside it (`NAME.json`), under the keys of `KEYS`; flags of the command line
+override. Nothing is guessed: what is needed and not said is an error of the builder. The only pickle ever
+opened is a `.pth` that the user names, by torch's weights-only reader, converted to safetensors once.
+Knows nothing of architectures.
+"""
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from labelbeam.data.cache_folder import cache_folder
+from labelbeam.data.whole_file import written_whole
+from labelbeam.errors import InputError
+
+KEYS = ("timm_model", "num_classes", "pad_type", "mean", "std", "input")
+"""What a weights file may say. `input` is "3x224x224 RGB" or "BGR 0..255 minus (104, 117, 124)", say."""
+
+ENCODER_KEY = "labelbeam_encoder"
+"""Metadata key under which labelbeam's own encoder files hold everything needed to build them again."""
+
+_COUNTER = "num_batches_tracked"
+
+PICKLES = (".pth", ".pt", ".bin")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a weights file says of the model and the input it belongs to; None where it says nothing.
+
+    Attributes:
+        timm_model: architecture name in timm, without a tag.
+        num_classes: outputs of the classifier in the file.
+        pad_type: timm's padding, "" (symmetric) or "same" (TensorFlow's).
+        mean: per channel, in units of `scale`.
+        std: per channel, likewise.
+        channels: "RGB" or "BGR".
+        scale: the value of white, 1.0 or 255.0 ("0..255" in `input`; 1.0 where `input` names no range).
+        size: side of the square input, pixels.
+    """
+
+    timm_model: str | None = None
+    num_classes: int | None = None
+    pad_type: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    channels: str | None = None
+    scale: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The content of a weights file.
+
+    Attributes:
+        path: the file the user named.
+        tensors: by name, on the CPU.
+        needs: what the file, or the JSON beside it, says.
+        sha256: of the named file's bytes, 64 hexadecimal digits.
+        encoder: what labelbeam itself wrote (`ENCODER_KEY`), None for any other file.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    needs: Needs
+    sha256: str
+    encoder: Mapping[str, Any] | None = None
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a `.safetensors` file, or a `.pth` that the user named.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its tensors and what it says of itself.
+
+    Raises:
+        InputError: no such file, an unknown kind of file, a damaged one, a pickle that holds more than
+            tensors, or metadata that cannot be understood.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no weights file {path}. Give an existing .safetensors or .pth file.")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if path.suffix in PICKLES:
+        safe = _converted(path, sha256)
+    elif path.suffix == ".safetensors":
+        safe = path
+    else:
+        raise InputError(
+            f"{path}: a weights file ends in .safetensors, {', '.join(PICKLES)}; given {path.suffix!r}."
+        )
+    try:
+        with safe_open(safe, framework="pt") as opened:
+            metadata = dict(opened.metadata() or {})
+        tensors = load_file(safe)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a whole safetensors file ({error}). Copy or download it again."
+        ) from error
+    encoder = json.loads(metadata[ENCODER_KEY]) if ENCODER_KEY in metadata else None
+    said = {key: metadata[key] for key in KEYS if key in metadata} | _beside(path)
+    return Weights(path, tensors, parse_needs(said, source=str(path)), sha256, encoder)
+
+
+def parse_needs(said: Mapping[str, Any], *, source: str) -> Needs:
+    """Understand what a weights file says of itself.
+
+    Args:
+        said: values under `KEYS`, as text (metadata) or as JSON values; other keys are left alone.
+        source: the file, for messages.
+
+    Returns:
+        The same as numbers.
+
+    Raises:
+        InputError: a value that cannot be understood.
+
+    Example:
+        >>> parse_needs({"input": "3x224x224 RGB", "mean": "0.5,0.5,0.5"}, source="a.safetensors").size
+        224
+        >>> parse_needs({"input": "BGR 0..255 minus (104, 117, 124)"}, source="a.safetensors").mean
+        (104.0, 117.0, 124.0)
+    """
+    channels, scale, size, mean, std = _parse_input(said.get("input"), source=source)
+    pad_type = said.get("pad_type")
+    if pad_type not in (None, "", "same"):
+        raise InputError(f"{source}: pad_type is {pad_type!r}; allowed: '' (symmetric), 'same'.")
+    num_classes = said.get("num_classes")
+    if num_classes is not None and not str(num_classes).isdecimal():
+        raise InputError(f"{source}: num_classes is {num_classes!r}; a whole number is wanted.")
+    return Needs(
+        timm_model=said.get("timm_model"),
+        num_classes=None if num_classes is None else int(num_classes),
+        pad_type=pad_type,
+        mean=_three_numbers(said["mean"], "mean", source=source) if "mean" in said else mean,
+        std=_three_numbers(said["std"], "std", source=source) if "std" in said else std,
+        channels=channels,
+        scale=scale,
+        size=size,
+    )
+
+
+def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Copy tensors into a module; every name and shape must agree.
+
+    Args:
+        module: receives the values.
+        weights: tensors by name.
+        source: the file, for the message.
+
+    Raises:
+        InputError: weights of another architecture; the first missing, extra and differing keys are shown.
+    """
+    wanted = module.state_dict()
+    missing = [
+        f"{key} {list(wanted[key].shape)}"
+        for key in wanted
+        if key not in weights and not key.endswith(_COUNTER)
+    ]
+    unexpected = [f"{key} {list(weights[key].shape)}" for key in weights if key not in wanted]
+    differing = [
+        f"{key} is {list(weights[key].shape)}, the model wants {list(wanted[key].shape)}"
+        for key in wanted
+        if key in weights and weights[key].shape != wanted[key].shape
+    ]
+    found = (("missing", missing), ("not in the model", unexpected), ("of another shape", differing))
+    parts = [
+        f"{len(keys)} {what}: {'; '.join(keys[:3])}{' …' if len(keys) > 3 else ''}"
+        for what, keys in found
+        if keys
+    ]
+    if parts:
+        raise InputError(
+            f"{source} holds the weights of another architecture. "
+            + ". ".join(parts)
+            + ". Name the architecture the file belongs to (--encoder), or give its own weights (--weights)."
+        )
+    # Older torch did not write batch normalisation's counter of batches; no feature depends on it.
+    counters = {key: value for key, value in wanted.items() if key.endswith(_COUNTER)}
+    module.load_state_dict(counters | dict(weights))
+
+
+def content_hash(module: nn.Module) -> str:
+    """Return the sha256 of a module's parameters and buffers: names, types, shapes and bytes.
+
+    Batch normalisation's counters of batches are left out: no feature depends on them.
+    Equal for the same values wherever they came from (a download, a run's own file), and another as soon as
+    training has changed one of them.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name.endswith(_COUNTER):
+            continue
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _converted(path: Path, sha256: str) -> Path:
+    """Return the safetensors twin of a pickle, made on first use and kept in the cache under its content."""
+    safe = cache_folder() / "weights" / f"{sha256}.safetensors"
+    if safe.is_file():
+        return safe
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as plain weights ({str(error).splitlines()[0]}). labelbeam opens a "
+            "pickle only with torch's weights-only reader, which runs no code: save the state_dict alone, "
+            "or as .safetensors."
+        ) from error
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise InputError(f"{path} does not hold a state_dict (names and tensors); save `model.state_dict()`.")
+    # Cloned: safetensors refuses tensors that share memory.
+    tensors = {str(name): tensor.detach().contiguous().clone() for name, tensor in loaded.items()}
+    try:
+        safe.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(safe) as part:
+            save_file(tensors, part)
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be converted into {safe.parent} ({error.strerror}). "
+            "Set LABELBEAM_CACHE to a folder that can be written, or give a .safetensors file."
+        ) from error
+    return safe
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Return what `NAME.json` beside the weights says, under the known keys; empty where there is none."""
+    described = path.with_suffix(".json")
+    if not described.is_file():
+        return {}
+    try:
+        said = json.loads(described.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{described} is not JSON ({error}). It should hold an object with: {', '.join(KEYS)}."
+        ) from error
+    if not isinstance(said, dict):
+        raise InputError(f"{described} should hold a JSON object with: {', '.join(KEYS)}.")
+    return {key: said[key] for key in KEYS if key in said}
+
+
+def _three_numbers(value: Any, key: str, *, source: str) -> tuple[float, float, float]:
+    try:
+        numbers = [float(part) for part in (value.split(",") if isinstance(value, str) else value)]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 3:
+        raise InputError(
+            f"{source}: {key} is {value!r}; three numbers such as '0.485,0.456,0.406' are wanted."
+        )
+    return numbers[0], numbers[1], numbers[2]
+
+
+_Three = tuple[float, float, float]
+
+
+def _parse_input(
+    text: str | None, *, source: str
+) -> tuple[str | None, float | None, int | None, _Three | None, _Three | None]:
+    """Return channels, scale, size, mean and std as an `input` line says them."""
+    if text is None:
+        return None, None, None, None, None
+    pattern = (
+        r"(?:3x(?P<h>\d+)x(?P<w>\d+)\s*)?(?P<c>RGB|BGR)"
+        r"(?P<r>\s+0\.\.(?:255|1))?(?:\s+minus\s*\((?P<m>[^)]*)\))?"
+    )
+    match = re.fullmatch(pattern, text.strip())
+    if match is None or match["h"] != match["w"]:
+        raise InputError(
+            f"{source}: input is {text!r}; it should read '3x224x224 RGB' (square), "
+            "or 'BGR 0..255 minus (104, 117, 124)'."
+        )
+    mean = _three_numbers(match["m"], "input", source=source) if match["m"] else None
+    return (
+        match["c"],
+        255.0 if (match["r"] or "").endswith("255") else 1.0,
+        int(match["h"]) if match["h"] else None,
+        mean,
+        (1.0, 1.0, 1.0) if mean else None,
+    )

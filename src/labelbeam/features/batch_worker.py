@@ -1,0 +1,176 @@
+"""What one thread of an extraction does: a few files, from their names to features.
+
+Reads and hashes each file, looks its features up, and takes what is missing through decoding, transform and
+network; a picture that another thread has under way is waited for, not computed twice. Knows nothing of the
+order of files or of how many there are (`features.extract`).
+"""
+
+import copy
+import itertools
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float16, UInt8
+from torch import Tensor, nn
+
+from labelbeam.data.images import UnreadableImage, read_rgb
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.features.cache import FeatureCache, image_digest
+from labelbeam.features.half_precision import to_half
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What became of one file: features, or an error.
+
+    Attributes:
+        path: the file.
+        features: float16 [features]; None where there is an error.
+        error: why it could not be read; None where there are features.
+    """
+
+    path: Path
+    features: Float16[np.ndarray, " features"] | None
+    error: UnreadableImage | None = None
+
+
+class Memory(dict[bytes, np.ndarray]):
+    """Stands in for a cache on disk: remembers while an extraction lasts, or remembers nothing."""
+
+    def __init__(self, *, remember: bool) -> None:
+        super().__init__()
+        self._remember = remember
+
+    def put(self, digest: bytes, features: np.ndarray) -> None:
+        """Keep the features of an image, or let them go."""
+        if self._remember:
+            self[digest] = features
+
+    def __enter__(self) -> "Memory":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+
+
+class BatchWorker:
+    """Takes a few files from names to features; called by several threads at once."""
+
+    def __init__(
+        self, encoder: ImageEncoder, store: FeatureCache | Memory, *, device: str, bfloat16: bool
+    ) -> None:
+        self._module = _on_device(encoder.module, device)
+        self._preprocess = encoder.preprocess
+        self._store = store
+        self._device = torch.device(device)
+        self._bfloat16 = bfloat16
+        self._lock = threading.Lock()
+        self._claimed: dict[bytes, Future[np.ndarray | None]] = {}
+
+    def __call__(self, paths: list[Path]) -> list[ImageFeatures]:
+        """Return what became of each file, in the order given.
+
+        Raises:
+            InputError: the cache cannot be written, or a feature does not fit half precision.
+        """
+        done: dict[int, ImageFeatures] = {}
+        waiting: list[tuple[int, bytes, Future[np.ndarray | None]]] = []
+        mine: list[tuple[int, bytes, Tensor]] = []
+        promised: set[bytes] = set()
+        try:
+            for i, path in enumerate(paths):
+                try:
+                    digest, before = _digest_of(path)
+                    if (found := self._store.get(digest)) is not None:
+                        done[i] = ImageFeatures(path, found)
+                    elif (theirs := self._claim(digest)) is not None:
+                        waiting.append((i, digest, theirs))
+                    elif (found := self._store.get(digest)) is not None:
+                        # Another thread finished it between the look and the claim.
+                        self._release(digest, found)
+                        done[i] = ImageFeatures(path, found)
+                    else:
+                        promised.add(digest)
+                        mine.append((i, digest, _pixels_of(path, self._preprocess, before)))
+                except UnreadableImage as error:
+                    done[i] = ImageFeatures(path, None, error)
+            for (i, digest, _), features in zip(
+                mine, self._encode([pixels for *_, pixels in mine]), strict=True
+            ):
+                self._store.put(digest, features)
+                done[i] = ImageFeatures(paths[i], features)
+                promised.discard(digest)
+                self._release(digest, features)
+        finally:
+            for digest in promised:  # nobody must wait for what will not come
+                self._release(digest, None)
+        for i, _, theirs in waiting:
+            features = theirs.result()
+            # A copy whose first reader failed is read on its own account, for its own error message.
+            done[i] = ImageFeatures(paths[i], features) if features is not None else self([paths[i]])[0]
+        return [done[i] for i in range(len(paths))]
+
+    def _claim(self, digest: bytes) -> "Future[np.ndarray | None] | None":
+        """Take on a picture, or return the future of whoever has it already."""
+        with self._lock:
+            theirs = self._claimed.get(digest)
+            if theirs is None:
+                self._claimed[digest] = Future()
+            return theirs
+
+    def _release(self, digest: bytes, features: np.ndarray | None) -> None:
+        with self._lock:
+            claim = self._claimed.pop(digest, None)
+        if claim is not None:
+            claim.set_result(features)
+
+    def _encode(self, pictures: list[Tensor]) -> Float16[np.ndarray, "images features"] | list[np.ndarray]:
+        if not pictures:
+            return []
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16),
+        ):
+            pixels: UInt8[Tensor, "batch 3 size size"] = torch.stack(pictures).to(self._device)
+            batch = self._preprocess.normalize(pixels).contiguous(memory_format=torch.channels_last)
+            return to_half(self._module(batch).float().cpu().numpy())
+
+
+def _digest_of(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """Return the digest of a file and a mark (time of change, size) by which a later change shows."""
+    before = _mark(path)
+    try:
+        return image_digest(path.read_bytes()), before
+    except OSError:
+        read_rgb(path)  # says in its own words why not
+        raise UnreadableImage(path, "could be read only at the second attempt. Check the drive.") from None
+
+
+def _pixels_of(path: Path, preprocess: Preprocess, before: tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
+    """Return the resized picture, made sure to be of the content that was hashed."""
+    pixels = preprocess.resized(read_rgb(path, at_least=preprocess.enough))
+    if _mark(path) != before:
+        raise UnreadableImage(path, "changed while it was read. Run again when it is complete.")
+    return pixels
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # it is gone: another mark than that of any file
+        return -1, -1
+    return status.st_mtime_ns, status.st_size
+
+
+def _on_device(module: nn.Module, device: str) -> nn.Module:
+    """Return the module in evaluation mode on a device; a copy where that changes anything."""
+    where = torch.device(device)
+    first = next(itertools.chain(module.parameters(), module.buffers()), None)
+    if not module.training and (first is None or first.device == where):
+        return module
+    return copy.deepcopy(module).eval().to(where)

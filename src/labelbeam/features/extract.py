@@ -1,0 +1,202 @@
+"""From image files to features: read, hash, look up, decode, resize, encode, in order and in bounded memory.
+
+Each thread takes a few files through all of it with one thread of arithmetic: decoding, resizing and the
+network all run off the interpreter's lock, no core ever waits at another's barrier, and a machine that is
+busy with other things slows down in proportion, where two-threaded arithmetic collapses. Sits between the
+readers' paths and everything that trains or tags. Knows nothing of labels.
+"""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float16
+
+from labelbeam.data.images import UnreadableImage
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.errors import InputError
+from labelbeam.features.batch_worker import BatchWorker, ImageFeatures, Memory
+from labelbeam.features.cache import FeatureCache
+
+MOST_WORKERS = 8
+"""Beyond it, workers get more threads of arithmetic each, so that memory does not grow with the cores."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a list of files, row by row.
+
+    Attributes:
+        values: float16 [images features]; rows of unreadable files are NaN.
+        errors: by row, for the files that could not be read.
+    """
+
+    values: Float16[np.ndarray, "images features"]
+    errors: dict[int, UnreadableImage]
+
+    @property
+    def readable(self) -> Bool[np.ndarray, " images"]:
+        """Which rows have features."""
+        mask = np.ones(len(self.values), dtype=bool)
+        mask[list(self.errors)] = False
+        return mask
+
+
+def extract(
+    paths: Sequence[Path],
+    encoder: ImageEncoder,
+    *,
+    cache: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 16,
+    workers: int | None = None,
+    bfloat16: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    on_error: str = "raise",
+) -> Features:
+    """Return the features of image files, each distinct picture computed once.
+
+    Args:
+        paths: the files; the same picture may occur more than once, under any names.
+        encoder: in whatever mode; it is used as in evaluation, and left as it is.
+        cache: folder of feature caches (usually `cache_folder() / "features"`); None to keep nothing.
+        device: where the network runs, as torch names it.
+        batch_size: images a worker takes through the network at a time.
+        workers: threads; None for one per core, at most `MOST_WORKERS`.
+        bfloat16: let convolutions and products run in bfloat16: faster, features to 8 bits; cached apart.
+        progress: called with (files done, files in all) as they are done, in order.
+        on_error: "raise" at the first unreadable file, or "keep" and report it in `Features.errors`.
+
+    Returns:
+        One row per path, in the order given. A row is the same, to half precision, in whatever batch it was.
+
+    Raises:
+        UnreadableImage: a file cannot be read and `on_error` is "raise".
+        InputError: the cache cannot be written, a feature does not fit half precision, or a bad option.
+
+    Example:
+        >>> from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
+        >>> extract([], build_encoder(EncoderConfig("tiny"))).values.shape
+        (0, 256)
+    """
+    if on_error not in ("raise", "keep"):
+        raise InputError(f"on_error is {on_error!r}; allowed: 'raise', 'keep'.")
+    paths = list(paths)
+    values = np.full((len(paths), encoder.num_features), np.nan, dtype=np.float16)
+    errors: dict[int, UnreadableImage] = {}
+    several = workers if workers is not None else _usual_workers()
+    stream = stream_features(
+        paths,
+        encoder,
+        cache=cache,
+        device=device,
+        batch_size=max(1, min(batch_size, -(-len(paths) // max(1, several)))),
+        workers=workers,
+        bfloat16=bfloat16,
+        remember=True,
+    )
+    for row, image in enumerate(stream):
+        if image.error is not None:
+            if on_error == "raise":
+                stream.close()
+                raise image.error
+            errors[row] = image.error
+        else:
+            values[row] = image.features
+        if progress is not None:
+            progress(row + 1, len(paths))
+    return Features(values, errors)
+
+
+def stream_features(
+    paths: Iterable[Path],
+    encoder: ImageEncoder,
+    *,
+    cache: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 16,
+    workers: int | None = None,
+    bfloat16: bool = False,
+    remember: bool = False,
+) -> Generator[ImageFeatures, None, None]:
+    """Yield the features of image files in the order given, however many there are.
+
+    At most `batch_size * 2 * workers` files are under way; with `cache` and `remember` off, memory does not
+    grow with their number (a cache's index takes about 200 bytes an image).
+
+    Args:
+        paths: the files; taken as they are needed.
+        encoder: as in `extract`.
+        cache: as in `extract`.
+        device: as in `extract`.
+        batch_size: as in `extract`.
+        workers: as in `extract`.
+        bfloat16: as in `extract`.
+        remember: keep every feature in memory, so that copies of a picture far apart are computed once
+            without a cache too.
+
+    Yields:
+        One per path; an unreadable file is one of them, not an exception.
+
+    Raises:
+        InputError: the cache cannot be written, a feature does not fit half precision, or a bad option.
+    """
+    workers = workers if workers is not None else _usual_workers()
+    if batch_size < 1 or workers < 1:
+        raise InputError(f"batch_size and workers must be at least 1, given {batch_size} and {workers}.")
+    store = _store(encoder, cache, bfloat16=bfloat16, remember=remember)
+    worker = BatchWorker(encoder, store, device=device, bfloat16=bfloat16)
+    remaining = iter(paths)
+    batches = iter(lambda: list(itertools.islice(remaining, batch_size)), [])
+    with store, _single_threaded(workers) as pool:
+        under_way: deque[Future[list[ImageFeatures]]] = deque()
+        try:
+            for batch in batches:
+                under_way.append(pool.submit(worker, batch))
+                if len(under_way) >= 2 * workers:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+def _store(
+    encoder: ImageEncoder, root: Path | None, *, bfloat16: bool, remember: bool
+) -> FeatureCache | Memory:
+    if root is None:
+        return Memory(remember=remember)
+    key = {
+        "encoder": encoder.identity,
+        "transform": encoder.preprocess.identity,
+        "precision": "bfloat16" if bfloat16 else "float32",
+    }
+    return FeatureCache(root, key, num_features=encoder.num_features)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _usual_workers() -> int:
+    return min(_cores(), MOST_WORKERS)
+
+
+@contextmanager
+def _single_threaded(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool whose threads share the cores for arithmetic; the setting is as before afterwards."""
+    before = torch.get_num_threads()
+    each = max(1, before // workers)
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(each,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)

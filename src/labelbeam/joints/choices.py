@@ -1,0 +1,31 @@
+"""Command-line choices laid over a run's own: how sets are decided, how label models are searched."""
+
+from dataclasses import replace
+
+from labelbeam.answers.decision import Decision
+from labelbeam.answers.search import Search
+from labelbeam.errors import InputError
+
+
+def decision_from(own: Decision, *, decide: str | None, threshold: float | None) -> Decision:
+    """Return the run's decision with what the user said.
+
+    Raises:
+        InputError: an unknown rule, a threshold outside [0, 1], or a threshold for the path.
+    """
+    if threshold is not None and decide not in (None, "threshold"):
+        raise InputError(f"--threshold {threshold} has no use with --decide {decide}. Leave one of them out.")
+    rule = decide or ("threshold" if threshold is not None else own.rule)
+    return replace(own, rule=rule, threshold=own.threshold if threshold is None else threshold)
+
+
+def search_from(own: Search, *, method: str | None, beam: int | None) -> Search:
+    """Return the run's search with what the user said.
+
+    Raises:
+        InputError: an unknown method, or a beam width for another method than beam search.
+    """
+    if beam is not None and method not in (None, "beam"):
+        raise InputError(f"--beam {beam} has no use with --search {method}. Leave one of them out.")
+    chosen = method or ("beam" if beam is not None else own.method)
+    return replace(own, method=chosen, beam_width=own.beam_width if beam is None else beam)

@@ -1,0 +1,202 @@
+"""The configuration of a run: every default in one place, named heads and recipes, YAML in and out.
+
+Parts never see a configuration; `joints.build` hands them plain options. A file or a `--set` lists
+differences from the defaults of the chosen head and recipe.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labelbeam.answers.decision import Decision
+from labelbeam.answers.search import Search
+from labelbeam.data.options import ReadOptions
+from labelbeam.encoders.catalogue import EncoderConfig
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.joints.plain_values import from_plain, to_plain
+from labelbeam.models.label_model import LabelModelOptions
+from labelbeam.models.sigmoid_head import SigmoidOptions
+from labelbeam.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a training makes, the code's version and the machine apart.
+
+    Raises:
+        InputError: a fraction outside [0, 1), or an order that the allowed outcomes do not fit.
+    """
+
+    data: str = ""
+    """Training data, `FORMAT:PATH#SPLIT`."""
+    validation: str | None = None
+    """Validation data; None: `validation_fraction` of the training images, stratified by labels."""
+    validation_fraction: float = 0.15
+    """Share of the training images held out where `validation` is None; 0 trains without validation."""
+    read: ReadOptions = field(default_factory=ReadOptions)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    train_encoder: bool = False
+    """Whether the encoder is trained too, end to end; otherwise it is frozen and its features are cached."""
+    flips: bool = True
+    """Whether training also sees mirrored images."""
+    head: str = "cnn-rnn"
+    """A name of `HEADS`."""
+    order: str = "frequent"
+    """In which order labels are said; see `labels.ordering.LabelOrder`."""
+    scaling: str = "standardize"
+    """What is done to features first; see `models.feature_scaling.ScalingName`."""
+    label_model: LabelModelOptions = field(default_factory=LabelModelOptions)
+    sigmoid: SigmoidOptions = field(default_factory=SigmoidOptions)
+    recipe: Recipe = field(default_factory=Recipe)
+    search: Search = field(default_factory=Search)
+    decision: Decision = field(default_factory=Decision)
+    seed: int = 0
+    """Decides initial values, order, views, dropout and the validation split."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation_fraction < 1:
+            raise InputError(
+                f"validation_fraction is {self.validation_fraction}; it must be at least 0 and below 1."
+            )
+        if self.order == "shuffle" and self.label_model.allowed == "canonical":
+            raise InputError(
+                "order 'shuffle' says labels in any order, which the allowed outcomes 'canonical' forbid. "
+                "Add --set label_model.allowed=no-repeat."
+            )
+        if self.seed < 0:
+            raise InputError(f"the seed is {self.seed}; it must not be negative.")
+
+
+HEADS: Mapping[str, Mapping[str, Any]] = {
+    "cnn-rnn": {},
+    "no-rnn": {"label_model": {"cell": "none"}},
+    "sigmoid": {},
+    "sigmoid-mlp": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
+}
+"""Named heads, as differences from the defaults: the paper's model, the same without recurrence
+(`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one."""
+
+RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    # Section 3 and its talk: rmsprop, weight decay 1e-4, momentum 0.9, dropout 0.5 on the projections. Rate,
+    # batch size, epochs and smoothing are not in the paper; those below train without diverging.
+    "paper": {
+        "any": {
+            "flips": False,
+            "scaling": "none",
+            "label_model": {"projection_dropout": 0.5},
+            "recipe": {
+                "optimiser": "rmsprop",
+                "learning_rate": 1e-4,
+                "momentum": 0.9,
+                "weight_decay": 1e-4,
+                "schedule": "constant",
+                "batch_size": 128,
+            },
+        },
+    },
+    "default": {
+        "any": {},
+    },
+}
+"""Named recipes: differences from the defaults, for any head and for one by name."""
+
+
+def configure(
+    *,
+    head: str = "cnn-rnn",
+    recipe: str = "default",
+    file: Path | None = None,
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Put a configuration together: defaults, head, recipe, file, `--set` settings, options; later ones win.
+
+    Args:
+        head: a name of `HEADS`; the file's `head`, if it has one, is used instead of the default.
+        recipe: a name of `RECIPES`.
+        file: YAML with differences.
+        settings: texts `key.key=value`, the value as YAML.
+        options: nested differences from the command line.
+
+    Raises:
+        InputError: unknown names or keys, values of the wrong type, or a file that is not YAML.
+
+    Example:
+        >>> configure(head="no-rnn", settings=["recipe.epochs=3"]).recipe.epochs
+        3
+    """
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", recipe, RECIPES)
+    from_file = read_yaml(file) if file is not None else {}
+    head = str(from_file.get("head", head))
+    if head not in HEADS:
+        raise unknown_name("head", head, HEADS)
+    config = replace(RunConfig(), head=head)
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        (f"head {head}", HEADS[head]),
+        (f"recipe {recipe}", RECIPES[recipe]["any"]),
+        (f"recipe {recipe}", RECIPES[recipe].get(head, {})),
+        (str(file), from_file),
+        *(("--set " + text, _setting(text)) for text in settings),
+        ("options", options or {}),
+    ]
+    for source, values in layers:
+        config = from_plain(RunConfig, values, base=config, source=source)
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        InputError: the file is not there, or not such a file.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if values is not None and not isinstance(values, dict):
+        raise InputError(
+            f"{path} must hold keys and values, such as 'head: cnn-rnn'; it holds {values!r:.60}."
+        )
+    return values or {}
+
+
+def write_yaml(config: RunConfig, *, opening: Sequence[str]) -> str:
+    """Return a configuration as YAML, every key resolved.
+
+    Args:
+        config: what is written.
+        opening: lines of comment that go first (command, machine, time, scores).
+    """
+    comment = "".join(f"# {line}\n" for line in opening)
+    return comment + yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """Turn `key.key=value` into a nested mapping."""
+    keys, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text!r} has no '='; write it as --set recipe.epochs=30.")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text!r}: the value is not YAML ({error}).") from error
+    if isinstance(nested, str):
+        # YAML 1.1 wants a point in 1e-4; people do not write one.
+        nested = _number(nested)
+    for key in reversed(keys.split(".")):
+        nested = {key: nested}
+    return nested
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text

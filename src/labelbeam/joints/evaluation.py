@@ -1,0 +1,103 @@
+"""Evaluation of a run on labelled images: answers beside truth, as the metrics want them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from labelbeam.answers.answers import Answers
+from labelbeam.answers.decision import Decision
+from labelbeam.data.dataset import PRESENT, Dataset
+from labelbeam.joints.tagger import Tagger
+from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.metrics.comparison import Comparison, compare
+from labelbeam.metrics.protocols import Protocol
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run's answers for labelled images.
+
+    Attributes:
+        dataset: images and truth, columns as the reader gave them.
+        vocabulary: the run's labels, the columns of `answers`.
+        answers: one row per image.
+        log_likelihood: log p(true set | image) per image, nats.
+        notes: sentences for the user.
+    """
+
+    dataset: Dataset
+    vocabulary: Vocabulary
+    answers: Answers
+    log_likelihood: Float[np.ndarray, " images"]
+    notes: tuple[str, ...] = ()
+
+    def comparison(self, decision: Decision, *, k: int | None = None) -> Comparison:
+        """Put the answers beside the truth under one decision protocol.
+
+        Args:
+            decision: how sets are decided, where `k` is None.
+            k: decide exactly the k best-ranked labels instead.
+        """
+        truth, names = self.dataset.targets, self.dataset.vocabulary.names
+        column = {name: j for j, name in enumerate(self.vocabulary)}
+        shared = [j for j, name in enumerate(names) if name in column]
+        source = [column[names[j]] for j in shared]
+        scores = np.full(truth.shape, -np.inf)
+        scores[:, shared] = self.answers.scores[:, source]
+        likelihood = None if self._unsayable() else self.log_likelihood
+        if k is not None:
+            protocol = Protocol("exact-k", k=k)
+            return compare(
+                truth, names, protocol=protocol, scores=scores, log_likelihood=likelihood, notes=self.notes
+            )
+        sets = decision.decide(self.answers)
+        decisions = np.zeros(truth.shape, dtype=np.bool_)
+        decisions[:, shared] = sets[:, source]
+        return compare(
+            truth,
+            names,
+            protocol=Protocol("sets", decided_by=decision.name),
+            scores=scores,
+            decisions=decisions,
+            outside=sets.sum(axis=1) - decisions.sum(axis=1),
+            log_likelihood=likelihood,
+            notes=self.notes,
+        )
+
+    def _unsayable(self) -> bool:
+        """Tell whether the truth has labels that the run cannot say; its likelihood is then no number."""
+        strange = [j for j, name in enumerate(self.dataset.vocabulary) if name not in self.vocabulary.names]
+        return bool((self.dataset.targets[:, strange] == PRESENT).any())
+
+
+def evaluate_features(
+    tagger: Tagger,
+    dataset: Dataset,
+    features: Float[np.ndarray, "images features"],
+    *,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Answer for labelled images from their features.
+
+    Args:
+        tagger: the trained model.
+        dataset: images and truth; labels that only one side knows are noted.
+        features: one row per image.
+        notes: sentences to carry along.
+    """
+    vocabulary, told = tagger.run.vocabulary, [*notes]
+    if unknown := sorted(set(dataset.vocabulary) - set(vocabulary)):
+        told.append(f"labels of the data that the run does not know, never predicted: {_some(unknown)}")
+    if foreign := sorted(set(vocabulary) - set(dataset.vocabulary)):
+        told.append(f"labels of the run that the data does not have, wrong where decided: {_some(foreign)}")
+    targets = dataset.with_vocabulary(vocabulary.names).targets
+    answers = tagger.answer(features)
+    return Evaluation(
+        dataset, vocabulary, answers, tagger.answerer.set_log_prob(features, targets), tuple(told)
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")

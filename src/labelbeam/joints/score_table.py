@@ -1,0 +1,131 @@
+"""Scores as people read them: the table that `score`, `evaluate` and `demo` print, and the JSON they write.
+
+Knows the JSON form of `metrics.evaluation.Scores`; computes nothing.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labelbeam.data.whole_file import written_whole
+from labelbeam.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN_AS_IS = ("mean_labels_true", "mean_labels_predicted", "log_likelihood")
+"""Not fractions: two decimals; everything else is shown in percent."""
+
+
+def _cell(name: str, value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "-"
+    sign = "+" if signed else ""
+    return f"{value:{sign}.2f}" if name in SHOWN_AS_IS else f"{100 * value:{sign}.1f}"
+
+
+def show_scores(result: dict[str, Any], *, per_class: bool = False) -> None:
+    """Print the tables; percent with one decimal, what is null as "-" with its reason below."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    protocol = result["protocol"]
+    intervals, versus = result.get("intervals"), result.get("versus")
+    table = Table(box=SIMPLE)
+    table.add_column("score", no_wrap=True)
+    headings = ["percent"]
+    if intervals:
+        headings.append("95 % interval")
+    if versus:
+        headings += ["rival", "difference", "its 95 % interval", "p"]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    console.print(f"{protocol['name']}: {protocol['decides']}", soft_wrap=True, markup=False)
+    for name in _values(result):
+        cells = [name, _cell(name, result[name])]
+        if intervals:
+            cells.append(_between(name, intervals["of"].get(name)))
+        if versus:
+            pair = versus["differences"].get(name)
+            cells += [
+                _cell(name, versus["scores"][name]),
+                _cell(name, pair and pair["difference"], signed=True),
+            ]
+            cells += [_between(name, pair, signed=True), f"{pair['p']:.3f}" if pair else "-"]
+        table.add_row(*cells)
+    console.print(table)
+    console.print(
+        f"{protocol['images']} images ({protocol['images_without_labels']} without labels, kept), "
+        f"{protocol['labels']} labels ({protocol['labels_with_a_positive']} with a positive); "
+        "mean_labels are labels per image, not percent",
+        soft_wrap=True,
+    )
+    if ceiling := protocol.get("exact_k_ceiling"):
+        best = " / ".join(_cell(name, ceiling[name]) for name in ("OP", "OR", "OF1"))
+        console.print(
+            f"best possible OP / OR / OF1 of exactly {protocol['k']} labels per image: {best}", soft_wrap=True
+        )
+    for reason in dict.fromkeys(result["null_because"].values()):
+        names = ", ".join(name for name, why in result["null_because"].items() if why == reason)
+        console.print(f"{names}: null, because {reason}", soft_wrap=True, markup=False)
+    for note in result["notes"]:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
+    if per_class:
+        _show_classes(console, result["per_class"])
+
+
+def _values(result: dict[str, Any]) -> list[str]:
+    return [name for name, value in result.items() if value is None or isinstance(value, float)]
+
+
+def _between(name: str, ends: dict[str, float] | None, *, signed: bool = False) -> str:
+    if ends is None:
+        return "-"
+    return f"{_cell(name, ends['low'], signed=signed)} to {_cell(name, ends['high'], signed=signed)}"
+
+
+def _show_classes(console: "Console", per_class: dict[str, dict[str, Any]]) -> None:
+    from rich.box import SIMPLE
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE)
+    table.add_column("label")
+    headings = ("support", "predicted", "TP", "P", "R", "F1", "AP area", "AP voc10", "AP voc11")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in per_class.items():
+        counts = [
+            "-" if row[key] is None else str(row[key]) for key in ("support", "predicted", "true_positives")
+        ]
+        ratios = [
+            _cell(key, row[key]) for key in ("precision", "recall", "f1", "ap_area", "ap_voc10", "ap_voc11")
+        ]
+        table.add_row(escape(name), *counts, *ratios)
+    console.print(table)
+
+
+def require_folder(option: str, path: Path | None) -> None:
+    """Refuse an output file whose folder is not there, before any work is done.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {path.parent}. Create it first.")
+
+
+def write_json(path: Path, result: object) -> None:
+    """Write a JSON object, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        with written_whole(path) as part:
+            part.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Choose another file.") from error

@@ -1,0 +1,110 @@
+"""The tagger: a run in Python. Images in, predictions out; the command line only calls it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from labelbeam.answers.answers import Answers
+from labelbeam.answers.decision import Decision
+from labelbeam.answers.prediction import Prediction, predictions_of
+from labelbeam.answers.search import Search
+from labelbeam.features.extract import stream_features
+from labelbeam.joints.build import build_answerer
+from labelbeam.joints.run_directory import Run, load_run
+
+ANSWERED_TOGETHER = 256
+"""Images decoded and answered in one go: enough for the searches, little enough to write as one goes."""
+
+
+class Tagger:
+    """Tags images with a trained run, whatever its head.
+
+    Example:
+        tagger = Tagger.load("runs/voc")
+        for prediction in tagger.tag(["a.jpg", "b.jpg"]):
+            print(prediction.image, [one.label for one in prediction.labels])
+    """
+
+    def __init__(self, run: Run, *, decision: Decision | None = None, search: Search | None = None) -> None:
+        """Make a tagger of a run in memory.
+
+        Args:
+            run: the trained model.
+            decision: how sets are decided; None: as the run's configuration says.
+            search: how label models are searched; None: as the run's configuration says.
+        """
+        config = replace(
+            run.config, decision=decision or run.config.decision, search=search or run.config.search
+        )
+        self.run = replace(run, config=config)
+        self.answerer = build_answerer(run.head, config)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, decision: Decision | None = None, search: Search | None = None
+    ) -> "Tagger":
+        """Load a run directory.
+
+        Args:
+            folder: what `labelbeam train --out` wrote.
+            decision: how sets are decided; None: as the run says.
+            search: how label models are searched; None: as the run says.
+
+        Raises:
+            InputError: the folder is not a finished run, or its files do not fit together.
+        """
+        return cls(load_run(Path(folder)), decision=decision, search=search)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label names, in label order."""
+        return self.run.vocabulary.names
+
+    def tag(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        all_scores: bool = False,
+        report: Callable[[int], None] = lambda images: None,
+    ) -> Iterator[Prediction]:
+        """Tag image files, in order, as they come; memory does not grow with their number.
+
+        Args:
+            paths: image files; the iterable is read as images are needed.
+            all_scores: whether predictions hold every label's score.
+            report: told the number of images after each batch.
+
+        Yields:
+            One prediction per path. A file that cannot be read gives a prediction with an `error`.
+        """
+        stream = stream_features((Path(path) for path in paths), self.run.encoder)
+        while batch := list(islice(stream, ANSWERED_TOGETHER)):
+            read = [item.path for item in batch if item.features is not None]
+            answered: Iterator[Prediction] = iter(())
+            if read:
+                answers = self.answer(
+                    np.stack([item.features for item in batch if item.features is not None])
+                )
+                answered = predictions_of(
+                    [str(path) for path in read],
+                    answers,
+                    decision=self.run.config.decision,
+                    vocabulary=self.run.vocabulary,
+                    all_scores=all_scores,
+                )
+            for item in batch:
+                failed = item.error
+                yield next(answered) if failed is None else Prediction(str(item.path), error=failed.reason)
+            report(len(batch))
+
+    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+        """Answer from features that are there already.
+
+        Args:
+            features: what the run's encoder says of images; half or single precision.
+        """
+        return self.answerer.answer(features)

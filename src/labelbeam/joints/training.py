@@ -1,0 +1,264 @@
+"""Training a run: from a configuration to a run directory.
+
+Data, encoder, features, head, loop, validation: each is a noun of its own; here they meet.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from labelbeam.data.dataset import PRESENT, UNKNOWN, Dataset
+from labelbeam.data.spec import open_dataset
+from labelbeam.data.stratified import split
+from labelbeam.encoders.catalogue import build_encoder
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.errors import InputError
+from labelbeam.joints.build import Head, build_head
+from labelbeam.joints.config import RunConfig
+from labelbeam.joints.evaluation import evaluate_features
+from labelbeam.joints.features import readable_features
+from labelbeam.joints.plain_values import to_plain
+from labelbeam.joints.run_directory import Run, save_run, versions
+from labelbeam.joints.tagger import Tagger
+from labelbeam.labels.ordering import order_labels
+from labelbeam.metrics.evaluation import evaluate
+from labelbeam.models.sigmoid_head import SigmoidHead
+from labelbeam.training.batches import FeatureBatches
+from labelbeam.training.image_batches import ImageBatches
+from labelbeam.training.loop import RESUME, Batches, fit, mean_nats
+from labelbeam.training.recipe import build_optimiser
+
+MANY_UNKNOWN = 0.2
+"""Above this share of unknown labels, conditioning on their absence is too rough an approximation."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made.
+
+    Attributes:
+        run: the model.
+        metrics: validation scores with their protocol, plain values; empty without validation.
+        epochs: epochs trained.
+        best_epoch: the epoch that was kept.
+        notes: sentences for the user.
+    """
+
+    run: Run
+    metrics: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    notes: tuple[str, ...]
+
+
+class EndToEnd(nn.Module):
+    """Encoder and head as one model: pixels and targets to nats per image."""
+
+    def __init__(self, encoder: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        """Return nats per image."""
+        return self.head(self.encoder(pixels), targets)
+
+
+def train_run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    command: str = "",
+    report: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Train what a configuration describes and write the run directory.
+
+    Goes on where an interrupted training of the same settings stopped.
+
+    Args:
+        config: the resolved configuration.
+        folder: the run directory to fill; made if it is not there.
+        command: how the user called this, for config.yaml.
+        report: told each line that a person may want to read.
+
+    Raises:
+        InputError: anything wrong with the data, the encoder, the options, or an unfinished training of
+            other settings in the folder.
+    """
+    accelerator = Accelerator(mixed_precision=config.recipe.precision)
+    train, held_out = training_data(config)
+    encoder = build_encoder(config.encoder)
+    if not config.train_encoder and config.encoder.name == "tiny" and config.encoder.weights is None:
+        raise InputError(
+            "encoder 'tiny' has no pretrained weights, so its features would be those of random numbers. "
+            "Train it too (--finetune), give it weights (--weights), or name a pretrained encoder ('vgg16')."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
+    if isinstance(head, SigmoidHead):
+        head.start_from(torch.from_numpy(train.targets.copy()))
+    prepare = _pixel_batches if config.train_encoder else _feature_batches
+    model, train_batches, held_out_batches, notes = prepare(
+        config, train, held_out, encoder, head, accelerator
+    )
+    for note in (*train.notes, *notes, *_doubts(train)):
+        report(note)
+
+    progress = fit(
+        model,
+        build_optimiser(config.recipe, head, encoder.module if config.train_encoder else None),
+        train_batches,
+        recipe=config.recipe,
+        validate=None if held_out_batches is None else _validation(held_out_batches, accelerator.device),
+        folder=folder,
+        seed=config.seed,
+        settings=_settings(config, encoder),
+        accelerator=accelerator,
+        after_epoch=lambda row: report(_line(row, config.recipe.epochs)),
+    )
+    counts = tuple(int(n) for n in (train.targets == PRESENT).sum(axis=0))
+    run = Run(config, train.vocabulary, counts, encoder, head.cpu().eval())
+    encoder.module.cpu().eval()
+    metrics = validation_metrics(run, held_out) if held_out is not None else {}
+    if accelerator.is_main_process:
+        opening = _opening(command, progress.epoch, progress.best_epoch, metrics)
+        save_run(run, folder, metrics=metrics, opening=opening)
+        (folder / RESUME).unlink(missing_ok=True)
+    return Trained(run, metrics, progress.epoch, progress.best_epoch, (*train.notes, *notes))
+
+
+def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
+    """Read training and validation images, their columns sorted in label order.
+
+    Raises:
+        InputError: the data cannot be read, is too small to be split, or has no label.
+    """
+    train = open_dataset(config.data, options=config.read)
+    held_out = None
+    if config.validation is not None:
+        held_out = open_dataset(config.validation, options=config.read)
+    elif config.validation_fraction > 0:
+        if len(train) < 10:
+            raise InputError(
+                f"{config.data} has {len(train)} images, too few to hold some out for validation. Give --val "
+                "SPEC, or --val-fraction 0 to train without validation."
+            )
+        fractions = (1 - config.validation_fraction, config.validation_fraction)
+        rows, held_out_rows = split(train.targets, fractions, seed=config.seed)
+        train, held_out = train.subset(np.sort(rows)), train.subset(np.sort(held_out_rows))
+    if not (train.targets == PRESENT).any():
+        raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
+    order = order_labels(train.targets, config.order, seed=config.seed)
+    names = train.vocabulary.names_of(order)
+    return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
+
+
+def _feature_batches(
+    config: RunConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: ImageEncoder,
+    head: Head,
+    accelerator: Accelerator,
+) -> tuple[nn.Module, Batches, Batches | None, list[str]]:
+    """Batches of a frozen encoder's cached features; the model is the head alone."""
+    train, features, notes = readable_features(train, encoder, flips=config.flips)
+    head.scaling.fit(features.reshape(-1, features.shape[-1]))
+    size = config.recipe.batch_size
+    batches = FeatureBatches(
+        features, train.targets, size, config.seed, accelerator.process_index, accelerator.num_processes
+    )
+    if held_out is None:
+        return head, batches, None, notes
+    held_out, held_out_features, more = readable_features(held_out, encoder, flips=False)
+    return head, batches, FeatureBatches(held_out_features, held_out.targets, size, config.seed), notes + more
+
+
+def _pixel_batches(
+    config: RunConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: ImageEncoder,
+    head: Head,
+    accelerator: Accelerator,
+) -> tuple[nn.Module, Batches, Batches | None, list[str]]:
+    """Batches of pixels; the model is encoder and head, trained end to end."""
+
+    def batches(dataset: Dataset, process: int = 0, processes: int = 1) -> ImageBatches:
+        return ImageBatches(
+            dataset.paths,
+            dataset.targets,
+            encoder.preprocess,
+            batch_size=config.recipe.batch_size,
+            seed=config.seed,
+            flips=config.flips,
+            process=process,
+            processes=processes,
+        )
+
+    ours = batches(train, accelerator.process_index, accelerator.num_processes)
+    return EndToEnd(encoder.module, head), ours, None if held_out is None else batches(held_out), []
+
+
+def validation_metrics(run: Run, held_out: Dataset) -> dict[str, Any]:
+    """Return every score of a run on held-out images, with its protocol, as plain values."""
+    held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
+    comparison = evaluate_features(Tagger(run), held_out, features[:, 0]).comparison(run.config.decision)
+    return {"data": held_out.spec, "seed": run.config.seed, **evaluate(comparison).to_json()}
+
+
+def _validation(batches: Batches, device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
+    return lambda model: {"val_nats": mean_nats(model, batches, device=device)}
+
+
+def _doubts(train: Dataset) -> list[str]:
+    """Say what a user should know before waiting for the training."""
+    doubts = []
+    unknown = float((train.targets == UNKNOWN).mean())
+    if unknown > MANY_UNKNOWN:
+        doubts.append(
+            f"{unknown:.0%} of the labels are unknown. The label model conditions on their absence, which is "
+            "too rough for so many: --head sigmoid is the better choice."
+        )
+    never = [
+        name
+        for name, n in zip(train.vocabulary, (train.targets == PRESENT).sum(axis=0), strict=True)
+        if n == 0
+    ]
+    if never:
+        doubts.append(f"labels that no training image has, never to be predicted: {', '.join(never[:20])}")
+    return doubts
+
+
+def _settings(config: RunConfig, encoder: ImageEncoder) -> str:
+    """What two halves of a resumed training must share; the number of epochs may grow."""
+    fixed = replace(config, recipe=replace(config.recipe, patience=0))
+    return json.dumps([to_plain(fixed), encoder.config, versions()], sort_keys=True, default=str)
+
+
+def _line(row: dict[str, Any], epochs: int) -> str:
+    numbers = "  ".join(f"{name} {value:.3f}" for name, value in row.items() if name != "epoch")
+    return f"epoch {row['epoch']}/{epochs}  {numbers}"
+
+
+def _opening(command: str, epochs: int, best: int, metrics: dict[str, Any]) -> Sequence[str]:
+    lines = [f"command: {command}"] if command else []
+    told = versions()
+    lines.append(
+        f"machine: {told['machine']}, {told['threads']} threads, python {told['python']}, "
+        f"torch {told['torch']}"
+    )
+    lines.append(f"epochs: {epochs}, best {best}")
+    shown = [
+        f"{name} {metrics[name]:.3f}"
+        for name in ("mAP_area", "OF1", "CF1", "subset_accuracy", "log_likelihood")
+        if isinstance(metrics.get(name), float) and math.isfinite(metrics[name])
+    ]
+    return [*lines, f"validation: {', '.join(shown)}"] if shown else lines

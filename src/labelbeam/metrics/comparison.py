@@ -1,0 +1,200 @@
+"""What was predicted beside what is true: the validated input of every measure.
+
+A `Comparison` holds decisions and rankings that already obey the protocol; `compare` builds one from scores,
+a ranking or sets. Knows nothing of files. In the data path: truth + predictions + protocol -> **comparison**
+-> `evaluation` and `bootstrap`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int8
+
+from labelbeam.errors import InputError
+from labelbeam.metrics.average_precision import SortedLabel, sort_label
+from labelbeam.metrics.protocols import Protocol
+from labelbeam.metrics.ranking import NOTHING, decide_top_k, rank_labels
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Truth and predictions of the same images, ready to be counted.
+
+    Attributes:
+        names: label names by column.
+        truth: 1 present, 0 absent, -1 unknown.
+        protocol: how the decisions were made.
+        decisions: True where decided; None where the protocol is `none`.
+        outside: per image, decided labels that the truth does not know.
+        ranking: column ids best first (see `ranking`), at least `map_depth` deep; None without a ranking.
+        scores: higher is better, comparable over images; -inf is below all given; None without scores.
+        log_likelihood: per image, log p(true set | image) in nats, computed elsewhere; None without.
+        map_depth: N of MAP@N.
+        reasons: why something is None, by what it makes null: "decisions", "ranking", "scores".
+        notes: sentences for the user.
+
+    Raises:
+        InputError: an empty truth, other values than -1, 0, 1, shapes that do not fit, NaN among the scores.
+    """
+
+    names: tuple[str, ...]
+    truth: Int8[np.ndarray, "images labels"]
+    protocol: Protocol
+    decisions: Bool[np.ndarray, "images labels"] | None
+    outside: Int[np.ndarray, " images"]
+    ranking: Int[np.ndarray, "images depth"] | None = None
+    scores: Float[np.ndarray, "images labels"] | None = None
+    log_likelihood: Float[np.ndarray, " images"] | None = None
+    map_depth: int = 10
+    reasons: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_fit(self.truth, self.names, scores=self.scores, decisions=self.decisions)
+        for what, array in (("ranking", self.ranking), ("log_likelihood", self.log_likelihood)):
+            if array is not None and len(array) != len(self.truth):
+                raise InputError(f"{what} has {len(array)} rows, the truth has {len(self.truth)} images.")
+        if self.map_depth < 1:
+            raise InputError(f"the N of MAP@N must be at least 1, given {self.map_depth}.")
+        if (self.decisions is None) != (self.protocol.name == "none"):
+            raise InputError(
+                f"protocol {self.protocol.name!r} and decisions={self.decisions is not None} do not fit."
+            )
+
+    @cached_property
+    def sorted_labels(self) -> list[SortedLabel]:
+        """Each label's images by score, sorted once for all resamples; empty without scores."""
+        if self.scores is None:
+            return []
+        return [sort_label(self.truth[:, c], self.scores[:, c]) for c in range(len(self.names))]
+
+
+def require_fit(
+    truth: np.ndarray,
+    names: Sequence[str],
+    *,
+    scores: np.ndarray | None = None,
+    decisions: np.ndarray | None = None,
+) -> None:
+    """Check that arrays describe the same images and labels.
+
+    Raises:
+        InputError: no image, values other than -1, 0, 1, a shape unlike the truth's, or NaN scores.
+    """
+    if truth.ndim != 2 or 0 in truth.shape:
+        raise InputError(
+            f"the truth must be [images labels] with at least one of each, given shape {truth.shape}."
+        )
+    if truth.min() < -1 or truth.max() > 1:
+        raise InputError(
+            "truth values must be 1 (present), 0 (absent) or -1 (unknown), "
+            f"given {truth.min()} to {truth.max()}."
+        )
+    if len(names) != truth.shape[1] or len(set(names)) < len(names):
+        raise InputError(
+            f"the truth has {truth.shape[1]} label columns, given {len(set(names))} different names."
+        )
+    for what, array in (("scores", scores), ("decisions", decisions)):
+        if array is not None and array.shape != truth.shape:
+            raise InputError(
+                f"{what} have shape {array.shape}, the truth has {truth.shape}; give one row per image."
+            )
+    if scores is not None and np.isnan(scores).any():
+        image, label = np.argwhere(np.isnan(scores))[0]
+        raise InputError(
+            f"the score of label {names[label]!r} in image {image} is NaN; scores must be numbers "
+            "(-inf means: below every score given)."
+        )
+
+
+def compare(
+    truth: Int8[np.ndarray, "images labels"],
+    names: Sequence[str],
+    *,
+    protocol: Protocol,
+    scores: Float[np.ndarray, "images labels"] | None = None,
+    decisions: Bool[np.ndarray, "images labels"] | None = None,
+    ranking: Int[np.ndarray, "images depth"] | None = None,
+    outside: Int[np.ndarray, " images"] | None = None,
+    log_likelihood: Float[np.ndarray, " images"] | None = None,
+    map_depth: int = 10,
+    reasons: dict[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Apply a decision protocol to scores, a ranking or sets.
+
+    Args:
+        truth: 1 present, 0 absent, -1 unknown.
+        names: label names by column; equal scores within an image are ordered by their code points.
+        protocol: the rule; `sets` and `path-k` need `decisions`, `at-most-k` a ranking, `threshold` scores.
+        scores: higher is better, comparable over images.
+        decisions: the decided sets, for `sets` and `path-k` only.
+        ranking: best first, where it does not follow from `scores` (lists, labels outside the truth).
+        outside: per image, decided labels without a column, for `sets` and `path-k`; for the threshold rules,
+            labels without a column whose score reaches the threshold.
+        log_likelihood: per image, log p(true set | image) in nats.
+        map_depth: N of MAP@N.
+        reasons: why scores or rankings are missing, where the caller knows better.
+        notes: sentences for the user, carried along.
+
+    Returns:
+        The comparison, to be given to `evaluate`, `bootstrap` or `paired_bootstrap`.
+
+    Raises:
+        InputError: arrays that do not fit, NaN, or a protocol whose material is missing.
+
+    Example:
+        >>> truth = np.array([[1, 0, 1], [0, 1, 0]], dtype=np.int8)
+        >>> scores = np.array([[0.9, 0.8, 0.7], [0.1, 0.6, 0.2]])
+        >>> exact_1 = Protocol("exact-k", k=1)
+        >>> compare(truth, ["a", "b", "c"], protocol=exact_1, scores=scores).decisions.tolist()
+        [[True, False, False], [False, True, False]]
+    """
+    require_fit(truth, names, scores=scores, decisions=decisions)
+    name, extra = protocol.name, np.zeros(len(truth), dtype=np.int64) if outside is None else outside
+    if ranking is None and scores is not None:
+        depth = max(map_depth, protocol.k or 0)
+        ranking = rank_labels(scores, names, known=truth != -1, depth=depth)
+    if name in ("sets", "path-k") and decisions is None:
+        raise InputError(f"protocol {name!r} needs decided sets; none were given. Give `decisions`.")
+    if "k" in name.split("-") and name != "path-k" and ranking is None:
+        raise InputError(f"protocol {name!r} needs a ranking; neither scores nor lists were given.")
+    if "threshold" in name and scores is None:
+        raise InputError(f"protocol {name!r} needs scores of every label; none were given.")
+    if name in ("exact-k", "at-most-k") and ranking is not None and protocol.k is not None:
+        decisions, extra = decide_top_k(ranking, len(names), k=protocol.k)
+    elif name == "threshold" and scores is not None:
+        decisions = scores >= protocol.threshold
+    elif (
+        name == "top-k-and-threshold"
+        and scores is not None
+        and ranking is not None
+        and protocol.k is not None
+    ):
+        top, outside_top = decide_top_k(ranking, len(names), k=protocol.k)
+        decisions = top & (scores >= protocol.threshold)
+        extra = np.minimum(outside_top, extra)  # both counts are heads of the same list, best score first
+    elif name == "none":
+        decisions = None
+    return Comparison(
+        tuple(names),
+        truth,
+        protocol,
+        decisions,
+        extra,
+        ranking,
+        scores,
+        log_likelihood,
+        map_depth,
+        dict(reasons or {}),
+        tuple(notes),
+    )
+
+
+def images_below_k(comparison: Comparison) -> int | None:
+    """Count images that have fewer than k ranked labels; None where the protocol does not rank."""
+    if comparison.protocol.k is None or comparison.ranking is None or comparison.protocol.name == "path-k":
+        return None
+    return int((comparison.ranking[:, : comparison.protocol.k] == NOTHING).any(axis=1).sum())

@@ -1,0 +1,145 @@
+"""The choice of one decision protocol for a prediction file, and the comparison that follows.
+
+Knows what each kind of file can be asked for; knows nothing of the command line. In the data path:
+`Truth` + `Predictions` + the user's choice -> **comparison** -> `evaluation` and `bootstrap`.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from labelbeam.errors import InputError
+from labelbeam.metrics.comparison import Comparison, compare
+from labelbeam.metrics.prediction_file import Predictions
+from labelbeam.metrics.protocols import Protocol
+from labelbeam.metrics.truth_file import Truth
+
+NO_PROTOCOL = (
+    "the predictions are scores and no decision protocol was chosen; "
+    "give --k K (exactly K labels per image) or --threshold T."
+)
+
+
+def choose_protocol(
+    predictions: Predictions,
+    *,
+    k: int | None = None,
+    threshold: float | None = None,
+    sets: bool = False,
+    min_score: float | None = None,
+) -> Protocol:
+    """Return the one protocol that was asked for, or that the file implies.
+
+    Args:
+        predictions: what the file gives.
+        k: decide the k best-ranked labels of each image.
+        threshold: decide every label with at least this score.
+        sets: decide the sets as given; the default where every line has `labels`.
+        min_score: with k: of the k best, only those with at least this score (another protocol than exact-k).
+
+    Raises:
+        InputError: more than one protocol, `min_score` without `k`, or material that the file lacks.
+    """
+    asked = [
+        option
+        for option, given in (("--k", k), ("--threshold", threshold), ("--sets", sets or None))
+        if given is not None
+    ]
+    if len(asked) > 1:
+        raise InputError(
+            f"exactly one decision protocol per run; given {' and '.join(asked)}. "
+            "Choose one of --k, --threshold, --sets "
+            "(top-k-and-threshold, ML-GCN's protocol, is --k K --min-score T)."
+        )
+    if min_score is not None and k is None:
+        raise InputError(
+            "--min-score belongs to --k (top-k-and-threshold); for a threshold alone use --threshold."
+        )
+    if k is not None:
+        return _ranked(predictions, k, min_score)
+    if threshold is not None:
+        _require_scores(predictions, "--threshold")
+        return Protocol("threshold", threshold=threshold)
+    if predictions.sets is None:
+        if sets:
+            raise InputError(
+                f"--sets needs 'labels' on every line: {predictions.reasons['labels']} "
+                "Use --k or --threshold."
+            )
+        return Protocol("none")
+    sizes = np.unique(predictions.set_sizes)
+    if predictions.decided_by == "path-k" and len(sizes) == 1 and sizes[0] > 0:
+        return Protocol("path-k", k=int(sizes[0]), decided_by="path-k")
+    return Protocol("sets", decided_by=predictions.decided_by)
+
+
+def _ranked(predictions: Predictions, k: int, min_score: float | None) -> Protocol:
+    if min_score is not None:
+        _require_scores(predictions, "--min-score")
+        return Protocol("top-k-and-threshold", k=k, threshold=min_score)
+    if predictions.ranking is None:
+        raise InputError(f"--k needs one ranking for all images: {predictions.reasons['ranking']}")
+    from_lists = predictions.scores is None
+    predicted = predictions.set_sizes >= 0 if not predictions.missing else predictions.set_sizes > 0
+    if from_lists and (predictions.set_sizes[predicted] < k).any():
+        return Protocol("at-most-k", k=k)
+    return Protocol("exact-k", k=k)
+
+
+def _require_scores(predictions: Predictions, option: str) -> None:
+    if predictions.scores is None:
+        raise InputError(
+            f"{option} needs 'scores' on every line: {predictions.reasons['scores']} "
+            "Write them with `labelbeam tag --all-scores`, or use --k or --sets."
+        )
+
+
+def compare_files(
+    truth: Truth, predictions: Predictions, *, protocol: Protocol, map_depth: int = 10
+) -> Comparison:
+    """Put a prediction file beside the truth under a protocol.
+
+    Args:
+        truth: as read by `read_truth`.
+        predictions: as read by `read_predictions`, with a depth of at least k and `map_depth`.
+        protocol: as of `choose_protocol`.
+        map_depth: N of MAP@N.
+    """
+    from_sets = protocol.name in ("sets", "path-k")
+    by_threshold = protocol.threshold is not None
+    notes = list(predictions.notes)
+    if predictions.scores is None and predictions.ranking is not None:
+        notes.append(
+            f"MAP@{map_depth} takes the lists as rankings, best first; what is not listed is not found."
+        )
+    comparison = compare(
+        truth.targets,
+        truth.names,
+        protocol=protocol,
+        scores=predictions.scores,
+        decisions=predictions.sets if from_sets else None,
+        ranking=predictions.ranking,
+        outside=predictions.outside
+        if from_sets
+        else predictions.outside_at_threshold
+        if by_threshold
+        else None,
+        map_depth=map_depth,
+        reasons={**predictions.reasons, "decisions": NO_PROTOCOL},
+        notes=notes,
+    )
+    return replace(comparison, notes=(*notes, *_note_unscored(comparison)))
+
+
+def _note_unscored(comparison: Comparison) -> list[str]:
+    """Tell of images whose k labels had to be filled up with labels that were not scored."""
+    ranking, scores = comparison.ranking, comparison.scores
+    if ranking is None or scores is None or comparison.protocol.name != "exact-k":
+        return []
+    top = ranking[:, : comparison.protocol.k]
+    unscored = (top >= 0) & np.isneginf(np.take_along_axis(scores, np.maximum(top, 0), axis=1))
+    images = int(unscored.any(axis=1).sum())
+    filled = (
+        f"{images} image(s) score fewer than {comparison.protocol.k} labels; filled up in order of names."
+    )
+    return [filled] if images else []

@@ -1,0 +1,56 @@
+"""What is done to an encoder's features before a head reads them; fitted in training, kept with the head."""
+
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from labelbeam.errors import unknown_name
+
+ScalingName = Literal["standardize", "l2", "none"]
+"""`standardize` (default): zero mean and unit variance per feature; one learning rate then serves every
+encoder. `l2`: unit length. `none`: as the encoder gives them (the paper says nothing of scaling)."""
+
+
+class FeatureScaling(nn.Module):
+    """Scales features [batch features]; the fitted mean and deviation travel in the state dict."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, name: str, feature_size: int) -> None:
+        super().__init__()
+        if name not in get_args(ScalingName):
+            raise unknown_name("feature scaling", name, get_args(ScalingName))
+        self.name, self.feature_size = name, feature_size
+        self.register_buffer("mean", torch.zeros(feature_size))
+        self.register_buffer("deviation", torch.ones(feature_size))
+
+    def fit(self, features: Float[np.ndarray, "images features"]) -> None:
+        """Take mean and deviation from training features; does nothing unless the name is `standardize`.
+
+        A feature that hardly varies keeps a deviation of 1 percent of the average one, so that a stray
+        value at test time is not blown up.
+        """
+        if self.name != "standardize":
+            return
+        # In blocks: half-precision features of a large data set need not exist in single precision at once.
+        total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+        for block in np.array_split(features, max(1, len(features) // 4096)):
+            values = block.astype(np.float64)
+            total += values.sum(axis=0)
+            squares += (values**2).sum(axis=0)
+        mean = total / len(features)
+        deviation = np.sqrt(np.maximum(squares / len(features) - mean**2, 0.0))
+        floor = max(0.01 * float(deviation.mean()), 1e-6)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)))
+
+    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+        """Return the scaled features, in single precision."""
+        features = features.float()
+        if self.name == "l2":
+            return nn.functional.normalize(features, dim=1)
+        return (features - self.mean) / self.deviation

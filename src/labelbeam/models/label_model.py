@@ -1,0 +1,172 @@
+"""The label model of CNN-RNN: which label comes next, given an image and the labels said so far.
+
+Takes features (not pixels) and label sequences; returns logits or the loss. Searches are elsewhere
+(`decoding`), and see this model only through `models.label_step`.
+
+Equations, Wang et al. 2016, Section 3 (K labels, I the image's features, t the position):
+    w_k = U_l e_k                          label embedding                         (2)
+    o(t), r(t) = cell(r(t-1), w_k(t))      recurrence over the labels said so far  (3)
+    x_t = h(U_o^x o(t) + U_I^x I)          joint embedding; the image joins here, at every step   (4)
+    s(t) = U_l^T x_t                       scores, with the same U_l               (5)
+    p(t) = softmax(s(t)) over the allowed labels and END
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from torch import Tensor, nn
+
+from labelbeam.data.dataset import UNKNOWN
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.models.cells import build_cell
+from labelbeam.models.feature_scaling import FeatureScaling
+
+Allowed = Literal["canonical", "no-repeat", "paper"]
+"""Which outcomes the softmax runs over, in training as in decoding (docs/architecture.md).
+`canonical` (default): only labels after the last one said, and END; a set has exactly one path.
+`no-repeat`: labels not said yet, and END; for orders that are not fixed. `paper`: all, repeats too
+(Section 3 forbids none)."""
+
+
+@dataclass(frozen=True)
+class LabelModelOptions:
+    """The choices the paper leaves open, each with its default and the reason for it.
+
+    Raises:
+        InputError: a name or number outside what is allowed.
+    """
+
+    embedding_size: int = 64
+    """Numbers in a label embedding and in the joint embedding (the paper's 64)."""
+    hidden_size: int = 512
+    """LSTM units (the paper's 512)."""
+    cell: str = "lstm"
+    """`lstm`, `paper`, `paper-gated` or `none`; see `models.cells.CellName`. Default lstm: the printed
+    equation has unbounded gates and trains only with care."""
+    cell_bias: bool = True
+    """Biases in the gates, the forget gate's starting at 1. The paper prints none;
+    without them a START of 0 stays 0."""
+    activation: str = "identity"
+    """h of eq. (4), `identity` or `relu`; the paper does not say. Identity makes scores additive in image and
+    prefix, which the searches exploit, and measured no worse."""
+    start: str = "learned"
+    """What the cell reads first: a `learned` vector, or `zero`. The paper does not say."""
+    allowed: str = "canonical"
+    """`canonical`, `no-repeat` or `paper`; see `Allowed`."""
+    projection_dropout: float = 0.0
+    """Chance of dropping each number of U_o o(t) and of U_I I, drawn per image and step."""
+    feature_dropout: float = 0.0
+    """Chance of dropping each feature before U_I."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("activation", ("identity", "relu")),
+            ("start", ("learned", "zero")),
+            ("allowed", get_args(Allowed)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise unknown_name(name, getattr(self, name), allowed)
+        for name in ("projection_dropout", "feature_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        if self.embedding_size < 1 or self.hidden_size < 1:
+            raise InputError("embedding_size and hidden_size must be at least 1.")
+
+
+class LabelModel(nn.Module):
+    """The label model; `U_l` rows are labels in label order, then END."""
+
+    def __init__(self, num_labels: int, scaling: FeatureScaling, options: LabelModelOptions) -> None:
+        super().__init__()
+        self.num_labels, self.scaling, self.options = num_labels, scaling, options
+        size = options.embedding_size
+        self.U_l = nn.Parameter(torch.randn(num_labels + 1, size) * size**-0.5)
+        self.start = nn.Parameter(torch.randn(1, size) * size**-0.5, requires_grad=options.start == "learned")
+        if options.start == "zero":
+            self.start.data.zero_()
+        self.cell = build_cell(options.cell, size, options.hidden_size, bias=options.cell_bias)
+        self.U_o = nn.Linear(self.cell.output_size, size, bias=False)
+        self.U_I = nn.Linear(scaling.feature_size, size, bias=False)
+        self.feature_dropout = nn.Dropout(options.feature_dropout)
+        self.projection_dropout = nn.Dropout(options.projection_dropout)
+
+    def h(self, joint: Tensor) -> Tensor:
+        """Eq. (4)'s h."""
+        return torch.relu(joint) if self.options.activation == "relu" else joint
+
+    def prefix_vectors(self, levels: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "prefixes embedding"]:
+        """Return U_o o(t) for the empty prefix, then every prefix of `DistinctPrefixes.levels`."""
+        output, state = self.cell(self.start, self.cell.start(1))
+        outputs = [output]
+        for parent, label in levels:
+            output, state = self.cell(self.U_l[label], state[parent])
+            outputs.append(output)
+        return self.U_o(torch.cat(outputs))
+
+    def image_vectors(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch embedding"]:
+        """Return U_I I, the image as the label model knows it."""
+        return self.U_I(self.feature_dropout(self.scaling(features)))
+
+    def logits(
+        self, features: Float[Tensor, "batch features"], sequences: Int[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch steps outcomes"]:
+        """Return s(t) for every step, each given the true labels before it (teacher forcing), unmasked.
+
+        The recurrence runs once per distinct prefix of the batch. Dropout comes after the gather, drawn
+        per image and step, so that sharing changes neither loss nor gradients.
+        """
+        prefixes = distinct_prefixes(sequences, self.num_labels)
+        o = self.prefix_vectors(prefixes.levels)[prefixes.rows]  # [batch steps embedding]
+        I = self.image_vectors(features)  # noqa: E741  the paper's letter
+        x = self.h(self.projection_dropout(o) + self.projection_dropout(I)[:, None])
+        return x @ self.U_l.T  # [batch steps outcomes]
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch features"],
+        targets: Int8[Tensor, "batch labels"],
+        shuffle: torch.Generator | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """Return -log p(sequence | image) per image, in nats: the training loss.
+
+        Under `canonical` this is the exact negative log-likelihood of the label set.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown, columns in label order. Unknown labels leave the
+                image's softmax at every step: an approximation, conditional on their absence.
+            shuffle: where given, each image's labels are said in a new random order.
+        """
+        sequences = sequences_of(targets, shuffle=shuffle)
+        allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
+        allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
+        logits = self.logits(features, sequences).masked_fill(~allowed, -torch.inf)
+        log_probs = logits.log_softmax(dim=2)
+        taught = sequences != PAD
+        chosen = log_probs.gather(2, sequences.clamp(min=0)[:, :, None])[:, :, 0]  # [batch steps]
+        return -chosen.masked_fill(~taught, 0.0).sum(dim=1)
+
+
+def allowed_outcomes(
+    sequences: Int[Tensor, "batch steps"], num_labels: int, allowed: str
+) -> Bool[Tensor, "batch steps outcomes"]:
+    """Return which outcomes the softmax runs over at each step of taught sequences; END always may come.
+
+    Example:
+        >>> allowed_outcomes(torch.tensor([[1, 2, -1]]), 2, "canonical").int().tolist()
+        [[[1, 1, 1], [0, 0, 1], [1, 1, 1]]]
+    """
+    batch, steps = sequences.shape
+    ids = torch.arange(num_labels + 1, device=sequences.device)
+    # Behind END nothing is taught; -1 there allows everything, which keeps the softmax finite.
+    before = torch.where((sequences >= 0) & (sequences < num_labels), sequences, -1)
+    before = torch.cat((before.new_full((batch, 1), -1), before[:, :-1]), dim=1)  # the label said last
+    if allowed == "canonical":
+        return ids > before[:, :, None]
+    if allowed == "no-repeat":
+        said = nn.functional.one_hot(before + 1, num_labels + 2)[:, :, 1:].cumsum(dim=1) > 0
+        return ~said
+    return torch.ones(batch, steps, num_labels + 1, dtype=torch.bool, device=sequences.device)

@@ -1,0 +1,82 @@
+"""The rival: a sigmoid per label on the same features, linear or with one hidden layer.
+
+It models each label alone: p(set | image) is a product. Where that is enough, it is the better tool, and it
+is trained, saved, evaluated and served by the same verbs as the label model.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor, nn
+
+from labelbeam.data.dataset import PRESENT, UNKNOWN
+from labelbeam.errors import InputError
+from labelbeam.models.feature_scaling import FeatureScaling
+
+
+@dataclass(frozen=True)
+class SigmoidOptions:
+    """Shape of a sigmoid head.
+
+    Raises:
+        InputError: a negative size or a dropout outside [0, 1).
+    """
+
+    hidden_size: int = 0
+    """Units of the hidden ReLU layer; 0 for a linear head."""
+    feature_dropout: float = 0.0
+    """Chance of dropping each feature."""
+    hidden_dropout: float = 0.0
+    """Chance of dropping each hidden unit."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size < 0:
+            raise InputError(f"hidden_size is {self.hidden_size}; give 0 (linear) or a number of units.")
+        for name in ("feature_dropout", "hidden_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+
+
+class SigmoidHead(nn.Module):
+    """Features [batch features] to one logit per label."""
+
+    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+        super().__init__()
+        self.num_labels, self.scaling, self.options = num_labels, scaling, options
+        layers: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
+        width = scaling.feature_size
+        if options.hidden_size:
+            layers += [nn.Linear(width, options.hidden_size), nn.ReLU(), nn.Dropout(options.hidden_dropout)]
+            width = options.hidden_size
+        last = nn.Linear(width, num_labels)
+        # A standardized input cannot say "most labels are absent"; starting from no opinion and the labels'
+        # own frequencies (`start_from`) spares the hundreds of steps a bias needs to get there.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    @torch.no_grad()
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Set the biases to the log-odds of the labels' training frequencies, one image added to each side."""
+        present, known = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
+        self.layers[-1].bias.copy_(torch.logit(present / known))
+
+    def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
+        """Return one logit per label."""
+        return self.layers(self.scaling(features))
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return -log p(set | image) per image in nats: binary cross-entropy summed over the known labels.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown (left out of the sum).
+        """
+        present = (targets == PRESENT).float()
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            self.logits(features), present, reduction="none"
+        )
+        return losses.masked_fill(targets == UNKNOWN, 0.0).sum(dim=1)

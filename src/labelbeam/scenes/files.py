@@ -1,0 +1,147 @@
+"""The scenes as a data set on disk: drawn once into the cache folder, read from there ever after.
+
+Every picture has random numbers of its own, seeded by (seed, split, index); its cues come from them first,
+then its labels, then its pixels. So cues and labels need no file (`scene_cues` makes them again), a shorter
+split is the beginning of a longer one, and a picture never depends on another. Last in the data path of this
+package; what comes out is a `Dataset` like any other.
+"""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from labelbeam.data.cache_folder import cache_folder
+from labelbeam.data.dataset import Dataset
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.scenes.drawing import SIZE, draw_scene
+from labelbeam.scenes.odds import sample_labels
+from labelbeam.scenes.world import VOCABULARY, WORLD_VERSION, Cues, sample_cues
+
+SPLITS: dict[str, int] = {"train": 8000, "val": 800, "test": 2000}
+"""Number of pictures in each split. A split's position here is part of its pictures' seeds."""
+
+HIDDEN_NOTE = (
+    "drawn by labelbeam. Who took a picture (anna, ben, chloe), its occasion (holiday, weekend, workday) and "
+    "its meal cannot be read off the pixels: they are random, tied to one another, with odds that follow the "
+    "light (docs/scenes.md)."
+)
+
+
+def read_scenes(split: str, *, seed: int = 0, count: int | None = None) -> Dataset:
+    """Read a split of the embedded data set; the first time, its pictures are drawn into the cache folder.
+
+    Args:
+        split: `train`, `val` or `test`.
+        seed: of the whole data set, 0 or more; another seed is another data set from the same world.
+        count: number of pictures, the first of the split; all (`SPLITS`) where not given.
+
+    Returns:
+        The data set: PNG files of 64 x 64 pixels, `00000.png` onwards; every label present or absent.
+
+    Raises:
+        InputError: an unknown split, a negative seed, a count out of range, or a cache folder that cannot be
+            written to.
+    """
+    count = _checked_count(split, seed=seed, count=count)
+    made = [_start(split, i, seed=seed)[:2] for i in range(count)]
+    images = tuple(f"{i:05d}.png" for i in range(count))
+    name = f"v{WORLD_VERSION}-seed{seed}-{SIZE}px-{split}-{count}"
+    root = cache_folder() / "scenes" / name
+    if not _is_whole(root, images):
+        try:
+            with _folder_written_whole(root, images) as part:
+                for i, image in enumerate(images):
+                    cues, _, generator = _start(split, i, seed=seed)
+                    pixels = draw_scene(cues, generator)
+                    Image.fromarray(pixels).save(part / image, compress_level=1)
+        except OSError as error:
+            raise InputError(
+                f"scenes#{split}: the pictures could not be drawn into {root.parent}: "
+                f"{error.strerror or error}. They need {count * 12 // 1024 + 1} MB in a folder that can be "
+                "written to; make room there, or set LABELBEAM_CACHE to another folder."
+            ) from error
+    return Dataset(
+        spec=f"scenes#{split}",
+        root=root,
+        images=images,
+        vocabulary=VOCABULARY,
+        targets=np.array([labels for _, labels in made], dtype=np.int8),
+        protocol={"world_version": WORLD_VERSION, "seed": seed},
+        notes=(HIDDEN_NOTE,),
+    )
+
+
+def scene_cues(split: str, *, seed: int = 0, count: int | None = None) -> tuple[Cues, ...]:
+    """Return the cues of a split's pictures, in the order of `read_scenes`; nothing is drawn or read.
+
+    Args:
+        split: `train`, `val` or `test`.
+        seed: of the whole data set.
+        count: number of pictures; all where not given.
+
+    Returns:
+        One `Cues` per picture, for `bayes.true_distribution`.
+
+    Raises:
+        InputError: an unknown split, a negative seed, or a count out of range.
+
+    Example:
+        >>> len(scene_cues("val")), scene_cues("val", count=3) == scene_cues("val")[:3]
+        (800, True)
+    """
+    count = _checked_count(split, seed=seed, count=count)
+    return tuple(_start(split, i, seed=seed)[0] for i in range(count))
+
+
+def _start(split: str, index: int, *, seed: int) -> tuple[Cues, np.ndarray, np.random.Generator]:
+    """A picture's cues and labels, and its random numbers as they stand before it is drawn."""
+    generator = np.random.default_rng([seed, list(SPLITS).index(split), index])
+    cues = sample_cues(generator)
+    return cues, sample_labels(cues, generator), generator
+
+
+def _checked_count(split: str, *, seed: int, count: int | None) -> int:
+    """The number of pictures to read, once everything that was asked for is in order."""
+    if split not in SPLITS:
+        raise unknown_name("split of scenes", split, SPLITS)
+    if seed < 0:
+        raise InputError(f"the seed of scenes must be 0 or more, given {seed}.")
+    if count is None:
+        return SPLITS[split]
+    if not 1 <= count <= 99_999:
+        raise InputError(f"the number of scenes must be 1 to 99999, given {count}.")
+    return count
+
+
+def _is_whole(root: Path, images: tuple[str, ...]) -> bool:
+    """Whether the folder holds every picture: somebody may have emptied it by hand."""
+    return root.is_dir() and {file.name for file in root.iterdir()} >= set(images)
+
+
+@contextmanager
+def _folder_written_whole(root: Path, images: tuple[str, ...]) -> Iterator[Path]:
+    """Yield a hidden folder that becomes `root` when the block ends; when it fails nothing is left."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    part = root.with_name(f".{root.name}.{secrets.token_hex(4)}.part")
+    part.mkdir()
+    try:
+        yield part
+        if root.exists() and not _is_whole(root, images):
+            broken = part.with_suffix(".broken")
+            root.rename(broken)
+            shutil.rmtree(broken)
+        try:
+            part.rename(root)
+        except OSError:
+            # Another process was faster. Its pictures are the same, byte for byte.
+            if not _is_whole(root, images):
+                raise
+            shutil.rmtree(part)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

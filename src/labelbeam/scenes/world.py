@@ -1,0 +1,237 @@
+"""The world of `scenes`: what a picture shows, and which tags it then carries, as a known distribution.
+
+A picture is drawn from its `Cues` (scene, light, objects). Some labels can be read off it (`VISIBLE_LABELS`).
+The others (`HIDDEN_LABELS`) cannot: who took the picture, the occasion it was filed under, the meal that is
+being made are random given every pixel. They are tied to one another, and the light of the picture shifts
+their odds (`odds`).
+
+Knows nothing of pixels, files or models. First in the data path: `odds` says which label sets go with
+cues, `drawing` paints cues, `files` stores the pictures, `bayes` computes what a perfect reader could score.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.vocabulary import Vocabulary
+
+WORLD_VERSION = 1
+"""Goes up whenever any distribution or pixel changes: it keys the drawn pictures on disk."""
+
+SCENES: dict[str, float] = {"sea": 0.22, "street": 0.21, "kitchen": 0.20, "farm": 0.19, "mountain": 0.18}
+"""How often each scene is drawn. Exactly one holds; every scene but the kitchen has a sky."""
+
+OBJECTS: dict[str, dict[str, float]] = {
+    "sea": {"boat": 0.60, "bird": 0.35, "person": 0.30},
+    "street": {"car": 0.62, "traffic light": 0.10, "person": 0.62, "bird": 0.06},
+    "kitchen": {"cup": 0.58, "person": 0.56},
+    "farm": {"cow": 0.58, "person": 0.42, "bird": 0.18},
+    "mountain": {"person": 0.55, "bird": 0.30, "cow": 0.10},
+}
+"""Chance of each object in each scene, independent of the others; an object not named never occurs there."""
+
+ACTIVITIES: dict[str, tuple[str, str, float]] = {
+    "sailing": ("sea", "boat", 0.45),
+    "cooking": ("kitchen", "person", 0.50),
+}
+"""Activity -> the scene and the object that it needs, and its chance given both."""
+
+PHOTOGRAPHERS = ("anna", "ben", "chloe")
+"""Exactly one took the picture."""
+
+OCCASIONS: dict[str, tuple[str, str]] = {
+    "holiday": ("anna", "chloe"),
+    "weekend": ("anna", "ben"),
+    "workday": ("ben", "chloe"),
+}
+"""Occasion -> the two photographers who take pictures on it. A picture is filed under one at most."""
+
+HOLIDAY_TAGS = ("holiday", "family", "album")
+"""Put on a picture together, or not at all."""
+
+LIGHTS: dict[str, tuple[tuple[float, float, float], str]] = {
+    "dawn": ((0.48, 0.48, 0.04), "holiday"),
+    "mist": ((0.04, 0.48, 0.48), "holiday"),
+    "noon": ((0.48, 0.04, 0.48), "weekend"),
+    "gold": ((0.04, 0.48, 0.48), "weekend"),
+    "dusk": ((0.48, 0.48, 0.04), "workday"),
+    "night": ((0.48, 0.04, 0.48), "workday"),
+}
+"""Light -> odds of the three photographers, and the occasion that pictures in this light favour.
+
+Of the two likely photographers, one never works on the favoured occasion: her pictures split (her two
+occasions, or none), while nearly all of the other's share one. The likeliest *set* hence names the other,
+although both have the same marginal: no threshold per label can tell.
+"""
+
+FAVOURED_WEIGHT = 24.0
+"""How much likelier the favoured occasion is than another one."""
+
+UNFILED_WEIGHT = 0.5
+"""How likely no occasion is, beside 1 for an occasion that is not favoured."""
+
+MEALS: dict[str, tuple[float, float, float]] = {
+    "anna": (0.86, 0.08, 0.06),
+    "ben": (0.06, 0.86, 0.08),
+    "chloe": (0.08, 0.06, 0.86),
+}
+"""Photographer -> odds of breakfast, lunch and dinner; a kitchen has exactly one meal, other scenes none."""
+
+MEAL_LABELS = ("breakfast", "lunch", "dinner")
+
+HIDDEN_LABELS = (*PHOTOGRAPHERS, *HOLIDAY_TAGS, "weekend", "workday", *MEAL_LABELS)
+"""Labels that no reader of the pixels can know for sure."""
+
+VISIBLE_LABELS = (
+    *("sky", *SCENES),
+    *("person", "bird", "boat", "car", "cow", "cup", "traffic light"),
+    *ACTIVITIES,
+)
+"""Labels that the picture determines."""
+
+VOCABULARY = Vocabulary((*VISIBLE_LABELS, *HIDDEN_LABELS))
+"""All labels; a label's position is its column in every matrix of this package."""
+
+HIDDEN = np.array([name in HIDDEN_LABELS for name in VOCABULARY])
+HIDDEN.flags.writeable = False
+
+
+@dataclass(frozen=True)
+class Cues:
+    """Everything in a picture that bears on its labels.
+
+    Attributes:
+        scene: one of `SCENES`.
+        light: one of `LIGHTS`.
+        things: objects and activities that are seen, in vocabulary order.
+
+    Raises:
+        InputError: an unknown scene, light or thing, or a thing that this scene never shows.
+
+    Example:
+        >>> Cues("sea", "dawn", ("boat", "sailing")).visible_labels
+        ('sky', 'sea', 'boat', 'sailing')
+    """
+
+    scene: str
+    light: str
+    things: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.scene not in SCENES:
+            raise unknown_name("scene", self.scene, SCENES)
+        if self.light not in LIGHTS:
+            raise unknown_name("light", self.light, LIGHTS)
+        allowed = things_of(self.scene)
+        for thing in self.things:
+            if thing not in allowed:
+                raise unknown_name(f"thing in the scene {self.scene!r}:", thing, allowed)
+            if thing in ACTIVITIES and ACTIVITIES[thing][1] not in self.things:
+                raise InputError(
+                    f"the activity {thing!r} was given without {ACTIVITIES[thing][1]!r}, which it needs; "
+                    "add it."
+                )
+        order = tuple(name for name in VISIBLE_LABELS if name in self.things)
+        object.__setattr__(self, "things", order)
+
+    @property
+    def visible_labels(self) -> tuple[str, ...]:
+        """The labels that the picture determines, in vocabulary order."""
+        sky = () if self.scene == "kitchen" else ("sky",)
+        return (*sky, self.scene, *self.things)
+
+
+def things_of(scene: str) -> tuple[str, ...]:
+    """Return the objects and activities that a scene may show.
+
+    Example:
+        >>> things_of("sea")
+        ('boat', 'bird', 'person', 'sailing')
+    """
+    return (*OBJECTS[scene], *(name for name, needs in ACTIVITIES.items() if needs[0] == scene))
+
+
+def sample_cues(generator: np.random.Generator) -> Cues:
+    """Draw the visible part of one picture: scene, then light, objects and activities.
+
+    Args:
+        generator: the picture's own random numbers; advanced by the draw.
+
+    Returns:
+        The cues.
+
+    Example:
+        >>> sample_cues(np.random.default_rng(0)).scene in SCENES
+        True
+    """
+    scene = _choose(tuple(SCENES), tuple(SCENES.values()), generator)
+    light = tuple(LIGHTS)[generator.integers(len(LIGHTS))]
+    things = [name for name, chance in OBJECTS[scene].items() if generator.random() < chance]
+    for name, (where, needs, chance) in ACTIVITIES.items():
+        if scene == where and generator.random() < chance and needs in things:
+            things.append(name)
+    return Cues(scene, light, tuple(things))
+
+
+def cue_distribution() -> tuple[tuple[Cues, ...], Float[np.ndarray, " cues"]]:
+    """Enumerate every kind of picture there is, with its probability.
+
+    Returns:
+        Distinct cues and their probabilities, all above 0, of sum 1.
+
+    Example:
+        >>> cues, probs = cue_distribution()
+        >>> len(cues), round(float(probs.sum()), 9)
+        (300, 1.0)
+    """
+    cues: list[Cues] = []
+    probs: list[float] = []
+    for (scene, p_scene), light in product(SCENES.items(), LIGHTS):
+        for things, p_things in _things_distribution(scene):
+            cues.append(Cues(scene, light, things))
+            probs.append(p_scene / len(LIGHTS) * p_things)
+    return tuple(cues), np.array(probs)
+
+
+def _things_distribution(scene: str) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Every combination of objects and activities in a scene, with its probability."""
+    for chosen in product((False, True), repeat=len(things_of(scene))):
+        there = dict(zip(things_of(scene), chosen, strict=True))
+        probability = 1.0
+        for name, seen in there.items():
+            if name in ACTIVITIES:
+                _, needs, chance = ACTIVITIES[name]
+                chance = chance if there[needs] else 0.0
+            else:
+                chance = OBJECTS[scene][name]
+            probability *= chance if seen else 1 - chance
+        if probability > 0:
+            yield tuple(name for name, seen in there.items() if seen), probability
+
+
+def multi_hot(names: Iterable[str]) -> Bool[np.ndarray, " labels"]:
+    """Return the label set of these names over `VOCABULARY`.
+
+    Raises:
+        InputError: a name is not among the labels.
+
+    Example:
+        >>> int(multi_hot(["sea", "boat"]).sum())
+        2
+    """
+    row = np.zeros(len(VOCABULARY), dtype=bool)
+    row[[VOCABULARY.id_of(name) for name in names]] = True
+    return row
+
+
+def _choose(names: tuple[str, ...], chances: tuple[float, ...], generator: np.random.Generator) -> str:
+    return names[position_of_draw(np.cumsum(chances), generator)]
+
+
+def position_of_draw(cumulative: np.ndarray, generator: np.random.Generator) -> int:
+    """Position of a draw; the last one where rounding leaves the total a little below 1."""
+    return min(int(np.searchsorted(cumulative, generator.random(), side="right")), len(cumulative) - 1)

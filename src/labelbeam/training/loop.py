@@ -1,0 +1,148 @@
+"""The training loop over a model whose forward is nats per image; knows neither labels nor pixels."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from labelbeam.data.whole_file import written_whole
+from labelbeam.errors import InputError
+from labelbeam.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from labelbeam.training.recipe import Recipe
+
+RESUME = "resume.safetensors"
+LOG = "log.csv"
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Training data: the same batches for the same epoch, always."""
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        ...
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (inputs, targets) of an epoch, drawn from (seed, epoch) alone."""
+        ...
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield every image once, in the order given, without augmentation."""
+        ...
+
+
+def fit(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batches: Batches,
+    *,
+    recipe: Recipe,
+    validate: Callable[[nn.Module], dict[str, float]] | None,
+    folder: Path,
+    seed: int,
+    settings: str,
+    accelerator: Accelerator,
+    after_epoch: Callable[[dict[str, int | float]], None] = lambda row: None,
+) -> Progress:
+    """Train a model; go on where an interrupted training of the same settings stopped.
+
+    Args:
+        model: `model(inputs, targets)` returns nats per image [batch]; ends with the best epoch's parameters.
+        optimiser: over the model's parameters (`training.recipe.build_optimiser`).
+        batches: training data.
+        recipe: rates and lengths.
+        validate: returns named scores of the model; the first is what early stopping lowers. None trains
+            for `recipe.epochs` and keeps the last epoch.
+        folder: where `resume.safetensors` and `log.csv` are written, whole, after every epoch.
+        seed: with the epoch's number, decides every random number of that epoch.
+        settings: what must not differ between the two halves of a resumed training.
+        accelerator: device, precision and processes.
+        after_epoch: told each epoch's row of the log.
+
+    Returns:
+        The progress at the end.
+
+    Raises:
+        InputError: the loss is not finite, or a checkpoint of other settings lies in `folder`.
+    """
+    # Resume before prepare(), which may wrap the model and move the optimiser's state.
+    bare, bare_optimiser, resume = model, optimiser, folder / RESUME
+    progress = (
+        load_checkpoint(resume, bare, bare_optimiser, settings=settings) if resume.exists() else Progress()
+    )
+    model, optimiser = accelerator.prepare(model, optimiser)
+    steps_in_all = recipe.epochs * len(batches)
+    while progress.epoch < recipe.epochs and not _stalled(progress, recipe, validate is not None):
+        step, losses = progress.epoch * len(batches), []
+        model.train()
+        with torch.random.fork_rng():  # dropout draws from (seed, epoch): a resumed epoch is the same epoch
+            torch.manual_seed(int(np.random.SeedSequence([seed, progress.epoch]).generate_state(1)[0]))
+            for inputs, targets in batches.epoch(progress.epoch):
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.learning_rate * group["share"] * recipe.rate_at(step, steps_in_all)
+                with accelerator.autocast():
+                    loss = model(inputs.to(accelerator.device), targets.to(accelerator.device)).mean()
+                accelerator.backward(loss)
+                if recipe.clip_norm:
+                    accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                optimiser.step()
+                optimiser.zero_grad()
+                losses.append(loss.detach())
+                step += 1
+        train_nats = float(torch.stack(losses).mean())
+        if not math.isfinite(train_nats):
+            raise InputError(
+                f"training diverged in epoch {progress.epoch + 1}: the loss is {train_nats}. Lower the "
+                f"learning rate (now {recipe.learning_rate}) or set clip_norm (now {recipe.clip_norm})."
+            )
+        bare.eval()
+        scores = validate(bare) if validate else {}
+        progress.epoch += 1
+        # Without validation the last epoch is the best.
+        score = next(iter(scores.values()), -float(progress.epoch))
+        if score < progress.best_score:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+            progress.best = copied(bare.state_dict())
+        progress.history.append({"epoch": progress.epoch, "train_nats": train_nats, **scores})
+        if accelerator.is_main_process:
+            save_checkpoint(resume, progress, bare.state_dict(), bare_optimiser, settings=settings)
+            write_log(folder / LOG, progress.history)
+            after_epoch(progress.history[-1])
+    bare.load_state_dict(progress.best)
+    bare.eval()
+    return progress
+
+
+@torch.inference_mode()
+def mean_nats(model: nn.Module, batches: Batches, *, device: torch.device) -> float:
+    """Return the mean of -log p(set | image) over held-out images, in nats."""
+    nats = [
+        model(inputs.to(device), targets.to(device)).double().cpu() for inputs, targets in batches.in_order()
+    ]
+    return float(torch.cat(nats).mean())
+
+
+def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a copy of a state dict on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+
+def _stalled(progress: Progress, recipe: Recipe, validated: bool) -> bool:
+    return validated and 0 < recipe.patience <= progress.epoch - progress.best_epoch
+
+
+def write_log(path: Path, history: list[dict[str, int | float]]) -> None:
+    """Write the epochs' scores as CSV, replacing the file whole."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    with written_whole(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")

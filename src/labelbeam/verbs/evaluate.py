@@ -1,0 +1,103 @@
+"""`labelbeam evaluate`: a run on labelled images; every number with its protocol and its interval."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
+    data: Annotated[str, typer.Option(help="Labelled images, FORMAT:PATH#SPLIT.")],
+    k: Annotated[int | None, typer.Option(help="Decide exactly K labels per image, by ranking.")] = None,
+    decide: Annotated[str | None, typer.Option(help="path (the most probable set) or threshold.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least score of a decided label (implies --decide threshold).")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
+    difficult: Annotated[
+        str, typer.Option(help="VOC's difficult objects: unknown, absent or present.")
+    ] = "unknown",
+    bootstrap: Annotated[
+        int, typer.Option(help="Resamples of the images for 95 % intervals; 0: none.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Also write the predictions (JSON Lines, for `labelbeam score`).")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Also write the truth (JSON Lines, for `labelbeam score`).")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file.")] = None,
+) -> None:
+    """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
+    import numpy as np
+
+    from labelbeam.answers.prediction import predictions_of
+    from labelbeam.data.options import ReadOptions
+    from labelbeam.data.spec import open_dataset
+    from labelbeam.data.whole_file import written_whole
+    from labelbeam.joints.choices import decision_from, search_from
+    from labelbeam.joints.evaluation import evaluate_features
+    from labelbeam.joints.features import readable_features
+    from labelbeam.joints.run_directory import load_run, versions
+    from labelbeam.joints.score_table import require_folder, show_scores, write_json
+    from labelbeam.joints.tagger import Tagger
+    from labelbeam.metrics import evaluation
+    from labelbeam.metrics.bootstrap import bootstrap as resample
+
+    for option, path in (("--out", out), ("--predictions", predictions), ("--truth", truth)):
+        require_folder(option, path)
+    trained = load_run(run)
+    decision = decision_from(trained.config.decision, decide=decide, threshold=threshold)
+    tagger = Tagger(
+        trained, decision=decision, search=search_from(trained.config.search, method=search, beam=beam)
+    )
+    dataset = open_dataset(data, options=ReadOptions(difficult=difficult))
+    dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
+    measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))
+    comparison = measured.comparison(decision, k=k)
+    result: dict[str, Any] = {
+        "run": str(run),
+        "head": trained.config.head,
+        "data": dataset.spec,
+        "data_protocol": dict(dataset.protocol),
+        "search": asdict(tagger.run.config.search),
+        "versions": versions(),
+        **evaluation.evaluate(comparison).to_json(),
+    }
+    if bootstrap:
+        found = resample(comparison, rng=np.random.default_rng(seed), resamples=bootstrap)
+        result["intervals"] = {
+            "method": "percentile bootstrap over images",
+            "resamples": bootstrap,
+            "confidence": 0.95,
+            "seed": seed,
+            "of": {name: asdict(interval) for name, interval in found.items()},
+        }
+    if predictions is not None:
+        with written_whole(predictions) as part, part.open("w", encoding="utf-8") as file:
+            for one in predictions_of(
+                dataset.images,
+                measured.answers,
+                decision=decision,
+                vocabulary=trained.vocabulary,
+                all_scores=True,
+            ):
+                file.write(one.to_json() + "\n")
+    if truth is not None:
+        with written_whole(truth) as part, part.open("w", encoding="utf-8") as file:
+            for i in range(len(dataset)):
+                example = dataset.example(i)
+                line = {"image": example.image, "labels": example.present, "unknown": example.unknown}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    if out is not None:
+        write_json(out, result)
+    if json_:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    elif out is None:
+        show_scores(result)

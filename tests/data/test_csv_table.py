@@ -1,0 +1,217 @@
+"""CSV files in the dialects seen in the wild, and the messages for those that cannot be understood."""
+
+from pathlib import Path
+
+import pytest
+
+from labelbeam.data.csv_table import read_csv
+from labelbeam.data.options import ReadOptions
+from labelbeam.errors import InputError
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    file = folder / "tags.csv"
+    file.write_bytes(text.encode(encoding))
+    return file
+
+
+def read(folder: Path, text: str, split: str = "", *, written_as: str = "utf-8", **options):
+    file = write(folder, text, written_as)
+    return read_csv(file, split, options=ReadOptions(**{"missing": "keep", **options}))
+
+
+def labels_of(dataset) -> dict[str, tuple[str, ...]]:
+    return {image: dataset.example(i).present for i, image in enumerate(dataset.images)}
+
+
+def test_image_and_tags_are_read_and_the_understanding_is_stated(tmp_path):
+    dataset = read(tmp_path, "image,tags\na.jpg,dog; cat\nsub/b.jpg,dog\nc.jpg,\n")
+    assert labels_of(dataset) == {"a.jpg": ("cat", "dog"), "sub/b.jpg": ("dog",), "c.jpg": ()}
+    assert dataset.notes[0] == (
+        "this is what I understood: 3 images, 2 labels, delimiter ';', e.g. a.jpg -> cat, dog; "
+        "1 images without a label."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image,tags\na.jpg,"cat,dog"\nb.jpg,dog\n',
+        "image;tags\r\na.jpg;cat|dog\r\nb.jpg;dog\r\n",
+        "image\ttags\na.jpg\tcat, dog\nb.jpg\tdog\n",
+        "filename, labels\na.jpg, cat|dog\nb.jpg, dog\n",
+        "label,split_name,filepath\n\"['cat', 'dog']\",train,a.jpg\n['dog'],train,b.jpg\n",
+        "\ufeffimage,tags\na.jpg,cat;dog\n\nb.jpg,dog\n",
+        "image,tags\na.jpg,cat;dog\nb.jpg,dog\na.jpg,dog;cat\n",
+        "image,cat,dog\na.jpg,1,1\nb.jpg,0,1\n",
+        "filename, cat, dog\na.jpg, 1, 1\nb.jpg, 0, 1\n",
+        "TRAIN,gs://bucket/a.jpg,cat,dog\nTEST,gs://bucket/b.jpg,dog\n",
+        "image,tags\n./a.jpg,cat;dog\n./b.jpg,dog\n",
+    ],
+)
+def test_every_dialect_gives_the_same_data_set(tmp_path, text):
+    dataset = read(tmp_path, text)
+    assert labels_of(dataset) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",)}
+    assert dataset.targets.tolist() == [[1, 1], [0, 1]]
+
+
+def test_one_column_per_label_has_three_values_and_keeps_the_order_of_the_header(tmp_path):
+    dataset = read(tmp_path, "image,zebra,ant\na.jpg,1,\nb.jpg,-1,0\nc.jpg,1.0,nan\n")
+    assert dataset.vocabulary.names == ("zebra", "ant")
+    assert dataset.targets.tolist() == [[1, -1], [-1, 0], [1, -1]]
+
+
+def test_open_images_rows_verify_presence_and_absence_and_leave_the_rest_unknown(tmp_path):
+    dataset = read(
+        tmp_path,
+        "ImageID,Source,LabelName,Confidence\n0a,verification,/m/1,1\n0a,verification,/m/2,0\n0b,v,/m/2,1\n",
+    )
+    assert dataset.images == ("0a.jpg", "0b.jpg")
+    assert dataset.targets.tolist() == [[1, 0], [-1, 1]]
+
+
+def test_one_row_per_image_and_label_is_read_on_request_and_what_is_unsaid_is_absent(tmp_path):
+    dataset = read(tmp_path, "image,label\na.jpg,cat\na.jpg,dog\nb.jpg,dog\n", layout="long")
+    assert labels_of(dataset) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",)}
+    assert dataset.targets.min() == 0
+
+
+def test_ragged_rows_under_a_header_are_read_on_request(tmp_path):
+    dataset = read(tmp_path, "image,tags\na.jpg,cat,dog\nb.jpg,dog\n", layout="ragged")
+    assert labels_of(dataset) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",)}
+
+
+def test_a_column_of_splits_chooses_rows_and_never_labels(tmp_path):
+    text = "image,tags,split\na.jpg,cat,train\nb.jpg,dog,test\n"
+    assert read(tmp_path, text, "train").images == ("a.jpg",)
+    assert read(tmp_path, text, "test").vocabulary.names == ("cat", "dog")
+    assert read(tmp_path, text, "all").images == read(tmp_path, text).images == ("a.jpg", "b.jpg")
+
+
+def test_an_image_in_several_splits_is_noted(tmp_path):
+    dataset = read(tmp_path, "image,tags,split\na.jpg,cat,train\na.jpg,cat,test\n", "train")
+    assert any("in several splits" in note and "a.jpg" in note for note in dataset.notes)
+
+
+def test_rows_that_repeat_an_image_with_the_same_labels_are_merged_and_noted(tmp_path):
+    dataset = read(tmp_path, "image,tags\na.jpg,cat;dog\na.jpg,dog;cat\n")
+    assert len(dataset) == 1
+    assert any("1 rows repeat an image with the same labels" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_japanese_labels_are_read_with_and_without_a_byte_order_mark(tmp_path, encoding):
+    dataset = read(tmp_path, "image,tags\n写真/犬.jpg,犬;海\nb.jpg,海\n", written_as=encoding)
+    assert labels_of(dataset) == {"写真/犬.jpg": ("海", "犬"), "b.jpg": ("海",)}
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "utf-16", "utf-8", "utf-8-sig"])
+def test_an_encoding_that_is_named_is_read(tmp_path, encoding):
+    written_as = "utf-8-sig" if encoding == "utf-8" else encoding
+    dataset = read(tmp_path, "image,tags\na.jpg,犬;海\n", written_as=written_as, encoding=encoding)
+    assert labels_of(dataset) == {"a.jpg": ("海", "犬")}
+
+
+def test_labels_with_blanks_are_kept_whole_when_the_delimiter_is_named(tmp_path):
+    dataset = read(tmp_path, "image,tags\na.jpg,traffic light\nb.jpg,stop sign\n", delimiter=";")
+    assert dataset.vocabulary.names == ("stop sign", "traffic light")
+
+
+def test_columns_of_other_names_are_read_when_they_are_named(tmp_path):
+    dataset = read(tmp_path, "写真,札\na.jpg,犬;海\n", image_column="写真", tags_column="札")
+    assert labels_of(dataset) == {"a.jpg": ("海", "犬")}
+
+
+def test_backslashes_are_slashes(tmp_path):
+    dataset = read(tmp_path, "image,tags\nsub\\a.jpg,cat\n")
+    assert dataset.images == ("sub/a.jpg",)
+    assert any("backslashes" in note for note in dataset.notes)
+
+
+def test_images_are_found_beside_the_file_below_a_root_and_by_absolute_path(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.jpg").write_bytes(b"")
+    text = "image,tags\na.jpg,cat\n"
+    assert read(tmp_path, text, missing="error", root=elsewhere).path(0) == elsewhere / "a.jpg"
+    absolute = read(tmp_path, f"image,tags\n{elsewhere}/a.jpg,cat\n", missing="error")
+    assert absolute.path(0) == elsewhere / "a.jpg"
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert read(tmp_path, text, missing="error").path(0) == tmp_path / "a.jpg"
+
+
+def test_missing_image_files_are_counted_and_listed_or_skipped(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    text = "image,tags\n" + "".join(f"{name}.jpg,cat\n" for name in "abcdefg")
+    with pytest.raises(
+        InputError, match=r"6 of 7 image files are missing .*a.jpg, c.jpg, d.jpg, e.jpg, f.jpg, …"
+    ):
+        read(tmp_path, text, missing="error")
+    assert read(tmp_path, text, missing="skip").images == ("b.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "options", "words"),
+    [
+        ("", "", {}, ["empty", "image,tags"]),
+        ("image,tags\n", "", {}, ["no row after its first line"]),
+        ("name,tags\na.jpg,cat\n", "", {}, ["no column of images", "name, tags", "--image-column"]),
+        (
+            "image,words\na.jpg,cat\n",
+            "",
+            {},
+            ["no column of labels", "image, words", "'words' hold other", "--tags-column"],
+        ),
+        ("image\na.jpg\n", "", {}, ["no column of labels"]),
+        ("image,file,tags\na,b,cat\n", "", {}, ["several columns", "image, file", "--image-column"]),
+        ("image,tags\na.jpg,cat\n", "", {"tags_column": "tgas"}, ["unknown column 'tgas'", "'tags'"]),
+        ("image,tags\na.jpg,cat;dog\nb.jpg,cat|dog\n", "", {}, ["ambiguous", "--delimiter ';'"]),
+        ("image,tags\na,x|y\nb,y|z\nc,x|z\n", "", {"delimiter": ";"}, ["combinations", "--delimiter '|'"]),
+        ("image,tags\na,x+y\nb,y+z\nc,x+z\n", "", {}, ["combinations", "--delimiter '+'"]),
+        (
+            "image,tags\na.jpg,cat\na.jpg,dog\n",
+            "",
+            {},
+            ["1 rows repeat", "a.jpg (lines 2 and 3)", "--layout long"],
+        ),
+        ("image,tags\na.jpg,<end>;cat\n", "", {}, ["<end>", "special token"]),
+        ("image,tags\na.jpg,\nb.jpg,None\n", "", {}, ["no row has a label"]),
+        ("image,tags\n,cat\n", "", {}, ["line 2", "image is empty"]),
+        ("image,tags\na.jpg,cat,dog\n", "", {}, ["line 2 has 3 fields", "--layout ragged"]),
+        ('image,tags\na.jpg,"cat\nb.jpg,dog\n', "", {}, ["quotation mark"]),
+        ("image,tags;x\na.jpg,cat\n", "", {}, ["commas and semicolons"]),
+        ("image,tags\na.jpg,cat\n", "train", {}, ["no column 'split'"]),
+        ("image,tags,split\na.jpg,cat,train\n", "trian", {}, ["unknown split 'trian'", "'train'"]),
+        ("image,tags\na.jpg,cat\n", "", {"encoding": "cp9932"}, ["no encoding 'cp9932'"]),
+        ("image,tags\na.jpg,犬\n", "", {"encoding": "ascii"}, ["not in the encoding ascii"]),
+        ("ImageID,LabelName,Confidence\na,x,0.7\n", "", {}, ["line 2", "'0.7'", "1 and 0"]),
+        ("ImageID,LabelName,Confidence\na,x,1\na,x,0\n", "", {}, ["repeat an image with different labels"]),
+        ("image,tags\na.jpg,[cat]\n", "", {}, ["line 2", "not a list of texts"]),
+        ("image,cat,cat\na.jpg,1,0\n", "", {}, ["column names must differ"]),
+    ],
+)
+def test_a_file_that_cannot_be_understood_says_why_and_what_to_do(tmp_path, text, split, options, words):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, text, split, **options)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ("image,tags\n犬.jpg,犬;海\n".encode("cp932"), ["not UTF-8", "--encoding cp932", "犬;海"]),
+        ("image,tags\na.jpg,犬\n".encode("utf-16"), ["not UTF-8", "--encoding utf-16"]),
+        (b"image,tags\na.jpg,caf\xe9\xff\xff\n", ["not UTF-8", "--encoding cp1252"]),
+    ],
+)
+def test_an_encoding_that_is_not_utf8_is_suggested_never_assumed(tmp_path, raw, words):
+    file = tmp_path / "tags.csv"
+    file.write_bytes(raw)
+    with pytest.raises(InputError) as error:
+        read_csv(file)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_folder_is_told_that_a_file_is_wanted(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        read_csv(tmp_path)

@@ -1,0 +1,103 @@
+"""Arguments that name images: files, folders, patterns, lists."""
+
+import io
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from labelbeam.data.listing import list_images
+from labelbeam.errors import InputError
+
+FILES = (
+    "b.jpg",
+    "a.PNG",
+    "sub/d.jpeg",
+    "sub/deep/c.webp",
+    "notes.txt",
+    ".hidden.jpg",
+    ".cache/e.jpg",
+    "sub/data.json",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "0bare").write_bytes(b"\x89PNG\r\n")
+    (tmp_path / "0text").write_bytes(b"hello")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(paths, **options) -> list[str]:
+    return [path.as_posix() for path in list_images(paths, **options)]
+
+
+def test_a_folder_is_walked_in_sorted_order_without_hidden_files_and_side_cars(folder):
+    assert names(["."]) == ["0bare", "a.PNG", "b.jpg", "sub/d.jpeg", "sub/deep/c.webp"]
+
+
+def test_a_file_that_is_named_is_taken_whatever_it_is_called_and_as_often(folder):
+    assert names(["notes.txt", "b.jpg", Path("b.jpg")]) == ["notes.txt", "b.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["b.jpg"]),
+        ("**/*.jpeg", ["sub/d.jpeg"]),
+        ("sub/**", ["sub/data.json", "sub/deep/c.webp", "sub/d.jpeg"]),
+        ("s?b/*/[a-c].webp", ["sub/deep/c.webp"]),
+        ("su*", ["sub/d.jpeg", "sub/deep/c.webp"]),
+    ],
+)
+def test_a_pattern_matches_in_each_folder(folder, pattern, expected):
+    assert sorted(names([pattern])) == sorted(expected)
+
+
+def test_a_list_gives_its_lines_and_does_not_look_them_up(folder):
+    Path("list.txt").write_bytes("b.jpg\r\n\nlost.jpg\n写真.jpg\n".encode("utf-8-sig"))
+    assert names(["@list.txt"]) == ["b.jpg", "lost.jpg", "写真.jpg"]
+    assert names(["-"], stdin=io.StringIO("b.jpg\nsub\n")) == ["b.jpg", "sub/d.jpeg", "sub/deep/c.webp"]
+
+
+def test_a_list_carries_names_that_are_not_utf8(folder):
+    Path("list.txt").write_bytes(b"caf\xe9.jpg\n")
+    assert list(list_images(["@list.txt"])) == [Path("caf\udce9.jpg")]
+
+
+def test_a_name_with_the_characters_of_a_pattern_is_a_name_where_it_exists(folder):
+    Path("a[1].jpg").write_bytes(b"")
+    assert names(["a[1].jpg"]) == ["a[1].jpg"]
+
+
+def test_a_link_that_leads_back_up_does_not_go_on_for_ever(folder):
+    (folder / "sub" / "loop").symlink_to(folder)
+    assert len(names(["."])) == 5
+
+
+def test_paths_come_as_they_are_asked_for(folder):
+    endless = (f"{i}.jpg\n" for i in iter(int, 1))
+    assert len(list(islice(list_images(["-"], stdin=endless), 1000))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("lost.jpg", ["'lost.jpg' does not exist", "looked from"]),
+        ("lost/*.jpg", ["no file matches 'lost/*.jpg'"]),
+        ("@lost.txt", ["the list 'lost.txt' does not exist"]),
+    ],
+)
+def test_an_argument_that_names_nothing_is_an_error_before_the_first_image(folder, argument, words):
+    with pytest.raises(InputError) as error:
+        list_images(["b.jpg", argument])
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_all_missing_arguments_are_named_at_once(folder):
+    with pytest.raises(InputError, match=r"'x.jpg' does not exist.*'y.jpg' does not exist"):
+        list_images(["x.jpg", "y.jpg"])
