@@ -41,6 +41,7 @@ class Weights:
 
     @property
     def num_labels(self) -> int:
+        """How many labels there are."""
         return len(self.bias) - 1
 
     def image_rows(self, vectors: np.ndarray) -> np.ndarray:
@@ -87,7 +88,10 @@ def train(targets: np.ndarray, vectors: np.ndarray, *, steps: int, seed: int = 0
             masked = torch.arange(num_labels + 1) <= last[..., None]
             masked[..., end] = False
             logits = logits.masked_fill(masked, -1e9)
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), goal.flatten(), reduction="sum") / batch
+            loss = (
+                torch.nn.functional.cross_entropy(logits.flatten(0, 1), goal.flatten(), reduction="sum")
+                / batch
+            )
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 5.0)
@@ -112,12 +116,15 @@ class LstmStep:
         self.num_labels = weights.num_labels
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the state and row of the empty prefix."""
         return self._advance(np.zeros((1, 2 * HIDDEN), np.float32), np.array([self.num_labels]))
 
     def step(self, states: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states and rows of prefixes extended by one label."""
         return self._advance(states, labels)
 
     def combine(self, rows: np.ndarray, image_rows: np.ndarray) -> np.ndarray:
+        """Return logits."""
         return rows + image_rows
 
     def _advance(self, states: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

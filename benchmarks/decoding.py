@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +28,18 @@ from labelbeam.decoding.beam_options import BeamOptions
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.paths import BeamPaths
 from labelbeam.decoding.trie import PrefixTrie
 
-NOISE, STEPS, BATCH, STEADY = 0.19, 400, 512, 50_000
+NOISE, STEPS, BATCH, STEADY = 0.75, 1000, 512, 50_000
 """The noise makes the held-out log-likelihood about 6.7 nats per image after so many training steps."""
 
 
 def machine() -> dict[str, str | int | None]:
     """Return what a figure depends on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.processor())  # fmt: skip
     return {
@@ -46,10 +50,10 @@ def machine() -> dict[str, str | int | None]:
     }  # fmt: skip
 
 
-def timed(run: Callable[[], object]) -> tuple[float, object]:
+def timed(run: Callable[..., Any], *arguments: object, **options: object) -> tuple[float, Any]:
     """Return seconds and result."""
     begun = time.perf_counter()
-    result = run()
+    result = run(*arguments, **options)
     return time.perf_counter() - begun, result
 
 
@@ -64,18 +68,23 @@ def load_or_train(path: Path | None, targets: np.ndarray) -> Weights:
     return weights
 
 
-def same_paths(found: object, rival: object, tally: dict[str, float]) -> None:
+def same_paths(
+    found: BeamPaths, rival: tuple[list[tuple[int, ...]], torch.Tensor], tally: dict[str, float]
+) -> None:
     """Count how many first paths agree, and how far their log-probabilities differ."""
-    paths, log_probs = rival  # type: ignore[misc]
-    ours = [found.best(i) for i in range(len(paths))]  # type: ignore[attr-defined]
+    paths, log_probs = rival
+    ours = [found.best(i) for i in range(len(paths))]
     tally["images"] += len(paths)
     tally["same_path"] += sum(a == b for a, b in zip(ours, paths, strict=True))
     tally["largest_difference"] = max(
-        tally["largest_difference"], float(np.abs(found.log_probs[:, 0] - log_probs.numpy()).max())  # type: ignore[attr-defined]
+        tally["largest_difference"],
+        float(np.abs(found.log_probs[:, 0] - log_probs.numpy()).max()),
     )
 
 
-def against_lstm(weights: Weights, rows: np.ndarray, *, warm: np.ndarray | None, repeats: int) -> dict[str, object]:
+def against_lstm(
+    weights: Weights, rows: np.ndarray, *, warm: np.ndarray | None, repeats: int
+) -> dict[str, Any]:
     """Time trie beam search against both rivals, taking turns on the same new batches."""
     plain = LstmBeam(weights, width=10, drop_dead=False)
     lean = LstmBeam(weights, width=10, drop_dead=True)
@@ -83,7 +92,7 @@ def against_lstm(weights: Weights, rows: np.ndarray, *, warm: np.ndarray | None,
     tries = {backend: PrefixTrie(LstmStep(weights)) for backend in backends}
     for backend, trie in tries.items():
         for i in range(0, len(warm) if warm is not None else 0, BATCH):
-            beam_search(trie, warm[i : i + BATCH], backend=backend)  # type: ignore[index]
+            beam_search(trie, warm[i : i + BATCH], backend=backend)
     times: dict[str, list[float]] = {}
     tally = {"images": 0.0, "same_path": 0.0, "largest_difference": 0.0}
     nodes = []
@@ -91,12 +100,12 @@ def against_lstm(weights: Weights, rows: np.ndarray, *, warm: np.ndarray | None,
         batch = rows[repeat * BATCH : (repeat + 1) * BATCH]
         tensor = torch.from_numpy(batch)
         for name, rival in (("lstm", plain), ("lstm_dead_beams_leave", lean)):
-            seconds, answer = timed(lambda rival=rival: rival(tensor))  # type: ignore[misc]
+            seconds, answer = timed(rival, tensor)
             times.setdefault(name, []).append(seconds)
         for backend in backends:
             trie = tries[backend] if warm is not None else PrefixTrie(LstmStep(weights))
             before = trie.created
-            seconds, found = timed(lambda t=trie, b=backend: beam_search(t, batch, backend=b))  # type: ignore[misc]
+            seconds, found = timed(beam_search, trie, batch, backend=backend)
             times.setdefault(f"trie_{backend}", []).append(seconds)
             same_paths(found, answer, tally)
             nodes.append((trie.created - before) / BATCH)
@@ -113,7 +122,7 @@ def against_lstm(weights: Weights, rows: np.ndarray, *, warm: np.ndarray | None,
     }
 
 
-def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repeats: int) -> dict[str, object]:
+def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repeats: int) -> dict[str, Any]:
     """Time best-first search and marginals against beam 10, each on its own trie in the steady state."""
     searches: dict[str, Callable[[PrefixTrie, np.ndarray], object]] = {
         "beam_10": beam_search,
@@ -123,7 +132,7 @@ def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repe
     }
     tries = {name: PrefixTrie(LstmStep(weights)) for name in searches}
     times: dict[str, list[float]] = {name: [] for name in searches}
-    answers: dict[str, object] = {}
+    answers: dict[str, Any] = {}
     for name, search in searches.items():
         part = warm if name != "marginals_200_200" else warm[: len(warm) // 5]
         for i in range(0, len(part), BATCH):
@@ -131,9 +140,9 @@ def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repe
     for repeat in range(repeats):
         batch = rows[repeat * BATCH : (repeat + 1) * BATCH]
         for name, search in searches.items():
-            seconds, answers[name] = timed(lambda s=search, n=name: s(tries[n], batch))  # type: ignore[misc]
+            seconds, answers[name] = timed(search, tries[name], batch)
             times[name].append(seconds)
-    result: dict[str, object] = {}
+    result: dict[str, Any] = {}
     for name, values in times.items():
         result[name] = {
             "images_per_second": round(BATCH / median(values)),
@@ -141,15 +150,15 @@ def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repe
         }
         if name.startswith("marginals"):
             found = answers[name]
-            result[name] |= {  # type: ignore[operator]
-                "largest_stderr_median": round(float(np.median(found.stderr.max(1))), 4),  # type: ignore[attr-defined]
-                "largest_stderr_p95": round(float(np.quantile(found.stderr.max(1), 0.95)), 4),  # type: ignore[attr-defined]
-                "largest_gap_median": round(float(np.median((found.high - found.low).max(1))), 4),  # type: ignore[attr-defined]
+            result[name] |= {
+                "largest_stderr_median": round(float(np.median(found.stderr.max(1))), 4),
+                "largest_stderr_p95": round(float(np.quantile(found.stderr.max(1), 0.95)), 4),
+                "largest_gap_median": round(float(np.median((found.high - found.low).max(1))), 4),
             }
     return result
 
 
-def misses(weights: Weights, rows: np.ndarray) -> dict[str, object]:
+def misses(weights: Weights, rows: np.ndarray) -> dict[str, Any]:
     """Report how often greedy and each beam width miss the certified best path."""
     trie = PrefixTrie(LstmStep(weights))
     best = best_paths(trie, rows)
@@ -159,8 +168,8 @@ def misses(weights: Weights, rows: np.ndarray) -> dict[str, object]:
     true_first = np.where(best.lengths > 0, best.labels[:, 0], -1)
     spoiled = sure & (first != true_first)
 
-    def missed(found: object) -> np.ndarray:
-        return sure & (found.labels[:, 0] != best.labels).any(1)  # type: ignore[attr-defined]
+    def missed(found: BeamPaths) -> np.ndarray:
+        return sure & (found.labels[:, 0] != best.labels).any(1)
 
     beam_10 = missed(beam_search(trie, rows))
     return {
@@ -175,7 +184,9 @@ def misses(weights: Weights, rows: np.ndarray) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, help="write the figures there as JSON")
     parser.add_argument("--model", type=Path, help="reuse this trained model (.npz), or write it there")
     parser.add_argument("--quick", action="store_true", help="steady state after 5,000 images, 3 repeats")
@@ -190,20 +201,24 @@ def main() -> None:
     likelihood = set_log_prob(PrefixTrie(LstmStep(weights)), rows[:4000], test_sets[:4000].astype(np.int64))
     figures = {
         "machine": machine(),
-        "model": {"held_out_nats_per_image": round(-float(likelihood.mean()), 2), "noise": NOISE, "steps": STEPS},
+        "model": {
+            "held_out_nats_per_image": round(-float(likelihood.mean()), 2),
+            "noise": NOISE,
+            "steps": STEPS,
+        },
         "fresh": against_lstm(weights, rows, warm=None, repeats=repeats),
         f"steady_after_{steady}": against_lstm(weights, rows[20_000:], warm=warm, repeats=repeats),
         "searches": other_searches(weights, rows[30_000:], warm[: steady // 5], repeats=max(3, repeats // 2)),
-        "misses": misses(weights, rows[:2000 if options.quick else 10_000]),
+        "misses": misses(weights, rows[: 2000 if options.quick else 10_000]),
     }
     for section, values in figures.items():
         sys.stdout.write(f"\n{section}\n")
-        for name, value in values.items():  # type: ignore[attr-defined]
+        for name, value in values.items():
             sys.stdout.write(f"  {name:32} {value}\n")
     if options.out:
         temporary = options.out.with_suffix(".tmp")
         temporary.write_text(json.dumps(figures, indent=2) + "\n")
-        os.replace(temporary, options.out)
+        temporary.replace(options.out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ class LstmBeam:
         self.to_logits = torch.from_numpy(weights.to_logits)
         self.bias = torch.from_numpy(weights.bias)
 
-    def cell(self, h: torch.Tensor, c: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def cell(
+        self, h: torch.Tensor, c: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return hidden and cell state after one more label."""
         i, f, g, o = torch.addmm(self.table[labels], h, self.recurrent).split(HIDDEN, 1)
         c = torch.addcmul(i.sigmoid() * g.tanh(), f.sigmoid(), c)
         return o.sigmoid() * c.tanh(), c
@@ -53,7 +56,9 @@ class LstmBeam:
                 paths[int(images[k])] = tuple(taken[k, beam[k]].tolist())
             lp, chosen = totals[..., :num_labels].flatten(1).topk(n, 1)
             parents, labels = chosen // num_labels, chosen % num_labels
-            taken = torch.cat([taken.gather(1, parents[..., None].expand(-1, -1, depth)), labels[..., None]], 2)
+            taken = torch.cat(
+                [taken.gather(1, parents[..., None].expand(-1, -1, depth)), labels[..., None]], 2
+            )
             slots = slots.gather(1, parents)
             alive = lp > best[images][:, None]
             going = alive[:, 0]

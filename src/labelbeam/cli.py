@@ -5,11 +5,14 @@ Exit status: 0 done; 2 the user's input or options are wrong (one message on sta
 """
 
 import sys
+import warnings
 
 import typer
 
 from labelbeam.errors import InputError
+from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
+from labelbeam.verbs.neighbors import neighbors
 from labelbeam.verbs.score import score
 from labelbeam.verbs.tag import tag
 from labelbeam.verbs.train import train
@@ -21,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (train, evaluate, tag, score):
+for verb in (demo, train, evaluate, tag, score, neighbors):
     app.command()(verb)
 
 
@@ -32,6 +35,9 @@ def labelbeam() -> None:
 
 def main() -> None:
     """Run the command line and turn the user's errors into one message and exit status 2."""
+    # `read_rgb` has its own limit of pixels and its own words; Pillow's warnings would only add noise.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    warnings.filterwarnings("ignore", message=".*decompression bomb.*")
     try:
         app()
     except InputError as error:

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelbeam.data.dataset import ABSENT, PRESENT, UNKNOWN, Dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
 
 

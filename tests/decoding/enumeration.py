@@ -45,7 +45,12 @@ def may_follow(step: LabelStep, prefix: tuple[int, ...], minimum: int, maximum: 
 
 
 def all_paths(
-    step: LabelStep, image_row: np.ndarray, *, minimum: int = 0, maximum: int | None = None, least: float = 0.0
+    step: LabelStep,
+    image_row: np.ndarray,
+    *,
+    minimum: int = 0,
+    maximum: int | None = None,
+    least: float = 0.0,
 ) -> dict[tuple[int, ...], float]:
     """Log-probability of every path (of those whose prefixes have at least probability `least`)."""
     found: dict[tuple[int, ...], float] = {}

@@ -102,7 +102,10 @@ class NarrowStep(TableStep):
     ("make", "words"),
     [
         (lambda: PrefixTrie(TableStep({}, num_labels=3), byte_limit=100), ["100 bytes", "Give at least"]),
-        (lambda: PrefixTrie(NarrowStep({}, num_labels=3)), ["one number per label and END", "4", "given rows of 3"]),
+        (
+            lambda: PrefixTrie(NarrowStep({}, num_labels=3)),
+            ["one number per label and END", "4", "given rows of 3"],
+        ),
         (lambda: PrefixTrie(TableStep({}, num_labels=0)), ["at least one label", "num_labels=0"]),
         (
             lambda: PrefixTrie(NanStep({}, num_labels=3)).extend(np.array([0]), np.array([1])),

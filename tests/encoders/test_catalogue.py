@@ -83,6 +83,8 @@ def test_the_transform_of_a_file_labelbeam_wrote_can_still_be_changed(tmp_path: 
     assert again.identity == build_encoder(EncoderConfig("tiny", seed=1)).identity
     with pytest.raises(InputError, match="another architecture: 'tiny'"):
         build_encoder(EncoderConfig("vgg16", path))
+    with pytest.raises(InputError, match=r"was written with pooling 'avg\+max', asked for 'max'"):
+        build_encoder(EncoderConfig("", path, pooling="max"))
 
 
 def test_a_store_keeps_equal_encoders_once(tmp_path: Path) -> None:
@@ -145,7 +147,13 @@ def test_what_nobody_says_is_an_error_that_names_the_keys(tmp_path: Path) -> Non
     bare = small_vgg(tmp_path / "bare.safetensors")
     with pytest.raises(InputError) as error:
         build_encoder(EncoderConfig("vgg16", bare, width=1))
-    for words in ("does not say mean, std, input", "shapes cannot tell", "--mean", "--channels RGB", "bare.json"):
+    for words in (
+        "does not say mean, std, input",
+        "shapes cannot tell",
+        "--mean",
+        "--channels RGB",
+        "bare.json",
+    ):
         assert words in str(error.value)
     said = {"mean": "0,0,0", "std": "1,1,1", "input": "3x224x224 RGB"}
     path = efficientnet(tmp_path / "e.safetensors", said)
@@ -189,7 +197,12 @@ def test_published_weights_are_read_from_the_hubs_local_copy(
 def test_offline_published_weights_are_refused_at_once_with_the_way_out() -> None:
     with pytest.raises(InputError) as error:
         build_encoder(EncoderConfig("dinov2"))
-    for words in ("not on this machine", "HF_HUB_OFFLINE", "--weights FILE", "vit_base_patch14_reg4_dinov2.lvd142m"):
+    for words in (
+        "not on this machine",
+        "HF_HUB_OFFLINE",
+        "--weights FILE",
+        "vit_base_patch14_reg4_dinov2.lvd142m",
+    ):
         assert words in str(error.value)
 
 

@@ -101,7 +101,10 @@ def test_vgg16_fetches_checks_and_converts_its_published_file(
     folder, url = served
     torch.manual_seed(0)
     state = vgg16.Vgg16(1).state_dict()
-    torch.save(state | {"classifier.6.weight": torch.zeros(10, 64), "classifier.6.bias": torch.zeros(10)}, folder / "v.pth")
+    torch.save(
+        state | {"classifier.6.weight": torch.zeros(10, 64), "classifier.6.bias": torch.zeros(10)},
+        folder / "v.pth",
+    )
     prefix = hashlib.sha256((folder / "v.pth").read_bytes()).hexdigest()[:8]
     monkeypatch.setenv("LABELBEAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(vgg16, "WEIGHTS_URL", f"{url}/v.pth")

@@ -20,6 +20,22 @@ def test_tiny_has_256_features_and_the_size_its_docstring_says() -> None:
     assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(0.31e6, rel=0.01)
 
 
+@pytest.mark.parametrize(("size", "millions"), [(96, 35), (64, 15)])
+def test_tiny_takes_the_multiplications_its_docstring_says(size: int, millions: int) -> None:
+    total = 0
+
+    def count(conv: nn.Conv2d, inputs: object, output: torch.Tensor) -> None:
+        nonlocal total
+        total += conv.weight.numel() * output.shape[2] * output.shape[3]
+
+    encoder = TinyEncoder().eval()
+    for part in encoder.modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(count)
+    encoder(torch.zeros(1, 3, size, size))
+    assert round(total / 1e6) == millions
+
+
 def test_tiny_pools_average_and_maximum_side_by_side() -> None:
     torch.manual_seed(0)
     both = TinyEncoder(16, "avg+max").eval()
@@ -142,7 +158,10 @@ def test_short_names_are_published_timm_weights() -> None:
         (lambda: timm_encoder.full_name("dinov"), ["Did you mean 'dinov2'"]),
         (lambda: timm_encoder.full_name("resnet50.a1_in2k"), ["tag", "Did you mean 'a1_in1k'"]),
         (lambda: timm_encoder.build("test_resnet", "average"), ["unknown pooling", "avg"]),
-        (lambda: timm_encoder.build("test_resnet", "token"), ["takes no pooling 'token'", "--pooling default"]),
+        (
+            lambda: timm_encoder.build("test_resnet", "token"),
+            ["takes no pooling 'token'", "--pooling default"],
+        ),
         (lambda: timm_encoder.build("test_vit", "gem"), ["no single pooled map", "--pooling default"]),
         (lambda: timm_encoder.build("test_resnet", pad_type="same"), ["takes no pad_type", "--pad-type"]),
     ],

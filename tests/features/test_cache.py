@@ -49,7 +49,9 @@ def test_what_was_put_is_there_before_and_after_it_is_written(tmp_path: Path) ->
 
 @settings(max_examples=20, deadline=None)
 @given(arrays.arrays(np.float16, (5, 3), elements=st.floats(-65504, 65504, width=16)))
-def test_every_finite_half_survives_to_the_bit(tmp_path_factory: pytest.TempPathFactory, rows: np.ndarray) -> None:
+def test_every_finite_half_survives_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, rows: np.ndarray
+) -> None:
     root = tmp_path_factory.mktemp("cache")
     with opened(root) as cache:
         for i, values in enumerate(rows):
@@ -71,7 +73,9 @@ def test_a_full_chunk_or_passing_time_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("position", [0.0, 0.02, 0.3, 0.6, 0.9, 0.999])
-def test_a_chunk_with_a_changed_byte_is_reported_rebuilt_and_never_served(tmp_path: Path, position: float) -> None:
+def test_a_chunk_with_a_changed_byte_is_reported_rebuilt_and_never_served(
+    tmp_path: Path, position: float
+) -> None:
     fill(tmp_path, range(40))
     [path] = opened(tmp_path).folder.glob("chunk-*")
     content = bytearray(path.read_bytes())
@@ -122,7 +126,7 @@ def test_several_processes_write_and_read_at_once(tmp_path: Path) -> None:
     assert not list(cache.folder.glob(".*"))
 
 
-def test_a_chunk_that_another_process_takes_away_is_no_error(tmp_path: Path, monkeypatch) -> None:
+def test_a_chunk_that_another_process_takes_away_is_no_error(tmp_path: Path) -> None:
     fill(tmp_path, range(4))
     reader = opened(tmp_path)
     for path in reader.folder.glob("chunk-*"):
@@ -132,7 +136,8 @@ def test_a_chunk_that_another_process_takes_away_is_no_error(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only"), (errno.EACCES, "denied")]
+    ("number", "words"),
+    [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only"), (errno.EACCES, "denied")],
 )
 def test_a_full_or_read_only_disk_names_the_variable_and_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
@@ -167,8 +172,9 @@ def test_a_root_that_is_a_file_is_refused_on_writing(tmp_path: Path) -> None:
 
 def test_the_first_error_is_the_one_that_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(KeyError), opened(tmp_path / "file") as cache:
-        cache.put(digest(1), row(1))
+    cache = opened(tmp_path / "file")
+    cache.put(digest(1), row(1))
+    with pytest.raises(KeyError), cache:
         raise KeyError("first")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelbeam.data.spec import open_dataset
 from labelbeam.errors import InputError
+from labelbeam.joints.spec import open_dataset
 from labelbeam.scenes import files
 from labelbeam.scenes.bayes import true_distribution
 from labelbeam.scenes.drawing import SIZE, draw_scene

@@ -97,8 +97,8 @@ class LabelModelAnswerer:
             return greedy_search(self.trie, rows)
         options = BeamOptions(
             width=search.beam_width,
-            end=search.end,  # type: ignore[arg-type]  # checked by Search
-            stop=search.stop,  # type: ignore[arg-type]
+            end=search.end,
+            stop=search.stop,
             length_penalty=search.length_penalty,
         )
         return beam_search(self.trie, rows, options)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.decoding.batch import in_halves
+from labelbeam.decoding.paths import NO_LABEL
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 
 
@@ -30,17 +31,19 @@ def max_step_scores(
         Dutta et al. 2020 (multi-order RNN) and Chen et al. 2018 (category-wise maximum over steps).
     """
 
-    def of_batch(first: int, last: int) -> np.ndarray:
+    def of_batch(rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         trie.start_batch()
-        rows, batch = image_rows[first:last], paths[first:last]
         nodes = np.full(len(rows), ROOT, dtype=np.int32)
         scores = np.exp(trie.log_probs(nodes, rows))[:, : trie.num_labels]
-        for t in range(max((len(path) for path in batch), default=0)):
-            going = np.array([i for i, path in enumerate(batch) if len(path) > t])
-            labels = np.array([batch[i][t] for i in going])
-            nodes[going] = trie.extend(nodes[going], labels, keep=nodes)
+        for labels in tokens.T:
+            going = np.flatnonzero(labels != NO_LABEL)
+            nodes[going] = trie.extend(nodes[going], labels[going], keep=nodes)
             step = np.exp(trie.log_probs(nodes[going], rows[going]))[:, : trie.num_labels]
             scores[going] = np.maximum(scores[going], step)
         return scores
 
-    return np.concatenate(in_halves(trie, len(image_rows), of_batch))
+    longest = max((len(path) for path in paths), default=0)
+    tokens = np.full((len(paths), longest), NO_LABEL, dtype=np.int64)
+    for image, path in enumerate(paths):
+        tokens[image, : len(path)] = path
+    return np.concatenate(in_halves(trie, of_batch, image_rows, tokens))

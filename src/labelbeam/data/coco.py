@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from labelbeam.data.dataset import PRESENT, Dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
 
 OFFICIAL_COUNTS = {"train2014": 82_783, "val2014": 40_504, "train2017": 118_287, "val2017": 5_000}

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from labelbeam.data.csv_rows import Table
-from labelbeam.data.dataset import ABSENT, PRESENT, UNKNOWN
 from labelbeam.data.label_cells import NO_LABEL, CellStyle, clean, recognise
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
 IMAGE_COLUMNS = frozenset(
     {"image", "img", "file", "filename", "file_name", "filepath", "file_path", "path", "uri"}

@@ -14,11 +14,12 @@ import numpy as np
 
 from labelbeam.data.csv_layouts import LabelledRow, LabelledRows, read_layout
 from labelbeam.data.csv_rows import read_table
-from labelbeam.data.dataset import PRESENT, Dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.label_cells import refuse_combinations, refuse_reserved, variants_note
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
 
 

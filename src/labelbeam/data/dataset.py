@@ -13,10 +13,8 @@ import numpy as np
 from jaxtyping import Int
 
 from labelbeam.errors import InputError
+from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
-
-PRESENT, ABSENT, UNKNOWN = 1, 0, -1
-"""The three values a target can have. UNKNOWN means "nobody looked, or could not tell"."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How to read: every switch of every reader, with its default.
 
-Sits before the readers: a caller fills a `ReadOptions`, `spec.open_dataset` checks that the format has the
-switches that were set, the reader obeys them. Knows nothing of files.
+Sits before the readers: a caller fills a `ReadOptions`, whoever opens the data set checks that its format
+has the switches that were set, the reader obeys them. Knows nothing of files.
 """
 
 from dataclasses import dataclass, fields

@@ -12,9 +12,10 @@ from unicodedata import normalize
 
 import numpy as np
 
-from labelbeam.data.dataset import PRESENT, Dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.labels.targets import PRESENT
 
 
 def settle(dataset: Dataset, options: ReadOptions) -> Dataset:

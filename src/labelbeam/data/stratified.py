@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int8
 
-from labelbeam.data.dataset import PRESENT
 from labelbeam.errors import InputError
+from labelbeam.labels.targets import PRESENT
 
 
 def split(

@@ -12,10 +12,11 @@ from xml.parsers import expat
 
 import numpy as np
 
-from labelbeam.data.dataset import ABSENT, PRESENT, UNKNOWN, Dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
 
 VOC_LABELS: tuple[str, ...] = (

@@ -5,11 +5,10 @@ Both give the same answers; tests compare them. Knows nothing of what is compute
 
 from functools import cache
 from importlib.util import find_spec
-from typing import Literal, get_args
 
 from labelbeam.errors import InputError, unknown_name
 
-Backend = Literal["numpy", "numba"]
+BACKENDS = ("numpy", "numba")
 
 
 @cache
@@ -18,7 +17,7 @@ def has_numba() -> bool:
     return find_spec("numba") is not None
 
 
-def choose_backend(asked: Backend | None, *, additive: bool) -> Backend:
+def choose_backend(asked: str | None, *, additive: bool) -> str:
     """Return the backend to use.
 
     Args:
@@ -37,8 +36,8 @@ def choose_backend(asked: Backend | None, *, additive: bool) -> Backend:
     """
     if asked is None:
         return "numba" if additive and has_numba() else "numpy"
-    if asked not in get_args(Backend):
-        raise unknown_name("backend", str(asked), get_args(Backend))
+    if asked not in BACKENDS:
+        raise unknown_name("backend", str(asked), BACKENDS)
     if asked == "numba" and not additive:
         raise InputError("backend 'numba' needs an additive label model (h = identity). Use 'numpy'.")
     if asked == "numba" and not has_numba():

@@ -35,15 +35,13 @@ def check_image_rows(trie: PrefixTrie, image_rows: Float[np.ndarray, "images wid
         )
 
 
-def in_halves(
-    trie: PrefixTrie, count: int, search: Callable[[int, int], Answer]
-) -> list[Answer]:
-    """Run a search over images 0..count, on smaller batches where one needs more nodes than the trie may hold.
+def in_halves(trie: PrefixTrie, search: Callable[..., Answer], *arrays: np.ndarray) -> list[Answer]:
+    """Run a search over a batch, or over parts of it where it needs more nodes than the trie may hold.
 
     Args:
         trie: the trie that the search uses.
-        count: number of images.
-        search: called with the first image and one past the last; raises TrieFullError.
+        search: called with the arrays, or with the same part of each; may raise TrieFullError.
+        arrays: of the batch, equally long.
 
     Returns:
         The answers, in the order of the images.
@@ -52,12 +50,12 @@ def in_halves(
         InputError: the trie cannot hold what a single image needs.
     """
     answers: list[Answer] = []
-    spans = [(0, count)] if count else []
+    spans = [(0, len(arrays[0]))] if len(arrays[0]) else []
     while spans:
         first, last = spans.pop()
         trie.start_batch()
         try:
-            answers.append(search(first, last))
+            answers.append(search(*(array[first:last] for array in arrays)))
         except TrieFullError:
             if last - first == 1:
                 raise InputError(

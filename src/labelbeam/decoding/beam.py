@@ -9,18 +9,19 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.decoding import beam_arrays
-from labelbeam.decoding.backend import Backend, choose_backend
+from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.beam_options import BeamOptions
 from labelbeam.decoding.paths import BeamPaths
 from labelbeam.decoding.trie import PrefixTrie
+
 
 def beam_search(
     trie: PrefixTrie,
     image_rows: Float[np.ndarray, "images width"],
     options: BeamOptions | None = None,
     *,
-    backend: Backend | None = None,
+    backend: str | None = None,
 ) -> BeamPaths:
     """Search the most probable label paths of each image.
 
@@ -51,7 +52,7 @@ def beam_search(
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
     chosen = choose_backend(backend, additive=trie.step.additive)
-    found = in_halves(trie, len(rows), lambda first, last: _search(trie, rows[first:last], options, chosen))
+    found = in_halves(trie, lambda part: _search(trie, part, options, chosen), rows)
     width, longest = options.width, trie.longest
     return BeamPaths(
         np.concatenate([paths.labels for paths in found] or [np.zeros((0, width, longest), np.int32)]),
@@ -61,7 +62,7 @@ def beam_search(
 
 
 def greedy_search(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], *, backend: Backend | None = None
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], *, backend: str | None = None
 ) -> BeamPaths:
     """Follow the most probable outcome until it is END: beam search of width 1 in which END competes.
 
@@ -83,12 +84,12 @@ def greedy_search(
 
 
 def _search(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: BeamOptions, backend: Backend
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: BeamOptions, backend: str
 ) -> BeamPaths:
     if backend == "numba":
         from labelbeam.decoding import beam_kernel
 
-        step = beam_kernel.StepKernel(trie, image_rows, options)
+        step: beam_arrays.StepArrays = beam_kernel.StepKernel(trie, image_rows, options)
     else:
         step = beam_arrays.StepArrays(trie, image_rows, options)
     state = beam_arrays.BeamState.start(len(image_rows), options.width, trie.longest)

@@ -78,7 +78,9 @@ class StepArrays:
 
     def advance(
         self, state: BeamState, depth: int
-    ) -> tuple[Int[np.ndarray, "going width"], Int[np.ndarray, "going width"], Bool[np.ndarray, "going width"]]:
+    ) -> tuple[
+        Int[np.ndarray, "going width"], Int[np.ndarray, "going width"], Bool[np.ndarray, "going width"]
+    ]:
         """Finish paths into C, extend the others and keep the N best; images without live paths leave.
 
         Args:
@@ -101,7 +103,10 @@ class StepArrays:
             log_probs[ended] = -np.inf
         log_probs[log_probs <= self._bounds(state)[:, None]] = -np.inf
         order = np.argsort(-log_probs, axis=1, kind="stable")
-        slots, outcomes = np.take_along_axis(slots, order, axis=1), np.take_along_axis(outcomes, order, axis=1)
+        slots, outcomes = (
+            np.take_along_axis(slots, order, axis=1),
+            np.take_along_axis(outcomes, order, axis=1),
+        )
         parents = np.take_along_axis(state.nodes, slots, axis=1)
         state.log_probs = np.take_along_axis(log_probs, order, axis=1)
         state.labels = np.take_along_axis(labels, order[:, :, None], axis=1)
@@ -119,7 +124,9 @@ class StepArrays:
         return state.log_probs[:, :, None] + np.minimum(log_probs, 0.0).reshape(active, width, -1)
 
     def _best(
-        self, totals: Float[np.ndarray, "active width outcomes"], labels: Int[np.ndarray, "active width longest"]
+        self,
+        totals: Float[np.ndarray, "active width outcomes"],
+        labels: Int[np.ndarray, "active width longest"],
     ) -> tuple[
         Int[np.ndarray, "active width"], Int[np.ndarray, "active width"], Float[np.ndarray, "active width"]
     ]:
@@ -140,7 +147,10 @@ class StepArrays:
                 rivals.tolist(),
                 key=lambda j, i=i: (  # type: ignore[misc]
                     -flat[i, j],
-                    [*labels[i, j // outcomes].tolist(), NO_LABEL if j % outcomes == self.trie.num_labels else j % outcomes],
+                    [
+                        *labels[i, j // outcomes].tolist(),
+                        NO_LABEL if j % outcomes == self.trie.num_labels else j % outcomes,
+                    ],
                 ),
             )[:count]
             chosen[i, : len(ranked)] = ranked

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.beam_arrays import BeamState
+from labelbeam.decoding.beam_arrays import BeamState, StepArrays
 from labelbeam.decoding.beam_options import BeamOptions
 from labelbeam.decoding.paths import NO_LABEL
 from labelbeam.decoding.trie import PrefixTrie
@@ -36,7 +36,7 @@ class ImageWeights:
         self.weights = np.exp(rows - self.peaks[:, None])
 
 
-class StepKernel:
+class StepKernel(StepArrays):
     """One step of beam search for a batch, compiled; takes the place of `beam_arrays.StepArrays`.
 
     Args:
@@ -48,13 +48,14 @@ class StepKernel:
     def __init__(
         self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: BeamOptions
     ) -> None:
-        self.trie = trie
-        self.options = options
+        super().__init__(trie, image_rows, options)
         self.image = ImageWeights(image_rows)
 
     def advance(
         self, state: BeamState, depth: int
-    ) -> tuple[Int[np.ndarray, "going width"], Int[np.ndarray, "going width"], Bool[np.ndarray, "going width"]]:
+    ) -> tuple[
+        Int[np.ndarray, "going width"], Int[np.ndarray, "going width"], Bool[np.ndarray, "going width"]
+    ]:
         """Finish paths into C, extend the others and keep the N best; as `StepArrays.advance`."""
         trie, options, finished, image = self.trie, self.options, state.finished, self.image
         shape = state.nodes.shape

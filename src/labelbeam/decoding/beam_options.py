@@ -4,14 +4,14 @@ Knows no trie and no arithmetic; `beam` and its two backends read it.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
 from labelbeam.errors import InputError, unknown_name
 
-EndRule = Literal["always", "competes"]
-StopRule = Literal["best", "worst"]
+END_RULES = ("always", "competes")
+STOP_RULES = ("best", "worst")
+
 
 @dataclass(frozen=True)
 class BeamOptions:
@@ -35,8 +35,8 @@ class BeamOptions:
     """
 
     width: int = 10
-    end: EndRule = "always"
-    stop: StopRule = "best"
+    end: str = "always"
+    stop: str = "best"
     length_penalty: float = 0.0
 
     def __post_init__(self) -> None:
@@ -45,8 +45,8 @@ class BeamOptions:
         if not 0 <= self.length_penalty < np.inf:
             raise InputError(f"the length penalty must be 0 or more, given {self.length_penalty}.")
         for kind, given, allowed in (
-            ("end rule", self.end, get_args(EndRule)),
-            ("stop rule", self.stop, get_args(StopRule)),
+            ("end rule", self.end, END_RULES),
+            ("stop rule", self.stop, STOP_RULES),
         ):
             if given not in allowed:
                 raise unknown_name(kind, str(given), allowed)

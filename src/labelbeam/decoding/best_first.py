@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.backend import Backend, choose_backend
+from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.beam import greedy_search
 from labelbeam.decoding.expansion import Expansion
@@ -20,6 +20,9 @@ from labelbeam.errors import InputError
 
 DEFAULT_BUDGET = 1000
 """Expansions per image; COCO-like models need about 17 at the median."""
+
+FIRST_BUDGET = 64
+"""Expansions of the first round, in large batches; few images need more."""
 
 WORK_BYTES = 64 * 2**20
 """Bytes that the trees of a batch may take; batches are cut to it."""
@@ -58,7 +61,7 @@ def best_paths(
     image_rows: Float[np.ndarray, "images width"],
     *,
     budget: int = DEFAULT_BUDGET,
-    backend: Backend | None = None,
+    backend: str | None = None,
 ) -> CertifiedPaths:
     """Search the most probable path of each image until it is proven or the budget is spent.
 
@@ -86,10 +89,22 @@ def best_paths(
     check_image_rows(trie, rows)
     check_budget(budget)
     chosen = choose_backend(backend, additive=trie.step.additive)
+    found = _in_batches(trie, rows, min(budget, FIRST_BUDGET), chosen)
+    left = np.flatnonzero(~found.exact)
+    if budget > FIRST_BUDGET and len(left):  # the few that need more start again, in smaller batches
+        more = _in_batches(trie, rows[left], budget, chosen)
+        for name in ("labels", "lengths", "log_probs", "exact", "upper", "expansions"):
+            getattr(found, name)[left] = getattr(more, name)
+    return found
+
+
+def _in_batches(
+    trie: PrefixTrie, rows: Float[np.ndarray, "images width"], budget: int, backend: str
+) -> CertifiedPaths:
     parts: list[CertifiedPaths] = []
     for first in range(0, len(rows), size := batch_size(trie, budget)):
         batch = rows[first : first + size]
-        parts += in_halves(trie, len(batch), lambda i, j, batch=batch: _search(trie, batch[i:j], budget, chosen))  # type: ignore[misc]
+        parts += in_halves(trie, lambda part: _search(trie, part, budget, backend), batch)
     return CertifiedPaths(
         np.concatenate([part.labels for part in parts] or [np.zeros((0, trie.longest), np.int32)]),
         np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int32)]),
@@ -116,7 +131,7 @@ def batch_size(trie: PrefixTrie, budget: int) -> int:
 
 
 def new_expansion(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: Backend
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
 ) -> Expansion:
     """Return the tree of a batch, with the root expanded, in the arithmetic of a backend."""
     if backend == "numba":
@@ -130,7 +145,7 @@ def new_expansion(
 
 
 def _search(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: Backend
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
 ) -> CertifiedPaths:
     tree = new_expansion(trie, image_rows, budget, backend)
     exact = np.zeros(len(image_rows), dtype=bool)
@@ -151,14 +166,14 @@ def _search(
 
 
 def certificates(
-    tree: Expansion, exact: Bool[np.ndarray, " images"], upper: Float[np.ndarray, " images"], backend: Backend
+    tree: Expansion, exact: Bool[np.ndarray, " images"], upper: Float[np.ndarray, " images"], backend: str
 ) -> CertifiedPaths:
     """Return the best finished paths of a tree; where none is finished yet, the greedy one."""
-    upper = np.where(exact, tree.path_log_prob, upper)
-    unfinished = np.flatnonzero(tree.path_log_prob == -np.inf)
+    labels, lengths = tree.best_finished()
+    log_probs, upper = tree.path_log_prob, np.where(exact, tree.path_log_prob, upper)
+    unfinished = np.flatnonzero(log_probs == -np.inf)
     if len(unfinished):
         greedy = greedy_search(tree.trie, tree.image_rows[unfinished], backend=backend)
-        tree.path[unfinished] = greedy.labels[:, 0]
-        tree.path_length[unfinished] = greedy.lengths[:, 0]
-        tree.path_log_prob[unfinished] = greedy.log_probs[:, 0]
-    return CertifiedPaths(tree.path, tree.path_length, tree.path_log_prob, exact, upper, tree.counts)
+        labels[unfinished], lengths[unfinished] = greedy.labels[:, 0], greedy.lengths[:, 0]
+        log_probs[unfinished] = greedy.log_probs[:, 0]
+    return CertifiedPaths(labels, lengths, log_probs, exact, upper, tree.counts)

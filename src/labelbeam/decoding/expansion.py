@@ -12,9 +12,6 @@ from jaxtyping import Float, Int
 from labelbeam.decoding.paths import NO_LABEL
 from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
 
-FIRST_ENTRIES = 32
-"""Entries that an image starts with; doubled when they are full."""
-
 
 class Expansion:
     """Expanded prefixes of a batch of images, with the certain part of every label's marginal.
@@ -29,9 +26,8 @@ class Expansion:
         counts: int32 [images], entries in use.
         mass: float64 [images labels], probability of all prefixes met so far that contain the label.
         open_mass: float64 [images], probability of the continuations not expanded.
-        path: int32 [images longest], the best finished path, NO_LABEL behind it.
-        path_length: int32 [images], NO_LABEL while no path is finished.
-        path_log_prob: float64 [images], -inf while no path is finished.
+        path_entry: int32 [images], entry that is the best finished path when END follows it.
+        path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
 
     Args:
         trie: prefixes of the label model.
@@ -40,11 +36,11 @@ class Expansion:
     """
 
     def __init__(self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int) -> None:
-        count, entries = len(image_rows), min(budget, FIRST_ENTRIES)
+        count, entries = len(image_rows), budget
         self.trie = trie
         self.image_rows = image_rows
-        self.budget = budget
-        self.rest = np.full((count, entries, trie.num_labels), -np.inf)
+        # Rows are written when an entry is made; until then an empty array takes no memory.
+        self.rest = np.empty((count, entries, trie.num_labels))
         self.best = np.full((count, entries), -np.inf)
         self.totals = np.zeros((count, entries))
         self.parents = np.full((count, entries), MISSING, dtype=np.int32)
@@ -54,8 +50,7 @@ class Expansion:
         self.counts = np.zeros(count, dtype=np.int32)
         self.mass = np.zeros((count, trie.num_labels))
         self.open_mass = np.ones(count)
-        self.path = np.full((count, trie.longest), NO_LABEL, dtype=np.int32)
-        self.path_length = np.full(count, NO_LABEL, dtype=np.int32)
+        self.path_entry = np.zeros(count, dtype=np.int32)
         self.path_log_prob = np.full(count, -np.inf)
         self._evictions = trie.evictions
 
@@ -73,9 +68,9 @@ class Expansion:
         nothing = np.full(len(images), NO_LABEL, dtype=np.int32)
         self._append(images, nothing, nothing, np.zeros(len(images)), nodes)
 
-    def top(self, images: Int[np.ndarray, " active"]) -> tuple[
-        Int[np.ndarray, " active"], Int[np.ndarray, " active"], Float[np.ndarray, " active"]
-    ]:
+    def top(
+        self, images: Int[np.ndarray, " active"]
+    ) -> tuple[Int[np.ndarray, " active"], Int[np.ndarray, " active"], Float[np.ndarray, " active"]]:
         """Return each image's most probable continuation: entry, label, log-probability (-inf: none is left).
 
         Equal log-probabilities are decided by label sequence.
@@ -117,7 +112,7 @@ class Expansion:
         for k in np.flatnonzero(~done & (self.path_log_prob[images] == values)):
             image = int(images[k])
             prefix = [*self.path_of(image, int(entries[k])), int(labels[k])]
-            done[k] = self.path[image, : self.path_length[image]].tolist() < prefix
+            done[k] = self.path_of(image, int(self.path_entry[image])) < prefix
         return done
 
     def expand(
@@ -173,20 +168,24 @@ class Expansion:
             for k, (image, entry) in enumerate(zip(images.tolist(), entries.tolist(), strict=True)):
                 masses[k, self.path_of(image, entry)] = 0.0
         self.mass[images] += masses
-        better = log_probs[:, end] >= self.path_log_prob[images]
-        for k in np.flatnonzero(better & (log_probs[:, end] > -np.inf)):
-            self._offer(int(images[k]), int(entries[k]), float(log_probs[k, end]))
+        self.offer(images, entries, log_probs[:, end])
 
-    def _offer(self, image: int, entry: int, log_prob: float) -> None:
-        """Make a finished path the image's best one, unless an equally probable one comes before it."""
-        path = self.path_of(image, entry)
-        length = int(self.path_length[image])
-        if log_prob == self.path_log_prob[image] and self.path[image, :length].tolist() < path:
-            return
-        self.path[image] = NO_LABEL
-        self.path[image, : len(path)] = path
-        self.path_length[image] = len(path)
-        self.path_log_prob[image] = log_prob
+    def offer(
+        self,
+        images: Int[np.ndarray, " active"],
+        entries: Int[np.ndarray, " active"],
+        log_probs: Float[np.ndarray, " active"],
+    ) -> None:
+        """Make finished paths the best ones of their images where they are; ties by label sequence."""
+        before = self.path_log_prob[images]
+        better = log_probs > before
+        for k in np.flatnonzero((log_probs == before) & (before > -np.inf)):
+            image = int(images[k])
+            better[k] = self.path_of(image, int(entries[k])) < self.path_of(
+                image, int(self.path_entry[image])
+            )
+        self.path_entry[images[better]] = entries[better]
+        self.path_log_prob[images[better]] = log_probs[better]
 
     def _append(
         self,
@@ -197,8 +196,6 @@ class Expansion:
         nodes: Int[np.ndarray, " active"],
     ) -> None:
         entries = self.counts[images]
-        if len(entries) and entries.max() == self.best.shape[1]:
-            self._grow()
         self.parents[images, entries] = parents
         self.labels[images, entries] = labels
         self.totals[images, entries] = totals
@@ -247,13 +244,12 @@ class Expansion:
             at[has] = self.parents[images[has], at[has]]
         return paths, lengths
 
-    def _grow(self) -> None:
-        more = min(self.best.shape[1], self.budget - self.best.shape[1])
-        pad = [(0, 0), (0, more)]
-        self.rest = np.pad(self.rest, [*pad, (0, 0)], constant_values=-np.inf)
-        self.best = np.pad(self.best, pad, constant_values=-np.inf)
-        self.totals = np.pad(self.totals, pad)
-        self.parents = np.pad(self.parents, pad, constant_values=MISSING)
-        self.labels = np.pad(self.labels, pad, constant_values=NO_LABEL)
-        self.depths = np.pad(self.depths, pad)
-        self.nodes = np.pad(self.nodes, pad, constant_values=MISSING)
+    def best_finished(self) -> tuple[Int[np.ndarray, "images longest"], Int[np.ndarray, " images"]]:
+        """Return the best finished path of every image, padded, and its length; the empty path if none is."""
+        everyone = np.arange(len(self.counts))
+        lengths = self.depths[everyone, self.path_entry]
+        nothing = np.full(len(everyone), NO_LABEL, dtype=np.int32)
+        found, _ = self.prefixes(everyone, self.path_entry, nothing)
+        paths = np.full((len(everyone), self.trie.longest + 1), NO_LABEL, dtype=np.int32)
+        paths[:, : found.shape[1]] = found
+        return paths[:, : self.trie.longest], lengths

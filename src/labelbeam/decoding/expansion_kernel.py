@@ -27,7 +27,11 @@ class CompiledExpansion(Expansion):
         self, images: Int[np.ndarray, " active"]
     ) -> tuple[Int[np.ndarray, " active"], Int[np.ndarray, " active"], Float[np.ndarray, " active"]]:
         """Return each image's most probable continuation; as `Expansion.top`."""
-        entries, values, ties = np.zeros(len(images), np.int64), np.empty(len(images)), np.zeros(len(images), bool)
+        entries, values, ties = (
+            np.zeros(len(images), np.int64),
+            np.empty(len(images)),
+            np.zeros(len(images), bool),
+        )
         _top(self.best, self.counts, images, entries, values, ties)
         if ties.any():  # equal log-probabilities are rare: the plain twin compares the sequences
             entries[ties] = super().top(images[ties])[0]
@@ -64,8 +68,7 @@ class CompiledExpansion(Expansion):
             trie.step.allowed == "canonical",
             trie.step.allowed == "paper",
         )
-        for k in np.flatnonzero((ends >= self.path_log_prob[images]) & (ends > -np.inf)):
-            self._offer(int(images[k]), int(entries[k]), float(ends[k]))
+        self.offer(images, entries, ends)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -299,8 +302,8 @@ def continue_samples_compiled(
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _sample(trie, image, at, gained, has, outcomes, canonical):
-    rows, weights, peaks, spans, last_labels = trie
-    image_rows, image_weights, image_peaks, image_spans = image
+    rows, weights, _, spans, last_labels = trie
+    image_rows, image_weights, _, image_spans = image
     items, images, nodes, points = at
     count = rows.shape[1]
     probs = np.empty(count)

@@ -62,11 +62,12 @@ def path_log_prob(
     totals: list[Float[np.ndarray, " paths"]] = []
     for i in range(0, len(paths), PATHS_TOGETHER):
         part = slice(i, i + PATHS_TOGETHER)
-        rows_, paths_, lengths_ = rows[part], paths[part].astype(np.int32), lengths[part]
         totals += in_halves(
             trie,
-            len(rows_),
-            lambda a, b, r=rows_, p=paths_, n=lengths_: _follow(trie, r[a:b], p[a:b], n[a:b]),  # type: ignore[misc]
+            lambda *given: _follow(trie, *given),
+            rows[part],
+            paths[part].astype(np.int32),
+            lengths[part],
         )
     return np.concatenate(totals or [np.zeros(0)])
 

@@ -6,14 +6,21 @@ of the open mass. The paper leaves open where per-label scores come from (C.1 ro
 Knows the trie and image rows; `expansion` grows the tree, `sampling` continues what it leaves open.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.backend import Backend, choose_backend
+from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.batch import check_image_rows, in_halves
-from labelbeam.decoding.best_first import CertifiedPaths, batch_size, certificates, check_budget, new_expansion
+from labelbeam.decoding.best_first import (
+    CertifiedPaths,
+    batch_size,
+    certificates,
+    check_budget,
+    new_expansion,
+)
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.sampling import Frontier, continue_samples, sample_keys
 from labelbeam.decoding.trie import PrefixTrie
@@ -55,8 +62,8 @@ def label_marginals(
     expansions: int = 200,
     samples: int = 200,
     seed: int = 0,
-    streams: Int[np.ndarray, " images"] | None = None,
-    backend: Backend | None = None,
+    streams: Int[np.ndarray, " streams"] | None = None,
+    backend: str | None = None,
 ) -> Marginals:
     """Bound and estimate p(label | image) for every label.
 
@@ -89,7 +96,9 @@ def label_marginals(
     check_image_rows(trie, rows)
     check_budget(expansions)
     if samples < 0 or samples == 1:
-        raise InputError(f"a standard error needs at least 2 samples (0: bounds only), given samples={samples}.")
+        raise InputError(
+            f"a standard error needs at least 2 samples (0: bounds only), given samples={samples}."
+        )
     if streams is not None and len(streams) != len(rows):
         raise InputError(f"streams must have one number per image, {len(rows)}; given {len(streams)}.")
     chosen = choose_backend(backend, additive=trie.step.additive)
@@ -97,8 +106,11 @@ def label_marginals(
     size = batch_size(trie, max(expansions, samples))
     parts: list[Marginals] = []
     for first in range(0, len(rows), size):
-        batch, keys = rows[first : first + size], sample_keys(seed, image_streams[first : first + size], samples)
-        trees = in_halves(trie, len(batch), lambda i, j, b=batch: _expand(trie, b[i:j], expansions, chosen))  # type: ignore[misc]
+        batch, keys = (
+            rows[first : first + size],
+            sample_keys(seed, image_streams[first : first + size], samples),
+        )
+        trees = in_halves(trie, lambda part: _expand(trie, part, expansions, chosen), batch)
         for tree in trees:
             parts.append(_marginals(tree, keys[: len(tree.counts)], chosen))
             keys = keys[len(tree.counts) :]
@@ -106,7 +118,7 @@ def label_marginals(
 
 
 def _expand(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: Backend
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
 ) -> Expansion:
     tree = new_expansion(trie, image_rows, budget, backend)
     active = np.arange(len(image_rows))
@@ -120,13 +132,13 @@ def _expand(
     return tree
 
 
-def _marginals(tree: Expansion, keys: np.ndarray, backend: Backend) -> Marginals:
+def _marginals(tree: Expansion, keys: np.ndarray, backend: str) -> Marginals:
     trie, samples = tree.trie, keys.shape[1]
     if backend == "numba":
         from labelbeam.decoding.expansion_kernel import CompiledFrontier, continue_samples_compiled
 
         frontier: Frontier = CompiledFrontier(tree)
-        walk = continue_samples_compiled
+        walk: Callable[..., np.ndarray] = continue_samples_compiled
     else:
         frontier, walk = Frontier(tree), continue_samples
     low = np.clip(tree.mass, 0.0, 1.0)
@@ -138,17 +150,16 @@ def _marginals(tree: Expansion, keys: np.ndarray, backend: Backend) -> Marginals
     if samples and len(sampled):
         entries, labels = frontier.draw(sampled, keys[sampled])
         items = (np.repeat(sampled, samples), entries.ravel(), labels.ravel(), keys[sampled].ravel())
-        blocks = in_halves(
-            trie, len(items[0]), lambda i, j: walk(tree, *(item[i:j] for item in items))
-        )
+        blocks = in_halves(trie, lambda *part: walk(tree, *part), *items)
         gained = np.concatenate(blocks).reshape(len(sampled), samples, -1)
         masses = frontier.masses[sampled, None]
         score[sampled] = np.clip(low[sampled] + masses * gained.mean(axis=1), low[sampled], high[sampled])
         variance = gained.var(axis=1, ddof=1)
-        # A label that only few samples could have gained may show no variance by chance: one imagined gain
-        # with probability 1/2 in the undecided share; its weight falls with the square of the samples there.
+        # Samples that all agree, or hardly any that could have gained the label, show no variance by chance.
+        # As in an Agresti-Coull interval one more sample, in the undecided share, is imagined to disagree
+        # with probability 1/2.
         share = np.minimum(frontier.undecided[sampled] / masses, 1.0)
-        variance += share / 4 / (samples * share + 1) ** 2
+        variance += share / 2 / (samples * share + 2)
         stderr[sampled] = np.minimum(masses * np.sqrt(variance / samples), stderr[sampled])
     if samples:
         stderr[exact] = 0.0
@@ -164,7 +175,12 @@ def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
     if not parts:
         none, nobody = np.zeros((0, trie.num_labels)), np.zeros(0, dtype=np.int32)
         path = CertifiedPaths(
-            np.zeros((0, trie.longest), np.int32), nobody, np.zeros(0), nobody.astype(bool), np.zeros(0), nobody
+            np.zeros((0, trie.longest), np.int32),
+            nobody,
+            np.zeros(0),
+            nobody.astype(bool),
+            np.zeros(0),
+            nobody,
         )
         return Marginals(none, none, none, none, nobody.astype(bool), path)
     paths = CertifiedPaths(

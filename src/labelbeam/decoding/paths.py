@@ -61,9 +61,7 @@ class BeamPaths:
         return ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_LABEL)).sum(axis=1)
 
 
-def multi_hot(
-    labels: Int[np.ndarray, "images longest"], num_labels: int
-) -> Int[np.ndarray, "images labels"]:
+def multi_hot(labels: Int[np.ndarray, "images longest"], num_labels: int) -> Int[np.ndarray, "images labels"]:
     """Return the sets of paths as multi-hot rows.
 
     Args:

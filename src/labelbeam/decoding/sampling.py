@@ -47,7 +47,7 @@ def uniforms(keys: UInt64[np.ndarray, " items"], step: int) -> Float[np.ndarray,
 
     Example:
         >>> uniforms(sample_keys(0, np.array([7]), 2)[0], 1).round(3).tolist()
-        [0.0, 0.0]
+        [0.535, 0.083]
     """
     mixed = _mix(keys + np.array([step], dtype=np.uint64) * _MIX_2)
     return ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
@@ -66,7 +66,8 @@ class Frontier:
     def __init__(self, tree: Expansion) -> None:
         self.tree = tree
         used = tree.rest[:, : int(tree.counts.max(initial=0))]
-        self._open = np.exp(used)  # [images entries labels]
+        there = np.arange(used.shape[1]) < tree.counts[:, None]
+        self._open = np.exp(np.where(there[:, :, None], used, -np.inf))  # [images entries labels]
         self._open[tree.depths[:, : used.shape[1]] + 1 >= tree.trie.longest] = 0.0
         canonical = tree.trie.step.allowed == "canonical"
         if canonical:
@@ -111,7 +112,9 @@ class Frontier:
         for k, image in enumerate(images.tolist()):
             heaped = np.cumsum(self._open[image].reshape(-1))
             points = (np.arange(samples) + uniforms(keys[k], 0)) / samples * heaped[-1]
-            drawn = np.minimum(np.searchsorted(heaped, points), np.flatnonzero(np.diff(heaped, prepend=0.0))[-1])
+            drawn = np.minimum(
+                np.searchsorted(heaped, points), np.flatnonzero(np.diff(heaped, prepend=0.0))[-1]
+            )
             entries[k], labels[k] = drawn // num_labels, drawn % num_labels
         return entries, labels
 

@@ -166,7 +166,9 @@ class PrefixTrie:
         states, rows = self.step.step(self.states[parents], labels)
         if np.isnan(rows).any():
             self._give_back(ids)
-            raise InputError("the label model returned NaN for a prefix. Its weights are damaged: train again.")
+            raise InputError(
+                "the label model returned NaN for a prefix. Its weights are damaged: train again."
+            )
         self.children[parents, labels] = ids
         self._fill(ids, states, rows)
 

@@ -6,7 +6,7 @@ weights come from; does not know labels, features or runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import nn
 from labelbeam.data.cache_folder import cache_folder
 from labelbeam.encoders import hub, timm_encoder, vgg16
 from labelbeam.encoders.download import download
+from labelbeam.encoders.encoder_config import EncoderConfig
 from labelbeam.encoders.image_encoder import ImageEncoder, channels_last, rebuild_encoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.encoders.squeezenet import SqueezeNet11
@@ -23,54 +24,9 @@ from labelbeam.encoders.tiny import TinyEncoder
 from labelbeam.encoders.weights import Needs, Weights, load_strictly, read_weights
 from labelbeam.errors import InputError
 
-OWN = ("tiny", "vgg16", "squeezenet1_1")
+__all__ = ["EncoderConfig", "build_encoder"]
 
 _TINY_INPUT = {"size": 96, "resize": "squash", "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """What the user asks for. None means: as the weights, or the architecture, say.
-
-    Attributes:
-        name: "tiny", "vgg16", "squeezenet1_1", a short name ("dinov2", "siglip", "convnext"), or any timm
-            model with or without a tag; "" takes the name from the weights file.
-        weights: a .safetensors file, or a .pth; None for published weights (fetched where there is a
-            network), and for "tiny" initial values.
-        pretrained: False for initial values from `seed`.
-        pooling: of the last map: "default", or one the architecture has ("avg", "max", "avg+max", "gem", …).
-        feature: of VGG-16: "fc7-relu" or "fc7".
-        width: of "tiny" and of reduced VGG-16s; None for the usual one.
-        size: side of the square input, pixels.
-        resize: "center" or "squash", see `Preprocess`.
-        resize_to: shortest side before the centre crop, pixels; None keeps the usual proportion to `size`.
-        interpolation: "bilinear" or "bicubic".
-        channels: "RGB" or "BGR".
-        scale: the value of white, 1.0 or 255.0.
-        mean: per channel, in units of `scale`.
-        std: per channel, likewise.
-        pad_type: "" (symmetric) or "same" (TensorFlow's), for timm's EfficientNets and MobileNets.
-        horizontal_flip: True for mirrored pictures.
-        seed: of initial values.
-    """
-
-    name: str = "tiny"
-    weights: Path | None = None
-    pretrained: bool = True
-    pooling: str = "default"
-    feature: str = "fc7-relu"
-    width: int | None = None
-    size: int | None = None
-    resize: str | None = None
-    resize_to: int | None = None
-    interpolation: str | None = None
-    channels: str | None = None
-    scale: float | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    pad_type: str | None = None
-    horizontal_flip: bool = False
-    seed: int = 0
 
 
 def build_encoder(config: EncoderConfig) -> ImageEncoder:
@@ -126,6 +82,19 @@ def _from_own_file(config: EncoderConfig, weights: Weights) -> ImageEncoder:
             f"{weights.path} holds the weights of another architecture: {written_for!r}, asked for "
             f"{config.name!r}. Use --encoder {written_for}, or other weights."
         )
+    pooling = None if config.pooling == "default" else config.pooling
+    asked_for = {
+        "pooling": pooling,
+        "feature": config.feature,
+        "width": config.width,
+        "pad_type": config.pad_type,
+    }
+    for option, value in asked_for.items():
+        if value is not None and value != built["arguments"].get(option):
+            raise InputError(
+                f"{weights.path} was written with {option} {built['arguments'].get(option)!r}, asked for {value!r}. "
+                f"Leave --{option.replace('_', '-')} out, or build from the original weights."
+            )
     base = dict(built["preprocess"])
     built["preprocess"] = _transform(config, base).to_dict()
     return rebuild_encoder(built, weights.tensors, source=str(weights.path))
@@ -160,7 +129,7 @@ def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
 
 
 def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
-    arguments: dict[str, Any] = {"width": config.width or 64, "feature": config.feature}
+    arguments: dict[str, Any] = {"width": config.width or 64, "feature": config.feature or "fc7-relu"}
     _own_pooling(config, "default")
     if weights is None and config.pretrained:
         name = cache_folder() / "weights"

@@ -1,6 +1,6 @@
 """`tiny`: a small convolutional network for 64 to 96 px pictures, trained from scratch with a head on top.
 
-0.31 M parameters, 36 million multiplications at 96 px (16 at 64 px). Average and maximum pooling side by
+0.31 M parameters, 35 million multiplications at 96 px (15 at 64 px). Average and maximum pooling side by
 side: an object of a few pixels vanishes in the average of a map and survives in its maximum. Knows nothing
 of labels.
 """

@@ -5,23 +5,20 @@ network; a picture that another thread has under way is waited for, not computed
 order of files or of how many there are (`features.extract`).
 """
 
-import copy
-import itertools
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float16, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelbeam.data.images import UnreadableImage, read_rgb
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.features.cache import FeatureCache, image_digest
-from labelbeam.features.half_precision import to_half
+from labelbeam.features.encode import encode_batch, on_device
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,10 @@ class BatchWorker:
     def __init__(
         self, encoder: ImageEncoder, store: FeatureCache | Memory, *, device: str, bfloat16: bool
     ) -> None:
-        self._module = _on_device(encoder.module, device)
+        self._module = on_device(encoder.module, device)
         self._preprocess = encoder.preprocess
         self._store = store
-        self._device = torch.device(device)
+        self._device = device
         self._bfloat16 = bfloat16
         self._lock = threading.Lock()
         self._claimed: dict[bytes, Future[np.ndarray | None]] = {}
@@ -132,13 +129,9 @@ class BatchWorker:
     def _encode(self, pictures: list[Tensor]) -> Float16[np.ndarray, "images features"] | list[np.ndarray]:
         if not pictures:
             return []
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16),
-        ):
-            pixels: UInt8[Tensor, "batch 3 size size"] = torch.stack(pictures).to(self._device)
-            batch = self._preprocess.normalize(pixels).contiguous(memory_format=torch.channels_last)
-            return to_half(self._module(batch).float().cpu().numpy())
+        return encode_batch(
+            pictures, self._module, self._preprocess, device=self._device, bfloat16=self._bfloat16
+        )
 
 
 def _digest_of(path: Path) -> tuple[bytes, tuple[int, int]]:
@@ -165,12 +158,3 @@ def _mark(path: Path) -> tuple[int, int]:
     except OSError:  # it is gone: another mark than that of any file
         return -1, -1
     return status.st_mtime_ns, status.st_size
-
-
-def _on_device(module: nn.Module, device: str) -> nn.Module:
-    """Return the module in evaluation mode on a device; a copy where that changes anything."""
-    where = torch.device(device)
-    first = next(itertools.chain(module.parameters(), module.buffers()), None)
-    if not module.training and (first is None or first.device == where):
-        return module
-    return copy.deepcopy(module).eval().to(where)

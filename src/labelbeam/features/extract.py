@@ -151,6 +151,7 @@ def stream_features(
     workers = workers if workers is not None else _usual_workers()
     if batch_size < 1 or workers < 1:
         raise InputError(f"batch_size and workers must be at least 1, given {batch_size} and {workers}.")
+    _check_device(device)
     store = _store(encoder, cache, bfloat16=bfloat16, remember=remember)
     worker = BatchWorker(encoder, store, device=device, bfloat16=bfloat16)
     remaining = iter(paths)
@@ -180,6 +181,16 @@ def _store(
         "precision": "bfloat16" if bfloat16 else "float32",
     }
     return FeatureCache(root, key, num_features=encoder.num_features)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device {device!r} cannot be used here ({reason}). Use cpu, or what this machine has: cuda, mps, xpu."
+        ) from error
 
 
 def _cores() -> int:

@@ -8,8 +8,9 @@ from jaxtyping import Float
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
-from labelbeam.data.dataset import PRESENT, Dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.joints.tagger import Tagger
+from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.metrics.comparison import Comparison, compare
 from labelbeam.metrics.protocols import Protocol

@@ -15,8 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from labelbeam.data.dataset import PRESENT, UNKNOWN, Dataset
-from labelbeam.data.spec import open_dataset
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import split
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
@@ -27,8 +26,10 @@ from labelbeam.joints.evaluation import evaluate_features
 from labelbeam.joints.features import readable_features
 from labelbeam.joints.plain_values import to_plain
 from labelbeam.joints.run_directory import Run, save_run, versions
+from labelbeam.joints.spec import open_dataset
 from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.ordering import order_labels
+from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.models.sigmoid_head import SigmoidHead
 from labelbeam.training.batches import FeatureBatches

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Int, Int8
 
-from labelbeam.data.dataset import PRESENT
 from labelbeam.errors import unknown_name
+from labelbeam.labels.targets import PRESENT
 
 LabelOrder = Literal["frequent", "rare", "random", "shuffle"]
 """`frequent`: most frequent first (the paper's). `rare`: rarest first. `random`: one fixed random order.

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int, Int8
 from torch import Tensor
 
-from labelbeam.data.dataset import PRESENT
+from labelbeam.labels.targets import PRESENT
 
 PAD = -1
 """Fills sequences behind their END; it is not the id of anything."""

@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor, nn
 
-from labelbeam.data.dataset import UNKNOWN
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.labels.targets import UNKNOWN
 from labelbeam.models.cells import build_cell
 from labelbeam.models.feature_scaling import FeatureScaling
 
@@ -60,6 +60,11 @@ class LabelModelOptions:
     """Chance of dropping each number of U_o o(t) and of U_I I, drawn per image and step."""
     feature_dropout: float = 0.0
     """Chance of dropping each feature before U_I."""
+    image_hidden_size: int = 0
+    """Units of a hidden ReLU layer before U_I; 0 for the paper's linear projection. With it, what the image
+    says is no longer linear in its features; it stays `embedding_size` numbers."""
+    image_hidden_dropout: float = 0.0
+    """Chance of dropping each of those units."""
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -69,11 +74,13 @@ class LabelModelOptions:
         ):
             if getattr(self, name) not in allowed:
                 raise unknown_name(name, getattr(self, name), allowed)
-        for name in ("projection_dropout", "feature_dropout"):
+        for name in ("projection_dropout", "feature_dropout", "image_hidden_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
-        if self.embedding_size < 1 or self.hidden_size < 1:
-            raise InputError("embedding_size and hidden_size must be at least 1.")
+        if self.embedding_size < 1 or self.hidden_size < 1 or self.image_hidden_size < 0:
+            raise InputError(
+                "embedding_size and hidden_size must be at least 1, image_hidden_size at least 0."
+            )
 
 
 class LabelModel(nn.Module):
@@ -89,8 +96,14 @@ class LabelModel(nn.Module):
             self.start.data.zero_()
         self.cell = build_cell(options.cell, size, options.hidden_size, bias=options.cell_bias)
         self.U_o = nn.Linear(self.cell.output_size, size, bias=False)
-        self.U_I = nn.Linear(scaling.feature_size, size, bias=False)
-        self.feature_dropout = nn.Dropout(options.feature_dropout)
+        width = scaling.feature_size
+        before: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
+        if options.image_hidden_size:
+            hidden = nn.Linear(width, options.image_hidden_size)
+            before += [hidden, nn.ReLU(), nn.Dropout(options.image_hidden_dropout)]
+            width = options.image_hidden_size
+        self.before_U_I = nn.Sequential(*before)
+        self.U_I = nn.Linear(width, size, bias=False)
         self.projection_dropout = nn.Dropout(options.projection_dropout)
 
     def h(self, joint: Tensor) -> Tensor:
@@ -108,7 +121,7 @@ class LabelModel(nn.Module):
 
     def image_vectors(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch embedding"]:
         """Return U_I I, the image as the label model knows it."""
-        return self.U_I(self.feature_dropout(self.scaling(features)))
+        return self.U_I(self.before_U_I(self.scaling(features)))
 
     def logits(
         self, features: Float[Tensor, "batch features"], sequences: Int[Tensor, "batch steps"]

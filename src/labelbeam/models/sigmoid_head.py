@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
-from labelbeam.data.dataset import PRESENT, UNKNOWN
 from labelbeam.errors import InputError
+from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.models.feature_scaling import FeatureScaling
 
 

@@ -258,9 +258,11 @@ def best_thresholds(
         >>> best_thresholds(population(), restarts=1).shape
         (26,)
     """
+    # `reshape`: NumPy 2.0, alone, gives the inverse a second axis.
     kinds, kind = np.unique(truth.marginals.round(9), axis=0, return_inverse=True)
     codes, weights = set_codes(truth.sets), truth.weights[truth.image] * truth.probs
     columns, group = np.unique(kinds, axis=1, return_inverse=True)
+    group = group.reshape(-1)
     values = [np.unique(column) for column in columns.T]
     # Between two neighbouring marginals every threshold decides alike; -1 decides the label always, and 2
     # never. A label that is certain in every picture needs no search.
@@ -269,7 +271,7 @@ def best_thresholds(
         for v in values
     ]
     bits = np.bincount(group, 1 << np.arange(len(group))).astype(np.int64)
-    row_kind = kind[truth.image]
+    row_kind = kind.reshape(-1)[truth.image]
 
     def score(chosen: list[float]) -> float:
         return float(weights @ (codes == ((columns > chosen) @ bits)[row_kind]))

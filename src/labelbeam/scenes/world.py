@@ -63,15 +63,15 @@ LIGHTS: dict[str, tuple[tuple[float, float, float], str]] = {
 }
 """Light -> odds of the three photographers, and the occasion that pictures in this light favour.
 
-Of the two likely photographers, one never works on the favoured occasion: her pictures split (her two
-occasions, or none), while nearly all of the other's share one. The likeliest *set* hence names the other,
+Of the two likely photographers, one never works on the favoured occasion: her pictures split three ways (her
+two occasions, or none), while nearly all of the other's share one. The likeliest *set* hence names the other,
 although both have the same marginal: no threshold per label can tell.
 """
 
 FAVOURED_WEIGHT = 24.0
 """How much likelier the favoured occasion is than another one."""
 
-UNFILED_WEIGHT = 0.5
+UNFILED_WEIGHT = 1.0
 """How likely no occasion is, beside 1 for an occasion that is not favoured."""
 
 MEALS: dict[str, tuple[float, float, float]] = {

@@ -39,13 +39,13 @@ def evaluate(
 
     from labelbeam.answers.prediction import predictions_of
     from labelbeam.data.options import ReadOptions
-    from labelbeam.data.spec import open_dataset
     from labelbeam.data.whole_file import written_whole
     from labelbeam.joints.choices import decision_from, search_from
     from labelbeam.joints.evaluation import evaluate_features
     from labelbeam.joints.features import readable_features
     from labelbeam.joints.run_directory import load_run, versions
     from labelbeam.joints.score_table import require_folder, show_scores, write_json
+    from labelbeam.joints.spec import open_dataset
     from labelbeam.joints.tagger import Tagger
     from labelbeam.metrics import evaluation
     from labelbeam.metrics.bootstrap import bootstrap as resample

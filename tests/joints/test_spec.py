@@ -9,8 +9,8 @@ import pytest
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
-from labelbeam.data.spec import FORMATS, open_dataset, parse_spec
 from labelbeam.errors import InputError
+from labelbeam.joints.spec import FORMATS, open_dataset, parse_spec
 
 
 @pytest.fixture

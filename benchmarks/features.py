@@ -1,0 +1,137 @@
+"""Feature extraction against its parts: at least 0.9 of 1 / (1/D + 1/E).
+
+D: decoding and resizing alone on all cores. E: the encoder alone on all cores, the better of two ways: one batch
+at a time with every core in its arithmetic, or one batch per core with one thread each. P: `extract`, from file
+names to features in a fresh cache. All in images a second, in one run, interleaved, medians over the rounds.
+
+    python benchmarks/features.py --images 512 --rounds 5
+
+Needs the photographs and MobileNetV2's weights of $LABELBEAM_DATA. Takes about a minute and a half on 2 cores.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from labelbeam.data.images import read_rgb
+from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.features.extract import extract
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def decode_all(paths: list[Path], encoder: ImageEncoder, cores: int) -> list[Tensor]:
+    transform = encoder.preprocess
+
+    def decode(path: Path) -> Tensor:
+        return transform.resized(read_rgb(path, at_least=transform.enough))
+
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(decode, paths))
+
+
+def encode(pixels: Tensor, encoder: ImageEncoder) -> None:
+    with torch.inference_mode():
+        batch = encoder.preprocess.normalize(pixels).contiguous(memory_format=torch.channels_last)
+        encoder.module(batch).half().numpy()
+
+
+def encode_in_turn(batches: list[Tensor], encoder: ImageEncoder) -> None:
+    for pixels in batches:
+        encode(pixels, encoder)
+
+
+def encode_side_by_side(batches: list[Tensor], encoder: ImageEncoder, cores: int) -> None:
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        list(pool.map(lambda pixels: encode(pixels, encoder), batches))
+
+
+def images_per_second(work: Callable[[], object], images: int, cores: int) -> float:
+    torch.set_num_threads(cores)
+    start = time.perf_counter()
+    work()
+    return images / (time.perf_counter() - start)
+
+
+def measure(data: Path, *, images: int, rounds: int, batch_size: int) -> dict:
+    cores = len(os.sched_getaffinity(0))
+    encoder = build_encoder(EncoderConfig("", data / "weights/mobilenetv2_100.tf_in1k.safetensors"))
+    paths = sorted((data / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))[:images]
+    batches = list(torch.stack(decode_all(paths, encoder, cores)).split(batch_size))
+
+    def pipeline() -> None:
+        with tempfile.TemporaryDirectory() as cache:
+            extract(paths, encoder, cache=Path(cache), batch_size=batch_size)
+
+    ways: dict[str, Callable[[], object]] = {
+        "decode": lambda: decode_all(paths, encoder, cores),
+        "encode_in_turn": lambda: encode_in_turn(batches, encoder),
+        "encode_side_by_side": lambda: encode_side_by_side(batches, encoder, cores),
+        "pipeline": pipeline,
+    }
+    encode(batches[0], encoder)  # the first pass sets kernels up
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, work in ways.items():
+            taken[name].append(images_per_second(work, len(paths), cores))
+    speeds = {name: median(values) for name, values in taken.items()}
+    decoder, network = speeds["decode"], max(speeds["encode_in_turn"], speeds["encode_side_by_side"])
+    ideal = 1 / (1 / decoder + 1 / network)
+    return {
+        "images_per_second": speeds,
+        "ideal": ideal,
+        "ratio": speeds["pipeline"] / ideal,
+        "target": 0.9,
+        "images": len(paths),
+        "rounds": rounds,
+        "batch_size": batch_size,
+        "all_rounds": taken,
+        "machine": f"{cores} cores, {platform.processor() or platform.machine()}, {platform.platform()}",
+        "load_average": os.getloadavg()[0],
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "commit": commit(),
+    }
+
+
+def commit() -> str:
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("LABELBEAM_DATA", ROOT.parent / "shared/data")
+    )
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--out", type=Path, help="JSON file for the whole result")
+    options = parser.parse_args()
+    result = measure(
+        options.data, images=options.images, rounds=options.rounds, batch_size=options.batch_size
+    )
+    for name, speed in result["images_per_second"].items():
+        print(f"{name:20} {speed:8.1f} images/s")
+    print(f"{'1/(1/D + 1/E)':20} {result['ideal']:8.1f} images/s")
+    print(f"ratio {result['ratio']:.2f} (target 0.90), load average {result['load_average']:.1f}")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from enumeration import ReluStep, all_paths, random_rows, ranked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.beam import beam_search
+from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.errors import InputError
+
+HAS_NUMBA = find_spec("numba") is not None
+BACKENDS = ("numpy", pytest.param("numba", marks=pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")))
+models = st.tuples(
+    st.sampled_from(["canonical", "no-repeat", "paper"]),
+    st.integers(1, 5),
+    st.integers(0, 10_000),
+    st.sampled_from([0.3, 1.0, 4.0]),
+)
+
+
+def build(model, length=None):
+    rule, num_labels, seed, scale = model
+    step = TableStep({}, num_labels=num_labels, allowed=rule, seed=seed, scale=scale)
+    length = length or (PathLength(maximum=3) if rule == "paper" else PathLength())
+    return PrefixTrie(step, length=length), random_rows(3, num_labels + 1, seed, scale)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=40, deadline=None)
+@given(model=models)
+def test_the_certified_path_is_the_most_probable_of_all_paths(backend, model):
+    trie, rows = build(model)
+    found = best_paths(trie, rows, backend=backend)
+    assert found.exact.all()
+    for i, row in enumerate(rows):
+        paths = all_paths(trie.step, row, maximum=trie.length.maximum)
+        best = ranked(paths)[0]
+        assert found.log_probs[i] == pytest.approx(best[1], abs=1e-4)
+        assert paths[found.path(i)] == pytest.approx(best[1], abs=1e-4)
+        assert found.upper[i] == found.log_probs[i]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=40, deadline=None)
+@given(model=models, budget=st.integers(1, 6))
+def test_past_the_budget_the_bound_holds_and_no_certificate_is_false(backend, model, budget):
+    trie, rows = build(model)
+    found = best_paths(trie, rows, budget=budget, backend=backend)
+    assert (found.expansions <= budget).all()
+    for i, row in enumerate(rows):
+        paths = all_paths(trie.step, row, maximum=trie.length.maximum)
+        best = ranked(paths)[0][1]
+        assert found.log_probs[i] == pytest.approx(paths[found.path(i)], abs=1e-4)
+        assert found.log_probs[i] <= best + 1e-4
+        assert found.upper[i] >= best - 1e-4
+        if found.exact[i]:
+            assert found.log_probs[i] == pytest.approx(best, abs=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_equal_log_probabilities_are_decided_by_label_sequence(backend):
+    # The empty set has 1/7; {0}, {1} and {2} have 2/7 each, in one sequence of one label.
+    sure_end = [-np.inf, -np.inf, -np.inf, 0.0]
+    table = {(): np.log([2.0, 2.0, 2.0, 1.0]).tolist(), (0,): sure_end, (1,): sure_end, (2,): sure_end}
+    for allowed in ("canonical", "no-repeat"):
+        trie = PrefixTrie(TableStep({k: np.maximum(v, -300).tolist() for k, v in table.items()}, num_labels=3,
+                                    allowed=allowed))  # fmt: skip
+        assert best_paths(trie, np.zeros((1, 4), np.float32), backend=backend).path(0) == (0,)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_batch_and_a_trie_of_a_few_nodes_change_nothing(backend):
+    step = TableStep({}, num_labels=10, allowed="no-repeat", seed=3)
+    rows = random_rows(40, 11, 4)
+    small = PrefixTrie(step, byte_limit=40 * PrefixTrie(step).bytes_per_node)
+    limited = best_paths(small, rows, budget=300, backend=backend)
+    assert small.evictions > 0
+    assert small.nbytes <= small.byte_limit
+    for i in range(len(rows)):
+        alone = best_paths(PrefixTrie(step), rows[i : i + 1], budget=300, backend=backend)
+        assert alone.path(0) == limited.path(i)
+        assert alone.log_probs[0] == pytest.approx(limited.log_probs[i], abs=1e-5)
+        assert alone.expansions[0] == limited.expansions[i]
+        assert alone.exact[0] == limited.exact[i]
+
+
+def test_no_beam_is_ever_better_than_a_certified_path():
+    trie, rows = build(("no-repeat", 5, 1, 1.0))
+    best = best_paths(trie, rows)
+    for width in (1, 2, 5, 50):
+        found = beam_search(trie, rows, BeamOptions(width=width))
+        assert (found.log_probs[:, 0] <= best.log_probs + 1e-6).all()
+
+
+def test_where_no_path_is_finished_within_the_budget_the_greedy_one_is_given():
+    trie, rows = build(("canonical", 5, 2, 1.0), PathLength.exactly(3))
+    found = best_paths(trie, rows, budget=1)
+    assert not found.exact.any()
+    assert found.lengths.tolist() == [3, 3, 3]
+
+
+def test_a_relu_model_is_certified_too():
+    step = ReluStep(5, allowed="canonical", seed=2)
+    rows = random_rows(4, 4, 1)
+    found = best_paths(PrefixTrie(step), rows)
+    assert found.exact.all()
+    for i, row in enumerate(rows):
+        assert found.path(i) == ranked(all_paths(step, row))[0][0]
+
+
+def test_a_budget_below_one_is_refused():
+    trie, rows = build(("canonical", 3, 2, 1.0))
+    with pytest.raises(InputError, match="at least 1, given 0"):
+        best_paths(trie, rows, budget=0)

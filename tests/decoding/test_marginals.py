@@ -1,0 +1,195 @@
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from enumeration import ReluStep, all_paths, random_rows, true_marginals
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.sampling import sample_keys, uniforms
+from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.errors import InputError
+
+HAS_NUMBA = find_spec("numba") is not None
+BACKENDS = ("numpy", pytest.param("numba", marks=pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")))
+ROUNDING = 3e-6
+small_models = st.one_of(
+    st.tuples(st.just("canonical"), st.integers(1, 7)),
+    st.tuples(st.just("no-repeat"), st.integers(1, 4)),
+    st.tuples(st.just("paper"), st.integers(1, 3)),
+)
+
+
+def build(rule, num_labels, seed, scale=1.0):
+    step = TableStep({}, num_labels=num_labels, allowed=rule, seed=seed, scale=scale)
+    length = PathLength(maximum=4) if rule == "paper" else PathLength()
+    return PrefixTrie(step, length=length), random_rows(2, num_labels + 1, seed, scale)
+
+
+def truth(trie, rows):
+    paths = [
+        all_paths(trie.step, row, minimum=trie.length.minimum, maximum=trie.length.maximum) for row in rows
+    ]
+    return np.stack([true_marginals(found, trie.num_labels) for found in paths])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=150, deadline=None)
+@given(model=small_models, seed=st.integers(0, 10**6), scale=st.sampled_from([0.3, 1.0, 3.0]),
+       budget=st.integers(1, 12))  # fmt: skip
+def test_the_true_marginal_lies_within_the_bounds_and_near_the_estimate(backend, model, seed, scale, budget):
+    trie, rows = build(*model, seed, scale)
+    true = truth(trie, rows)
+    found = label_marginals(trie, rows, expansions=budget, samples=20, seed=seed, backend=backend)
+    assert (found.low - ROUNDING <= true).all()
+    assert (true <= found.high + ROUNDING).all()
+    assert ((found.low <= found.score) & (found.score <= found.high)).all()
+    # 20 samples of a skewed number: 8 standard errors here; the rate at 5 is measured below.
+    assert (np.abs(found.score - true) <= 8 * found.stderr + 1e-4).all()
+    assert (np.abs(found.score - true)[found.exact] <= 1e-5).all()
+
+
+@pytest.mark.parametrize(("rule", "num_labels"), [("canonical", 12), ("no-repeat", 6)])
+def test_on_larger_vocabularies_five_standard_errors_nearly_always_suffice(rule, num_labels):
+    beyond, labels = 0, 0
+    for seed in range(2):
+        trie, rows = build(rule, num_labels, seed)
+        true = np.repeat(truth(trie, rows), 20, axis=0)
+        found = label_marginals(
+            trie, np.repeat(rows, 20, axis=0), expansions=15, samples=100, streams=np.arange(40)
+        )
+        assert (found.low - ROUNDING <= true).all()
+        assert (true <= found.high + ROUNDING).all()
+        beyond += int((np.abs(found.score - true) > 5 * found.stderr + 1e-6).sum())
+        labels += true.size
+    assert beyond <= labels / 500
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat", "paper"])
+def test_bounds_only_tighten_as_the_budget_grows_and_become_exact(rule, backend):
+    trie, rows = build(rule, 4, 5)
+    low, high = 0.0, 1.0
+    for budget in (1, 2, 3, 5, 10, 30, 400):
+        found = label_marginals(trie, rows, expansions=budget, samples=0, backend=backend)
+        assert (found.low >= low - ROUNDING).all()
+        assert (found.high <= high + ROUNDING).all()
+        low, high = found.low, found.high
+    assert found.exact.all()
+    np.testing.assert_allclose(found.score, truth(trie, rows), atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat"])
+def test_the_estimate_is_unbiased_over_seeds_and_streams(rule):
+    trie, rows = build(rule, 6, 9)
+    streams = np.arange(300)
+    scores = np.concatenate(
+        [
+            label_marginals(
+                trie, np.repeat(rows[:1], 300, axis=0), expansions=3, samples=10, seed=seed, streams=streams
+            ).score
+            for seed in (0, 1)
+        ]
+    )
+    spread = scores.std(axis=0) / np.sqrt(len(scores))
+    assert (np.abs(scores.mean(axis=0) - truth(trie, rows)[0]) <= 4.5 * spread + 1e-5).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat", "paper"])
+def test_a_batch_and_a_small_trie_change_no_score(rule, backend):
+    step = TableStep({}, num_labels=8, allowed=rule, seed=4)
+    rows = random_rows(12, 9, 1)
+    small = PrefixTrie(step, byte_limit=60 * PrefixTrie(step).bytes_per_node)
+    options = {"expansions": 20, "samples": 30, "seed": 5, "backend": backend}
+    limited = label_marginals(small, rows, **options)
+    assert small.evictions > 0
+    assert small.nbytes <= small.byte_limit
+    for i in range(len(rows)):
+        alone = label_marginals(PrefixTrie(step), rows[i : i + 1], **options)
+        for name in ("score", "low", "high", "stderr"):
+            np.testing.assert_allclose(getattr(alone, name)[0], getattr(limited, name)[i], atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(model=small_models, seed=st.integers(0, 10**6))
+def test_both_backends_give_the_same_numbers(model, seed):
+    pytest.importorskip("numba")
+    plain, compiled = (
+        label_marginals(*build(*model, seed), expansions=4, samples=10, backend=name)
+        for name in ("numpy", "numba")
+    )
+    for name in ("score", "low", "high", "stderr"):
+        np.testing.assert_allclose(getattr(plain, name), getattr(compiled, name), atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_scores_and_streams_make_images_independent():
+    trie, rows = build("canonical", 7, 2)
+    rows = np.repeat(rows[:1], 2, axis=0)
+    options = {"expansions": 2, "samples": 10, "seed": 1}
+    shared = label_marginals(trie, rows, **options)
+    again = label_marginals(trie, rows, **options)
+    assert shared.score.tolist() == again.score.tolist()
+    assert shared.score[0].tolist() == shared.score[1].tolist()
+    own = label_marginals(trie, rows, streams=np.array([0, 1]), **options)
+    assert own.score[0].tolist() == shared.score[0].tolist()
+    assert own.score[1].tolist() != shared.score[1].tolist()
+
+
+def test_the_path_beside_the_scores_is_the_certified_one():
+    trie, rows = build("canonical", 7, 2)
+    found, best = label_marginals(trie, rows, expansions=300), best_paths(trie, rows)
+    assert found.paths.labels.tolist() == best.labels.tolist()
+    assert found.paths.exact.all()
+
+
+def test_a_path_of_exactly_k_gives_marginals_that_sum_to_k():
+    step = TableStep({}, num_labels=7, seed=2)
+    trie = PrefixTrie(step, length=PathLength.exactly(3))
+    found = label_marginals(trie, random_rows(3, 8, 1), expansions=500)
+    assert found.score.sum(axis=1) == pytest.approx([3.0, 3.0, 3.0], abs=1e-4)
+
+
+def test_a_relu_model_has_marginals_too():
+    step = ReluStep(6, allowed="canonical", seed=2)
+    trie, rows = PrefixTrie(step), random_rows(3, 4, 1)
+    found = label_marginals(trie, rows, expansions=100)
+    np.testing.assert_allclose(found.score, truth(trie, rows), atol=1e-4)
+
+
+def test_uniform_numbers_are_uniform_and_differ_by_sample_stream_and_step():
+    keys = sample_keys(3, np.arange(50), 200).ravel()
+    numbers = np.stack([uniforms(keys, step) for step in range(5)])
+    assert 0 < numbers.min() < numbers.max() < 1
+    assert len(np.unique(numbers)) == numbers.size
+    counts = np.histogram(numbers, bins=20, range=(0, 1))[0]
+    assert np.abs(counts - numbers.size / 20).max() < 5 * np.sqrt(numbers.size / 20)
+
+
+def test_a_seeded_run_keeps_its_numbers():
+    step = TableStep({}, num_labels=12, seed=7)
+    found = label_marginals(PrefixTrie(step), random_rows(2, 13, 7), expansions=5, samples=20, seed=3)
+    assert found.score[0].tolist() == pytest.approx(GOLDEN, abs=2e-4)
+
+
+GOLDEN = [0.0379, 0.0744, 0.0239, 0.0133, 0.0405, 0.0135, 0.0633, 0.6177, 0.1109, 0.1527, 0.4157, 0.604]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"expansions": 0}, ["at least 1", "given 0"]),
+        ({"samples": 1}, ["at least 2 samples", "samples=1"]),
+        ({"samples": -5}, ["at least 2 samples", "samples=-5"]),
+        ({"streams": np.arange(5)}, ["one number per image, 2", "given 5"]),
+    ],
+)
+def test_impossible_budgets_say_what_is_possible(options, words):
+    trie, rows = build("canonical", 3, 1)
+    with pytest.raises(InputError) as error:
+        label_marginals(trie, rows, **options)
+    assert all(word in str(error.value) for word in words)
