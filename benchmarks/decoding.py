@@ -1,4 +1,4 @@
-"""Measure the searches: `python benchmarks/decoding.py [--out FILE] [--model FILE] [--quick]`.
+"""Measure the searches: `python benchmarks/decoding.py [--out FILE] [--model FILE] [--quick] [--noise X]`.
 
 Trie beam search (beam 10, 80 labels, batch 512) against batched LSTM searches with the same paths, on a
 fresh trie and in the steady state; best-first search and marginals against beam search; how often greedy
@@ -57,12 +57,12 @@ def timed(run: Callable[..., Any], *arguments: object, **options: object) -> tup
     return time.perf_counter() - begun, result
 
 
-def load_or_train(path: Path | None, targets: np.ndarray) -> Weights:
+def load_or_train(path: Path | None, targets: np.ndarray, *, noise: float) -> Weights:
     """Return the model of a file, or train one and write it there."""
     if path and path.exists():
         with np.load(path) as file:
             return Weights(**file)
-    weights = train(targets, image_vectors(targets, noise=NOISE, seed=1), steps=STEPS)
+    weights = train(targets, image_vectors(targets, noise=noise, seed=1), steps=STEPS)
     if path:
         np.savez(path, **vars(weights))
     return weights
@@ -190,12 +190,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures there as JSON")
     parser.add_argument("--model", type=Path, help="reuse this trained model (.npz), or write it there")
     parser.add_argument("--quick", action="store_true", help="steady state after 5,000 images, 3 repeats")
+    parser.add_argument("--noise", type=float, default=NOISE, help="of the image vectors")
     options = parser.parse_args()
     steady, repeats = (5_000, 3) if options.quick else (STEADY, 9)
     train_sets, test_sets = load_label_sets()
-    weights = load_or_train(options.model, train_sets)
-    rows = weights.image_rows(image_vectors(test_sets, noise=NOISE, seed=2))
-    warm = weights.image_rows(image_vectors(train_sets[:steady], noise=NOISE, seed=3))
+    weights = load_or_train(options.model, train_sets, noise=options.noise)
+    rows = weights.image_rows(image_vectors(test_sets, noise=options.noise, seed=2))
+    warm = weights.image_rows(image_vectors(train_sets[:steady], noise=options.noise, seed=3))
     beam_search(PrefixTrie(LstmStep(weights)), rows[:8])  # compile outside the timings
     label_marginals(PrefixTrie(LstmStep(weights)), rows[:8])
     likelihood = set_log_prob(PrefixTrie(LstmStep(weights)), rows[:4000], test_sets[:4000].astype(np.int64))
@@ -203,7 +204,7 @@ def main() -> None:
         "machine": machine(),
         "model": {
             "held_out_nats_per_image": round(-float(likelihood.mean()), 2),
-            "noise": NOISE,
+            "noise": options.noise,
             "steps": STEPS,
         },
         "fresh": against_lstm(weights, rows, warm=None, repeats=repeats),

@@ -85,7 +85,7 @@ class LabelModelAnswerer:
             nats = [
                 model(
                     torch.from_numpy(features[first : first + 1024].astype(np.float32)).to(device),
-                    torch.from_numpy(targets[first : first + 1024]).to(device),
+                    torch.from_numpy(targets[first : first + 1024].copy()).to(device),
                 )
                 for first in range(0, len(features), 1024)
             ]

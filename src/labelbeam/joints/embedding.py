@@ -30,7 +30,9 @@ def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
         InputError: the head is a sigmoid one, which has no joint space, or the image cannot be read.
     """
     if isinstance(run.head, SigmoidHead):
-        raise InputError(f"--image needs a joint embedding space; the head of this run is {run.config.head!r}.")
+        raise InputError(
+            f"--image needs a joint embedding space; the head of this run is {run.config.head!r}."
+        )
     features = torch.from_numpy(extract([image], run.encoder).values.astype(np.float32))
     with torch.inference_mode():
         return run.head.h(run.head.image_vectors(features))[0].numpy()
