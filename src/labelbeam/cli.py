@@ -1,11 +1,16 @@
 """The command line: one Typer application whose commands are the functions of `labelbeam.verbs`.
 
 Exit status: 0 done; 2 the user's input or options are wrong (one message on standard error, no traceback);
-1 a defect of ours. Knows no model and imports nothing heavy: verbs import what they need when they run.
+130 interrupted; 141 nobody reads the output any more; 1 a defect of ours. Knows no model and imports nothing
+heavy: verbs import what they need when they run.
 """
 
+import errno
+import functools
+import os
 import sys
 import warnings
+from collections.abc import Callable
 
 import typer
 
@@ -14,8 +19,12 @@ from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
 from labelbeam.verbs.neighbors import neighbors
 from labelbeam.verbs.score import score
+from labelbeam.verbs.suggest import suggest
 from labelbeam.verbs.tag import tag
 from labelbeam.verbs.train import train
+
+MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
+"""Errors of the operating system that are no defect of ours: no space, no permission."""
 
 app = typer.Typer(
     name="labelbeam",
@@ -24,8 +33,42 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (demo, train, evaluate, tag, score, neighbors):
-    app.command()(verb)
+
+
+def told_in_words(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return the verb with its errors turned into one message and an exit status."""
+
+    @functools.wraps(verb)
+    def run(*args: object, **options: object) -> None:
+        try:
+            verb(*args, **options)
+            sys.stdout.flush()
+        except InputError as error:
+            _say(str(error))
+            raise typer.Exit(2) from None
+        except BrokenPipeError:
+            # The interpreter flushes once more at its end; let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+        except KeyboardInterrupt:
+            _say("interrupted.")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno not in MACHINE:
+                raise
+            where = error.filename or "a file"
+            _say(f"{where} cannot be used: {error.strerror}. Make room, or give a place that can be written.")
+            raise typer.Exit(2) from None
+
+    return run
+
+
+def _say(message: str) -> None:
+    print(f"labelbeam: {message}", file=sys.stderr)
+
+
+for _verb in (demo, train, evaluate, tag, suggest, score, neighbors):
+    app.command()(told_in_words(_verb))
 
 
 @app.callback()
@@ -34,15 +77,8 @@ def labelbeam() -> None:
 
 
 def main() -> None:
-    """Run the command line and turn the user's errors into one message and exit status 2."""
+    """Run the command line."""
     # `read_rgb` has its own limit of pixels and its own words; Pillow's warnings would only add noise.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     warnings.filterwarnings("ignore", message=".*decompression bomb.*")
-    try:
-        app()
-    except InputError as error:
-        print(f"labelbeam: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("labelbeam: interrupted.", file=sys.stderr)
-        sys.exit(130)
+    app()

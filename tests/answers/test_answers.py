@@ -37,7 +37,7 @@ def label_model(**options: object) -> LabelModel:
 def sigmoid_head() -> SigmoidHead:
     torch.manual_seed(1)
     head = SigmoidHead(LABELS, FeatureScaling("none", FEATURES), SigmoidOptions(hidden_size=8))
-    torch.nn.init.normal_(head.layers[-1].weight)
+    torch.nn.init.normal_(head.last.weight)
     return head
 
 

@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from labelbeam.cli import app
-from labelbeam.errors import InputError
 
 TRUTH = [
     {"image": "a.jpg", "labels": ["cat", "dog"], "unknown": ["tree"]},
@@ -116,16 +115,16 @@ def test_out_holds_the_json_whole_and_leaves_no_temporary_file(files, tmp_path):
 )
 def test_wrong_options_are_refused_in_words(files, options, words):
     result = run(files, *options)
-    assert isinstance(result.exception, InputError)
+    assert result.exit_code == 2
     for word in words:
-        assert word in str(result.exception)
+        assert word in result.stderr
 
 
 def test_versus_refuses_files_that_imply_different_protocols(files, tmp_path):
     lists = write(tmp_path / "lists.jsonl", [{"image": line["image"], "labels": ["cat"]} for line in TRUTH])
     result = run(files, "--versus", lists)
-    assert isinstance(result.exception, InputError)
-    assert "--versus compares under one protocol" in str(result.exception)
+    assert result.exit_code == 2
+    assert "--versus compares under one protocol" in result.stderr
 
 
 def test_the_program_scores_without_importing_torch_and_exits_0(files):

@@ -6,6 +6,7 @@ from labelbeam.answers.answers import Answerer
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.of_sigmoid import SigmoidAnswerer
 from labelbeam.joints.config import RunConfig
+from labelbeam.models.any_subset import AnySubsetHead
 from labelbeam.models.feature_scaling import FeatureScaling
 from labelbeam.models.label_model import LabelModel
 from labelbeam.models.sigmoid_head import SigmoidHead
@@ -26,6 +27,8 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> Head
         scaling = FeatureScaling(config.scaling, feature_size)
         if config.head in ("sigmoid", "sigmoid-mlp"):
             return SigmoidHead(num_labels, scaling, config.sigmoid)
+        if config.head == "any-subset":
+            return AnySubsetHead(num_labels, scaling, config.sigmoid)
         return LabelModel(num_labels, scaling, config.label_model)
 
 

@@ -5,26 +5,35 @@ from dataclasses import replace
 from labelbeam.answers.decision import Decision
 from labelbeam.answers.search import Search
 from labelbeam.errors import InputError
+from labelbeam.joints.config import RunConfig
 
 
-def decision_from(own: Decision, *, decide: str | None, threshold: float | None) -> Decision:
+def decision_from(config: RunConfig, *, decide: str | None, threshold: float | None) -> Decision:
     """Return the run's decision with what the user said.
 
     Raises:
         InputError: an unknown rule, a threshold outside [0, 1], or a threshold for the path.
     """
+    own = config.decision
     if threshold is not None and decide not in (None, "threshold"):
         raise InputError(f"--threshold {threshold} has no use with --decide {decide}. Leave one of them out.")
     rule = decide or ("threshold" if threshold is not None else own.rule)
     return replace(own, rule=rule, threshold=own.threshold if threshold is None else threshold)
 
 
-def search_from(own: Search, *, method: str | None, beam: int | None) -> Search:
+def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> Search:
     """Return the run's search with what the user said.
 
     Raises:
-        InputError: an unknown method, or a beam width for another method than beam search.
+        InputError: an unknown method, a beam width for another method than beam search, or any of it for a
+            sigmoid head, which is not searched.
     """
+    own = config.search
+    if config.head.startswith(("sigmoid", "any-subset")) and (method, beam) != (None, None):
+        raise InputError(
+            f"--search and --beam are for label models; the head of this run is {config.head!r}, whose most "
+            "probable set needs no search. Leave them out."
+        )
     if beam is not None and method not in (None, "beam"):
         raise InputError(f"--beam {beam} has no use with --search {method}. Leave one of them out.")
     chosen = method or ("beam" if beam is not None else own.method)

@@ -27,7 +27,8 @@ class RunConfig:
     """Everything that decides what a training makes, the code's version and the machine apart.
 
     Raises:
-        InputError: a fraction outside [0, 1), or an order that the allowed outcomes do not fit.
+        InputError: an unknown head, a fraction outside [0, 1), an order that the allowed outcomes do not fit,
+            or a negative seed.
     """
 
     data: str = ""
@@ -57,6 +58,8 @@ class RunConfig:
     """Decides initial values, order, views, dropout and the validation split."""
 
     def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise unknown_name("head", self.head, HEADS)
         if not 0 <= self.validation_fraction < 1:
             raise InputError(
                 f"validation_fraction is {self.validation_fraction}; it must be at least 0 and below 1."
@@ -75,9 +78,11 @@ HEADS: Mapping[str, Mapping[str, Any]] = {
     "no-rnn": {"label_model": {"cell": "none"}},
     "sigmoid": {},
     "sigmoid-mlp": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
+    "any-subset": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
 }
 """Named heads, as differences from the defaults: the paper's model, the same without recurrence
-(`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one."""
+(`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one,
+a two-layer one that is told which labels are known (`models.any_subset`)."""
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     # Section 3 and its talk: rmsprop, weight decay 1e-4, momentum 0.9, dropout 0.5 on the projections. Rate,
@@ -106,7 +111,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 def configure(
     *,
-    head: str = "cnn-rnn",
+    head: str | None = None,
     recipe: str = "default",
     file: Path | None = None,
     settings: Sequence[str] = (),
@@ -115,7 +120,7 @@ def configure(
     """Put a configuration together: defaults, head, recipe, file, `--set` settings, options; later ones win.
 
     Args:
-        head: a name of `HEADS`; the file's `head`, if it has one, is used instead of the default.
+        head: a name of `HEADS`; None: the last `head` of settings and file, else "cnn-rnn".
         recipe: a name of `RECIPES`.
         file: YAML with differences.
         settings: texts `key.key=value`, the value as YAML.
@@ -130,20 +135,24 @@ def configure(
     """
     if recipe not in RECIPES:
         raise unknown_name("recipe", recipe, RECIPES)
-    from_file = read_yaml(file) if file is not None else {}
-    head = str(from_file.get("head", head))
-    if head not in HEADS:
-        raise unknown_name("head", head, HEADS)
-    config = replace(RunConfig(), head=head)
-    layers: list[tuple[str, Mapping[str, Any]]] = [
-        (f"head {head}", HEADS[head]),
-        (f"recipe {recipe}", RECIPES[recipe]["any"]),
-        (f"recipe {recipe}", RECIPES[recipe].get(head, {})),
-        (str(file), from_file),
+    given: list[tuple[str, Mapping[str, Any]]] = [
+        *([(str(file), read_yaml(file))] if file is not None else ()),
         *(("--set " + text, _setting(text)) for text in settings),
-        ("options", options or {}),
+        ("options", {**(options or {}), **({"head": head} if head else {})}),
     ]
-    for source, values in layers:
+    named = str(next((values["head"] for _, values in reversed(given) if "head" in values), "cnn-rnn"))
+    if named not in HEADS:
+        raise unknown_name("head", named, HEADS)
+    config = RunConfig(head=named)
+    if any((values.get("encoder") or {}).get("weights") for _, values in given):
+        # A weights file says what it belongs to, unless a name is given as well.
+        config = replace(config, encoder=replace(config.encoder, name=""))
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        (f"head {named}", HEADS[named]),
+        (f"recipe {recipe}", RECIPES[recipe]["any"]),
+        (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
+    ]
+    for source, values in [*layers, *given]:
         config = from_plain(RunConfig, values, base=config, source=source)
     return config
 

@@ -17,7 +17,7 @@ def label_points(run: Run) -> Float[np.ndarray, "labels embedding"]:
     """Return one point per label: rows of U_l, or the weights of a sigmoid head's last layer (a classifier's kNN)."""
     if isinstance(run.head, LabelModel):
         return run.head.U_l[:-1].detach().numpy()
-    return run.head.layers[-1].weight.detach().numpy()
+    return run.head.last.weight.detach().numpy()
 
 
 def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:

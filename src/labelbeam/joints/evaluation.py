@@ -9,6 +9,7 @@ from jaxtyping import Float
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
 from labelbeam.data.dataset import Dataset
+from labelbeam.errors import InputError
 from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
@@ -24,14 +25,14 @@ class Evaluation:
         dataset: images and truth, columns as the reader gave them.
         vocabulary: the run's labels, the columns of `answers`.
         answers: one row per image.
-        log_likelihood: log p(true set | image) per image, nats.
+        log_likelihood: log p(true set | image) per image, nats; None where it cannot be computed.
         notes: sentences for the user.
     """
 
     dataset: Dataset
     vocabulary: Vocabulary
     answers: Answers
-    log_likelihood: Float[np.ndarray, " images"]
+    log_likelihood: Float[np.ndarray, " images"] | None
     notes: tuple[str, ...] = ()
 
     def comparison(self, decision: Decision, *, k: int | None = None) -> Comparison:
@@ -87,18 +88,38 @@ def evaluate_features(
         dataset: images and truth; labels that only one side knows are noted.
         features: one row per image.
         notes: sentences to carry along.
+
+    Raises:
+        InputError: the data has none of the run's labels.
     """
+    refuse_strangers(dataset, tagger.run.vocabulary, of="the run")
     vocabulary, told = tagger.run.vocabulary, [*notes]
     if unknown := sorted(set(dataset.vocabulary) - set(vocabulary)):
-        told.append(f"labels of the data that the run does not know, never predicted: {_some(unknown)}")
+        told.append(f"labels of the data that the run does not know, never predicted: {some(unknown)}")
     if foreign := sorted(set(vocabulary) - set(dataset.vocabulary)):
-        told.append(f"labels of the run that the data does not have, wrong where decided: {_some(foreign)}")
+        told.append(f"labels of the run that the data does not have, wrong where decided: {some(foreign)}")
     targets = dataset.with_vocabulary(vocabulary.names).targets
-    answers = tagger.answer(features)
-    return Evaluation(
-        dataset, vocabulary, answers, tagger.answerer.set_log_prob(features, targets), tuple(told)
-    )
+    try:
+        log_likelihood = tagger.answerer.set_log_prob(features, targets)
+    except InputError as error:  # sets too large to sum their orders; every other score can be had
+        log_likelihood = None
+        told.append(f"no log-likelihood: {error}")
+    return Evaluation(dataset, vocabulary, tagger.answer(features), log_likelihood, tuple(told))
 
 
-def _some(names: list[str]) -> str:
+def refuse_strangers(dataset: Dataset, vocabulary: Vocabulary, *, of: str) -> None:
+    """Refuse labelled images that share no label with a vocabulary: every score would be of nothing.
+
+    Raises:
+        InputError: no label is in both.
+    """
+    if set(dataset.vocabulary).isdisjoint(vocabulary):
+        raise InputError(
+            f"{dataset.spec} has none of the labels of {of}: it has {some(sorted(dataset.vocabulary))}; wanted "
+            f"are {some(sorted(vocabulary))}. Check that both use the same names."
+        )
+
+
+def some(names: list[str]) -> str:
+    """Return the first of many names, and how many there are."""
     return ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")

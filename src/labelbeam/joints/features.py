@@ -1,12 +1,16 @@
-"""Features of a data set through the cache; unreadable images are left out and told."""
+"""Images of a data set, or their features through the cache; unreadable images are left out and told."""
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float16
 
 from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.images import UnreadableImage, read_rgb
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
@@ -48,13 +52,50 @@ def readable_features(
                     on_error="keep",
                 )
             )
-    readable = np.logical_and.reduce([view.readable for view in views])
-    if not readable.any():
-        raise InputError(f"{dataset.spec}: no image can be read; the first: {views[0].errors[0]}")
-    values = np.stack([view.values for view in views], axis=1)
-    if readable.all():
-        return dataset, values, []
     errors = {row: error for view in views for row, error in view.errors.items()}
+    kept, notes = _without(dataset, errors)
+    values = np.stack([view.values for view in views], axis=1)
+    return kept, np.delete(values, list(errors), axis=0) if errors else values, notes
+
+
+def readable_images(dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """Decode every image once, so that one broken file does not end a long training from pixels.
+
+    Args:
+        dataset: the images.
+
+    Returns:
+        The data set without unreadable images, and sentences about what was left out.
+
+    Raises:
+        InputError: no image at all can be read.
+    """
+    errors: dict[int, UnreadableImage] = {}
+    with (
+        progress_bar(f"looking through {dataset.spec}", len(dataset)) as advance,
+        ThreadPoolExecutor(max_workers=2) as pool,
+    ):
+        for row, error in enumerate(pool.map(_problem, dataset.paths)):
+            if error is not None:
+                errors[row] = error
+            advance(1)
+    return _without(dataset, errors)
+
+
+def _problem(path: Path) -> UnreadableImage | None:
+    try:
+        read_rgb(path, at_least=(1, 1))
+    except UnreadableImage as error:
+        return error
+    return None
+
+
+def _without(dataset: Dataset, errors: Mapping[int, UnreadableImage]) -> tuple[Dataset, list[str]]:
+    """Return the data set without the rows that have an error, and sentences about them."""
+    if not errors:
+        return dataset, []
+    if len(errors) == len(dataset):
+        raise InputError(f"{dataset.spec}: no image can be read; the first: {errors[0]}")
     notes = [f"{len(errors)} of {len(dataset)} images of {dataset.spec} cannot be read and are left out:"]
     notes += [f"  {errors[row]}" for row in sorted(errors)[:5]]
-    return dataset.subset(np.flatnonzero(readable)), values[readable], notes
+    return dataset.subset(row for row in range(len(dataset)) if row not in errors), notes

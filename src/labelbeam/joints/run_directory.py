@@ -14,7 +14,9 @@ Nothing is unpickled. `labels.json` is written last: a folder without it is an u
 
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +28,8 @@ from safetensors.torch import load_file, save_file
 
 from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.whole_file import written_whole
-from labelbeam.encoders.image_encoder import ImageEncoder, load_encoder, save_encoder
+from labelbeam.encoders.image_encoder import ImageEncoder, rebuild_encoder, save_encoder
+from labelbeam.encoders.weights import read_weights
 from labelbeam.errors import InputError
 from labelbeam.joints.build import Head, build_head
 from labelbeam.joints.config import RunConfig, read_yaml, write_yaml
@@ -57,33 +60,57 @@ class Run:
 
 
 def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Sequence[str]) -> None:
-    """Write a run into a folder; each file appears whole.
+    """Write a run into a folder; its files appear whole, and all of them or none.
 
     Args:
         run: what to write.
         folder: the run directory; it exists.
         metrics: validation scores with their protocol, plain values.
         opening: comment lines for the top of config.yaml.
+
+    Raises:
+        InputError: the folder cannot be written or its disk is full.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in run.head.state_dict().items()}
-    with written_whole(folder / "model.safetensors") as part:
-        save_file(state, part, metadata={"head": run.config.head})
-    save_encoder(run.encoder, folder / "encoder.safetensors", store=cache_folder() / "encoders")
     labels = {
         "names": list(run.vocabulary.names),
         "counts": list(run.counts),
         "order": run.config.order,
         "thresholds": None,
     }
-    for name, text in (
-        ("config.yaml", write_yaml(run.config, opening=opening)),
-        ("preprocess.json", _json(run.encoder.preprocess.to_dict())),
-        ("metrics.json", _json(metrics)),
-        ("versions.json", _json(versions())),
-        ("labels.json", _json(labels)),
-    ):
-        with written_whole(folder / name) as part:
-            part.write_text(text, encoding="utf-8")
+    texts = {
+        "labels.json": _json(labels),
+        "config.yaml": write_yaml(run.config, opening=opening),
+        "preprocess.json": _json(run.encoder.preprocess.to_dict()),
+        "metrics.json": _json(metrics),
+        "versions.json": _json(versions()),
+    }
+    try:
+        # All is written before anything is replaced (the first last), so that a full disk leaves an older
+        # run in the folder as it was.
+        with ExitStack() as replaced:
+            for name, text in texts.items():
+                text_part = replaced.enter_context(written_whole(folder / name))
+                text_part.write_text(text, encoding="utf-8")
+            encoder_part = replaced.enter_context(written_whole(folder / "encoder.safetensors"))
+            _save_encoder(run.encoder, encoder_part)
+            part = replaced.enter_context(written_whole(folder / "model.safetensors"))
+            save_file(state, part, metadata={"head": run.config.head})
+            # safetensors makes files that nobody else may read; a run is read by services and colleagues.
+            for file in (part, encoder_part):
+                file.chmod(text_part.stat().st_mode)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} cannot be written ({_first_line(error)}). Make room there, or choose another --out."
+        ) from error
+
+
+def _save_encoder(encoder: ImageEncoder, path: Path) -> None:
+    """Write the encoder as a link into the cache, which saves space; without a cache, as a file of its own."""
+    try:
+        save_encoder(encoder, path, store=cache_folder() / "encoders")
+    except (InputError, SafetensorError):
+        save_encoder(encoder, path)
 
 
 def load_run(folder: Path) -> Run:
@@ -101,22 +128,48 @@ def load_run(folder: Path) -> Run:
             f"{folder} is not a finished run: {', '.join(missing)} missing. Give the --out folder of a "
             "finished `labelbeam train`, or finish it with --resume."
         )
-    config = from_plain(RunConfig, read_yaml(folder / "config.yaml"), source=str(folder / "config.yaml"))
+    config_file = folder / "config.yaml"
+    try:
+        config = from_plain(RunConfig, read_yaml(config_file), source=str(config_file))
+    except InputError as error:
+        raise InputError(f"{config_file} is damaged or of another version: {error}") from error
     labels = _read_json(folder / "labels.json")
     try:
         vocabulary, counts = Vocabulary(tuple(labels["names"])), tuple(int(n) for n in labels["counts"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'labels.json'} needs 'names' and 'counts' ({error}).") from error
-    encoder = load_encoder(folder / "encoder.safetensors")
-    head = build_head(config, num_labels=len(vocabulary), feature_size=encoder.num_features)
+    if len(counts) != len(vocabulary):
+        raise InputError(
+            f"{folder / 'labels.json'} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
+        )
+    encoder = _load_encoder(folder / "encoder.safetensors")
     path = folder / "model.safetensors"
     try:
-        head.load_state_dict(load_file(path))
+        state = load_file(path)
+        head = build_head(config, num_labels=len(vocabulary), feature_size=encoder.num_features)
+        head.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
             f"{path} does not fit its config.yaml and labels.json: {_first_line(error)}"
         ) from error
     return Run(config, vocabulary, counts, encoder, head.eval())
+
+
+def _load_encoder(path: Path) -> ImageEncoder:
+    """Build the run's encoder; a run is used offline, so what it says may name no other place."""
+    weights = read_weights(path)
+    try:
+        if weights.encoder is None:
+            raise InputError("labelbeam did not write it.")
+        model = weights.encoder["arguments"].get("model", "")
+        if not re.fullmatch(r"\w*", model):
+            raise InputError(f"{model!r} is no model's name.")
+        return rebuild_encoder(weights.encoder, weights.tensors, source=path.name)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        kind = "" if isinstance(error, InputError) else type(error).__name__ + ": "
+        raise InputError(
+            f"{path} is no encoder of a run: {kind}{_first_line(error)} Copy the run again, or train it anew."
+        ) from error
 
 
 def versions() -> dict[str, str]:

@@ -112,8 +112,10 @@ def require_folder(option: str, path: Path | None) -> None:
     """Refuse an output file whose folder is not there, before any work is done.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or the file is one.
     """
+    if path is not None and path.is_dir():
+        raise InputError(f"{option} {path} is a folder. Name a file, such as {path / 'out.jsonl'}.")
     if path is not None and not path.parent.is_dir():
         raise InputError(f"{option} {path}: there is no folder {path.parent}. Create it first.")
 

@@ -52,9 +52,10 @@ def parse_spec(text: str) -> DatasetSpec:
             return DatasetSpec(name, None, split)
         if name in FORMATS:
             raise InputError(f"{text!r} names no folder or file. Write {name}:PATH#SPLIT.")
+        example = f"coco:{name}#train2017" if Path(name).is_dir() else f"csv:{name or 'tags.csv'}"
         raise InputError(
             f"{text!r} does not say its format: there is no colon. Write FORMAT:PATH#SPLIT, "
-            f"such as csv:{name or 'tags.csv'}; formats: {', '.join(FORMATS)}."
+            f"such as {example}; formats: {', '.join(FORMATS)}."
         )
     if name not in FORMATS:
         raise unknown_name("data set format", name, FORMATS)

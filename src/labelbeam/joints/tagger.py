@@ -12,9 +12,10 @@ from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
 from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
-from labelbeam.features.extract import stream_features
+from labelbeam.features.extract import extract, stream_features
 from labelbeam.joints.build import build_answerer
 from labelbeam.joints.run_directory import Run, load_run
+from labelbeam.joints.suggestions import Suggestions, suggest
 
 ANSWERED_TOGETHER = 256
 """Images decoded and answered in one go: enough for the searches, little enough to write as one goes."""
@@ -108,3 +109,28 @@ class Tagger:
             features: what the run's encoder says of images; half or single precision.
         """
         return self.answerer.answer(features)
+
+    def suggest(
+        self,
+        image: str | Path | Float[np.ndarray, " features"],
+        known: Iterable[str] = (),
+        rejected: Iterable[str] = (),
+        count: int = 10,
+    ) -> Suggestions:
+        """Suggest labels for one image, conditioned on what a person said of it.
+
+        Args:
+            image: an image file, or its features as the run's encoder gives them (a click then costs no encoding).
+            known: labels that the image has.
+            rejected: labels that it has not.
+            count: most suggestions.
+
+        Returns:
+            Suggestions, best first, with the mechanism that scored them and a note where there is a doubt.
+
+        Raises:
+            InputError: the image cannot be read; otherwise as `joints.suggestions.suggest`.
+        """
+        if not isinstance(image, np.ndarray):
+            image = extract([Path(image)], self.run.encoder).values[0]
+        return suggest(self.run, self.answerer, image, known=known, rejected=rejected, count=count)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from labelbeam.data.dataset import Dataset
@@ -22,8 +23,8 @@ from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.joints.build import Head, build_head
 from labelbeam.joints.config import RunConfig
-from labelbeam.joints.evaluation import evaluate_features
-from labelbeam.joints.features import readable_features
+from labelbeam.joints.evaluation import evaluate_features, refuse_strangers, some
+from labelbeam.joints.features import readable_features, readable_images
 from labelbeam.joints.plain_values import to_plain
 from labelbeam.joints.run_directory import Run, save_run, versions
 from labelbeam.joints.spec import open_dataset
@@ -77,6 +78,7 @@ def train_run(
     folder: Path,
     *,
     command: str = "",
+    anew: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Train what a configuration describes and write the run directory.
@@ -87,11 +89,12 @@ def train_run(
         config: the resolved configuration.
         folder: the run directory to fill; made if it is not there.
         command: how the user called this, for config.yaml.
+        anew: forget an interrupted training in the folder; done only once data and encoder are in order.
         report: told each line that a person may want to read.
 
     Raises:
-        InputError: anything wrong with the data, the encoder, the options, or an unfinished training of
-            other settings in the folder.
+        InputError: anything wrong with the data, the encoder, the options, an unfinished training of
+            other settings in the folder, or a folder that cannot be written.
     """
     accelerator = Accelerator(mixed_precision=config.recipe.precision)
     train, held_out = training_data(config)
@@ -101,7 +104,7 @@ def train_run(
             "encoder 'tiny' has no pretrained weights, so its features would be those of random numbers. "
             "Train it too (--finetune), give it weights (--weights), or name a pretrained encoder ('vgg16')."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
     if isinstance(head, SigmoidHead):
         head.start_from(torch.from_numpy(train.targets.copy()))
@@ -109,21 +112,30 @@ def train_run(
     model, train_batches, held_out_batches, notes = prepare(
         config, train, held_out, encoder, head, accelerator
     )
-    for note in (*train.notes, *notes, *_doubts(train)):
+    apart = held_out.notes if held_out is not None and config.validation is not None else ()
+    for note in (*train.notes, *apart, *notes, *_doubts(train)):
         report(note)
+    if anew:
+        (folder / RESUME).unlink(missing_ok=True)
 
-    progress = fit(
-        model,
-        build_optimiser(config.recipe, head, encoder.module if config.train_encoder else None),
-        train_batches,
-        recipe=config.recipe,
-        validate=None if held_out_batches is None else _validation(held_out_batches, accelerator.device),
-        folder=folder,
-        seed=config.seed,
-        settings=_settings(config, encoder),
-        accelerator=accelerator,
-        after_epoch=lambda row: report(_line(row, config.recipe.epochs)),
-    )
+    try:
+        progress = fit(
+            model,
+            build_optimiser(config.recipe, head, encoder.module if config.train_encoder else None),
+            train_batches,
+            recipe=config.recipe,
+            validate=None if held_out_batches is None else _validation(held_out_batches, accelerator.device),
+            folder=folder,
+            seed=config.seed,
+            settings=_settings(config, encoder),
+            accelerator=accelerator,
+            after_epoch=lambda row: report(_line(row, config.recipe.epochs)),
+        )
+    except SafetensorError as error:
+        raise InputError(
+            f"{folder / RESUME} is damaged or cannot be written ({error}). If the disk is full, make room and run "
+            "again, with --resume where an epoch was done; if the file is damaged, start anew with --overwrite."
+        ) from error
     counts = tuple(int(n) for n in (train.targets == PRESENT).sum(axis=0))
     run = Run(config, train.vocabulary, counts, encoder, head.cpu().eval())
     encoder.module.cpu().eval()
@@ -135,6 +147,15 @@ def train_run(
     return Trained(run, metrics, progress.epoch, progress.best_epoch, (*train.notes, *notes))
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {folder} cannot be made ({error.strerror}). Choose another --out."
+        ) from error
+
+
 def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
     """Read training and validation images, their columns sorted in label order.
 
@@ -144,7 +165,7 @@ def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
     train = open_dataset(config.data, options=config.read)
     held_out = None
     if config.validation is not None:
-        held_out = open_dataset(config.validation, options=config.read)
+        held_out = _validation_data(config, train)
     elif config.validation_fraction > 0:
         if len(train) < 10:
             raise InputError(
@@ -157,8 +178,18 @@ def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
     if not (train.targets == PRESENT).any():
         raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
     order = order_labels(train.targets, config.order, seed=config.seed)
-    names = train.vocabulary.names_of(order)
+    names = train.vocabulary.names_of(order.tolist())
     return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
+
+
+def _validation_data(config: RunConfig, train: Dataset) -> Dataset:
+    """Read the validation images; what cannot be compared with the training's labels is told."""
+    held_out = open_dataset(config.validation or "", options=config.read)
+    refuse_strangers(held_out, train.vocabulary, of=config.data)
+    if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):
+        note = f"labels of {held_out.spec} that {config.data} does not have, not looked at: {some(strange)}"
+        held_out = replace(held_out, notes=(*held_out.notes, note))
+    return held_out
 
 
 def _feature_batches(
@@ -204,8 +235,12 @@ def _pixel_batches(
             processes=processes,
         )
 
+    train, notes = readable_images(train)
     ours = batches(train, accelerator.process_index, accelerator.num_processes)
-    return EndToEnd(encoder.module, head), ours, None if held_out is None else batches(held_out), []
+    if held_out is None:
+        return EndToEnd(encoder.module, head), ours, None, notes
+    held_out, more = readable_images(held_out)
+    return EndToEnd(encoder.module, head), ours, batches(held_out), notes + more
 
 
 def validation_metrics(run: Run, held_out: Dataset) -> dict[str, Any]:
@@ -239,7 +274,7 @@ def _doubts(train: Dataset) -> list[str]:
 
 
 def _settings(config: RunConfig, encoder: ImageEncoder) -> str:
-    """What two halves of a resumed training must share; the number of epochs may grow."""
+    """What two halves of a resumed training must share: everything but the patience."""
     fixed = replace(config, recipe=replace(config.recipe, patience=0))
     return json.dumps([to_plain(fixed), encoder.config, versions()], sort_keys=True, default=str)
 

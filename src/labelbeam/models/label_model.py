@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.targets import UNKNOWN
-from labelbeam.models.cells import build_cell
+from labelbeam.models.cells import CellName, build_cell
 from labelbeam.models.feature_scaling import FeatureScaling
 
 Allowed = Literal["canonical", "no-repeat", "paper"]
@@ -68,6 +68,7 @@ class LabelModelOptions:
 
     def __post_init__(self) -> None:
         for name, allowed in (
+            ("cell", get_args(CellName)),
             ("activation", ("identity", "relu")),
             ("start", ("learned", "zero")),
             ("allowed", get_args(Allowed)),

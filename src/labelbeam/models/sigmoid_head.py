@@ -49,22 +49,22 @@ class SigmoidHead(nn.Module):
         if options.hidden_size:
             layers += [nn.Linear(width, options.hidden_size), nn.ReLU(), nn.Dropout(options.hidden_dropout)]
             width = options.hidden_size
-        last = nn.Linear(width, num_labels)
+        self.before = nn.Sequential(*layers)
+        self.last = nn.Linear(width, num_labels)
         # A standardized input cannot say "most labels are absent"; starting from no opinion and the labels'
         # own frequencies (`start_from`) spares the hundreds of steps a bias needs to get there.
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, last)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
     @torch.no_grad()
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
         """Set the biases to the log-odds of the labels' training frequencies, one image added to each side."""
         present, known = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
-        self.layers[-1].bias.copy_(torch.logit(present / known))
+        self.last.bias.copy_(torch.logit(present / known))
 
     def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
         """Return one logit per label."""
-        return self.layers(self.scaling(features))
+        return self.last(self.before(self.scaling(features)))
 
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]

@@ -18,9 +18,10 @@ th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 6
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; }
 .card img { display: block; width: 100%; } .card.small img { image-rendering: pixelated; }
-.card div { padding: .6rem .8rem .8rem; font-size: .875rem; }
+.card > div { padding: .6rem .8rem .8rem; font-size: .875rem; }
 .row { display: grid; grid-template-columns: 6.5rem 1fr 2.6rem; align-items: center; gap: .5rem; }
 .row i { height: .5rem; border-radius: .25rem; background: var(--bar); display: block; }
+.row span:first-child { overflow-wrap: anywhere; } .file { overflow-wrap: anywhere; font-weight: 600; margin: 0; }
 .row span:last-child { text-align: right; color: var(--quiet); }
 """
 

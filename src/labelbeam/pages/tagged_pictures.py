@@ -5,7 +5,9 @@ from html import escape
 from pathlib import Path
 
 from labelbeam.answers.prediction import Prediction
+from labelbeam.data.images import UnreadableImage
 from labelbeam.pages.page import embedded_image
+from labelbeam.pages.thumbnail import embedded_thumbnail
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,34 @@ def cards(pictures: list[TaggedPicture], *, pixelated: bool = False) -> str:
 
     Args:
         pictures: one card each.
-        pixelated: whether small pictures are enlarged without blur.
+        pixelated: whether the pictures are small ones: embedded as they are and enlarged without blur;
+            others are embedded as thumbnails, with their file names.
     """
+    return '<div class="cards">' + "\n".join(_card(one, pixelated=pixelated) for one in pictures) + "</div>"
+
+
+def _card(picture: TaggedPicture, *, pixelated: bool) -> str:
+    said = picture.prediction
+    image = "" if said.error else _image(picture.path, pixelated=pixelated)
+    name = "" if pixelated else _file_name(picture.path)
+    text = f'<p class="bad">{escape(said.error)}</p>' if said.error else _answer(picture)
     kind = "card small" if pixelated else "card"
-    return '<div class="cards">' + "\n".join(_card(one, kind) for one in pictures) + "</div>"
+    return f'<div class="{kind}">{image}<div>{name}{text}</div></div>'
 
 
-def _card(picture: TaggedPicture, kind: str) -> str:
+def _answer(picture: TaggedPicture) -> str:
     said = picture.prediction
     truth = None if picture.truth is None else set(picture.truth)
-    rows = "".join(
+    sure = "certified" if said.exact else "not certified"
+    path = escape(" → ".join((*said.path, "END")))
+    lines = [f'<p class="quiet">{path}<br>log p = {said.log_prob:.2f}, {sure}</p>']
+    lines += [
         f'<div class="row"><span class="{_colour(one.label, truth)}">{escape(one.label)}</span>'
         f'<i style="width:{100 * one.score:.0f}%"></i><span>{one.score:.2f}</span></div>'
         for one in said.labels
-    )
-    sure = "certified" if said.exact else "not certified"
-    lines = [
-        f'<p class="quiet">{escape(" → ".join((*said.path, "END")))}<br>log p = {said.log_prob:.2f}, {sure}</p>',
-        rows,
     ]
+    if not said.labels:
+        lines.append('<p class="quiet">no label decided</p>')
     if truth is not None:
         missed = sorted(truth - {one.label for one in said.labels})
         if missed:
@@ -60,8 +71,24 @@ def _card(picture: TaggedPicture, kind: str) -> str:
         lines.append(
             f'<p class="quiet">{escape(name)}: {escape(", ".join(labels) or "nothing")}{verdict}</p>'
         )
-    image = f'<img src="{embedded_image(picture.path)}" alt="{escape(picture.path.name)}">'
-    return f'<div class="{kind}">{image}<div>{"".join(lines)}</div></div>'
+    return "".join(lines)
+
+
+def _image(path: Path, *, pixelated: bool) -> str:
+    try:
+        address = embedded_image(path) if pixelated else embedded_thumbnail(path)
+    except UnreadableImage as error:  # it was there when it was tagged
+        return f'<div class="bad">{escape(error.reason)}</div>'
+    return f'<img src="{address}" alt="{escape(_shown(path))}">'
+
+
+def _file_name(path: Path) -> str:
+    return f'<p class="file">{escape(_shown(path))}</p>'
+
+
+def _shown(path: Path) -> str:
+    """Return a file's name as text; names that are not UTF-8 exist on Linux."""
+    return path.name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _colour(label: str, truth: set[str] | None) -> str:

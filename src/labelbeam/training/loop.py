@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from labelbeam.data.whole_file import written_whole
@@ -103,7 +104,8 @@ def fit(
                 f"learning rate (now {recipe.learning_rate}) or set clip_norm (now {recipe.clip_norm})."
             )
         bare.eval()
-        scores = validate(bare) if validate else {}
+        # Batch statistics differ a little between processes; all must stop at the same epoch.
+        scores = broadcast_object_list([validate(bare) if validate else {}])[0]
         progress.epoch += 1
         # Without validation the last epoch is the best.
         score = next(iter(scores.values()), -float(progress.epoch))

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 HEADINGS = ["", "log-likelihood", "set right", "impossible", "mAP", "O-F1", "MAP@10"]
 WHY = (
     "Log-likelihood (nats per picture) and 'set right' (percent) are averaged over every set that a picture may "
-    "carry, since this world's distribution is known. mAP, O-F1 (labels with score >= 0.5) and MAP@10 depend on "
-    "each label's own probability, which a sigmoid head can learn as well: a model of sets is not expected to win "
-    "there, and does not. It wins where labels have to fit together."
+    "carry, since this world's distribution is known. mAP, O-F1 (one threshold for all labels, tuned on val) and "
+    "MAP@10 depend on each label's own probability, which a sigmoid head can learn as well: a model of sets is not "
+    "expected to win there, and does not. It wins where labels have to fit together."
 )
 
 

@@ -7,7 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from labelbeam.errors import InputError
+from labelbeam.verbs.option_groups import READ, Differences, takes_options
 
+
+@takes_options("read", READ, panel="How the data is read")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     data: Annotated[str, typer.Option(help="Labelled images, FORMAT:PATH#SPLIT.")],
@@ -18,9 +22,6 @@ def evaluate(
     ] = None,
     search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
-    difficult: Annotated[
-        str, typer.Option(help="VOC's difficult objects: unknown, absent or present.")
-    ] = "unknown",
     bootstrap: Annotated[
         int, typer.Option(help="Resamples of the images for 95 % intervals; 0: none.")
     ] = 1000,
@@ -33,6 +34,8 @@ def evaluate(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file.")] = None,
+    *,
+    read: Differences,
 ) -> None:
     """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
     import numpy as np
@@ -50,14 +53,19 @@ def evaluate(
     from labelbeam.metrics import evaluation
     from labelbeam.metrics.bootstrap import bootstrap as resample
 
+    if k is not None and (decide is not None or threshold is not None):
+        raise InputError(
+            "--k decides by ranking, --decide and --threshold in other ways; exactly one decision protocol is "
+            "possible. Leave one out."
+        )
+    if seed < 0:
+        raise InputError(f"--seed must be 0 or more, given {seed}.")
     for option, path in (("--out", out), ("--predictions", predictions), ("--truth", truth)):
         require_folder(option, path)
     trained = load_run(run)
-    decision = decision_from(trained.config.decision, decide=decide, threshold=threshold)
-    tagger = Tagger(
-        trained, decision=decision, search=search_from(trained.config.search, method=search, beam=beam)
-    )
-    dataset = open_dataset(data, options=ReadOptions(difficult=difficult))
+    decision = decision_from(trained.config, decide=decide, threshold=threshold)
+    tagger = Tagger(trained, decision=decision, search=search_from(trained.config, method=search, beam=beam))
+    dataset = open_dataset(data, options=ReadOptions(**read))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
     measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))
     comparison = measured.comparison(decision, k=k)

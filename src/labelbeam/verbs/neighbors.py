@@ -18,6 +18,8 @@ def neighbors(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Show label neighbours; for an image, by its vector alone, before any label is said (the paper's Table 6)."""
+    import numpy as np
+
     from labelbeam.analysis.neighbors import nearest_labels
     from labelbeam.joints.embedding import image_point, label_points
     from labelbeam.joints.run_directory import load_run
@@ -26,6 +28,7 @@ def neighbors(
         raise InputError("give a label or --image, not both.")
     trained = load_run(run)
     names, points = trained.vocabulary.names, label_points(trained)
+    queries: list[tuple[str, np.ndarray, int | None]]
     if image is not None:
         queries = [(str(image), image_point(trained, image), None)]
     else:

@@ -1,18 +1,31 @@
 """`labelbeam tag`: images to label sets, one line of JSON each, written as they are made."""
 
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from labelbeam.errors import InputError
+
+if TYPE_CHECKING:
+    from labelbeam.answers.prediction import Prediction
+
+PAGE_PICTURES = 500
+"""Pictures on a page, at most: about 10 MB of thumbnails."""
 
 
 def tag(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     images: Annotated[list[str], typer.Argument(help="Images, folders, @list.txt, or - for names on stdin.")],
     out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of printing.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help=f"Also write an HTML page of the pictures (the first {PAGE_PICTURES})."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of text.")] = False,
     decide: Annotated[str | None, typer.Option(help="path (the most probable set) or threshold.")] = None,
     threshold: Annotated[
@@ -30,42 +43,91 @@ def tag(
     from labelbeam.joints.score_table import require_folder
     from labelbeam.joints.tagger import Tagger
 
+    swapped = next((name for name in images if (Path(name) / "labels.json").is_file()), None)
+    if swapped and not (run / "labels.json").is_file():
+        raise InputError(f"the run comes first: labelbeam tag {swapped} {run}.")
+    if all_scores and out is None and not json_:
+        raise InputError("--all-scores is for JSON Lines. Add --json, or --out FILE.")
     require_folder("--out", out)
+    require_folder("--page", page)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Names that are not UTF-8 exist on Linux.
+        sys.stdin.reconfigure(errors="surrogateescape")
+    paths = list_images(images)
     trained = load_run(run)
     tagger = Tagger(
         trained,
-        decision=decision_from(trained.config.decision, decide=decide, threshold=threshold),
-        search=search_from(trained.config.search, method=search, beam=beam),
+        decision=decision_from(trained.config, decide=decide, threshold=threshold),
+        search=search_from(trained.config, method=search, beam=beam),
     )
-    paths = list_images(images)
+    as_json = out is not None or json_
     unreadable = count = 0
-    with _lines(out) as lines, progress_bar("tagging", None) as advance:
+    on_page: list[Prediction] = []
+    visible = out is not None or not sys.stdout.isatty()
+    with _lines(out, json=as_json) as lines, progress_bar("tagging", None, shown=visible) as advance:
         for prediction in tagger.tag(paths, all_scores=all_scores, report=advance):
             count += 1
             unreadable += bool(prediction.error)
-            if out is not None or json_:
-                text = prediction.to_json()
-            elif prediction.error:
-                text = f"{prediction.image}\terror: {prediction.error}"
-            else:
-                said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
-                text = f"{prediction.image}\t{said or '(no label)'}"
-            lines.write(text + "\n")
+            lines.write((prediction.to_json() if as_json else _text(prediction)) + "\n")
             lines.flush()
+            if page is not None and len(on_page) < PAGE_PICTURES:
+                on_page.append(prediction)
+    if page is not None:
+        _write_page(page, on_page, count)
+    if not count:
+        _say(f"no image found in {', '.join(images)}; inside folders, files count by their suffix.")
     if unreadable:
-        print(
-            f"{unreadable} of {count} files could not be read; each has a line with its error.",
-            file=sys.stderr,
-        )
+        _say(f"{unreadable} of {count} files could not be read; each has a line with its error.")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _text(prediction: "Prediction") -> str:
+    if prediction.error:
+        return f"{prediction.image}\terror: {prediction.error}"
+    said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
+    return f"{prediction.image}\t{said or '(no label)'}"
 
 
 @contextmanager
-def _lines(out: Path | None) -> Iterator[TextIO]:
+def _lines(out: Path | None, *, json: bool) -> Iterator[TextIO]:
     """Yield where lines go: standard output, or a file that appears whole when all is done."""
+    # A name that is not UTF-8 becomes \udcXX, which is what JSON calls it too.
     if out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(
+                encoding="utf-8" if json else sys.stdout.encoding, errors="backslashreplace"
+            )
         yield sys.stdout
         return
     from labelbeam.data.whole_file import written_whole
 
-    with written_whole(out) as part, part.open("w", encoding="utf-8") as file:
+    with written_whole(out) as part, part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         yield file
+
+
+def _write_page(page: Path, predictions: "Sequence[Prediction]", count: int) -> None:
+    """Write the page of tagged pictures, and say where a font is missing for it."""
+    from html import escape
+
+    from labelbeam.data.whole_file import written_whole
+    from labelbeam.pages.fonts import font_advice
+    from labelbeam.pages.page import page as html_page
+    from labelbeam.pages.tagged_pictures import TaggedPicture, cards
+
+    told = (
+        f"{count:,} pictures" if count == len(predictions) else f"The first {len(predictions)} of {count:,}"
+    )
+    advice = font_advice(one.label for prediction in predictions for one in prediction.labels)
+    if advice:
+        _say(advice)
+    body = [
+        f'<p class="quiet">{told}. Under each: the path in the order in which it was said, its log-probability, '
+        "and the score of every decided label.</p>",
+        f'<p class="bad">{escape(advice)}</p>' if advice else "",
+        cards([TaggedPicture(Path(prediction.image), prediction) for prediction in predictions]),
+    ]
+    with written_whole(page) as part:
+        part.write_text(html_page("Tagged pictures", "\n".join(body)), encoding="utf-8")

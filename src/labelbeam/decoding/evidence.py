@@ -1,0 +1,273 @@
+"""Scores given what is known: p(label | image, accepted, rejected), with hard bounds and an estimate.
+
+The condition is on the finished set: it holds every accepted label and no rejected one. That is neither masking
+(leaving a label out of a softmax is not the same as learning that it is absent) nor feeding a prefix
+(`prefix_feed` has that, for comparison). Bounds are those of a ratio of masses (`evidence_tree`); between them
+the estimate is the finished mass plus weighted samples of the open mass (`likelihood_weighting`). Knows the trie and
+image rows; names of labels are elsewhere (`labels.known`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int8
+
+from labelbeam.decoding.batch import check_image_rows, in_halves
+from labelbeam.decoding.best_first import WORK_BYTES, check_budget
+from labelbeam.decoding.evidence_tree import EvidenceTree
+from labelbeam.decoding.likelihood_weighting import weighted_samples
+from labelbeam.decoding.sampling import Frontier, sample_keys
+from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.errors import InputError
+from labelbeam.labels.targets import ABSENT, PRESENT
+
+LEAST_EFFECTIVE = 20
+"""Fewer effective samples say little of a share: at 20 the standard error of one half is 0.11."""
+
+CLOSE_BOUNDS = 0.05
+"""Where every label's bounds are this close, the scores are good whatever the samples say."""
+
+NEGLIGIBLE = 1e-7
+"""Open mass below this share of the agreeing mass is not expanded any more."""
+
+
+@dataclass(frozen=True)
+class ConditionalMarginals:
+    """Probability of every label of every image, given what is known of the image's other labels.
+
+    Attributes:
+        score: float64 [images labels], the estimate, within the bounds; 1 and 0 for accepted and rejected labels.
+        low: float64 [images labels], hard lower bound (single-precision rounding apart).
+        high: float64 [images labels], hard upper bound.
+        stderr: float64 [images labels], standard error of the estimate before it is clipped to the bounds;
+            half their distance where the samples are too few to tell.
+        evidence: float64 [images], estimate of p(evidence | image): how well image and evidence agree.
+        evidence_low: float64 [images], its hard lower bound.
+        evidence_high: float64 [images], its hard upper bound.
+        effective_samples: float64 [images], (sum w)^2 / sum w^2 of the samples' weights; 0 where none was drawn.
+        trusted: bool [images], whether the scores are more than a place between the bounds.
+        samples: samples asked for, per image.
+    """
+
+    score: Float[np.ndarray, "images labels"]
+    low: Float[np.ndarray, "images labels"]
+    high: Float[np.ndarray, "images labels"]
+    stderr: Float[np.ndarray, "images labels"]
+    evidence: Float[np.ndarray, " images"]
+    evidence_low: Float[np.ndarray, " images"]
+    evidence_high: Float[np.ndarray, " images"]
+    effective_samples: Float[np.ndarray, " images"]
+    trusted: Bool[np.ndarray, " images"]
+    samples: int
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def statement(self, image: int) -> str:
+        """Return in words why an image's scores are not to be trusted; empty where they are."""
+        if self.trusted[image]:
+            return ""
+        return (
+            f"the scores are uncertain: of {self.samples} samples as many count as "
+            f"{self.effective_samples[image]:.1f} equal ones (at least {LEAST_EFFECTIVE} are needed), because the model "
+            f"finds the evidence improbable (p = {self.evidence[image]:.2g}). Trust the bounds only, or ask for more "
+            "expansions and samples."
+        )
+
+
+def conditional_marginals(
+    trie: PrefixTrie,
+    image_rows: Float[np.ndarray, "images width"],
+    known: Int8[np.ndarray, "images labels"],
+    *,
+    expansions: int = 64,
+    samples: int = 200,
+    seed: int = 0,
+) -> ConditionalMarginals:
+    """Bound and estimate p(label | image, evidence) for every label.
+
+    Args:
+        trie: prefixes of the label model.
+        image_rows: float32, one row per image.
+        known: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.known`).
+        expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
+            evidence. More of them never widen a bound.
+        samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is then the
+            middle of the bounds.
+        seed: of the samples; the same seed gives the same scores, whatever the batch.
+
+    Returns:
+        Scores, bounds, standard errors, the probability of the evidence, and whether the samples suffice.
+
+    Raises:
+        InputError: evidence of probability zero, or of another shape or with other values; a budget below 1, a single
+            sample; otherwise as `beam_search`.
+
+    Source:
+        Not in the paper. Likelihood weighting: Fung and Chang 1989, Shachter and Peot 1989.
+
+    Example:
+        >>> from labelbeam.decoding.table import TableStep
+        >>> trie = PrefixTrie(TableStep({}, num_labels=2))  # sets {} {0} {1} {0,1}: 1/3 1/6 1/3 1/6
+        >>> given = np.array([[-1, 1]], dtype=np.int8)
+        >>> found = conditional_marginals(trie, np.zeros((1, 3), np.float32), given)
+        >>> found.score.round(3).tolist(), found.evidence.round(3).tolist()
+        ([[0.333, 1.0]], [0.5])
+    """
+    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
+    check_image_rows(trie, rows)
+    check_known(trie, known, len(rows))
+    check_budget(expansions)
+    if samples < 0 or samples == 1:
+        raise InputError(
+            f"a standard error needs at least 2 samples (0: bounds only), given samples={samples}."
+        )
+    # Contents, masses and their copies: what a tree and its bounds take, in numbers of 8 bytes.
+    size = max(1, WORK_BYTES // (8 * 6 * expansions * (trie.num_labels + 4)))
+    parts: list[ConditionalMarginals] = []
+    for first in range(0, len(rows), size):
+        trees = in_halves(
+            trie,
+            lambda *part: _expand(trie, *part, expansions),
+            rows[first : first + size],
+            known[first : first + size],
+        )
+        parts += [_conditioned(tree, samples, seed) for tree in trees]
+    found = _joined(parts, trie.num_labels, samples)
+    impossible = np.flatnonzero(found.evidence_high <= 0)
+    if len(impossible):
+        raise _impossible(trie, known[impossible[0]], int(impossible[0]), len(rows))
+    return found
+
+
+def check_known(trie: PrefixTrie, known: Int8[np.ndarray, "rows columns"], images: int) -> None:
+    """Refuse evidence of another shape or with other values.
+
+    Raises:
+        InputError: not one row per image, not one column per label, or values other than 1, 0, -1.
+    """
+    if known.shape != (images, trie.num_labels) or not np.isin(known, (-1, 0, 1)).all():
+        raise InputError(
+            f"evidence must be {(images, trie.num_labels)} of 1 (accepted), 0 (rejected) and -1 (not known), given "
+            f"{known.shape}. `labels.known.known_labels` makes a row from names."
+        )
+
+
+def _expand(
+    trie: PrefixTrie,
+    image_rows: Float[np.ndarray, "images width"],
+    known: Int8[np.ndarray, "images labels"],
+    budget: int,
+) -> EvidenceTree:
+    tree = EvidenceTree(trie, image_rows, known, budget)
+    active = np.arange(len(image_rows))
+    for _ in range(budget - 1):
+        entries, labels, values = tree.top(active)
+        agreeing = tree.ends[active].sum(axis=1)
+        going = (values > -np.inf) & (tree.open_mass[active] > NEGLIGIBLE * agreeing)
+        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
+        if not len(active):
+            break
+        tree.expand(active, entries, labels, values)
+    return tree
+
+
+def _conditioned(tree: EvidenceTree, samples: int, seed: int) -> ConditionalMarginals:
+    low, high, evidence_low, evidence_high = tree.bounds()
+    A, A_l, A_open, A_open_l, deviation, effective = _estimates(tree, samples, seed)
+    evidence = A + A_open
+    estimated = (evidence > 0) & (samples > 0)
+    middle = (low + high) / 2
+    share = np.divide(A_l + A_open_l, evidence[:, None], out=middle.copy(), where=estimated[:, None])
+    error = np.divide(deviation, evidence[:, None], out=np.full_like(low, np.inf), where=estimated[:, None])
+    widest = (high - low).max(axis=1)
+    nothing_open = tree.open().sum(axis=(1, 2)) == 0
+    trusted = (effective >= LEAST_EFFECTIVE) | (widest <= CLOSE_BOUNDS) | nothing_open
+    stderr = np.where(trusted[:, None], np.minimum(error, (high - low) / 2), (high - low) / 2)
+    evidence = np.clip(
+        evidence if samples else (evidence_low + evidence_high) / 2, evidence_low, evidence_high
+    )
+    return ConditionalMarginals(
+        np.clip(share, low, high),
+        low,
+        high,
+        stderr,
+        evidence,
+        evidence_low,
+        evidence_high,
+        effective,
+        trusted,
+        samples,
+    )
+
+
+def _estimates(
+    tree: EvidenceTree, samples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return finished and estimated open mass that agrees, each in all and by label; deviation; effective samples.
+
+    The open masses are unbiased. The deviation is that of (open mass with l) - p_l (open mass): divided by the
+    evidence's probability it is the standard error of the ratio (delta method).
+    """
+    A, A_l = tree.finished()
+    closed = np.where(tree.closed(), tree.open(), 0.0)  # END is certain, so these are finished too
+    A, A_l = A + closed.sum(axis=(1, 2)), A_l + tree.with_label(closed)
+    A_open, A_open_l = np.zeros_like(A), np.zeros_like(A_l)
+    deviation, effective = np.zeros_like(A_l), np.zeros_like(A)
+    frontier = Frontier(tree)
+    sampled = np.flatnonzero(frontier.masses > 0)
+    if not samples or not len(sampled):
+        return A, A_l, A_open, A_open_l, deviation, effective
+    # Every image draws the same numbers: alone or in a batch it gets the same score.
+    keys = sample_keys(seed, np.zeros(len(sampled), dtype=np.int64), samples)
+    entries, labels = frontier.draw(sampled, keys)
+    items = (np.repeat(sampled, samples), entries.ravel(), labels.ravel(), keys.ravel())
+    blocks = in_halves(tree.trie, lambda *part: weighted_samples(tree, *part), *items)
+    weights = np.concatenate([block[0] for block in blocks]).reshape(len(sampled), samples)
+    has = np.concatenate([block[1] for block in blocks]).reshape(len(sampled), samples, -1)
+    masses = frontier.masses[sampled]
+    A_open[sampled] = masses * weights.mean(axis=1)
+    A_open_l[sampled] = masses[:, None] * np.einsum("is,isl->il", weights, has) / samples
+    evidence = A[sampled] + A_open[sampled]
+    share = np.divide(
+        A_l[sampled] + A_open_l[sampled],
+        evidence[:, None],
+        out=np.zeros_like(A_l[sampled]),
+        where=evidence[:, None] > 0,
+    )
+    variance = (weights[:, :, None] * (has - share[:, None])).var(axis=1, ddof=1)
+    # Samples that all agree show no variance by chance; one more is imagined to disagree with probability 1/2.
+    variance += (weights.mean(axis=1) ** 2)[:, None] / 2 / (samples + 2)
+    deviation[sampled] = masses[:, None] * np.sqrt(variance / samples)
+    squares = (weights**2).sum(axis=1)
+    effective[sampled] = np.divide(
+        weights.sum(axis=1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0
+    )
+    return A, A_l, A_open, A_open_l, deviation, effective
+
+
+def _joined(parts: list[ConditionalMarginals], num_labels: int, samples: int) -> ConditionalMarginals:
+    """Return the answers of consecutive batches as one."""
+
+    def column(name: str, empty: np.ndarray) -> np.ndarray:
+        return np.concatenate([empty, *(getattr(part, name) for part in parts)])
+
+    by_label, by_image = np.zeros((0, num_labels)), np.zeros(0)
+    return ConditionalMarginals(
+        *(column(name, by_label) for name in ("score", "low", "high", "stderr")),
+        *(column(name, by_image) for name in ("evidence", "evidence_low", "evidence_high")),
+        column("effective_samples", by_image),
+        column("trusted", by_image.astype(bool)),
+        samples,
+    )
+
+
+def _impossible(trie: PrefixTrie, known: Int8[np.ndarray, " labels"], image: int, images: int) -> InputError:
+    accepted, rejected = int((known == PRESENT).sum()), int((known == ABSENT).sum())
+    where = f"image {image}: " if images > 1 else ""
+    limits = f"at least {trie.length.minimum} and at most {trie.longest} labels"
+    return InputError(
+        f"{where}the evidence has probability zero: under this model no set with the {accepted} accepted and "
+        f"without the {rejected} rejected labels can be said (sets have {limits}). Take some of the evidence back, or "
+        "lift the limits of the path's length."
+    )

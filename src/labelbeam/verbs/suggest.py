@@ -1,0 +1,89 @@
+"""`labelbeam suggest`: which labels to add to an image, given those accepted and rejected so far."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labelbeam.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from labelbeam.joints.suggestions import Suggestions
+
+
+def suggest(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
+    image: Annotated[Path | None, typer.Argument(help="The image; leave out with --vector.")] = None,
+    known: Annotated[
+        list[str] | None, typer.Option(help="Labels that the image has: a,b. May be repeated.")
+    ] = None,
+    rejected: Annotated[
+        list[str] | None, typer.Option(help="Labels that it has not: c,d. May be repeated.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="How many suggestions, at most.", min=1)] = 10,
+    vector: Annotated[
+        Path | None, typer.Option(help="The image's stored features (.npy) instead of the image.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Suggest labels for one image, conditioned on what is known of it."""
+    from labelbeam.joints.tagger import Tagger
+
+    if (image is None) == (vector is None):
+        given = "neither was given" if image is None else "both were given"
+        raise InputError(f"give an image, or its stored features with --vector; {given}.")
+    tagger = Tagger.load(run)
+    said, refused = _names(known, tagger.labels), _names(rejected, tagger.labels)
+    asked = image if vector is None else read_vector(vector)
+    assert asked is not None  # one of the two was given
+    found = tagger.suggest(asked, known=said, rejected=refused, count=count)
+    if json_:
+        typer.echo(found.to_json(str(image or vector)))
+        return
+    print(_text(found))
+    if found.note:
+        print(f"labelbeam: {found.note}", file=sys.stderr)
+
+
+def read_vector(path: Path) -> "np.ndarray":
+    """Read one image's stored features: float16 or float32, [features] or [1 features]; nothing is unpickled.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    import numpy as np
+
+    try:
+        values = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"--vector {path} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(
+            f"--vector {path} is no .npy file of numbers ({error}). Write it with numpy.save(file, features)."
+        ) from error
+    if not isinstance(values, np.ndarray):
+        values.close()
+        raise InputError(f"--vector {path} is an archive of arrays; give one array, saved with numpy.save.")
+    return values[0] if values.ndim == 2 and len(values) == 1 else values
+
+
+def _names(texts: Iterable[str] | None, labels: Sequence[str]) -> list[str]:
+    """Split `a,b`; a text that is a label itself stays whole, its commas included."""
+    names = []
+    for text in texts or ():
+        parts = [text] if text in labels else text.split(",")
+        names += [part.strip() for part in parts if part.strip()]
+    return names
+
+
+def _text(found: "Suggestions") -> str:
+    lines = [f"mechanism: {found.mechanism}"]
+    for one in found:
+        between = f"   between {one.low:.3f} and {one.high:.3f}" if one.high > one.low else ""
+        error = f" ± {one.stderr:.3f}" if one.stderr else ""
+        lines.append(f"{one.score:.3f}{error}\t{one.label}{between}")
+    return "\n".join(lines)

@@ -1,0 +1,256 @@
+"""What the pages say of the code is so: folders, options and their defaults, links, versions."""
+
+import ast
+import re
+import shlex
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import labelbeam
+from labelbeam.errors import InputError
+from labelbeam.joints.build import build_head
+from labelbeam.joints.config import HEADS, RECIPES, configure
+from labelbeam.joints.plain_values import to_plain
+from labelbeam.labels.ordering import order_labels
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+
+
+def section(page: str, heading: str) -> str:
+    """Return a second-level section of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """Return the cells of a table's rows, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def value_of(key: str, values: dict[str, Any]) -> Any:
+    """Return the value under `a.b`; an unknown key is a KeyError."""
+    found: Any = values
+    for part in key.split("."):
+        found = found[part]
+    return found
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested differences as `a.b` -> value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+# --- architecture.md
+
+
+def test_the_table_of_folders_is_the_order_that_imports_are_checked_against() -> None:
+    tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text(encoding="utf-8"))
+    order = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ORDER"
+    )
+    rows = table_rows(section("docs/architecture.md", "Folders"))
+    assert [re.findall(r"`(\w+)`", row[0]) for row in rows] == order
+
+
+def test_the_table_of_folders_names_all_there_are() -> None:
+    source = ROOT / "src" / "labelbeam"
+    there = {path.parent.name for path in source.glob("*/__init__.py")}
+    there |= {path.stem for path in source.glob("*.py")} - {"__init__"}
+    rows = table_rows(section("docs/architecture.md", "Folders"))
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_source_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:src/labelbeam|tests|benchmarks|examples)/[\w./]+\.py)`", text))
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
+# --- reproduction.md
+
+POINTS = table_rows(section("docs/reproduction.md", "Open points"))
+
+
+def spans(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def arguments_of(cell: str) -> tuple[list[str], dict[str, str]]:
+    """Return the `--set` texts and the other options of an "instead" cell."""
+    words = [shlex.split(span) for span in spans(cell)]
+    assert all(len(pair) == 2 for pair in words), cell
+    return [value for flag, value in words if flag == "--set"], {
+        flag.removeprefix("--"): value for flag, value in words if flag != "--set"
+    }
+
+
+def test_the_open_points_are_numbered_through() -> None:
+    assert [row[0] for row in POINTS] == [str(number) for number in range(1, 24)]
+    assert all(len(row) == 5 and row[4] for row in POINTS)
+
+
+@pytest.mark.parametrize("row", POINTS, ids=lambda row: row[0])
+def test_a_point_s_options_have_the_default_that_the_table_states(row: list[str]) -> None:
+    if row[2] in ("fixed", "not there"):
+        assert not row[3]
+        return
+    defaults = to_plain(configure())
+    stated = {key: yaml.safe_load(value) for key, value in (span.split(" = ") for span in spans(row[2]))}
+    assert stated
+    assert {key: value_of(key, defaults) for key in stated} == stated
+
+
+@pytest.mark.parametrize("row", POINTS, ids=lambda row: row[0])
+def test_a_point_s_other_readings_are_accepted(row: list[str]) -> None:
+    settings, named = arguments_of(row[3])
+    for upto in range(1, len(settings) + 1):
+        config = configure(settings=settings[:upto])
+        build_head(config, num_labels=3, feature_size=4)  # cell and scaling are checked when they are built
+        order_labels(np.eye(3, dtype=np.int8), config.order)
+        chosen = to_plain(config)
+        key, _, value = settings[upto - 1].partition("=")
+        assert value_of(key, chosen) == yaml.safe_load(value)
+        assert value_of(key, chosen) != value_of(key, to_plain(configure()))
+    assert set(named) <= {"head", "recipe"}
+    assert named.get("head", "cnn-rnn") in HEADS
+    assert named.get("recipe", "default") in RECIPES
+
+
+def test_an_option_that_is_not_there_would_be_found() -> None:
+    with pytest.raises(KeyError):
+        value_of("search.width", to_plain(configure()))
+    with pytest.raises(InputError):
+        configure(settings=["search.width=3"])
+
+
+def test_the_paper_s_recipe_is_stated_whole() -> None:
+    text = section("docs/reproduction.md", "`--recipe paper`")
+    stated = {key: yaml.safe_load(value) for key, value in re.findall(r"(\w+(?:\.\w+)*) = (\S+)", text)}
+    assert stated == flat(dict(RECIPES["paper"]["any"]))
+    assert set(RECIPES["paper"]) == {"any"}
+
+
+def test_the_nearest_thing_to_the_print_is_accepted() -> None:
+    text = section("docs/reproduction.md", "`--recipe paper`")
+    command = shlex.split(text[text.index("labelbeam train") :].replace("\\\n", " "))
+    settings = [value for flag, value in pairwise(command) if flag == "--set"]
+    config = configure(recipe="paper", settings=settings, options={"encoder": {"name": "vgg16"}})
+    assert len(settings) == 5
+    assert (config.label_model.cell, config.search.method) == ("paper-gated", "beam")
+
+
+# --- training.md
+
+
+def test_the_page_on_training_states_the_defaults_that_there_are() -> None:
+    text = " ".join((ROOT / "docs" / "training.md").read_text(encoding="utf-8").split())
+    config, mlp = configure(), configure(head="sigmoid-mlp").sigmoid
+    for stated in (
+        f"{config.validation_fraction:.0%} of the training images".replace("%", " %"),
+        f"after {config.recipe.patience} epochs without a better one",
+        f"`sigmoid-mlp` ({mlp.hidden_size} hidden units, dropout {mlp.hidden_dropout})",
+    ):
+        assert stated in text
+    assert config.recipe.encoder_rate == 0.1
+    assert "at a tenth of the head's rate" in text
+    assert (config.recipe.optimiser, config.recipe.schedule) == ("adamw", "cosine")
+    assert "`--recipe default` is AdamW with a cosine schedule" in text
+
+
+def test_every_setting_that_a_page_names_is_accepted() -> None:
+    for page in PAGES:
+        for setting in re.findall(r"--set ([\w.]+=[\w.-]+)", page.read_text(encoding="utf-8")):
+            if setting != "order=shuffle":  # only with no-repeat; the table of open points tests it
+                configure(settings=[setting])
+
+
+def test_every_option_that_a_page_names_is_one_of_the_command_line_s() -> None:
+    from typer.main import get_command
+
+    from labelbeam.cli import app
+
+    verbs = get_command(app).commands.values()  # type: ignore[attr-defined]
+    known = {
+        flag for verb in verbs for option in verb.params for flag in (*option.opts, *option.secondary_opts)
+    }
+    known |= {
+        "--help",
+        "--standalone",
+        "--nproc_per_node",
+        "--check",
+        "--dry-run",
+        "--out",
+        "--quick",
+        "--noise",
+    }
+    known |= {"--images", "--rounds"}  # of benchmarks/
+    for page in PAGES:
+        named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))
+        assert sorted(named - known) == [], page.name
+
+
+# --- all pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [to for to in targets if "://" not in to and not (page.parent / to).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_nothing_outside_the_project(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for outside in ("../shared", "/work/", "design.md", "paper.md", "peers.md", "formats.md"):
+        assert outside not in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_with_doctests_has_a_test_that_runs_them(page: Path) -> None:
+    if ">>> " in page.read_text(encoding="utf-8"):
+        tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+        assert any("doctest.testfile" in text and f'"{page.name}"' in text for text in tests)
+
+
+def test_all_pages_are_linked_from_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in text] == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = re.search(r"^## \[(\S+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert changes is not None
+    assert {project["version"], citation["version"], changes[1]} == {labelbeam.__version__}
+    assert citation["references"][0]["doi"] == "10.1109/CVPR.2016.251"
+
+
+def test_the_hooks_run_what_make_test_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0][
+        "hooks"
+    ]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [" ".join(hook["entry"].split()[:2]) in makefile for hook in hooks] == [True, True]
+
+
+def test_the_extras_that_a_page_explains_are_those_there_are() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = table_rows(section("docs/deployment.md", "Setting up"))
+    assert {spans(row[0])[0] for row in rows} == set(extras["optional-dependencies"])
