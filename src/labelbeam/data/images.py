@@ -233,7 +233,10 @@ def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 
 def _too_large(given: str, max_pixels: int) -> str:
-    return f"too many pixels ({given}; the limit is {max_pixels:,}). Make it smaller, or raise max_pixels."
+    return (
+        f"too many pixels ({given}; the limit is {max_pixels:,}). Make it smaller (in Python, `read_rgb` takes "
+        "another max_pixels)."
+    )
 
 
 def _damaged(kind: str, error: BaseException) -> str:

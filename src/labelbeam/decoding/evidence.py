@@ -10,13 +10,13 @@ image rows; names of labels are elsewhere (`labels.known`).
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int8
 
 from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.best_first import WORK_BYTES, check_budget
 from labelbeam.decoding.evidence_tree import EvidenceTree
-from labelbeam.decoding.likelihood_weighting import weighted_samples
-from labelbeam.decoding.sampling import Frontier, sample_keys
+from labelbeam.decoding.likelihood_weighting import draw_frontier, weighted_samples
+from labelbeam.decoding.sampling import sample_keys
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.labels.targets import ABSENT, PRESENT
@@ -68,10 +68,9 @@ class ConditionalMarginals:
         if self.trusted[image]:
             return ""
         return (
-            f"the scores are uncertain: of {self.samples} samples as many count as "
-            f"{self.effective_samples[image]:.1f} equal ones (at least {LEAST_EFFECTIVE} are needed), because the model "
-            f"finds the evidence improbable (p = {self.evidence[image]:.2g}). Trust the bounds only, or ask for more "
-            "expansions and samples."
+            f"the scores are uncertain: {self.samples} samples count as {self.effective_samples[image]:.1f} "
+            f"(effective sample size; at least {LEAST_EFFECTIVE} are needed), and the model gives the evidence a "
+            f"probability of {self.evidence[image]:.2g}. Trust the bounds only, or ask for more expansions and samples."
         )
 
 
@@ -128,7 +127,7 @@ def conditional_marginals(
     for first in range(0, len(rows), size):
         trees = in_halves(
             trie,
-            lambda *part: _expand(trie, *part, expansions),
+            lambda part, given: _expand(trie, part, given, expansions),
             rows[first : first + size],
             known[first : first + size],
         )
@@ -210,24 +209,23 @@ def _estimates(
     evidence's probability it is the standard error of the ratio (delta method).
     """
     A, A_l = tree.finished()
-    closed = np.where(tree.closed(), tree.open(), 0.0)  # END is certain, so these are finished too
+    open_, is_closed = tree.open(), tree.closed()
+    closed = np.where(is_closed, open_, 0.0)  # END is certain, so these are finished too
     A, A_l = A + closed.sum(axis=(1, 2)), A_l + tree.with_label(closed)
     A_open, A_open_l = np.zeros_like(A), np.zeros_like(A_l)
     deviation, effective = np.zeros_like(A_l), np.zeros_like(A)
-    frontier = Frontier(tree)
-    sampled = np.flatnonzero(frontier.masses > 0)
+    sampled = np.flatnonzero((open_ * ~is_closed).any(axis=(1, 2)))
     if not samples or not len(sampled):
         return A, A_l, A_open, A_open_l, deviation, effective
     # Every image draws the same numbers: alone or in a batch it gets the same score.
     keys = sample_keys(seed, np.zeros(len(sampled), dtype=np.int64), samples)
-    entries, labels = frontier.draw(sampled, keys)
+    entries, labels, worth = draw_frontier(tree, sampled, keys)
     items = (np.repeat(sampled, samples), entries.ravel(), labels.ravel(), keys.ravel())
     blocks = in_halves(tree.trie, lambda *part: weighted_samples(tree, *part), *items)
-    weights = np.concatenate([block[0] for block in blocks]).reshape(len(sampled), samples)
+    weights = worth * np.concatenate([block[0] for block in blocks]).reshape(worth.shape)
     has = np.concatenate([block[1] for block in blocks]).reshape(len(sampled), samples, -1)
-    masses = frontier.masses[sampled]
-    A_open[sampled] = masses * weights.mean(axis=1)
-    A_open_l[sampled] = masses[:, None] * np.einsum("is,isl->il", weights, has) / samples
+    A_open[sampled] = weights.mean(axis=1)
+    A_open_l[sampled] = np.einsum("is,isl->il", weights, has) / samples
     evidence = A[sampled] + A_open[sampled]
     share = np.divide(
         A_l[sampled] + A_open_l[sampled],
@@ -238,7 +236,7 @@ def _estimates(
     variance = (weights[:, :, None] * (has - share[:, None])).var(axis=1, ddof=1)
     # Samples that all agree show no variance by chance; one more is imagined to disagree with probability 1/2.
     variance += (weights.mean(axis=1) ** 2)[:, None] / 2 / (samples + 2)
-    deviation[sampled] = masses[:, None] * np.sqrt(variance / samples)
+    deviation[sampled] = np.sqrt(variance / samples)
     squares = (weights**2).sum(axis=1)
     effective[sampled] = np.divide(
         weights.sum(axis=1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0
@@ -254,8 +252,13 @@ def _joined(parts: list[ConditionalMarginals], num_labels: int, samples: int) ->
 
     by_label, by_image = np.zeros((0, num_labels)), np.zeros(0)
     return ConditionalMarginals(
-        *(column(name, by_label) for name in ("score", "low", "high", "stderr")),
-        *(column(name, by_image) for name in ("evidence", "evidence_low", "evidence_high")),
+        column("score", by_label),
+        column("low", by_label),
+        column("high", by_label),
+        column("stderr", by_label),
+        column("evidence", by_image),
+        column("evidence_low", by_image),
+        column("evidence_high", by_image),
         column("effective_samples", by_image),
         column("trusted", by_image.astype(bool)),
         samples,

@@ -7,11 +7,14 @@ search it steers by dropping; `evidence` drives it, `likelihood_weighting` conti
 """
 
 import numpy as np
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.labels.targets import ABSENT, PRESENT
+
+LEAST_PROMISE = 1e-6
+TINY = 1e-300
 
 
 class EvidenceTree(Expansion):
@@ -24,6 +27,7 @@ class EvidenceTree(Expansion):
         missing: int32 [images entries], accepted labels that the entry has not got.
         ends: float64 [images entries], probability of the finished path that END makes of the entry; 0 where
             that does not agree with the evidence.
+        promise: float64 [images entries labels], log of a guess how likely a continuation is to agree in the end.
 
     Args:
         trie: prefixes of the label model.
@@ -44,6 +48,7 @@ class EvidenceTree(Expansion):
         self.contains = np.zeros((len(image_rows), budget, trie.num_labels), dtype=bool)
         self.missing = np.zeros((len(image_rows), budget), dtype=np.int32)
         self.ends = np.zeros((len(image_rows), budget))
+        self.promise = np.empty((len(image_rows), budget, trie.num_labels))
         self._canonical = trie.step.allowed == "canonical"
         self._ids = np.arange(trie.num_labels)
         self.start(np.arange(len(image_rows)))
@@ -76,6 +81,27 @@ class EvidenceTree(Expansion):
         self.best[images, entries] = rest.max(axis=1)
         self.open_mass[images] += np.exp(rest).sum(axis=1)
         self.ends[images, entries] = np.where(missing == 0, np.exp(log_probs[:, end]), 0.0)
+        self.promise[images, entries] = self._promise(np.exp(steps), lacking, self.rejected[images])
+
+    def _promise(
+        self,
+        probs: Float[np.ndarray, "active outcomes"],
+        lacking: Bool[np.ndarray, "active labels"],
+        rejected: Bool[np.ndarray, "active labels"],
+    ) -> Float[np.ndarray, "active labels"]:
+        """Guess the log-probability that each continuation agrees, as if labels were decided independently.
+
+        Only a guide of where to sample: it changes the variance of an estimate, never its expectation.
+        """
+        if self._canonical:  # the chance of "yes" to a label when the path comes to it
+            tail = np.cumsum(probs[:, ::-1], axis=1)[:, ::-1]
+            yes = (probs / np.maximum(tail, TINY))[:, :-1]
+        else:  # the chance that it comes before END
+            yes = probs[:, :-1] / np.maximum(probs[:, :-1] + probs[:, -1:], TINY)
+        yes = np.clip(yes, LEAST_PROMISE, 1.0 - LEAST_PROMISE)
+        log_agrees = np.where(lacking, np.log(yes), np.where(rejected, np.log1p(-yes), 0.0))
+        after = np.cumsum(log_agrees[:, ::-1], axis=1)[:, ::-1] - log_agrees
+        return after if self._canonical else log_agrees.sum(axis=1, keepdims=True) - log_agrees
 
     def open(self) -> Float[np.ndarray, "images entries labels"]:
         """Return the probability of every continuation that is not expanded and may still agree."""

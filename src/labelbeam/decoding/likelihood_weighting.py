@@ -17,6 +17,44 @@ from labelbeam.decoding.sampling import uniforms
 FORCED_SHARE = 1 / 3
 """Without a fixed order, the least share of a step that goes to accepted labels which are still missing."""
 
+BLIND_SHARE = 0.1
+"""Share of the samples' starts that are drawn by mass alone, so that a wrong promise cannot hide a continuation."""
+
+
+def draw_frontier(
+    tree: EvidenceTree, images: Int[np.ndarray, " active"], keys: UInt64[np.ndarray, "active samples"]
+) -> tuple[
+    Int[np.ndarray, "active samples"], Int[np.ndarray, "active samples"], Float[np.ndarray, "active samples"]
+]:
+    """Draw open continuations by mass and promise, stratified.
+
+    Args:
+        tree: the search.
+        images: images with open mass.
+        keys: of their samples.
+
+    Returns:
+        Entries and labels, int32, and mass over probability of being drawn: the mean of that times what follows
+        is an unbiased estimate of what follows over the whole frontier.
+    """
+    samples, num_labels = keys.shape[1], tree.trie.num_labels
+    masses = np.where(tree.closed()[images], 0.0, tree.open()[images]).reshape(len(images), -1)
+    promise = tree.promise[images, : masses.shape[1] // num_labels].reshape(len(images), -1)
+    promise = np.where(masses > 0, promise, -np.inf)
+    hoped = masses * np.exp(promise - promise.max(axis=1, keepdims=True))
+    chance = (1 - BLIND_SHARE) * _ratio(hoped, hoped.sum(axis=1, keepdims=True))
+    chance += BLIND_SHARE * _ratio(masses, masses.sum(axis=1, keepdims=True))
+    entries, labels = np.empty(keys.shape, dtype=np.int32), np.empty(keys.shape, dtype=np.int32)
+    worth = np.empty(keys.shape)
+    for k in range(len(images)):
+        there = np.flatnonzero(masses[k])
+        heaped = np.cumsum(chance[k, there])
+        points = (np.arange(samples) + uniforms(keys[k], 0)) / samples * heaped[-1]
+        drawn = there[np.minimum(np.searchsorted(heaped, points), len(there) - 1)]
+        entries[k], labels[k] = drawn // num_labels, drawn % num_labels
+        worth[k] = masses[k, drawn] / chance[k, drawn] * heaped[-1]
+    return entries, labels, worth
+
 
 def weighted_samples(
     tree: EvidenceTree,

@@ -55,7 +55,7 @@ def prefix_feed(
     scores = [
         in_halves(
             trie,
-            lambda keys, i=i: _continued(trie, rows[i], known[i], keys),  # type: ignore[misc]
+            lambda keys, i=i: _continued(trie, rows[i], known[i], keys),
             sample_keys(seed, np.zeros(1, dtype=np.int64), samples)[0],
         )
         for i in range(len(rows))

@@ -100,7 +100,18 @@ def _from_own_file(config: EncoderConfig, weights: Weights) -> ImageEncoder:
     return rebuild_encoder(built, weights.tensors, source=str(weights.path))
 
 
+def _refuse(config: EncoderConfig, *options: str) -> None:
+    """Refuse options that an architecture does not have, rather than ignore them."""
+    for option in options:
+        if (value := getattr(config, option)) is not None:
+            raise InputError(
+                f"encoder {config.name!r} has no {option}, given {value!r}. "
+                f"Leave --{option.replace('_', '-')} out."
+            )
+
+
 def _tiny(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
+    _refuse(config, "feature", "pad_type")
     arguments: dict[str, Any] = {"width": config.width or 128, "pooling": _own_pooling(config, "avg+max")}
     module = _seeded(config.seed, lambda: TinyEncoder(**arguments))
     if weights is None:
@@ -111,6 +122,7 @@ def _tiny(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
 
 
 def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
+    _refuse(config, "feature", "pad_type", "width")
     arguments = {"pooling": _own_pooling(config, "avg")}
     module = _seeded(config.seed, lambda: SqueezeNet11(**arguments))
     if weights is not None:
@@ -129,6 +141,7 @@ def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
 
 
 def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
+    _refuse(config, "pad_type")
     arguments: dict[str, Any] = {"width": config.width or 64, "feature": config.feature or "fc7-relu"}
     _own_pooling(config, "default")
     if weights is None and config.pretrained:

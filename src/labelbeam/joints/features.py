@@ -14,11 +14,12 @@ from labelbeam.data.images import UnreadableImage, read_rgb
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
+from labelbeam.joints.device import best_device
 from labelbeam.joints.progress import progress_bar
 
 
 def readable_features(
-    dataset: Dataset, encoder: ImageEncoder, *, flips: bool, device: str = "cpu"
+    dataset: Dataset, encoder: ImageEncoder, *, flips: bool, device: str | None = None
 ) -> tuple[Dataset, Float16[np.ndarray, "images views features"], list[str]]:
     """Return the features of every image that can be read.
 
@@ -26,7 +27,7 @@ def readable_features(
         dataset: the images.
         encoder: frozen; its features are cached under its weights, its transform and each image's content.
         flips: whether there is a second view, of the mirrored image.
-        device: where the encoder runs.
+        device: where the encoder runs; None: `best_device()`.
 
     Returns:
         The data set without unreadable images, float16 [images views features], and sentences about what
@@ -47,7 +48,7 @@ def readable_features(
                     dataset.paths,
                     view,
                     cache=cache_folder() / "features",
-                    device=device,
+                    device=device or best_device(),
                     progress=lambda done, _, advance=advance: advance(1),  # type: ignore[misc]
                     on_error="keep",
                 )

@@ -14,6 +14,7 @@ from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
 from labelbeam.features.extract import extract, stream_features
 from labelbeam.joints.build import build_answerer
+from labelbeam.joints.device import best_device
 from labelbeam.joints.run_directory import Run, load_run
 from labelbeam.joints.suggestions import Suggestions, suggest
 
@@ -82,7 +83,7 @@ class Tagger:
         Yields:
             One prediction per path. A file that cannot be read gives a prediction with an `error`.
         """
-        stream = stream_features((Path(path) for path in paths), self.run.encoder)
+        stream = stream_features((Path(path) for path in paths), self.run.encoder, device=best_device())
         while batch := list(islice(stream, ANSWERED_TOGETHER)):
             read = [item.path for item in batch if item.features is not None]
             answered: Iterator[Prediction] = iter(())
@@ -131,6 +132,7 @@ class Tagger:
         Raises:
             InputError: the image cannot be read; otherwise as `joints.suggestions.suggest`.
         """
-        if not isinstance(image, np.ndarray):
-            image = extract([Path(image)], self.run.encoder).values[0]
-        return suggest(self.run, self.answerer, image, known=known, rejected=rejected, count=count)
+        features = (
+            image if isinstance(image, np.ndarray) else extract([Path(image)], self.run.encoder).values[0]
+        )
+        return suggest(self.run, self.answerer, features, known=known, rejected=rejected, count=count)

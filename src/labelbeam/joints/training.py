@@ -23,6 +23,7 @@ from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.joints.build import Head, build_head
 from labelbeam.joints.config import RunConfig
+from labelbeam.joints.device import accelerator_for
 from labelbeam.joints.evaluation import evaluate_features, refuse_strangers, some
 from labelbeam.joints.features import readable_features, readable_images
 from labelbeam.joints.plain_values import to_plain
@@ -96,7 +97,7 @@ def train_run(
         InputError: anything wrong with the data, the encoder, the options, an unfinished training of
             other settings in the folder, or a folder that cannot be written.
     """
-    accelerator = Accelerator(mixed_precision=config.recipe.precision)
+    accelerator = accelerator_for(config.recipe.precision)
     train, held_out = training_data(config)
     encoder = build_encoder(config.encoder)
     if not config.train_encoder and config.encoder.name == "tiny" and config.encoder.weights is None:

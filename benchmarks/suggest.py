@@ -1,0 +1,163 @@
+"""Measure suggestions after a click: `python benchmarks/suggest.py [--out FILE] [--quick] [--noise X]`.
+
+COCO's real label sets and made-up image vectors (`coco_like`), 80 labels, one thread. Of held-out images with at
+least two labels, 0, 1, 2 and 4 true labels are accepted, drawn at random or the most frequent first, and half as many
+absent ones rejected. Told are milliseconds per click from stored features, cold (an empty trie) and warm; how
+often the effective sample size is too low; and nats per remaining label of each mechanism and of the prefix feed.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from coco_like import image_vectors, load_label_sets
+from decoding import machine
+
+from labelbeam.decoding.prefix_feed import prefix_feed
+from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
+from labelbeam.joints.build import build_head
+from labelbeam.joints.config import configure
+from labelbeam.joints.run_directory import Run
+from labelbeam.joints.tagger import Tagger
+from labelbeam.labels.known import known_labels
+from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.models.any_subset import AnySubsetHead
+
+NOISE, STEPS, BATCH = 0.75, 1000, 256
+HEADS = ("cnn-rnn", "any-subset", "sigmoid-mlp")
+PROBABLE = 1e-4
+"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, those of all mechanisms alike."""
+
+
+def trained(head_name: str, targets: np.ndarray, vectors: np.ndarray, *, steps: int) -> Tagger:
+    """Fit a head by so many steps of AdamW with a rate that falls to zero."""
+    config = configure(head=head_name)
+    encoder = build_encoder(EncoderConfig("tiny", width=32))  # never run: only its 64 features count
+    torch.manual_seed(0)
+    head = build_head(config, num_labels=targets.shape[1], feature_size=encoder.num_features)
+    head.scaling.fit(vectors)
+    if hasattr(head, "start_from"):
+        head.start_from(torch.from_numpy(targets))
+    optimiser = torch.optim.AdamW(head.parameters(), lr=4e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
+    head.train()
+    order = np.random.default_rng(0)
+    for _ in range(steps):
+        rows = order.choice(len(targets), BATCH, replace=False)
+        loss = head(torch.from_numpy(vectors[rows]), torch.from_numpy(targets[rows])).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+    names = tuple(f"label {i}" for i in range(targets.shape[1]))
+    run = Run(config, Vocabulary(names), tuple(map(int, targets.sum(axis=0))), encoder, head.eval())
+    return Tagger(run)
+
+
+def evidence(
+    targets: np.ndarray, *, accepted: int, frequent_first: bool, seed: int
+) -> list[tuple[list[int], list[int]]]:
+    """Return for each image the accepted and the rejected ids; labels are sorted by frequency already."""
+    random = np.random.default_rng(seed)
+    drawn = []
+    for row in targets:
+        present, absent = np.flatnonzero(row == 1), np.flatnonzero(row == 0)
+        said = present[:accepted] if frequent_first else random.permutation(present)[:accepted]
+        refused = absent[:20] if frequent_first else absent
+        drawn.append((said.tolist(), random.permutation(refused)[: accepted // 2].tolist()))
+    return drawn
+
+
+def nats(scores: np.ndarray, targets: np.ndarray, known: np.ndarray) -> float:
+    """Return nats per image of the labels that are not known."""
+    p = np.clip(scores, PROBABLE, 1 - PROBABLE)
+    losses = -np.where(targets == 1, np.log(p), np.log(1 - p))
+    return float(np.where(known == -1, losses, 0.0).sum(axis=1).mean())
+
+
+def clicks(
+    tagger: Tagger, vectors: np.ndarray, given: list[tuple[list[int], list[int]]]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Ask for every label of each image; return scores and what was measured."""
+    names, num_labels = tagger.labels, len(tagger.labels)
+    scores, seconds, effective, doubtful = [], [], [], 0
+    for vector, (said, refused) in zip(vectors, given, strict=True):
+        known, rejected = [names[i] for i in said], [names[i] for i in refused]
+        begun = time.perf_counter()
+        found = tagger.suggest(vector, known=known, rejected=rejected, count=num_labels)
+        seconds.append(time.perf_counter() - begun)
+        row = np.zeros(num_labels)
+        for one in found:
+            row[tagger.run.vocabulary.id_of(one.label)] = one.score
+        scores.append(row)
+        doubtful += bool(found.note) and tagger.run.config.head == "cnn-rnn"
+        effective.append(found.effective_samples or np.nan)
+    milliseconds = 1e3 * np.array(seconds)
+    told = {
+        "ms_median": round(median(milliseconds), 2),
+        "ms_95": round(float(np.quantile(milliseconds, 0.95)), 2),
+    }
+    if tagger.run.config.head == "cnn-rnn":
+        told["effective_samples_median"] = round(float(np.nanmedian(effective)), 1)
+        told["too_low"] = round(doubtful / len(vectors), 4)
+    return np.array(scores), told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--quick", action="store_true", help="fewer steps and images")
+    parser.add_argument("--noise", type=float, default=NOISE, help="of the made-up image vectors")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    steps, images = (200, 100) if options.quick else (STEPS, 500)
+    train_targets, targets = load_label_sets()
+    train_vectors = image_vectors(train_targets, noise=options.noise, seed=1)
+    vectors = image_vectors(targets, noise=options.noise, seed=2)
+    chosen = np.flatnonzero(targets.sum(axis=1) >= 2)[: images + 100]
+    targets, vectors = targets[chosen], vectors[chosen]
+    taggers = {
+        name: trained(name, train_targets, train_vectors, steps=steps * (1 if name == "cnn-rnn" else 4))
+        for name in HEADS
+    }
+    told: dict[str, Any] = {"machine": machine(), "noise": options.noise, "steps": steps, "images": images}
+    cold = Tagger(replace(taggers["cnn-rnn"].run))
+    for tagger in (cold, *taggers.values()):  # compile and load what the first call loads
+        tagger.suggest(vectors[0])
+    cold = Tagger(replace(taggers["cnn-rnn"].run))
+    _, told["cold"] = clicks(cold, vectors[:50], evidence(targets[:50], accepted=2, frequent_first=False, seed=9))
+    warm_up = evidence(targets[images:], accepted=2, frequent_first=False, seed=9)
+    clicks(taggers["cnn-rnn"], vectors[images:], warm_up)
+    targets, vectors = targets[:images], vectors[:images]
+    for frequent_first in (False, True):
+        for accepted in (0, 1, 2, 4):
+            given = evidence(targets, accepted=accepted, frequent_first=frequent_first, seed=accepted)
+            known = np.stack(
+                [known_labels(Vocabulary(tuple(map(str, range(targets.shape[1])))), map(str, a), map(str, r))
+                 for a, r in given]
+            )  # fmt: skip
+            row: dict[str, Any] = {}
+            for name, tagger in taggers.items():
+                scores, row[name] = clicks(tagger, vectors, given)
+                row[name]["nats"] = round(nats(scores, targets, known), 3)
+            answerer: Any = taggers["cnn-rnn"].answerer
+            fed = prefix_feed(answerer.trie, answerer.step.image_rows(vectors), known, samples=200)
+            row["prefix feed"] = {"nats": round(nats(fed, targets, known), 3)}
+            told[f"{accepted} known, {'most frequent' if frequent_first else 'random'}"] = row
+            print(json.dumps({accepted: row}), flush=True)
+    assert isinstance(taggers["any-subset"].run.head, AnySubsetHead)
+    text = json.dumps(told, indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
