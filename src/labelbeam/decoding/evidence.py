@@ -268,9 +268,9 @@ def _joined(parts: list[ConditionalMarginals], num_labels: int, samples: int) ->
 def _impossible(trie: PrefixTrie, known: Int8[np.ndarray, " labels"], image: int, images: int) -> InputError:
     accepted, rejected = int((known == PRESENT).sum()), int((known == ABSENT).sum())
     where = f"image {image}: " if images > 1 else ""
-    limits = f"at least {trie.length.minimum} and at most {trie.longest} labels"
     return InputError(
-        f"{where}the evidence has probability zero: under this model no set with the {accepted} accepted and "
-        f"without the {rejected} rejected labels can be said (sets have {limits}). Take some of the evidence back, or "
-        "lift the limits of the path's length."
+        f"{where}the evidence has probability zero, as far as double precision tells: under this model no set can "
+        f"have the {accepted} accepted and not the {rejected} rejected labels (sets have at least "
+        f"{trie.length.minimum} and at most {trie.longest} labels). Take some of the evidence back, or lift the limits "
+        "of the path's length."
     )

@@ -119,8 +119,6 @@ def weighted_samples(
         closed = trie.depths[nodes] + 1 >= trie.longest
         if canonical:
             closed |= outcomes == end - 1
-        short = closed & (accepted[items] & ~has[items]).any(axis=1)
-        weights[items[short]] = 0.0
         items, outcomes, nodes = items[~closed], outcomes[~closed], nodes[~closed]
         if not len(items):
             break

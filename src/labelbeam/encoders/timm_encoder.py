@@ -212,6 +212,8 @@ def _created(model: str, pad_type: str | None, *, num_classes: int) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes} | (
         {} if pad_type is None else {"pad_type": pad_type}
     )
+    if ":" in model or "/" in model:  # timm would take it for an address and go to the network
+        raise InputError(f"{model!r} is an address, not the name of an architecture. Name one that timm has.")
     try:
         return timm_module().create_model(model, pretrained=False, **options)
     except TypeError as error:

@@ -25,7 +25,7 @@ LIKELIHOOD_WEIGHTING = "likelihood weighting"
 ANY_SUBSET = "any-subset"
 SIGMOID = "sigmoid (evidence has no effect)"
 
-EXPANSIONS, SAMPLES = 48, 150
+EXPANSIONS, SAMPLES = 32, 100
 """Of one click: within 20 ms on one thread with 80 labels (`benchmarks/suggest.py`)."""
 
 DIGITS = 6
@@ -124,7 +124,7 @@ class _Scores:
 def suggest(
     run: Run,
     answerer: Answerer,
-    features: Float[np.ndarray, " features"],
+    features: np.ndarray,
     *,
     known: Iterable[str] = (),
     rejected: Iterable[str] = (),
@@ -135,7 +135,7 @@ def suggest(
     Args:
         run: the trained model.
         answerer: what answers with its head; a label model's keeps the prefixes of earlier clicks.
-        features: what the run's encoder says of the image; half or single precision.
+        features: what the run's encoder says of the image, [features]; half or single precision.
         known: labels that the image has.
         rejected: labels that it has not.
         count: most suggestions.
@@ -156,10 +156,11 @@ def suggest(
     return Suggestions(
         scores.mechanism,
         tuple(
-            Suggestion(name, *map(float, numbers)) for name, numbers in zip(names(best), columns, strict=True)
+            Suggestion(name, *map(float, numbers))
+            for name, numbers in zip(names(best.tolist()), columns, strict=True)
         ),
-        tuple(names(np.flatnonzero(evidence == PRESENT))),
-        tuple(names(np.flatnonzero(evidence == ABSENT))),
+        tuple(names(np.flatnonzero(evidence == PRESENT).tolist())),
+        tuple(names(np.flatnonzero(evidence == ABSENT).tolist())),
         scores.evidence,
         scores.effective_samples,
         scores.note,

@@ -113,7 +113,7 @@ class Tagger:
 
     def suggest(
         self,
-        image: str | Path | Float[np.ndarray, " features"],
+        image: str | Path | np.ndarray,
         known: Iterable[str] = (),
         rejected: Iterable[str] = (),
         count: int = 10,
@@ -121,7 +121,8 @@ class Tagger:
         """Suggest labels for one image, conditioned on what a person said of it.
 
         Args:
-            image: an image file, or its features as the run's encoder gives them (a click then costs no encoding).
+            image: an image file, or its features [features] as the run's encoder gives them (a click then costs no
+                encoding).
             known: labels that the image has.
             rejected: labels that it has not.
             count: most suggestions.

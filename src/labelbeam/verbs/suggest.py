@@ -33,13 +33,16 @@ def suggest(
     """Suggest labels for one image, conditioned on what is known of it."""
     from labelbeam.joints.tagger import Tagger
 
-    if (image is None) == (vector is None):
+    asked: Path | np.ndarray
+    if image is None and vector is not None:
+        asked = read_vector(vector)
+    elif image is not None and vector is None:
+        asked = image
+    else:
         given = "neither was given" if image is None else "both were given"
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
     tagger = Tagger.load(run)
     said, refused = _names(known, tagger.labels), _names(rejected, tagger.labels)
-    asked = image if vector is None else read_vector(vector)
-    assert asked is not None  # one of the two was given
     found = tagger.suggest(asked, known=said, rejected=refused, count=count)
     if json_:
         typer.echo(found.to_json(str(image or vector)))

@@ -26,7 +26,8 @@ def train(
         typer.Option(help="Share of --data held out; 0: none, train all epochs (default: 0.15)"),
     ] = None,
     head: Annotated[
-        str | None, typer.Option(help="cnn-rnn, no-rnn, sigmoid or sigmoid-mlp (default: cnn-rnn)")
+        str | None,
+        typer.Option(help="cnn-rnn, no-rnn, sigmoid, sigmoid-mlp or any-subset (default: cnn-rnn)"),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="default, or paper (RMSprop and the paper's numbers).")
