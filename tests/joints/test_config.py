@@ -119,7 +119,7 @@ def test_a_wrong_file_is_told_in_words_all_problems_at_once_and_runs_nothing(
 def test_an_empty_file_changes_nothing(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("# nothing\n", encoding="utf-8")
-    assert configure(file=file) == RunConfig()
+    assert configure(file=file) == configure()
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def encoder_config() -> RunConfig:
             "data": "scenes#train",
             "validation": "scenes#val",
             "train_encoder": True,
-            "scaling": "none",
+            "sigmoid": {"feature_dropout": 0.0},
             "encoder": {"name": "tiny", "size": 64},
             "recipe": {
                 "epochs": 5, "batch_size": 64, "learning_rate": 5e-3, "encoder_rate": 1.0, "patience": 0,
@@ -184,8 +184,11 @@ def head_config(head: str, encoder_run: Path) -> RunConfig:
             "validation": "scenes#val",
             "flips": False,
             "encoder": {"name": "", "weights": str(encoder_run / "encoder.safetensors")},
-            "label_model": {"feature_dropout": 0.3},
-            "sigmoid": {"feature_dropout": 0.3},
+            "label_model": {
+                "activation": "identity", "image_hidden_size": 0, "feature_dropout": 0.3,
+                "projection_dropout": 0.0,
+            },
+            "sigmoid": {"feature_dropout": 0.3, "hidden_size": 512 if head == "sigmoid-mlp" else 0},
             "recipe": {
                 "epochs": 16 if label_model else 60, "batch_size": 256, "learning_rate": 4e-3,
                 "weight_decay": 0.3, "patience": 0 if label_model else 10,

@@ -83,8 +83,7 @@ def train(
         ),
     }
     if finetune:
-        # Features of a network that changes have no fixed mean and deviation.
-        asked |= {"train_encoder": True, "scaling": "none"}
+        asked |= {"train_encoder": True}
     options = _given(**asked)
     resolved = configure(head=head, recipe=recipe, file=config, settings=settings or (), options=options)
     if not resolved.data:
