@@ -1,11 +1,33 @@
 """Command-line choices laid over a run's own: how sets are decided, how label models are searched."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from labelbeam.answers.decision import Decision
 from labelbeam.answers.search import Search
 from labelbeam.errors import InputError
-from labelbeam.joints.config import RunConfig
+from labelbeam.joints.config import RunConfig, parse_setting
+from labelbeam.joints.plain_values import from_plain
+
+LATER = ("search", "decision")
+"""Parts of a configuration that may change after training."""
+
+
+def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
+    """Return a run's configuration with `--set` texts for its search and its decision.
+
+    Raises:
+        InputError: another part of the configuration, an unknown key, or a wrong value.
+    """
+    for text in settings:
+        values = parse_setting(text)
+        if not set(values) <= set(LATER):
+            raise InputError(
+                f"--set {text}: a trained run can change {' and '.join(LATER)} only, e.g. search.score=max-step. "
+                "Train again for anything else."
+            )
+        config = from_plain(RunConfig, values, base=config, source=f"--set {text}")
+    return config
 
 
 def decision_from(config: RunConfig, *, decide: str | None, threshold: float | None) -> Decision:

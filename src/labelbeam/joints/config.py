@@ -163,7 +163,7 @@ def configure(
         raise unknown_name("recipe", recipe, RECIPES)
     given: list[tuple[str, Mapping[str, Any]]] = [
         *([(str(file), read_yaml(file))] if file is not None else ()),
-        *(("--set " + text, _setting(text)) for text in settings),
+        *(("--set " + text, parse_setting(text)) for text in settings),
         ("options", {**(options or {}), **({"head": head} if head else {})}),
     ]
     named = str(next((values["head"] for _, values in reversed(given) if "head" in values), "cnn-rnn"))
@@ -215,8 +215,16 @@ def write_yaml(config: RunConfig, *, opening: Sequence[str]) -> str:
     return comment + yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
 
 
-def _setting(text: str) -> dict[str, Any]:
-    """Turn `key.key=value` into a nested mapping."""
+def parse_setting(text: str) -> dict[str, Any]:
+    """Turn a text `key.key=value` into a nested mapping; the value is YAML.
+
+    Raises:
+        InputError: no `=`, or a value that is not YAML.
+
+    Example:
+        >>> parse_setting("recipe.learning_rate=1e-4")
+        {'recipe': {'learning_rate': 0.0001}}
+    """
     keys, equals, value = text.partition("=")
     if not equals:
         raise InputError(f"--set {text!r} has no '='; write it as --set recipe.epochs=30.")

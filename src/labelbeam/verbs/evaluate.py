@@ -22,6 +22,10 @@ def evaluate(
     ] = None,
     search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the run's search or decision, e.g. search.score=max-step."),
+    ] = None,
     bootstrap: Annotated[
         int, typer.Option(help="Resamples of the images for 95 % intervals; 0: none.")
     ] = 1000,
@@ -43,7 +47,7 @@ def evaluate(
     from labelbeam.answers.prediction import predictions_of
     from labelbeam.data.options import ReadOptions
     from labelbeam.data.whole_file import written_whole
-    from labelbeam.joints.choices import decision_from, search_from
+    from labelbeam.joints.choices import decision_from, search_from, with_settings
     from labelbeam.joints.evaluation import evaluate_features
     from labelbeam.joints.features import readable_features
     from labelbeam.joints.run_directory import load_run, versions
@@ -63,8 +67,9 @@ def evaluate(
     for option, path in (("--out", out), ("--predictions", predictions), ("--truth", truth)):
         require_folder(option, path)
     trained = load_run(run)
-    decision = decision_from(trained.config, decide=decide, threshold=threshold)
-    tagger = Tagger(trained, decision=decision, search=search_from(trained.config, method=search, beam=beam))
+    config = with_settings(trained.config, settings or ())
+    decision = decision_from(config, decide=decide, threshold=threshold)
+    tagger = Tagger(trained, decision=decision, search=search_from(config, method=search, beam=beam))
     dataset = open_dataset(data, options=ReadOptions(**read))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
     measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))

@@ -33,11 +33,15 @@ def tag(
     ] = None,
     search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the run's search or decision, e.g. search.score=max-step."),
+    ] = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Add the score of every label.")] = False,
 ) -> None:
     """Tag images; a file that cannot be read gets a line with its error, and the run goes on."""
     from labelbeam.data.listing import list_images
-    from labelbeam.joints.choices import decision_from, search_from
+    from labelbeam.joints.choices import decision_from, search_from, with_settings
     from labelbeam.joints.progress import progress_bar
     from labelbeam.joints.run_directory import load_run
     from labelbeam.joints.score_table import require_folder
@@ -55,10 +59,11 @@ def tag(
         sys.stdin.reconfigure(errors="surrogateescape")
     paths = list_images(images)
     trained = load_run(run)
+    config = with_settings(trained.config, settings or ())
     tagger = Tagger(
         trained,
-        decision=decision_from(trained.config, decide=decide, threshold=threshold),
-        search=search_from(trained.config, method=search, beam=beam),
+        decision=decision_from(config, decide=decide, threshold=threshold),
+        search=search_from(config, method=search, beam=beam),
     )
     as_json = out is not None or json_
     unreadable = count = 0

@@ -1,0 +1,32 @@
+import pytest
+
+from labelbeam.errors import InputError
+from labelbeam.joints.choices import decision_from, search_from, with_settings
+from labelbeam.joints.config import configure
+
+
+def test_search_and_decision_of_a_trained_run_can_be_set() -> None:
+    config = with_settings(
+        configure(), ["search.score=max-step", "search.stop=worst", "decision.rule=threshold"]
+    )
+    assert (config.search.score, config.search.stop, config.decision.rule) == (
+        "max-step",
+        "worst",
+        "threshold",
+    )
+    assert search_from(config, method=None, beam=3).score == "max-step"
+    assert decision_from(config, decide=None, threshold=None).rule == "threshold"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("label_model.cell=paper", "can change search and decision only.*Train again"),
+        ("search.scores=beam", "unknown key 'search.scores' .nearest: 'search.score'"),
+        ("search.score=max", "unknown search score 'max'"),
+        ("search.score", "has no '='"),
+    ],
+)
+def test_anything_else_is_refused(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        with_settings(configure(), [text])
