@@ -210,7 +210,7 @@ def main() -> None:
     inner_results: dict[str, list[list[dict[str, float]]]] = {family: [] for family in SPACES}
     outer = folds(targets, NUM_FOLDS, seed=0)
     rivals = {"cnn-rnn": CRITERIA, "sigmoid": CRITERIA, "sigmoid by mAP": ("mAP_area",)}
-    rivals["sigmoid by log-likelihood"] = ("log_likelihood",)
+    rivals |= {f"{family} by log-likelihood": ("log_likelihood",) for family in SPACES}
     parts: dict[tuple[str, int], list[Predictions]] = {}
     for number, (fitted, held_out) in enumerate(outer):
         if number % arguments.processes != arguments.process:
@@ -285,16 +285,17 @@ def main() -> None:
     print(f"\n{'':26}" + "".join(f"{name:>18}" for name in SHOWN))
     for rival, by in drawn.items():
         print(f"{rival:26}" + "".join(f"{shown(name, by[name][0]):>18}" for name in SHOWN))
-    print("\ncnn-rnn minus rival: difference, 95 % interval")
-    for rival in [name for name in drawn if name != "cnn-rnn"]:
+    print("\nfirst minus second: difference, 95 % interval")
+    pairs = [("cnn-rnn", rival) for rival in drawn if rival.startswith("sigmoid")]
+    for ours, rival in [*pairs, ("cnn-rnn by log-likelihood", "sigmoid by log-likelihood")]:
         cells, kept = [], {}
         for name in SHOWN:
-            apart = drawn["cnn-rnn"][name] - drawn[rival][name]
+            apart = drawn[ours][name] - drawn[rival][name]
             low, lowest, high = np.quantile(apart[1:], (0.025, 0.05, 0.975))
             kept[name] = {"difference": float(apart[0]), "low": low, "low_one_sided": lowest, "high": high}
             cells.append(f"{shown(name, apart[0])} [{shown(name, low)}, {shown(name, high)}]")
-        result["differences"][rival] = kept
-        print(f"  {rival}")
+        result["differences"][f"{ours} minus {rival}"] = kept
+        print(f"  {ours} minus {rival}")
         for name, cell in zip(SHOWN, cells, strict=True):
             print(f"    {name:18}{cell}")
     with written_whole(arguments.out / "result.json") as part:

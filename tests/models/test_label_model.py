@@ -44,7 +44,7 @@ def test_under_no_repeat_probabilities_of_all_sequences_sum_to_one() -> None:
             sequence = torch.tensor([[*labels, LABELS]])
             allowed = allowed_outcomes(sequence, LABELS, "no-repeat")
             logits = net.logits(an_image(), sequence).masked_fill(~allowed, -torch.inf)
-            total += float(logits.log_softmax(2).gather(2, sequence[:, :, None]).sum().exp())
+            total += float(logits.detach().log_softmax(2).gather(2, sequence[:, :, None]).sum().exp())
     assert total == pytest.approx(1, abs=1e-4)
 
 
