@@ -19,7 +19,7 @@ class ScoredLabel:
 
     Attributes:
         label: its name.
-        score: p(label | image), in [0, 1].
+        score: p(label | image), for suggestions p(label | image, accepted, rejected); in [0, 1].
         low: hard lower bound of the score.
         high: hard upper bound of the score.
         stderr: standard error of the score; 0 where nothing was sampled.
@@ -30,6 +30,11 @@ class ScoredLabel:
     low: float
     high: float
     stderr: float
+
+    def told(self) -> dict[str, str | float]:
+        """Return it as JSON holds it."""
+        numbers = {name: getattr(self, name) for name in ("score", "low", "high", "stderr")}
+        return {"label": self.label, **{name: round(value, DIGITS) for name, value in numbers.items()}}
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,7 @@ class Prediction:
         else:
             told = {
                 "image": self.image,
-                "labels": [
-                    {
-                        "label": one.label,
-                        "score": round(one.score, DIGITS),
-                        "low": round(one.low, DIGITS),
-                        "high": round(one.high, DIGITS),
-                        "stderr": round(one.stderr, DIGITS),
-                    }
-                    for one in self.labels
-                ],
+                "labels": [one.told() for one in self.labels],
                 "decide": self.decide,
                 "path": list(self.path),
                 "log_prob": round(self.log_prob, DIGITS),

@@ -61,26 +61,6 @@ class BeamPaths:
         return ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_LABEL)).sum(axis=1)
 
 
-def multi_hot(labels: Int[np.ndarray, "images longest"], num_labels: int) -> Int[np.ndarray, "images labels"]:
-    """Return the sets of paths as multi-hot rows.
-
-    Args:
-        labels: label ids, NO_LABEL behind the end.
-        num_labels: number of labels.
-
-    Returns:
-        int8 [images labels] of 0 and 1.
-
-    Example:
-        >>> multi_hot(np.array([[2, -1], [0, 1]]), 3)
-        array([[0, 0, 1],
-               [1, 1, 0]], dtype=int8)
-    """
-    targets = np.zeros((len(labels), num_labels + 1), dtype=np.int8)
-    np.put_along_axis(targets, np.where(labels == NO_LABEL, num_labels, labels), 1, axis=1)
-    return targets[:, :num_labels]
-
-
 def best_first_order(
     scores: Float[np.ndarray, "images paths"], labels: Int[np.ndarray, "images paths longest"]
 ) -> Int[np.ndarray, "images paths"]:

@@ -43,6 +43,9 @@ HEADS = {
     "sigmoid, two layers": "sigmoid-mlp",
     "sigmoid, linear": "sigmoid",
 }
+TEST_SEED = 1
+"""Of the test pictures. The recipes below were tried out on test pictures of seed 0, so these are others."""
+
 BAYES_JOINT, BAYES_MARGINAL = "Bayes: knows the sets", "Bayes: knows each label"
 
 
@@ -101,11 +104,11 @@ def run_demo(folder: Path, *, report: Callable[[str], None], shown: int = 24) ->
         InputError: the cache or the folder cannot be written.
     """
     report("drawing the pictures")
-    test, val = read_scenes("test"), read_scenes("val")
+    test, val = read_scenes("test", seed=TEST_SEED), read_scenes("val")
     read_scenes("train")
     report("training the tiny encoder with a sigmoid head, then freezing it")
     _train(folder / "encoder", encoder_config(), report)
-    truth = true_distribution(scene_cues("test"))
+    truth = true_distribution(scene_cues("test", seed=TEST_SEED))
     thresholds = best_thresholds(population())
     bayes = bayes_values(truth, thresholds=thresholds)
     val_marginals = true_distribution(scene_cues("val")).marginals
@@ -173,7 +176,7 @@ def encoder_config() -> RunConfig:
 def head_config(head: str, encoder_run: Path) -> RunConfig:
     """Return how a head is trained on the frozen encoder's features.
 
-    One recipe for all, chosen by a handful of tries; sigmoid heads, whose steps cost a tenth,
+    One recipe for all, chosen by some thirty tries on pictures of seed 0; sigmoid heads, whose steps cost a tenth,
     get more epochs and stop early.
     """
     label_model = head in ("cnn-rnn", "no-rnn")

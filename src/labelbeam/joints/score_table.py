@@ -5,6 +5,7 @@ Knows the JSON form of `metrics.evaluation.Scores`; computes nothing.
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from labelbeam.metrics.comparison import Comparison
 
 SHOWN_AS_IS = ("mean_labels_true", "mean_labels_predicted", "log_likelihood")
 """Not fractions: two decimals; everything else is shown in percent."""
@@ -106,6 +109,22 @@ def _show_classes(console: "Console", per_class: dict[str, dict[str, Any]]) -> N
         ]
         table.add_row(escape(name), *counts, *ratios)
     console.print(table)
+
+
+def intervals(comparison: "Comparison", *, resamples: int, seed: int) -> dict[str, Any]:
+    """Return bootstrap intervals of every number, with how they were made, as plain values."""
+    import numpy as np
+
+    from labelbeam.metrics.bootstrap import bootstrap
+
+    found = bootstrap(comparison, rng=np.random.default_rng(seed), resamples=resamples)
+    return {
+        "method": "percentile bootstrap over images",
+        "resamples": resamples,
+        "confidence": 0.95,
+        "seed": seed,
+        "of": {name: asdict(interval) for name, interval in found.items()},
+    }
 
 
 def require_folder(option: str, path: Path | None) -> None:

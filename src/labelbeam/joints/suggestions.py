@@ -6,7 +6,7 @@ is there as features already, so a click costs a search, not an encoder's pass.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answerer
 from labelbeam.answers.of_label_model import LabelModelAnswerer
+from labelbeam.answers.prediction import DIGITS, ScoredLabel
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.errors import InputError
 from labelbeam.joints.run_directory import Run
@@ -28,31 +29,10 @@ SIGMOID = "sigmoid (evidence has no effect)"
 EXPANSIONS, SAMPLES = 32, 100
 """Of one click: within 20 ms on one thread with 80 labels (`benchmarks/suggest.py`)."""
 
-DIGITS = 6
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A label that may be added.
-
-    Attributes:
-        label: its name.
-        score: p(label | image, accepted, rejected), in [0, 1].
-        low: hard lower bound of the score.
-        high: hard upper bound of the score.
-        stderr: standard error of the score; 0 where nothing was sampled.
-    """
-
-    label: str
-    score: float
-    low: float
-    high: float
-    stderr: float
-
 
 @dataclass(frozen=True)
 class Suggestions:
-    """Suggestions for one image, best first; iterating gives each `Suggestion`.
+    """Suggestions for one image, best first; iterating gives each `ScoredLabel`.
 
     Attributes:
         mechanism: "likelihood weighting" (a label model's search), "any-subset" (the head of that name), or
@@ -66,14 +46,14 @@ class Suggestions:
     """
 
     mechanism: str
-    labels: tuple[Suggestion, ...]
+    labels: tuple[ScoredLabel, ...]
     known: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     evidence: float | None = None
     effective_samples: float | None = None
     note: str = ""
 
-    def __iter__(self) -> Iterator[Suggestion]:
+    def __iter__(self) -> Iterator[ScoredLabel]:
         return iter(self.labels)
 
     def __len__(self) -> int:
@@ -83,7 +63,7 @@ class Suggestions:
         """Return the answer as one JSON object.
 
         Example:
-            >>> Suggestions(ANY_SUBSET, (Suggestion("dog", 0.5, 0.5, 0.5, 0.0),)).to_json("a.jpg")[:49]
+            >>> Suggestions(ANY_SUBSET, (ScoredLabel("dog", 0.5, 0.5, 0.5, 0.0),)).to_json("a.jpg")[:49]
             '{"image": "a.jpg", "mechanism": "any-subset", "kn'
         """
         told: dict[str, object] = {
@@ -91,13 +71,7 @@ class Suggestions:
             "mechanism": self.mechanism,
             "known": list(self.known),
             "rejected": list(self.rejected),
-            "suggestions": [
-                {
-                    name: round(value, DIGITS) if isinstance(value, float) else value
-                    for name, value in asdict(one).items()
-                }
-                for one in self.labels
-            ],
+            "suggestions": [one.told() for one in self.labels],
         }
         for name in ("evidence", "effective_samples"):
             if (value := getattr(self, name)) is not None:
@@ -156,7 +130,7 @@ def suggest(
     return Suggestions(
         scores.mechanism,
         tuple(
-            Suggestion(name, *map(float, numbers))
+            ScoredLabel(name, *map(float, numbers))
             for name, numbers in zip(names(best.tolist()), columns, strict=True)
         ),
         tuple(names(np.flatnonzero(evidence == PRESENT).tolist())),

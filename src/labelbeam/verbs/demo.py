@@ -110,7 +110,8 @@ def _page(found: "Demo", closed: dict[str, dict[str, float]]) -> str:
         "these labels are random but tied to one another.</p>",
         table(HEADINGS, cells, marked=ours),
         f"<p><b>{escape(_closed(closed))}</b></p><p>{escape(WHY)}</p>",
-        f'<p class="quiet">Sets are decided by: {escape(decided)}.<br>{escape(told)}; seed 0.</p>',
+        f'<p class="quiet">Sets are decided by: {escape(decided)}.<br>{escape(told)}; seed 0, '
+        "test pictures of seed 1.</p>",
         "<h2>The first pictures of the test split</h2>",
         "<p>Under each: the path in the order in which it was said, the score of every decided label (green: "
         "true, red: not), and the set that the two-layer sigmoid head decides.</p>",

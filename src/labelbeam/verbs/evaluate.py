@@ -1,14 +1,18 @@
 """`labelbeam evaluate`: a run on labelled images; every number with its protocol and its interval."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labelbeam.errors import InputError
 from labelbeam.verbs.option_groups import READ, Differences, takes_options
+
+if TYPE_CHECKING:
+    from labelbeam.data.dataset import Example
 
 
 @takes_options("read", READ, panel="How the data is read")
@@ -42,20 +46,16 @@ def evaluate(
     read: Differences,
 ) -> None:
     """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
-    import numpy as np
-
     from labelbeam.answers.prediction import predictions_of
     from labelbeam.data.options import ReadOptions
-    from labelbeam.data.whole_file import written_whole
     from labelbeam.joints.choices import decision_from, search_from, with_settings
     from labelbeam.joints.evaluation import evaluate_features
     from labelbeam.joints.features import readable_features
     from labelbeam.joints.run_directory import load_run, versions
-    from labelbeam.joints.score_table import require_folder, show_scores, write_json
+    from labelbeam.joints.score_table import intervals, require_folder, show_scores, write_json
     from labelbeam.joints.spec import open_dataset
     from labelbeam.joints.tagger import Tagger
     from labelbeam.metrics import evaluation
-    from labelbeam.metrics.bootstrap import bootstrap as resample
 
     if k is not None and (decide is not None or threshold is not None):
         raise InputError(
@@ -84,33 +84,33 @@ def evaluate(
         **evaluation.evaluate(comparison).to_json(),
     }
     if bootstrap:
-        found = resample(comparison, rng=np.random.default_rng(seed), resamples=bootstrap)
-        result["intervals"] = {
-            "method": "percentile bootstrap over images",
-            "resamples": bootstrap,
-            "confidence": 0.95,
-            "seed": seed,
-            "of": {name: asdict(interval) for name, interval in found.items()},
-        }
+        result["intervals"] = intervals(comparison, resamples=bootstrap, seed=seed)
     if predictions is not None:
-        with written_whole(predictions) as part, part.open("w", encoding="utf-8") as file:
-            for one in predictions_of(
-                dataset.images,
-                measured.answers,
-                decision=decision,
-                vocabulary=trained.vocabulary,
-                all_scores=True,
-            ):
-                file.write(one.to_json() + "\n")
+        said = predictions_of(
+            dataset.images,
+            measured.answers,
+            decision=decision,
+            vocabulary=trained.vocabulary,
+            all_scores=True,
+        )
+        _write_lines(predictions, (one.to_json() for one in said))
     if truth is not None:
-        with written_whole(truth) as part, part.open("w", encoding="utf-8") as file:
-            for i in range(len(dataset)):
-                example = dataset.example(i)
-                line = {"image": example.image, "labels": example.present, "unknown": example.unknown}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        _write_lines(truth, (_truth_line(dataset.example(i)) for i in range(len(dataset))))
     if out is not None:
         write_json(out, result)
     if json_:
         typer.echo(json.dumps(result, ensure_ascii=False))
     elif out is None:
         show_scores(result)
+
+
+def _truth_line(example: "Example") -> str:
+    line = {"image": example.image, "labels": example.present, "unknown": example.unknown}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    from labelbeam.data.whole_file import written_whole
+
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)

@@ -57,7 +57,7 @@ def score(
     ] = None,
 ) -> None:
     """Score predictions against the truth: P, R, F1, mAP, MAP@10, set accuracy, under one named protocol."""
-    from labelbeam.joints.score_table import require_folder, show_scores, write_json
+    from labelbeam.joints.score_table import intervals, require_folder, show_scores, write_json
     from labelbeam.metrics.evaluation import evaluate
     from labelbeam.metrics.truth_file import read_truth
 
@@ -72,7 +72,7 @@ def score(
         theirs = _compare(known, versus, missing=missing, asked=asked)
         result["versus"] = _versus(ours, theirs, file=str(versus), resamples=bootstrap or 1000, seed=seed)
     if bootstrap:
-        result["intervals"] = _intervals(ours, resamples=bootstrap, seed=seed)
+        result["intervals"] = intervals(ours, resamples=bootstrap, seed=seed)
     if out is not None:
         write_json(out, result)
     elif json_:
@@ -89,21 +89,6 @@ def _compare(truth: "Truth", path: Path, *, missing: str, asked: dict[str, Any])
     depth = max(10, asked["k"] or 0)
     predictions = read_predictions(path, truth, missing=missing, depth=depth, threshold=lowest)
     return compare_files(truth, predictions, protocol=choose_protocol(predictions, **asked))
-
-
-def _intervals(comparison: "Comparison", *, resamples: int, seed: int) -> dict[str, Any]:
-    import numpy as np
-
-    from labelbeam.metrics.bootstrap import bootstrap
-
-    found = bootstrap(comparison, rng=np.random.default_rng(seed), resamples=resamples)
-    about = {
-        "method": "percentile bootstrap over images",
-        "resamples": resamples,
-        "confidence": 0.95,
-        "seed": seed,
-    }
-    return about | {"of": {name: asdict(interval) for name, interval in found.items()}}
 
 
 def _versus(
