@@ -12,7 +12,7 @@ ORDER = [
     ["errors"],
     ["labels"],
     ["data", "decoding", "metrics"],
-    ["encoders", "models", "scenes"],
+    ["encoders", "formats", "models", "scenes"],
     ["features", "training"],
     ["answers"],
     ["analysis", "pages"],

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from labelbeam.data.options import ReadOptions
 from labelbeam.data.stratified import folds, split
-from labelbeam.data.voc import read_voc
 from labelbeam.errors import InputError
+from labelbeam.formats.voc import read_voc
 
 
 def long_tailed(images: int, labels: int, *, seed: int) -> np.ndarray:

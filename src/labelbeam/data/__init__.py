@@ -1,1 +1,1 @@
-"""Data: readers of data set formats, and image files as pixels."""
+"""Data: the labelled data set, how it is read and split, and image files as pixels."""

@@ -1,12 +1,14 @@
-"""The data set argument: `FORMAT:PATH#SPLIT` to a data set.
+"""The data set argument: `FORMAT:PATH#SPLIT` to a data set, and a data set to files of a format.
 
-The one table of formats is here. Knows nothing of what is inside the files; readers are imported when their
-format is asked for.
+The one table of formats is here: a new format is a file in `formats/` and a row of `FORMATS`. Knows nothing of
+what is inside the files; readers and writers are imported when their format is asked for.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
@@ -91,37 +93,45 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
         raise InputError(f"{spec}: the format {parsed.format} has no option {flags}. Its options: {known}.")
     if parsed.path is not None and not parsed.path.exists():
         raise InputError(f"{spec}: {parsed.path} does not exist (looked from {Path.cwd()}). Check the path.")
-    return replace(entry.read(parsed.path or Path(), parsed.split, options), spec=spec)
+    read = _function(entry.read)
+    if parsed.path is None:
+        return replace(read(parsed.split), spec=spec)
+    return replace(read(parsed.path, parsed.split, options=options), spec=spec)
 
 
-def _read_voc2007(path: Path, split: str, options: ReadOptions) -> Dataset:
-    from labelbeam.data.voc import read_voc
+def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple[str, ...]:
+    """Write a data set in the format that an argument names.
 
-    return read_voc(path, split, edition="voc2007", options=options)
+    Args:
+        dataset: what to write.
+        spec: `FORMAT:PATH#SPLIT`; what PATH is to be, a file or a folder, is the format's matter.
+        images: what becomes of the image files: `keep` (they stay where they are and are referred to), `link`
+            (hard links where possible, copies elsewhere) or `copy`.
+
+    Returns:
+        Sentences for the user: what the format cannot hold and was left out.
+
+    Raises:
+        InputError: an argument that cannot be parsed; a format that is only read; something in the way at PATH;
+            names that the format cannot hold; whatever else the format's writer finds wrong.
+    """
+    parsed = parse_spec(spec)
+    entry = FORMATS[parsed.format]
+    if entry.write is None or parsed.path is None:
+        writable = ", ".join(name for name, one in FORMATS.items() if one.write)
+        raise InputError(
+            f"{spec}: the format {parsed.format} is read, not written. Formats to write: {writable}."
+        )
+    write = _function(entry.write)
+    notes: tuple[str, ...] = write(dataset, parsed.path, split=parsed.split, images=images)
+    return notes
 
 
-def _read_voc2012(path: Path, split: str, options: ReadOptions) -> Dataset:
-    from labelbeam.data.voc import read_voc
-
-    return read_voc(path, split, edition="voc2012", options=options)
-
-
-def _read_coco(path: Path, split: str, options: ReadOptions) -> Dataset:
-    from labelbeam.data.coco import read_coco
-
-    return read_coco(path, split, options=options)
-
-
-def _read_csv(path: Path, split: str, options: ReadOptions) -> Dataset:
-    from labelbeam.data.csv_table import read_csv
-
-    return read_csv(path, split, options=options)
-
-
-def _read_scenes(path: Path, split: str, options: ReadOptions) -> Dataset:
-    from labelbeam.scenes.files import read_scenes
-
-    return read_scenes(split)
+def _function(name: str) -> Callable[..., Any]:
+    """Return the function `package.module:function` below labelbeam; imported now, not earlier."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"labelbeam.{module}"), function)
+    return found
 
 
 @dataclass(frozen=True)
@@ -129,27 +139,30 @@ class Format:
     """A row of the table of formats.
 
     Attributes:
-        read: path, split and options to data set; without a PATH the first is unused.
+        read: `module:function`, called with path, split and options; with the split alone if there is no PATH.
         options: names of the `ReadOptions` that it has.
+        write: `module:function`, called with data set, path, split and images; None: the format is only read.
         needs_path: whether the argument has a PATH.
     """
 
-    read: Callable[[Path, str, ReadOptions], Dataset]
+    read: str
     options: tuple[str, ...]
+    write: str | None = None
     needs_path: bool = True
 
 
-_VOC_OPTIONS = ("difficult", "keep_unlabelled", "missing")
+_FILES = ("keep_unlabelled", "missing")
+_VOC_OPTIONS = ("difficult", *_FILES)
 _CSV_OPTIONS = (
-    *("keep_unlabelled", "missing", "delimiter", "encoding", "root"),
+    *(*_FILES, "delimiter", "encoding", "root"),
     *("image_column", "tags_column", "layout", "combinations"),
 )
 
 FORMATS: dict[str, Format] = {
-    "voc2007": Format(_read_voc2007, _VOC_OPTIONS),
-    "voc2012": Format(_read_voc2012, _VOC_OPTIONS),
-    "coco": Format(_read_coco, ("keep_unlabelled", "missing")),
-    "csv": Format(_read_csv, _CSV_OPTIONS),
-    "scenes": Format(_read_scenes, (), needs_path=False),
+    "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS),
+    "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS),
+    "coco": Format("formats.coco:read_coco", _FILES),
+    "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS),
+    "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
 }
 """Every data set format by its name."""

@@ -1,6 +1,6 @@
 """Labels in a CSV file, in the dialects seen in the wild, as a data set.
 
-Joins the steps: `csv_rows` (text), `csv_layouts` and `label_cells` (names), then images, splits and repeats,
+Joins the steps: `csv_rows` (text), `csv_layouts` and `csv_cells` (names), then images, splits and repeats,
 here. Every note says what was understood, so that a misreading shows at once. Knows nothing of pixels.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.csv_layouts import LabelledRow, LabelledRows, read_layout
-from labelbeam.data.csv_rows import read_table
 from labelbeam.data.dataset import Dataset
-from labelbeam.data.label_cells import refuse_combinations, refuse_reserved, variants_note
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.csv_cells import refuse_combinations, refuse_reserved, variants_note
+from labelbeam.formats.csv_layouts import LabelledRow, LabelledRows, read_layout
+from labelbeam.formats.csv_rows import read_table
 from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelbeam.data.coco import read_coco
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats.coco import read_coco
 
 LABELS_ONLY = ReadOptions(missing="keep")
 

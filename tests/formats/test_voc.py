@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from labelbeam.data.options import ReadOptions
-from labelbeam.data.voc import VOC_LABELS, read_voc
 from labelbeam.errors import InputError
+from labelbeam.formats.voc import VOC_LABELS, read_voc
 
 LABELS_ONLY = ReadOptions(missing="keep")
 

@@ -95,6 +95,16 @@ def read_voc(
     return settle(dataset, options)
 
 
+def read_voc2007(folder: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a split of VOC 2007; as `read_voc`."""
+    return read_voc(folder, split, edition="voc2007", options=options)
+
+
+def read_voc2012(folder: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a split of VOC 2012; as `read_voc`."""
+    return read_voc(folder, split, edition="voc2012", options=options)
+
+
 def _home(folder: Path, edition: str) -> Path:
     """Return the folder that holds Annotations and ImageSets/Main."""
     candidates = (folder / edition.upper(), folder / "VOCdevkit" / edition.upper(), folder)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.data.csv_table import read_csv
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats.csv_table import read_csv
 
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:

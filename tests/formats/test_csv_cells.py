@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelbeam.data.label_cells import (
+from labelbeam.errors import InputError
+from labelbeam.formats.csv_cells import (
     DELIMITERS,
     CellStyle,
     clean,
@@ -13,7 +14,6 @@ from labelbeam.data.label_cells import (
     refuse_reserved,
     variants_note,
 )
-from labelbeam.errors import InputError
 
 
 @pytest.mark.parametrize(

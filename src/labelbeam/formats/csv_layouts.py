@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from labelbeam.data.csv_rows import Table
-from labelbeam.data.label_cells import NO_LABEL, CellStyle, clean, recognise
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.csv_cells import NO_LABEL, CellStyle, clean, recognise
+from labelbeam.formats.csv_rows import Table
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
 IMAGE_COLUMNS = frozenset(
