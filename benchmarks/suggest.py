@@ -31,13 +31,12 @@ from labelbeam.joints.build import build_head
 from labelbeam.joints.config import configure
 from labelbeam.joints.run_directory import Run
 from labelbeam.joints.tagger import Tagger
-from labelbeam.labels.known import known_labels
+from labelbeam.labels.known import drawn_evidence
 from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.metrics.log_loss import remaining_nats
 
 NOISE, STEPS, BATCH = 0.75, 1000, 256
 HEADS = ("cnn-rnn", "any-subset", "sigmoid-mlp")
-PROBABLE = 1e-4
-"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, those of all mechanisms alike."""
 
 
 def trained(head_name: str, targets: np.ndarray, vectors: np.ndarray, *, steps: int) -> Tagger:
@@ -66,43 +65,20 @@ def trained(head_name: str, targets: np.ndarray, vectors: np.ndarray, *, steps: 
     return Tagger(run)
 
 
-def evidence(
-    targets: np.ndarray, *, accepted: int, frequent_first: bool, seed: int
-) -> list[tuple[list[int], list[int]]]:
-    """Return for each image the accepted and the rejected ids; labels are sorted by frequency already."""
-    random = np.random.default_rng(seed)
-    drawn = []
-    for row in targets:
-        present, absent = np.flatnonzero(row == 1), np.flatnonzero(row == 0)
-        said = present[:accepted] if frequent_first else random.permutation(present)[:accepted]
-        refused = absent[:20] if frequent_first else absent
-        drawn.append((said.tolist(), random.permutation(refused)[: accepted // 2].tolist()))
-    return drawn
-
-
-def nats(scores: np.ndarray, targets: np.ndarray, known: np.ndarray) -> float:
-    """Return nats per image of the labels that are not known."""
-    p = np.clip(scores, PROBABLE, 1 - PROBABLE)
-    losses = -np.where(targets == 1, np.log(p), np.log(1 - p))
-    return float(np.where(known == -1, losses, 0.0).sum(axis=1).mean())
-
-
-def clicks(
-    tagger: Tagger, vectors: np.ndarray, given: list[tuple[list[int], list[int]]]
-) -> tuple[np.ndarray, dict[str, Any]]:
+def clicks(tagger: Tagger, vectors: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     """Ask for every label of each image; return scores and what was measured."""
     names, num_labels = tagger.labels, len(tagger.labels)
     scores, seconds, effective, doubtful, bounds = [], [], [], 0, []
-    for vector, (said, refused) in zip(vectors, given, strict=True):
-        known, rejected = [names[i] for i in said], [names[i] for i in refused]
+    for vector, row in zip(vectors, given, strict=True):
+        known, rejected = ([names[i] for i in np.flatnonzero(row == value)] for value in (1, 0))
         begun = time.perf_counter(), time.process_time()
         found = tagger.suggest(vector, known=known, rejected=rejected, count=num_labels)
         seconds.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
         bounds.append(max(one.high - one.low for one in found))
-        row = np.zeros(num_labels)
+        scored = np.zeros(num_labels)
         for one in found:
-            row[tagger.run.vocabulary.id_of(one.label)] = one.score
-        scores.append(row)
+            scored[tagger.run.vocabulary.id_of(one.label)] = one.score
+        scores.append(scored)
         doubtful += bool(found.note) and tagger.run.config.head == "cnn-rnn"
         effective.append(found.effective_samples or np.nan)
     milliseconds = 1e3 * np.array(seconds)
@@ -156,26 +132,26 @@ def main() -> None:
     for tagger in (cold, *taggers.values()):  # compile and load what the first call loads
         tagger.suggest(vectors[0])
     cold = Tagger(replace(taggers["cnn-rnn"].run))
-    _, told["cold"] = clicks(
-        cold, vectors[:50], evidence(targets[:50], accepted=2, frequent_first=False, seed=9)
-    )
-    warm_up = evidence(targets[images:], accepted=2, frequent_first=False, seed=9)
+    _, told["cold"] = clicks(cold, vectors[:50], drawn_evidence(targets[:50], accepted=2, rejected=1, seed=9))
+    warm_up = drawn_evidence(targets[images:], accepted=2, rejected=1, seed=9)
     clicks(taggers["cnn-rnn"], vectors[images:], warm_up)
     targets, vectors = targets[:images], vectors[:images]
     for frequent_first in (False, True):
         for accepted in (0, 1, 2, 4):
-            given = evidence(targets, accepted=accepted, frequent_first=frequent_first, seed=accepted)
-            known = np.stack(
-                [known_labels(Vocabulary(tuple(map(str, range(targets.shape[1])))), map(str, a), map(str, r))
-                 for a, r in given]
-            )  # fmt: skip
+            known = drawn_evidence(
+                targets,
+                accepted=accepted,
+                rejected=accepted // 2,
+                frequent_first=frequent_first,
+                seed=accepted,
+            )
             row: dict[str, Any] = {}
             for name, tagger in taggers.items():
-                scores, row[name] = clicks(tagger, vectors, given)
-                row[name]["nats"] = round(nats(scores, targets, known), 3)
+                scores, row[name] = clicks(tagger, vectors, known)
+                row[name]["nats"] = round(float(remaining_nats(scores, targets, known).mean()), 3)
             answerer: Any = taggers["cnn-rnn"].answerer
             fed = prefix_feed(answerer.trie, answerer.step.image_rows(vectors), known, samples=200)
-            row["prefix feed"] = {"nats": round(nats(fed, targets, known), 3)}
+            row["prefix feed"] = {"nats": round(float(remaining_nats(fed, targets, known).mean()), 3)}
             told[f"{accepted} known, {'most frequent' if frequent_first else 'random'}"] = row
             print(json.dumps({accepted: row}), flush=True)
     told["prefix_feed_error"] = {

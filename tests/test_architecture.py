@@ -12,7 +12,7 @@ ORDER = [
     ["errors"],
     ["labels"],
     ["data", "decoding", "metrics"],
-    ["encoders", "formats", "models", "scenes"],
+    ["encoders", "formats", "models", "rivals", "scenes"],
     ["features", "training"],
     ["answers"],
     ["analysis", "pages"],

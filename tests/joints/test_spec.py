@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,11 +91,20 @@ def test_scenes_need_no_path_and_get_the_split(csv_file, monkeypatch):
 
 
 def test_reading_labels_and_pixels_does_not_import_torch():
-    modules = "voc, coco, csv_table, images, stratified"
-    code = f"""if True:
+    code = """if True:
         import sys
         import labelbeam.joints.spec
-        from labelbeam.data import {modules}
+        from labelbeam.data import images, stratified
+        from labelbeam.formats import coco, csv_table, voc
         assert 'torch' not in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_names_functions_that_exist(name: str) -> None:
+    entry = FORMATS[name]
+    for function in filter(None, (entry.read, entry.write)):
+        module, _, attribute = function.partition(":")
+        assert callable(getattr(import_module(f"labelbeam.{module}"), attribute))
+    assert set(entry.options) <= {field.name for field in fields(ReadOptions)}

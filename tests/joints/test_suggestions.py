@@ -12,9 +12,9 @@ from labelbeam.models.any_subset import AnySubsetHead
 
 ROOT = Path(__file__).resolve().parents[2]
 MECHANISMS = {
-    "cnn-rnn": "likelihood weighting",
+    "cnn-rnn": "likelihood-weighting",
     "any-subset": "any-subset",
-    "sigmoid": "sigmoid (evidence has no effect)",
+    "sigmoid": "sigmoid",
 }
 
 

@@ -54,6 +54,9 @@ class RunConfig:
     recipe: Recipe = field(default_factory=Recipe)
     search: Search = field(default_factory=Search)
     decision: Decision = field(default_factory=Decision)
+    suggester: bool = True
+    """Whether a label model's run also gets an any-subset head, for `suggest` to ask where it is better on
+    validation images (`joints.suggester`); a frozen encoder and validation images are needed for that."""
     seed: int = 0
     """Decides initial values, order, views, dropout and the validation split."""
 

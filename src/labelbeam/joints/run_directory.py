@@ -7,6 +7,8 @@
     preprocess.json      the transform in front of the encoder
     metrics.json         validation scores with their protocol
     log.csv              one row per epoch
+    suggester.safetensors, suggester.json
+                         of label models: a second mechanism for suggestions, and which of the two is better
     versions.json        of labelbeam and what it ran on
 
 Nothing is unpickled. `labels.json` is written last: a folder without it is an unfinished run.
@@ -34,10 +36,14 @@ from labelbeam.errors import InputError
 from labelbeam.joints.build import Head, build_head
 from labelbeam.joints.config import RunConfig, read_yaml, write_yaml
 from labelbeam.joints.plain_values import from_plain
+from labelbeam.joints.suggester import Suggester, suggester_config
 from labelbeam.labels.vocabulary import Vocabulary
 
 PARTS = ("model.safetensors", "encoder.safetensors", "config.yaml", "labels.json")
 """What loading a run needs."""
+
+OPTIONAL = frozenset({"suggester.json", "suggester.safetensors"})
+"""What only some runs have."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Run:
         counts: training images that have each label.
         encoder: pixels to features.
         head: features to answers.
+        suggester: a label model's second mechanism for suggestions, where it was trained.
     """
 
     config: RunConfig
@@ -57,6 +64,7 @@ class Run:
     counts: tuple[int, ...]
     encoder: ImageEncoder
     head: Head
+    suggester: Suggester | None = None
 
 
 def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Sequence[str]) -> None:
@@ -71,7 +79,6 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
     Raises:
         InputError: the folder cannot be written or its disk is full.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in run.head.state_dict().items()}
     labels = {
         "names": list(run.vocabulary.names),
         "counts": list(run.counts),
@@ -85,6 +92,11 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
         "metrics.json": _json(metrics),
         "versions.json": _json(versions()),
     }
+    heads = {"model.safetensors": run.head}
+    if run.suggester is not None:
+        heads["suggester.safetensors"] = run.suggester.head
+        measured = {name: getattr(run.suggester, name) for name in ("better", "log_loss", "images", "seed")}
+        texts["suggester.json"] = _json(measured)
     try:
         # All is written before anything is replaced (the first last), so that a full disk leaves an older
         # run in the folder as it was.
@@ -94,11 +106,16 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
                 text_part.write_text(text, encoding="utf-8")
             encoder_part = replaced.enter_context(written_whole(folder / "encoder.safetensors"))
             _save_encoder(run.encoder, encoder_part)
-            part = replaced.enter_context(written_whole(folder / "model.safetensors"))
-            save_file(state, part, metadata={"head": run.config.head})
+            parts = [encoder_part]
+            for name, head in heads.items():
+                parts.append(replaced.enter_context(written_whole(folder / name)))
+                state = {key: tensor.detach().cpu().contiguous() for key, tensor in head.state_dict().items()}
+                save_file(state, parts[-1], metadata={"head": run.config.head})
             # safetensors makes files that nobody else may read; a run is read by services and colleagues.
-            for file in (part, encoder_part):
+            for file in parts:
                 file.chmod(text_part.stat().st_mode)
+            for name in OPTIONAL - set(texts) - set(heads):  # of an older run in the same folder
+                (folder / name).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{folder} cannot be written ({_first_line(error)}). Make room there, or choose another --out."
@@ -143,16 +160,32 @@ def load_run(folder: Path) -> Run:
             f"{folder / 'labels.json'} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
         )
     encoder = _load_encoder(folder / "encoder.safetensors")
-    path = folder / "model.safetensors"
+    head = _load_head(folder / "model.safetensors", config, len(vocabulary), encoder.num_features)
+    suggester = None
+    if (folder / "suggester.json").is_file():
+        suggester = _load_suggester(folder, config, len(vocabulary), encoder.num_features)
+    return Run(config, vocabulary, counts, encoder, head, suggester)
+
+
+def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:
     try:
         state = load_file(path)
-        head = build_head(config, num_labels=len(vocabulary), feature_size=encoder.num_features)
+        head = build_head(config, num_labels=num_labels, feature_size=feature_size)
         head.load_state_dict(state)
-    except (SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             f"{path} does not fit its config.yaml and labels.json: {_first_line(error)}"
         ) from error
-    return Run(config, vocabulary, counts, encoder, head.eval())
+    return head.eval()
+
+
+def _load_suggester(folder: Path, config: RunConfig, num_labels: int, feature_size: int) -> Suggester:
+    head = _load_head(folder / "suggester.safetensors", suggester_config(config), num_labels, feature_size)
+    told, file = _read_json(folder / "suggester.json"), folder / "suggester.json"
+    try:
+        return Suggester(head, told["better"], told["log_loss"], told["images"], told["seed"])  # type: ignore[arg-type]
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{file} is damaged: {_first_line(error)}. Train the run again.") from error
 
 
 def _load_encoder(path: Path) -> ImageEncoder:

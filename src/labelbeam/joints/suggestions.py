@@ -1,33 +1,33 @@
 """What to suggest next for one image, given the labels that a person accepted or rejected so far.
 
-The one place that chooses the mechanism, by the run's head; `Tagger.suggest` and `labelbeam suggest` call it. The image
+The one place that chooses the mechanism; `Tagger.suggest` and `labelbeam suggest` call it. The image
 is there as features already, so a click costs a search, not an encoder's pass.
 """
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answerer
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.prediction import DIGITS, ScoredLabel
-from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.errors import InputError
+from labelbeam.joints.mechanisms import (
+    ANY_SUBSET,
+    LIKELIHOOD_WEIGHTING,
+    SIGMOID,
+    Conditionals,
+    by_head,
+    by_search,
+    without_evidence,
+)
 from labelbeam.joints.run_directory import Run
 from labelbeam.labels.known import known_labels
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.models.any_subset import AnySubsetHead
-
-LIKELIHOOD_WEIGHTING = "likelihood weighting"
-ANY_SUBSET = "any-subset"
-SIGMOID = "sigmoid (evidence has no effect)"
-
-EXPANSIONS, SAMPLES = 32, 100
-"""Of one click: within 20 ms on one thread with 80 labels (`benchmarks/suggest.py`)."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Suggestions:
     """Suggestions for one image, best first; iterating gives each `ScoredLabel`.
 
     Attributes:
-        mechanism: "likelihood weighting" (a label model's search), "any-subset" (the head of that name), or
-            "sigmoid (evidence has no effect)".
+        mechanism: "likelihood-weighting" (a label model's search), "any-subset" (the head of that name), or
+            "sigmoid" (evidence has no effect).
         labels: the suggestions; never one of the known or rejected labels.
         known: the accepted labels, in label order.
         rejected: the rejected labels, in label order.
@@ -81,20 +81,6 @@ class Suggestions:
         return json.dumps(told, ensure_ascii=False)
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """Columns of one image before names are put to them."""
-
-    mechanism: str
-    score: Float[np.ndarray, " labels"]
-    low: Float[np.ndarray, " labels"]
-    high: Float[np.ndarray, " labels"]
-    stderr: Float[np.ndarray, " labels"]
-    evidence: float | None = None
-    effective_samples: float | None = None
-    note: str = ""
-
-
 def suggest(
     run: Run,
     answerer: Answerer,
@@ -103,6 +89,7 @@ def suggest(
     known: Iterable[str] = (),
     rejected: Iterable[str] = (),
     count: int = 10,
+    mechanism: str | None = None,
 ) -> Suggestions:
     """Suggest labels for an image.
 
@@ -113,31 +100,35 @@ def suggest(
         known: labels that the image has.
         rejected: labels that it has not.
         count: most suggestions.
+        mechanism: "likelihood-weighting" or "any-subset"; None: the run's better one by held-out log-loss
+            (`joints.suggester`), or the only one it has.
 
     Raises:
         InputError: an unknown label, one both known and rejected, features of another number or not finite,
-            a count below 1, or evidence that the model holds impossible.
+            a count below 1, a mechanism that the run does not have, or evidence that the model holds impossible.
     """
     if count < 1:
         raise InputError(f"count is {count}; ask for at least 1 suggestion.")
     check_features(run, features)
     evidence = known_labels(run.vocabulary, known, rejected)
-    scores = _scores(run, answerer, features[None], evidence[None])
+    found = _conditionals(run, answerer, features[None], evidence[None], mechanism)
+    score, low, high, stderr = (column[0] for column in (found.score, found.low, found.high, found.stderr))
     open_ = np.flatnonzero(evidence == UNKNOWN)
-    best = open_[np.argsort(-scores.score[open_], kind="stable")][:count]
-    columns = zip(scores.score[best], scores.low[best], scores.high[best], scores.stderr[best], strict=True)
+    best = open_[np.argsort(-score[open_], kind="stable")][:count]
+    columns = zip(score[best], low[best], high[best], stderr[best], strict=True)
     names = run.vocabulary.names_of
+    sampled = found.effective_samples is not None and found.effective_samples[0] > 0
     return Suggestions(
-        scores.mechanism,
+        found.mechanism,
         tuple(
             ScoredLabel(name, *map(float, numbers))
             for name, numbers in zip(names(best.tolist()), columns, strict=True)
         ),
         tuple(names(np.flatnonzero(evidence == PRESENT).tolist())),
         tuple(names(np.flatnonzero(evidence == ABSENT).tolist())),
-        scores.evidence,
-        scores.effective_samples,
-        scores.note,
+        None if found.evidence is None else float(found.evidence[0]),
+        float(found.effective_samples[0]) if found.effective_samples is not None and sampled else None,
+        found.notes[0] if found.notes else "",
     )
 
 
@@ -157,43 +148,34 @@ def check_features(run: Run, features: np.ndarray) -> None:
         raise InputError("the image's features hold NaN or infinity; all must be finite. Extract them again.")
 
 
-def _scores(
+def _conditionals(
     run: Run,
     answerer: Answerer,
     features: Float[np.ndarray, "1 features"],
     known: Int8[np.ndarray, "1 labels"],
-) -> _Scores:
-    if isinstance(answerer, LabelModelAnswerer):
-        rows = answerer.step.image_rows(features)
-        found = conditional_marginals(
-            answerer.trie,
-            rows,
-            known,
-            expansions=EXPANSIONS,
-            samples=SAMPLES,
-            seed=run.config.search.seed,
-        )
-        sampled = float(found.effective_samples[0])
-        return _Scores(
-            LIKELIHOOD_WEIGHTING,
-            found.score[0],
-            found.low[0],
-            found.high[0],
-            found.stderr[0],
-            float(found.evidence[0]),
-            sampled if sampled else None,
-            found.statement(0),
-        )
+    mechanism: str | None,
+) -> Conditionals:
+    """Ask the mechanism that was named, else the one that was better on held-out images."""
+    heads: dict[str, AnySubsetHead] = {}
     if isinstance(run.head, AnySubsetHead):
-        device = run.head.scaling.mean.device
-        inputs = torch.from_numpy(features.astype(np.float32)).to(device)
-        given = torch.from_numpy(known).to(device)
-        with torch.inference_mode():
-            probs = run.head.conditional(inputs, given == PRESENT, given == ABSENT)[0].double().cpu().numpy()
-        return _Scores(ANY_SUBSET, probs, probs, probs, np.zeros_like(probs))
-    probs = answerer.answer(features).scores[0].astype(np.float64)
+        heads[ANY_SUBSET] = run.head
+    elif run.suggester is not None:
+        heads[ANY_SUBSET] = run.suggester.head
+    there = [LIKELIHOOD_WEIGHTING] if isinstance(answerer, LabelModelAnswerer) else []
+    there += [*heads] or ([] if there else [SIGMOID])
+    if mechanism is None:
+        mechanism = run.suggester.better if run.suggester is not None else there[0]
+    if mechanism not in there:
+        raise InputError(
+            f"this run cannot suggest by {mechanism!r}; its head is {run.config.head!r}, which gives "
+            f"{' and '.join(there)}. Leave the mechanism out, or train with --head cnn-rnn, which gives both."
+        )
+    if mechanism == LIKELIHOOD_WEIGHTING and isinstance(answerer, LabelModelAnswerer):
+        return by_search(answerer, features, known)
+    if mechanism == ANY_SUBSET:
+        return by_head(heads[ANY_SUBSET], features, known)
     note = (
         f"the head of this run is {run.config.head!r}: it scores each label by itself, so what is known or rejected "
         "does not change the other labels' scores. Train with --head cnn-rnn or any-subset for that."
     )
-    return _Scores(SIGMOID, probs, probs, probs, np.zeros_like(probs), note=note)
+    return replace(without_evidence(answerer, features), notes=(note,))

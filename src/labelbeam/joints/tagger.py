@@ -117,6 +117,7 @@ class Tagger:
         known: Iterable[str] = (),
         rejected: Iterable[str] = (),
         count: int = 10,
+        mechanism: str | None = None,
     ) -> Suggestions:
         """Suggest labels for one image, conditioned on what a person said of it.
 
@@ -126,6 +127,7 @@ class Tagger:
             known: labels that the image has.
             rejected: labels that it has not.
             count: most suggestions.
+            mechanism: as `joints.suggestions.suggest`.
 
         Returns:
             Suggestions, best first, with the mechanism that scored them and a note where there is a doubt.
@@ -136,4 +138,12 @@ class Tagger:
         features = (
             image if isinstance(image, np.ndarray) else extract([Path(image)], self.run.encoder).values[0]
         )
-        return suggest(self.run, self.answerer, features, known=known, rejected=rejected, count=count)
+        return suggest(
+            self.run,
+            self.answerer,
+            features,
+            known=known,
+            rejected=rejected,
+            count=count,
+            mechanism=mechanism,
+        )

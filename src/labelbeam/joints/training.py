@@ -5,6 +5,7 @@ Data, encoder, features, head, loop, validation: each is a noun of its own; here
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +17,13 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import split
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
-from labelbeam.joints.build import Head, build_head
+from labelbeam.joints.build import Head, build_answerer, build_head
 from labelbeam.joints.config import RunConfig
 from labelbeam.joints.device import accelerator_for
 from labelbeam.joints.evaluation import evaluate_features, refuse_strangers, some
@@ -29,6 +31,7 @@ from labelbeam.joints.features import readable_features, readable_images
 from labelbeam.joints.plain_values import to_plain
 from labelbeam.joints.run_directory import Run, save_run, versions
 from labelbeam.joints.spec import open_dataset
+from labelbeam.joints.suggester import train_suggester
 from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.ordering import order_labels
 from labelbeam.labels.targets import PRESENT, UNKNOWN
@@ -118,6 +121,7 @@ def train_run(
         report(note)
     if anew:
         (folder / RESUME).unlink(missing_ok=True)
+        shutil.rmtree(folder / "suggester", ignore_errors=True)
 
     try:
         progress = fit(
@@ -140,11 +144,30 @@ def train_run(
     counts = tuple(int(n) for n in (train.targets == PRESENT).sum(axis=0))
     run = Run(config, train.vocabulary, counts, encoder, head.cpu().eval())
     encoder.module.cpu().eval()
+    answerer = build_answerer(run.head, config)
+    if (
+        config.suggester
+        and isinstance(answerer, LabelModelAnswerer)
+        and isinstance(train_batches, FeatureBatches)
+        and isinstance(held_out_batches, FeatureBatches)
+    ):
+        suggester = train_suggester(
+            config,
+            train_batches,
+            held_out_batches,
+            answerer,
+            accelerator=accelerator,
+            folder=folder / "suggester",
+            settings=_settings(config, encoder),
+            report=report,
+        )
+        run = replace(run, suggester=suggester)
     metrics = validation_metrics(run, held_out) if held_out is not None else {}
     if accelerator.is_main_process:
         opening = _opening(command, progress.epoch, progress.best_epoch, metrics)
         save_run(run, folder, metrics=metrics, opening=opening)
         (folder / RESUME).unlink(missing_ok=True)
+        shutil.rmtree(folder / "suggester", ignore_errors=True)
     return Trained(run, metrics, progress.epoch, progress.best_epoch, (*train.notes, *notes))
 
 

@@ -1,7 +1,7 @@
 """What is known of an image's labels beside its pixels: those that a person accepted, those they rejected.
 
 One row in the coding of targets: PRESENT (accepted), ABSENT (rejected), UNKNOWN (nothing known). Made from names
-here, so that searches and heads see numbers only.
+here, or drawn from true labels to measure with, so that searches and heads see numbers only.
 """
 
 from collections.abc import Iterable
@@ -42,4 +42,39 @@ def known_labels(
         )
     known = np.full(len(vocabulary), UNKNOWN, dtype=np.int8)
     known[present], known[absent] = PRESENT, ABSENT
+    return known
+
+
+def drawn_evidence(
+    targets: Int8[np.ndarray, "images labels"],
+    *,
+    accepted: int,
+    rejected: int,
+    frequent_first: bool = False,
+    seed: int = 0,
+) -> Int8[np.ndarray, "images labels"]:
+    """Draw what a person might have said of images whose labels are known.
+
+    Args:
+        targets: 1 present, 0 absent, -1 unknown (never drawn); columns by falling frequency if `frequent_first`.
+        accepted: present labels revealed per image, at most as many as it has.
+        rejected: absent labels revealed per image.
+        frequent_first: reveal the first present columns instead of random ones, as people type. They tell more
+            than they say: that the more frequent labels are absent.
+        seed: decides what is drawn.
+
+    Returns:
+        int8 [images labels]: 1 accepted, 0 rejected, -1 not revealed.
+
+    Example:
+        >>> targets = np.array([[1, 0, 1, 0]], dtype=np.int8)
+        >>> drawn_evidence(targets, accepted=1, rejected=0, frequent_first=True).tolist()
+        [[1, -1, -1, -1]]
+    """
+    known = np.full(targets.shape, UNKNOWN, dtype=np.int8)
+    random = np.random.default_rng(seed)
+    for row, shown in zip(targets, known, strict=True):
+        present, absent = random.permutation(np.flatnonzero(row == PRESENT)), np.flatnonzero(row == ABSENT)
+        shown[(np.sort(present) if frequent_first else present)[:accepted]] = PRESENT
+        shown[random.permutation(absent)[:rejected]] = ABSENT
     return known

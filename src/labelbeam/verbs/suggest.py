@@ -28,6 +28,10 @@ def suggest(
     vector: Annotated[
         Path | None, typer.Option(help="The image's stored features (.npy) instead of the image.")
     ] = None,
+    mechanism: Annotated[
+        str | None,
+        typer.Option(help="likelihood-weighting or any-subset (default: the better one on held-out images)."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Suggest labels for one image, conditioned on what is known of it."""
@@ -43,7 +47,7 @@ def suggest(
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
     tagger = Tagger.load(run)
     said, refused = _names(known, tagger.labels), _names(rejected, tagger.labels)
-    found = tagger.suggest(asked, known=said, rejected=refused, count=count)
+    found = tagger.suggest(asked, known=said, rejected=refused, count=count, mechanism=mechanism)
     if json_:
         typer.echo(found.to_json(str(image or vector)))
         return
