@@ -15,6 +15,7 @@ from collections.abc import Callable
 import typer
 
 from labelbeam.errors import InputError
+from labelbeam.verbs.data.convert import convert
 from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
 from labelbeam.verbs.neighbors import neighbors
@@ -67,8 +68,15 @@ def _say(message: str) -> None:
     print(f"labelbeam: {message}", file=sys.stderr)
 
 
+data = typer.Typer(
+    name="data", help="Data sets: look into them, split, convert, download.", no_args_is_help=True
+)
+app.add_typer(data)
+
 for _verb in (demo, train, evaluate, tag, suggest, score, neighbors):
     app.command()(told_in_words(_verb))
+for _verb in (convert,):
+    data.command()(told_in_words(_verb))
 
 
 @app.callback()

@@ -163,6 +163,9 @@ FORMATS: dict[str, Format] = {
     "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS),
     "coco": Format("formats.coco:read_coco", _FILES),
     "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS),
+    "jsonl": Format(
+        "formats.json_lines:read_json_lines", (*_FILES, "root"), "formats.json_lines:write_json_lines"
+    ),
     "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
 }
 """Every data set format by its name."""
