@@ -55,22 +55,40 @@ def test_a_reader_that_leaves_early_ends_it_quietly(finished, drawn, own_cache, 
     assert process.returncode == 141
 
 
-def test_an_interrupt_ends_it_with_a_word_and_without_a_half_file(finished, drawn, own_cache, tmp_path):
-    names, out = tmp_path / "list.txt", tmp_path / "out.jsonl"
-    names.write_text(f"{drawn / '00000.png'}\n" * 200_000)
-    with subprocess.Popen(
-        [*LABELBEAM, "tag", str(finished), f"@{names}", "--out", str(out)],
-        stderr=subprocess.PIPE,
-        env=environment(own_cache),
-    ) as process:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_job_goes_on_and_ends_with_the_same_bytes(finished, drawn, own_cache, tmp_path, stop):
+    names, out, whole = tmp_path / "list.txt", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    names.write_text("".join(f"{drawn / f'{i % 60:05d}.png'}\n" for i in range(4000)))
+    call = [*LABELBEAM, "tag", str(finished), f"@{names}", "--out"]
+    partial = tmp_path / "out.jsonl.partial"
+    with subprocess.Popen([*call, str(out)], stderr=subprocess.PIPE, env=environment(own_cache)) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".out.jsonl.*.part")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        while not (partial.exists() and partial.stat().st_size > 10_000) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(stop)
         _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert told == b"labelbeam: interrupted.\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["list.txt"]
+    if stop == signal.SIGINT:
+        assert (process.returncode, told) == (130, b"labelbeam: interrupted.\n")
+    assert not out.exists()
+    assert 0 < partial.read_bytes().count(b"\n") < 4000
+    with partial.open("ab") as file:
+        file.write(b'{"image": "half a li')
+    again = subprocess.run([*call, str(out)], capture_output=True, env=environment(own_cache), check=True)
+    assert b"are done already; going on" in again.stderr
+    subprocess.run([*call, str(whole)], capture_output=True, env=environment(own_cache), check=True)
+    assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.txt", "out.jsonl", "whole.jsonl"]
+
+
+def test_a_job_of_other_settings_is_not_continued(finished, command, drawn, tmp_path):
+    (tmp_path / "out.jsonl.partial").write_text("")
+    (tmp_path / "out.jsonl.job.json").write_text('{"all_scores": true}')
+    done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "out.jsonl")
+    assert done.exit_code == 2
+    assert "begun with other settings (all_scores, config, run differ)" in " ".join(done.stderr.split())
+    done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "out.jsonl", "--overwrite")
+    assert done.exit_code == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.fixture

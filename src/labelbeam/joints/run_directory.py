@@ -14,6 +14,7 @@
 Nothing is unpickled. `labels.json` is written last: a folder without it is an unfinished run.
 """
 
+import hashlib
 import json
 import platform
 import re
@@ -203,6 +204,17 @@ def _load_encoder(path: Path) -> ImageEncoder:
         raise InputError(
             f"{path} is no encoder of a run: {kind}{_first_line(error)} Copy the run again, or train it anew."
         ) from error
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a text that is another one when anything that decides a run's answers is another."""
+    digest = hashlib.sha256()
+    for name in (*PARTS, *sorted(OPTIONAL)):
+        if name != "encoder.safetensors" and (folder / name).is_file():
+            digest.update(name.encode() + (folder / name).read_bytes())
+    encoder = folder / "encoder.safetensors"
+    digest.update(str(encoder.stat().st_size).encode() if encoder.is_file() else b"")
+    return digest.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""`labelbeam tag`: images to label sets, one line of JSON each, written as they are made."""
+"""`labelbeam tag`: images to label sets, one line of JSON each, written as they are made, also over a kill."""
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
     from labelbeam.answers.prediction import Prediction
+    from labelbeam.joints.journal import Journal
 
 PAGE_PICTURES = 500
 """Pictures on a page, at most: about 10 MB of thumbnails."""
@@ -38,12 +39,21 @@ def tag(
         typer.Option("--set", help="Change the run's search or decision, e.g. search.score=max-step."),
     ] = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Add the score of every label.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Forget what an interrupted call with the same --out has done."),
+    ] = False,
 ) -> None:
-    """Tag images; a file that cannot be read gets a line with its error, and the run goes on."""
+    """Tag images; a file that cannot be read gets a line with its error, and the run goes on.
+
+    With --out, an interrupted call goes on where it was when it is called again.
+    """
     from labelbeam.data.listing import list_images
     from labelbeam.joints.choices import decision_from, search_from, with_settings
+    from labelbeam.joints.journal import Journal
+    from labelbeam.joints.plain_values import to_plain
     from labelbeam.joints.progress import progress_bar
-    from labelbeam.joints.run_directory import load_run
+    from labelbeam.joints.run_directory import fingerprint, load_run
     from labelbeam.joints.score_table import require_folder
     from labelbeam.joints.tagger import Tagger
 
@@ -69,17 +79,25 @@ def tag(
     unreadable = count = 0
     on_page: list[Prediction] = []
     visible = out is not None or not sys.stdout.isatty()
-    with _lines(out, json=as_json) as lines, progress_bar("tagging", None, shown=visible) as advance:
-        for prediction in tagger.tag(paths, all_scores=all_scores, report=advance):
-            count += 1
-            unreadable += bool(prediction.error)
-            lines.write((prediction.to_json() if as_json else _text(prediction)) + "\n")
-            lines.flush()
-            if page is not None and len(on_page) < PAGE_PICTURES:
-                on_page.append(prediction)
+    total = _number_of(images) if visible and sys.stderr.isatty() else None
+    job = {"run": fingerprint(run), "config": to_plain(tagger.run.config), "all_scores": all_scores}
+    with _lines(out, json=as_json, job=job, anew=overwrite) as lines:
+        done = lines.done if isinstance(lines, Journal) else 0
+        if done:
+            _say(f"{done:,} images are done already; going on.")
+        left = lines.remaining(paths) if isinstance(lines, Journal) else paths
+        with progress_bar("tagging", total, shown=visible) as advance:
+            advance(done)
+            for prediction in tagger.tag(left, all_scores=all_scores, report=advance):
+                count += 1
+                unreadable += bool(prediction.error)
+                lines.write(prediction.to_json() if as_json else _text(prediction))
+                lines.flush()
+                if page is not None and len(on_page) < PAGE_PICTURES:
+                    on_page.append(prediction)
     if page is not None:
         _write_page(page, on_page, count)
-    if not count:
+    if not count + done:
         _say(f"no image found in {', '.join(images)}; inside folders, files count by their suffix.")
     if unreadable:
         _say(f"{unreadable} of {count} files could not be read; each has a line with its error.")
@@ -96,21 +114,42 @@ def _text(prediction: "Prediction") -> str:
     return f"{prediction.image}\t{said or '(no label)'}"
 
 
-@contextmanager
-def _lines(out: Path | None, *, json: bool) -> Iterator[TextIO]:
-    """Yield where lines go: standard output, or a file that appears whole when all is done."""
-    # A name that is not UTF-8 becomes \udcXX, which is what JSON calls it too.
-    if out is None:
+class _Printed:
+    """Standard output as lines."""
+
+    def __init__(self, *, json: bool) -> None:
+        # A name that is not UTF-8 becomes \\udcXX, which is what JSON calls it too.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(
                 encoding="utf-8" if json else sys.stdout.encoding, errors="backslashreplace"
             )
-        yield sys.stdout
-        return
-    from labelbeam.data.whole_file import written_whole
 
-    with written_whole(out) as part, part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        yield file
+    def write(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@contextmanager
+def _lines(
+    out: Path | None, *, json: bool, job: "Mapping[str, Any]", anew: bool
+) -> "Iterator[Journal | _Printed]":
+    """Yield where lines go: standard output, or a journal that becomes the file when all is done."""
+    from labelbeam.joints.journal import journal
+
+    if out is None:
+        yield _Printed(json=json)
+        return
+    with journal(out, job=job, anew=anew) as lines:
+        yield lines
+
+
+def _number_of(images: list[str]) -> int | None:
+    """Count the images, for a bar that says how long it will take; a list on standard input is read only once."""
+    from labelbeam.data.listing import list_images
+
+    return None if "-" in images else sum(1 for _ in list_images(images))
 
 
 def _write_page(page: Path, predictions: "Sequence[Prediction]", count: int) -> None:

@@ -1,0 +1,134 @@
+"""The lines of a long job: written as they come, found again after a kill, under their name when all are there.
+
+Lines go to `FILE.partial`, with what was asked beside it; the next call of the same job finds which images are done,
+cuts off a half line, and goes on. Knows nothing of what a line says, but that it is JSON with an `image`.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any
+
+from labelbeam.data.whole_file import written_whole
+from labelbeam.errors import InputError
+
+
+@dataclass
+class Journal:
+    """A job's file while it grows.
+
+    Attributes:
+        partial: where lines are.
+        done: lines that an earlier call wrote.
+        file: open for appending, in UTF-8.
+    """
+
+    partial: Path
+    done: int
+    file: IO[str]
+
+    def remaining(self, images: Iterable[Path]) -> Iterator[Path]:
+        """Yield the images that have no line yet.
+
+        As long as the images come in the order in which lines were written, nothing is held in memory; where files
+        came or went since, the names of the lines left are compared by their hashes, 8 bytes each and a few more.
+        """
+        written = self._written()
+        coming = iter(images)
+        for image in coming:
+            name = next(written, None)
+            if name is None:
+                yield image
+                yield from coming
+                return
+            if name != str(image):
+                known = Counter(_digest(left) for left in (name, *written))
+                for other in (image, *coming):
+                    if known[digest := _digest(str(other))] > 0:
+                        known[digest] -= 1
+                    else:
+                        yield other
+                return
+
+    def write(self, line: str) -> None:
+        """Append a line; its line end makes it count."""
+        self.file.write(line + "\n")
+
+    def flush(self) -> None:
+        """Hand the lines to the operating system: a kill of this process loses none of them."""
+        self.file.flush()
+
+    def _written(self) -> Iterator[str]:
+        """Yield the image names of the lines that were there at the start."""
+        with self.partial.open("rb") as lines:
+            for _, line in zip(range(self.done), lines, strict=False):
+                yield str(json.loads(line)["image"])
+
+
+@contextmanager
+def journal(out: Path, *, job: Mapping[str, Any], anew: bool = False) -> Iterator[Journal]:
+    """Open the journal of a job; when the block ends its lines are at `out`, and when it fails they are kept.
+
+    Args:
+        out: where all lines are to be in the end; a file there is replaced at that moment.
+        job: what was asked, plain values; lines made for something else are not continued.
+        anew: forget an interrupted job.
+
+    Raises:
+        InputError: an interrupted job of other settings is there, or its lines are damaged.
+    """
+    partial, about = out.with_name(out.name + ".partial"), out.with_name(out.name + ".job.json")
+    if anew:
+        partial.unlink(missing_ok=True)
+        about.unlink(missing_ok=True)
+    told = json.loads(json.dumps(job))
+    if partial.exists() and about.exists():
+        _check_same(about, told, out)
+    else:
+        partial.write_bytes(b"")
+        with written_whole(about) as part:
+            part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    done = _cut_half_line(partial)
+    with partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        yield Journal(partial, done, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(out)
+    about.unlink(missing_ok=True)
+
+
+def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
+    try:
+        before = json.loads(about.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{about} is damaged ({error}). Start anew with --overwrite.") from error
+    if before != told:
+        keys = {*before, *told} if isinstance(before, dict) else set(told)
+        changed = sorted(
+            key for key in keys if not isinstance(before, dict) or before.get(key) != told.get(key)
+        )
+        raise InputError(
+            f"{out} was begun with other settings ({', '.join(changed)} differ). Call it as before to go on, give "
+            "another --out, or start anew with --overwrite."
+        )
+
+
+def _cut_half_line(partial: Path) -> int:
+    """Cut off what has no line end, and return the number of lines."""
+    count, whole = 0, 0
+    with partial.open("r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            count, whole = count + 1, whole + len(line)
+        file.truncate(whole)
+    return count
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()

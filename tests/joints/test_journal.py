@@ -1,0 +1,77 @@
+"""The journal of a long job: nothing lost, nothing twice, whatever came or went meanwhile."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelbeam.errors import InputError
+from labelbeam.joints.journal import journal
+
+NAMES = st.lists(st.sampled_from(["a.jpg", "b.jpg", "人.jpg", "c d.png"]), max_size=8)
+
+
+def tagged(out: Path, names: list[str], *, stop_after: int | None = None) -> list[str]:
+    """Write a line per image that is left; stop as a kill would."""
+    with journal(out, job={}) as lines:
+        for count, path in enumerate(lines.remaining(map(Path, names))):
+            if count == stop_after:
+                lines.flush()
+                raise KeyboardInterrupt
+            lines.write(json.dumps({"image": str(path)}))
+    return [json.loads(line)["image"] for line in out.read_text(encoding="utf-8").splitlines()]
+
+
+@given(NAMES, st.integers(0, 8))
+def test_a_job_that_was_stopped_writes_what_an_unbroken_one_writes(names: list[str], stop: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.jsonl"
+        if stop < len(names):
+            with pytest.raises(KeyboardInterrupt):
+                tagged(out, names, stop_after=stop)
+            assert not out.exists()
+        assert tagged(out, names) == names
+        assert [file.name for file in Path(folder).iterdir()] == ["out.jsonl"]
+
+
+@given(NAMES, NAMES, st.integers(0, 8))
+def test_images_that_came_meanwhile_get_a_line_and_none_gets_two(
+    before: list[str], after: list[str], stop: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out, done = Path(folder) / "out.jsonl", before[:stop]
+        if stop < len(before):
+            with pytest.raises(KeyboardInterrupt):
+                tagged(out, before, stop_after=stop)
+        else:
+            done = []
+        found = tagged(out, after)
+        assert found[: len(done)] == done
+        for name in {*before, *after}:
+            assert found.count(name) == max(done.count(name), after.count(name))
+
+
+def test_lines_of_another_job_are_not_continued(tmp_path: Path) -> None:
+    def stopped() -> None:
+        with journal(tmp_path / "out.jsonl", job={"run": 1}):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    with (
+        pytest.raises(InputError, match=r"other settings \(run differ\).*--overwrite"),
+        journal(tmp_path / "out.jsonl", job={"run": 2}),
+    ):
+        pass
+    with journal(tmp_path / "out.jsonl", job={"run": 2}, anew=True) as lines:
+        assert lines.done == 0
+
+
+def test_damaged_settings_of_a_job_are_told(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl.partial").write_text("")
+    (tmp_path / "out.jsonl.job.json").write_text("{")
+    with pytest.raises(InputError, match="is damaged"), journal(tmp_path / "out.jsonl", job={}):
+        pass
