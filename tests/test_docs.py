@@ -184,21 +184,15 @@ def test_every_option_that_a_page_names_is_one_of_the_command_line_s() -> None:
 
     from labelbeam.cli import app
 
-    verbs = get_command(app).commands.values()  # type: ignore[attr-defined]
-    known = {
-        flag for verb in verbs for option in verb.params for flag in (*option.opts, *option.secondary_opts)
-    }
-    known |= {
-        "--help",
-        "--standalone",
-        "--nproc_per_node",
-        "--check",
-        "--dry-run",
-        "--out",
-        "--quick",
-        "--noise",
-    }
-    known |= {"--images", "--rounds"}  # of benchmarks/
+    def flags_of(command: Any) -> set[str]:
+        below = [flags_of(one) for one in getattr(command, "commands", {}).values()]
+        own = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        return own.union(*below)
+
+    known = flags_of(get_command(app))
+    known |= {"--help", "--standalone", "--nproc_per_node", "--check", "--dry-run"}
+    for benchmark in (ROOT / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', benchmark.read_text(encoding="utf-8")))
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))
         assert sorted(named - known) == [], page.name

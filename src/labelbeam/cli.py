@@ -16,6 +16,9 @@ import typer
 
 from labelbeam.errors import InputError
 from labelbeam.verbs.data.convert import convert
+from labelbeam.verbs.data.download import download
+from labelbeam.verbs.data.inspect import inspect
+from labelbeam.verbs.data.split import split
 from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
 from labelbeam.verbs.neighbors import neighbors
@@ -75,7 +78,7 @@ app.add_typer(data)
 
 for _verb in (demo, train, evaluate, tag, suggest, score, neighbors):
     app.command()(told_in_words(_verb))
-for _verb in (convert,):
+for _verb in (inspect, split, convert, download):
     data.command()(told_in_words(_verb))
 
 

@@ -18,7 +18,7 @@ def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InputError:
     Args:
         kind: what the name names, e.g. "label" or "encoder".
         given: the name as the user wrote it.
-        allowed: every valid name; at most 12 are listed in the message.
+        allowed: every valid name; at most 24 are listed in the message.
 
     Returns:
         The error, to be raised by the caller.
@@ -31,5 +31,5 @@ def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InputError:
     folded = {name.casefold(): name for name in names}
     close = get_close_matches(given.casefold(), folded, n=1, cutoff=0.5)
     hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
-    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    shown = ", ".join(names[:24]) + (f", … ({len(names)} in all)" if len(names) > 24 else "")
     return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {shown}.")

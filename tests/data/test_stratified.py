@@ -96,6 +96,7 @@ def test_five_thousand_images_take_less_than_a_second():
         ([1.0], ["at least two", "[1.0]"]),
         ([0.5, 0.6], ["sum 1"]),
         ([1.0, 0.0], ["above 0"]),
+        ([float("nan"), 0.5], ["sum 1"]),
         ([0.2] * 5, ["4 images", "5 parts"]),
     ],
 )
@@ -108,3 +109,61 @@ def test_fractions_that_make_no_split_are_refused(fractions, words):
 def test_one_fold_is_refused():
     with pytest.raises(InputError, match="at least 2 folds, given 1"):
         folds(np.zeros((4, 1), dtype=np.int8), 1, seed=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(8, 60), st.integers(1, 6), st.integers(2, 4), st.integers(0, 5))
+def test_images_of_one_group_never_fall_into_different_parts(images, labels, parts, seed):
+    targets = long_tailed(images, labels, seed=seed)
+    groups = np.random.default_rng(seed).integers(0, images // 2, images)
+    if len(set(groups)) < parts:
+        groups[:parts] = np.arange(parts)
+    found = split(targets, [1 / parts] * parts, seed=seed, groups=groups)
+    assert sorted(np.concatenate(found).tolist()) == list(range(images))
+    held = [set(groups[part].tolist()) for part in found]
+    assert sum(map(len, held)) == len(set(groups.tolist()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(6, 60), st.integers(1, 6), st.integers(0, 5))
+def test_groups_of_one_image_are_the_split_without_groups(images, labels, seed):
+    targets = long_tailed(images, labels, seed=seed)
+    alone = split(targets, (0.6, 0.4), seed=seed)
+    grouped = split(targets, (0.6, 0.4), seed=seed, groups=np.arange(images))
+    assert [part.tolist() for part in grouped] == [part.tolist() for part in alone]
+
+
+def test_groups_of_any_size_come_out_better_balanced_than_at_random():
+    targets = long_tailed(4000, 10, seed=0)
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(400), rng.multinomial(4000, rng.dirichlet(np.ones(400))))
+    stratified = worst_imbalance(targets, split(targets, [0.2] * 5, seed=0, groups=groups))
+    at_random = []
+    for _ in range(20):
+        part_of = rng.permutation(np.arange(400) % 5)[groups]
+        at_random.append(worst_imbalance(targets, [np.flatnonzero(part_of == part) for part in range(5)]))
+    assert stratified < 0.5 * min(at_random)
+
+
+def test_folds_keep_groups_together_too():
+    targets, groups = long_tailed(60, 3, seed=0), np.arange(60) // 6
+    for train, held_out in folds(targets, 5, seed=0, groups=groups):
+        assert set(groups[train]).isdisjoint(groups[held_out])
+
+
+def test_more_parts_than_groups_are_refused():
+    targets = np.zeros((6, 1), dtype=np.int8)
+    with pytest.raises(InputError, match="2 groups cannot be split into 3 parts"):
+        split(targets, [1 / 3] * 3, seed=0, groups=np.array([0, 0, 0, 1, 1, 1]))
+
+
+def test_all_labelled_images_of_nuswide_take_seconds(labelbeam_data):
+    with np.load(labelbeam_data / "labels" / "nuswide81_labels.npz") as stored:
+        targets = stored["labels"].astype(np.int8)
+    targets = targets[targets.any(axis=1)]
+    assert targets.shape == (209_347, 81)
+    start = time.perf_counter()
+    parts = split(targets, (0.8, 0.1, 0.1), seed=0)
+    assert time.perf_counter() - start < 30
+    shares = np.array([targets[part].sum(axis=0) for part in parts]) / targets.sum(axis=0)
+    assert np.abs(shares - np.array([[0.8], [0.1], [0.1]])).max() < 0.01

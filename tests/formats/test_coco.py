@@ -1,14 +1,23 @@
 """COCO instances: gaps in ids, crowds, repeats, unlabelled images, and the photographs at hand."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutations import damages, reads_or_refuses
+from round_trip import datasets, with_files
 
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats import coco
 from labelbeam.formats.coco import read_coco
+from labelbeam.formats.coco_writer import write_coco
+from labelbeam.labels.vocabulary import Vocabulary
 
 LABELS_ONLY = ReadOptions(missing="keep")
 
@@ -58,7 +67,9 @@ def test_images_without_a_label_stay_unless_told_otherwise(tmp_path):
 
 def test_a_count_that_differs_from_the_official_one_is_noted(tmp_path):
     dataset = read_coco(write(tmp_path), "val2014", options=LABELS_ONLY)
-    assert dataset.notes == ("3 images; the official COCO val2014 has 40,504.",)
+    assert dataset.notes == (
+        "3 images, 2 of them with a label; the official COCO val2014 has 40,504 and 40,137.",
+    )
 
 
 @pytest.mark.parametrize("where", ["val2014", "images/val2014", "images", "."])
@@ -126,3 +137,147 @@ def test_the_photographs_at_hand_agree_with_the_label_matrix(labelbeam_data, spl
     assert len(shared) > 70
     expected = matrix["labels"][[row[int(Path(dataset.images[i]).stem)] for i in shared]]
     np.testing.assert_array_equal(dataset.targets[shared], expected)
+
+
+def test_images_with_a_label_are_a_split_of_their_own_name(tmp_path):
+    dataset = read_coco(write(tmp_path), "val2014-labelled", options=LABELS_ONLY)
+    assert dataset.images == ("COCO_val2014_000000000042.jpg", "COCO_val2014_000000000007.jpg")
+    assert dataset.protocol["unlabelled"] == "left out"
+    assert "official COCO val2014 has 40,504 and 40,137" in dataset.notes[0]
+
+
+def test_both_official_counts_are_silent_where_they_are_right(tmp_path, monkeypatch):
+    monkeypatch.setitem(coco.OFFICIAL_COUNTS, "val2014", (3, 2))
+    assert read_coco(write(tmp_path), "val2014", options=LABELS_ONLY).notes == ()
+
+
+@pytest.mark.parametrize("year", [2014, 2017])
+def test_the_official_labelled_counts_are_those_of_the_label_matrix(labelbeam_data, year):
+    stored = np.load(labelbeam_data / "labels/coco80_labels.npz")
+    is_val = stored[f"is_val{year}"] == 1
+    assert coco.OFFICIAL_COUNTS[f"val{year}"][1] == is_val.sum()
+    assert coco.OFFICIAL_COUNTS[f"train{year}"][1] == (~is_val).sum()
+
+
+IMAGES, CATEGORIES = DOCUMENT["images"], DOCUMENT["categories"]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (
+            {**DOCUMENT, "images": [*IMAGES, IMAGES[0] | {"file_name": "b.jpg"}]},
+            ["id 42 is given", "'b.jpg'"],
+        ),
+        ({**DOCUMENT, "categories": [*CATEGORIES, {"id": 1, "name": "x"}]}, ["id 1 is given", "'x'"]),
+        ({**DOCUMENT, "categories": [{"id": 1, "name": "<END>"}]}, ["'<END>'", "special token"]),
+        ({**DOCUMENT, "images": [{"id": 7, "file_name": "a\0.jpg"}]}, ["image 7", "no name"]),
+        ({**DOCUMENT, "images": [{"id": 7, "file_name": "\ud800.jpg"}]}, ["image 7", "no name"]),
+        ({**DOCUMENT, "images": [{"id": 7, "file_name": "a" * 300}]}, ["image 7", "no name"]),
+    ],
+)
+def test_ids_given_twice_and_names_that_nothing_can_have_are_refused(tmp_path, document, words):
+    with pytest.raises(InputError) as error:
+        read_coco(write(tmp_path, document), "val2014", options=LABELS_ONLY)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_thousands_of_levels_are_refused(tmp_path):
+    file = write(tmp_path) / "annotations/instances_val2014.json"
+    file.write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"instances_val2014\.json"):
+        read_coco(tmp_path, "val2014")
+
+
+@given(damage=damages())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_damaged_file_is_read_or_refused(tmp_path, damage):
+    file = write(tmp_path) / "annotations/instances_val2014.json"
+    for options in (LABELS_ONLY, ReadOptions(missing="skip")):
+        reads_or_refuses(
+            file, damage, lambda options=options: read_coco(tmp_path, "val2014", options=options)
+        )
+
+
+@given(dataset=datasets(), images=st.sampled_from(["keep", "copy", "link"]), single=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_what_is_written_is_read_back_or_refused_by_name(dataset, images, single):
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = with_files(dataset, Path(folder) / "photos")
+        place, split = (Path(folder) / "out.json", "") if single else (Path(folder) / "out", "train")
+        try:
+            notes = write_coco(dataset, place, split=split, images=images)
+        except InputError as error:
+            refused = str(error)
+        else:
+            refused = ""
+        if refused:
+            bad = next(name for name in dataset.vocabulary if repr(name) in refused)
+            assert any(char in "\t\n" for char in bad)
+            assert not place.exists()
+            return
+        again = read_coco(place, split)
+        assert again.vocabulary == dataset.vocabulary
+        np.testing.assert_array_equal(again.targets, np.maximum(dataset.targets, 0))
+        assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in dataset.paths]
+        if images != "keep" or single:  # kept images lie below the folder of the file
+            assert [image.removeprefix("photos/") for image in again.images] == list(dataset.images)
+        unknown = int((dataset.targets == -1).sum())
+        assert any(f"{unknown} unknown labels" in note for note in notes) == (unknown > 0)
+
+
+def test_boxes_are_the_whole_image_and_the_user_is_told(tmp_path, labelbeam_data):
+    dataset = read_coco(labelbeam_data / "coco", "val2017")
+    notes = write_coco(dataset, tmp_path / "out", split="mine", images="keep")
+    assert any("whole image" in note for note in notes)
+    document = json.loads((tmp_path / "out/annotations/instances_mine.json").read_text())
+    official = json.loads((labelbeam_data / "coco/annotations/instances_val2017.json").read_text())
+    size = {entry["file_name"]: (entry["width"], entry["height"]) for entry in official["images"]}
+    assert {Path(one["file_name"]).name: (one["width"], one["height"]) for one in document["images"]} == size
+    first = document["annotations"][0]
+    entry = document["images"][first["image_id"] - 1]
+    assert first["bbox"] == [0, 0, entry["width"], entry["height"]]
+    again = read_coco(tmp_path / "out", "mine")
+    np.testing.assert_array_equal(again.targets, dataset.targets)
+
+
+def tiny(root: Path) -> Dataset:
+    vocabulary, targets = Vocabulary(("dog", "cat")), np.array([[1, 0]], dtype=np.int8)
+    return with_files(Dataset("made:up", root, ("a.jpg",), vocabulary, targets), root)
+
+
+def test_a_split_is_added_to_a_folder_and_nothing_is_overwritten(tmp_path):
+    dataset, out = tiny(tmp_path / "photos"), tmp_path / "out"
+    write_coco(dataset, out, split="train", images="copy")
+    write_coco(dataset, out, split="val", images="copy")
+    assert read_coco(out, "train").images == read_coco(out, "val").images == ("a.jpg",)
+    with pytest.raises(InputError, match="is there already; nothing is overwritten"):
+        write_coco(dataset, out, split="val", images="copy")
+    (out / "test").mkdir()
+    (out / "test/b.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="is there already"):
+        write_coco(dataset, out, split="test", images="copy")
+    assert not (out / "annotations/instances_test.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "split", "images", "words"),
+    [
+        ("out", "a/b", "keep", ["'a/b' cannot be the name of a split"]),
+        ("out.json", "train", "keep", ["one JSON file has no splits"]),
+        ("out", "train", "move", ["unknown way to place images 'move'"]),
+    ],
+)
+def test_what_cannot_be_written_says_why(tmp_path, place, split, images, words):
+    with pytest.raises(InputError) as error:
+        write_coco(tiny(tmp_path / "photos"), tmp_path / place, split=split, images=images)
+    assert all(word in str(error.value) for word in words), error.value
+    assert not (tmp_path / place).exists()
+
+
+def test_an_image_that_is_missing_leaves_nothing_behind(tmp_path):
+    dataset = tiny(tmp_path / "photos")
+    dataset.path(0).unlink()
+    with pytest.raises(InputError, match=r"a\.jpg is missing"):
+        write_coco(dataset, tmp_path / "out", split="train", images="copy")
+    assert not list(tmp_path.rglob("*.j*"))

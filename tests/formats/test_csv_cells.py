@@ -8,12 +8,10 @@ from labelbeam.errors import InputError
 from labelbeam.formats.csv_cells import (
     DELIMITERS,
     CellStyle,
-    clean,
     recognise,
     refuse_combinations,
-    refuse_reserved,
-    variants_note,
 )
+from labelbeam.labels.hygiene import clean
 
 
 @pytest.mark.parametrize(
@@ -96,16 +94,3 @@ def test_labels_that_recombine_look_like_combinations(mark):
 )
 def test_labels_that_merely_hold_such_a_character_pass(labels):
     refuse_combinations(labels, "a.csv")
-
-
-@pytest.mark.parametrize("label", ["<end>", "<END>", "<start>", "<pad>"])
-def test_the_name_of_a_special_token_is_no_label(label):
-    with pytest.raises(InputError, match="special token") as error:
-        refuse_reserved(["cat", label], "a.csv")
-    assert repr(label) in str(error.value)
-
-
-def test_case_and_width_variants_are_noted():
-    assert "'Dog' and 'dog'" in variants_note(["Dog", "dog"])[0]
-    assert "'ｶﾒﾗ'" in variants_note(["カメラ", "ｶﾒﾗ"])[0]
-    assert variants_note(["cat", "dog"]) == ()

@@ -1,5 +1,6 @@
 """CSV files in the dialects seen in the wild, and the messages for those that cannot be understood."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,68 @@ def test_every_dialect_gives_the_same_data_set(tmp_path, text):
     assert dataset.targets.tolist() == [[1, 1], [0, 1]]
 
 
+def test_columns_of_unknown_and_absent_labels_are_read_and_stated(tmp_path):
+    text = "image,tags,Unknown,absent\na.jpg,cat,dog;ant,\nb.jpg,dog;cat,,yak\nc.jpg\n"
+    dataset = read(tmp_path, text)
+    assert dataset.vocabulary.names == ("ant", "cat", "dog", "yak")
+    assert dataset.targets.tolist() == [[-1, 1, -1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    assert "delimiter ';', column 'Unknown' names what nobody knows" in dataset.notes[0]
+
+
+def test_roboflow_s_folder_has_a_file_in_each_split_s_folder(tmp_path):
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "_classes.csv").write_text(f"filename, cat, dog\n{split}.jpg, 1, 0\n")
+    dataset = read_csv(tmp_path, "valid", options=ReadOptions(missing="keep"))
+    assert labels_of(dataset) == {"valid.jpg": ("cat",)}
+    assert dataset.path(0) == tmp_path / "valid" / "valid.jpg"
+    with pytest.raises(InputError, match=r"unknown split 'val'.*'valid'.*_classes.csv"):
+        read_csv(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("gs://bucket/a.jpg,cat,dog\ngs://bucket/b.jpg,dog\n", {"layout": "ragged"}),
+        ("training,gs://bucket/a.jpg,cat,dog\ngs://bucket/b.jpg,dog\n", {}),
+        ("UNASSIGNED,gs://bucket/a.jpg,cat,dog\n,gs://bucket/b.jpg,dog\n", {}),
+    ],
+)
+def test_vertex_rows_start_with_a_split_or_without_and_none_is_taken_for_a_header(tmp_path, text, options):
+    dataset = read(tmp_path, text, **options)
+    assert labels_of(dataset) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",)}
+    assert "the first line is a row too" in dataset.notes[0]
+
+
+def test_rows_of_several_lines_are_named_by_their_first(tmp_path):
+    with pytest.raises(InputError, match="line 4 has 3 fields"):
+        read(tmp_path, 'image,tags\n"a\n.jpg",cat\nb.jpg,cat,dog\n')
+
+
+def test_ten_thousand_rows_keep_no_object_each_beside_their_paths(tmp_path):
+    rows = "".join(f"{i:05}.jpg,l{i % 7};l{i % 11}\n" for i in range(10_000))
+    file = write(tmp_path, "image,tags\n" + rows)
+    read_csv(file, options=ReadOptions(missing="keep"))  # imports and caches are not what is measured
+    tracemalloc.start()
+    dataset = read_csv(file, options=ReadOptions(missing="keep"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert dataset.example(8).present == ("l1", "l8")
+    assert (
+        peak < 10_000 * 400
+    )  # paths are 60 bytes each, their set 60, keys of entries 100; a dict a row is 230 more
+
+
 def test_one_column_per_label_has_three_values_and_keeps_the_order_of_the_header(tmp_path):
     dataset = read(tmp_path, "image,zebra,ant\na.jpg,1,\nb.jpg,-1,0\nc.jpg,1.0,nan\n")
     assert dataset.vocabulary.names == ("zebra", "ant")
     assert dataset.targets.tolist() == [[1, -1], [-1, 0], [1, -1]]
+
+
+def test_one_column_per_label_with_splits_and_repeats_keeps_each_image_s_own_row(tmp_path):
+    text = "image,split,cat,dog\na.jpg,train,1,0\nb.jpg,test,0,1\na.jpg,train,1,0\nc.jpg,test,1,1\n"
+    assert read(tmp_path, text, "test").targets.tolist() == [[0, 1], [1, 1]]
+    assert read(tmp_path, text).targets.tolist() == [[1, 0], [0, 1], [1, 1]]
 
 
 def test_open_images_rows_verify_presence_and_absence_and_leave_the_rest_unknown(tmp_path):
@@ -184,9 +243,24 @@ def test_missing_image_files_are_counted_and_listed_or_skipped(tmp_path):
         ("image,tags,split\na.jpg,cat,train\n", "trian", {}, ["unknown split 'trian'", "'train'"]),
         ("image,tags\na.jpg,cat\n", "", {"encoding": "cp9932"}, ["no encoding 'cp9932'"]),
         ("image,tags\na.jpg,犬\n", "", {"encoding": "ascii"}, ["not in the encoding ascii"]),
-        ("ImageID,LabelName,Confidence\na,x,0.7\n", "", {}, ["line 2", "'0.7'", "1 and 0"]),
+        (
+            "ImageID,LabelName,Confidence\na,x,0.7\n",
+            "",
+            {},
+            ["line 2", "column 'Confidence'", "'0.7'", "1 and 0"],
+        ),
         ("ImageID,LabelName,Confidence\na,x,1\na,x,0\n", "", {}, ["repeat an image with different labels"]),
-        ("image,tags\na.jpg,[cat]\n", "", {}, ["line 2", "not a list of texts"]),
+        ("image,tags\na.jpg,[cat]\n", "", {}, ["line 2", "column 'tags'", "not a list of texts"]),
+        ("image,cat,dog\na.jpg,1,0\nb.jpg,1,maybe\n", "", {}, ["'dog' hold other values", "line 3"]),
+        (
+            "image,tags,unknown\na.jpg,cat,cat;dog\n",
+            "",
+            {},
+            ["line 2", "'cat' is in the columns 'tags' and 'unknown'"],
+        ),
+        ("a\0b,tags\nx.jpg,cat\n", "", {"image_column": "a\0b", "missing": "skip"}, ["files are missing"]),
+        ("image,tags\nx\0.jpg,cat\n", "", {}, ["line 2", "no name that an image file can have"]),
+        (",,\n", "", {}, ["separators and nothing else"]),
         ("image,cat,cat\na.jpg,1,0\n", "", {}, ["column names must differ"]),
     ],
 )

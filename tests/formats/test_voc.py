@@ -1,13 +1,22 @@
 """VOC folders: official ones, against the official lists of each class, and home-made ones."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutations import damages, reads_or_refuses
+from PIL import Image
+from round_trip import datasets, with_files
 
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.voc import VOC_LABELS, read_voc
+from labelbeam.formats.voc import VOC_LABELS, read_voc, read_voc2012
+from labelbeam.formats.voc_writer import write_voc2007, write_voc2012
+from labelbeam.labels.vocabulary import Vocabulary
 
 LABELS_ONLY = ReadOptions(missing="keep")
 
@@ -186,3 +195,128 @@ def test_skipping_missing_files_leaves_those_at_hand_and_says_how_many_went(labe
     assert len(dataset) == 300
     assert any("4652 of 4952 image files are missing" in note for note in dataset.notes)
     assert dataset.protocol["missing"] == "skipped"
+
+
+def test_a_multi_byte_encoding_that_xml_readers_lack_is_refused(home):
+    (home / "Annotations/1.xml").write_bytes(b'<?xml version="1.0" encoding="cp932"?><annotation/>')
+    with pytest.raises(InputError, match=r"1\.xml.*not readable XML"):
+        read_voc(home, "mine", options=LABELS_ONLY)
+
+
+@pytest.mark.parametrize(("line", "words"), [(b"\xff", ["not UTF-8"]), (b"1\na\0b", ["line 2", "no name"])])
+def test_a_list_that_names_no_files_is_refused(home, line, words):
+    (home / "ImageSets/Main/mine.txt").write_bytes(line)
+    with pytest.raises(InputError) as error:
+        read_voc(home, "mine", options=LABELS_ONLY)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_voc_2012_is_read_with_its_action_images_that_lack_marks_of_difficulty(tmp_path):
+    action = annotation(("person", None)).replace(
+        "</object>", "<actions><phoning>1</phoning></actions></object>"
+    )
+    home = write_voc(
+        tmp_path / "VOCdevkit/VOC2012",
+        {"2011_000003": action, "2008_000008": annotation(("horse", "0"), ("person", "1"))},
+        {"trainval": "2011_000003\n2008_000008\n"},
+    )
+    dataset = read_voc2012(home.parent, "trainval", options=LABELS_ONLY)
+    assert dataset.images == ("2011_000003.jpg", "2008_000008.jpg")
+    assert dataset.example(0).present == ("person",)
+    assert dataset.example(1).unknown == ("person",)
+    assert dataset.notes == ("2 images; the official voc2012 trainval has 11,540.",)
+
+
+@pytest.mark.parametrize("file", ["Annotations/1.xml", "ImageSets/Main/mine.txt"])
+@given(damage=damages())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_damaged_file_is_read_or_refused(home, file, damage):
+    for options in (LABELS_ONLY, ReadOptions(missing="skip")):
+        reads_or_refuses(home / file, damage, lambda options=options: read_voc(home, "mine", options=options))
+
+
+@given(dataset=datasets(), images=st.sampled_from(["copy", "link"]))
+@settings(max_examples=150, deadline=None)
+def test_what_is_written_is_read_back_unknown_labels_too_or_refused_by_name(dataset, images):
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = with_files(dataset, Path(folder) / "photos")
+        out = Path(folder) / "out"
+        try:
+            notes = write_voc2007(dataset, out, split="train", images=images)
+        except InputError as error:
+            refused = str(error)
+        else:
+            refused = ""
+        if refused:
+            named = [
+                *dataset.vocabulary,
+                *dataset.images,
+                *(image.rpartition(".")[0] for image in dataset.images),
+            ]
+            assert any(repr(name) in refused for name in named), refused
+            assert not out.exists()
+            return
+        again = read_voc(out, "train")
+        assert again.images == dataset.images
+        assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in dataset.paths]
+        said = (dataset.targets != 0).any(axis=0)
+        lost = [name for name, is_said in zip(dataset.vocabulary, said, strict=True) if not is_said]
+        assert any("cannot be told" in note for note in notes) == bool(set(lost) - set(VOC_LABELS))
+        names = [name for name in dataset.vocabulary if name not in lost]
+        np.testing.assert_array_equal(
+            again.with_vocabulary(names).targets if names else np.zeros((len(again), 0)),
+            dataset.targets[:, said],
+        )
+        assert set(names) <= set(again.vocabulary)
+
+
+def test_the_photographs_at_hand_survive_being_written(labelbeam_data, tmp_path):
+    dataset = read_voc(labelbeam_data / "VOCdevkit", "sub_test")
+    notes = write_voc2012(dataset, tmp_path / "out", split="mine", images="link")
+    again = read_voc2012(tmp_path / "out", "mine")
+    assert again.images == dataset.images
+    np.testing.assert_array_equal(again.targets, dataset.targets)
+    assert any("whole image" in note for note in notes)
+    annotation_of_first = (tmp_path / "out/Annotations" / dataset.images[0]).with_suffix(".xml").read_text()
+    with Image.open(dataset.path(0)) as image:
+        assert f"<xmax>{image.width}</xmax><ymax>{image.height}</ymax>" in annotation_of_first
+
+
+def tiny(root: Path, image: str = "a.jpg") -> Dataset:
+    vocabulary, targets = Vocabulary(("dog", "cat")), np.array([[1, 0]], dtype=np.int8)
+    return with_files(Dataset("made:up", root, (image,), vocabulary, targets), root)
+
+
+def test_labels_that_a_reader_adds_or_loses_are_told(tmp_path):
+    notes = write_voc2007(tiny(tmp_path / "photos"), tmp_path / "out", split="", images="copy")
+    assert any("takes its 20 and has 18 more" in note for note in notes)
+    assert read_voc(tmp_path / "out", "all").vocabulary.names == VOC_LABELS
+
+
+def test_a_split_is_added_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "out"
+    write_voc2007(tiny(tmp_path / "one"), out, split="train", images="copy")
+    write_voc2007(tiny(tmp_path / "two", "b.jpg"), out, split="val", images="copy")
+    assert [read_voc(out, split).images for split in ("train", "val")] == [("a.jpg",), ("b.jpg",)]
+    before = sorted(out.rglob("*"))
+    with pytest.raises(InputError, match=r"a\.xml is there already .*another split"):
+        write_voc2007(tiny(tmp_path / "three"), out, split="test", images="copy")
+    with pytest.raises(InputError, match=r"val\.txt is there already; nothing is overwritten"):
+        write_voc2007(tiny(tmp_path / "four", "c.jpg"), out, split="val", images="copy")
+    assert sorted(out.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("image", "split", "images", "words"),
+    [
+        ("a.jpg", "train", "keep", ["--images link"]),
+        ("a.jpg", "../x", "copy", ["'../x' cannot be the name of a split"]),
+        ("photo", "train", "copy", ["'photo' has no suffix"]),
+        ("photo 1.jpg", "train", "copy", ["'photo 1'", "Rename a file"]),
+    ],
+)
+def test_what_cannot_be_written_says_why(tmp_path, image, split, images, words):
+    with pytest.raises(InputError) as error:
+        write_voc2007(tiny(tmp_path / "photos", image), tmp_path / "out", split=split, images=images)
+    assert all(word in str(error.value) for word in words), error.value
+    assert not (tmp_path / "out").exists()

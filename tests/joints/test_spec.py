@@ -40,7 +40,7 @@ def test_the_data_set_remembers_the_argument_that_named_it(csv_file):
         ("tags.csv", ["no colon", "FORMAT:PATH#SPLIT", "csv:tags.csv"]),
         ("voc2007#test", ["names no folder", "voc2007:PATH#SPLIT"]),
         ("voc2007:#test", ["names no folder", "voc2007:PATH#SPLIT"]),
-        ("cooc:dir#val2017", ["unknown data set format 'cooc'", "'coco'", "voc2012"]),
+        ("cooc:dir#val2017", ["unknown data set format 'cooc'", "'coco'", "csv"]),
         ("coco:/no/such/folder#val2017", ["/no/such/folder", "does not exist"]),
         ("scenes:x#train", ["scenes has no path", "scenes#SPLIT"]),
     ],

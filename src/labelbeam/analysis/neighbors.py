@@ -1,4 +1,6 @@
-"""Which labels are near each other in the joint embedding space, and which are near an image.
+"""Which labels or images are near a point: of the joint embedding space, or of an encoder's features.
+
+Knows points and a measure; which space they are of is the caller's matter (`joints.embedding`).
 
 Source:
     Wang et al. 2016, Tables 5 and 6. The paper does not state its distance; cosine is the default here, the
@@ -13,6 +15,9 @@ from jaxtyping import Float
 from labelbeam.errors import unknown_name
 
 MEASURES = ("cosine", "dot")
+
+AT_ONCE = 16_384
+"""Points widened to single precision at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,78 @@ def nearest_labels(
         >>> [n.label for n in nearest_labels(points[0], points, count=2, leave_out=0)]
         [1, 2]
     """
-    if measure not in MEASURES:
-        raise unknown_name("measure", measure, MEASURES)
-    similarity = embeddings @ query
-    if measure == "cosine":
-        lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(query)
-        similarity = np.divide(similarity, lengths, out=np.zeros_like(similarity), where=lengths > 0)
+    similarity = similarities(query, embeddings, measure=measure)
     order = np.argsort(-similarity, kind="stable")
     return [Neighbor(int(i), float(similarity[i])) for i in order if i != leave_out][:count]
+
+
+@dataclass(frozen=True)
+class NearImage:
+    """An image near the query.
+
+    Attributes:
+        image: row of the image.
+        similarity: cosine in [-1, 1], or dot product.
+    """
+
+    image: int
+    similarity: float
+
+
+def nearest_images(
+    query: Float[np.ndarray, " width"],
+    points: Float[np.ndarray, "images width"],
+    *,
+    count: int,
+    measure: str = "cosine",
+    leave_out: int | None = None,
+) -> list[NearImage]:
+    """Return the images whose points are most similar to a query point.
+
+    Args:
+        query: an image's point, or a label set's.
+        points: one row per image, in the query's space; half precision will do.
+        count: how many.
+        measure: `cosine` or `dot`.
+        leave_out: row of the image that the query is.
+
+    Returns:
+        The most similar first; equal ones by row.
+
+    Raises:
+        InputError: the measure is unknown.
+
+    Example:
+        >>> points = np.array([[0.0, 2.0], [1.0, 1.0], [3.0, 0.1]])
+        >>> [near.image for near in nearest_images(np.array([1.0, 0.0]), points, count=2)]
+        [2, 1]
+    """
+    similarity = similarities(query, points, measure=measure)
+    if leave_out is not None:
+        similarity[leave_out] = -np.inf
+    order = np.argsort(-similarity, kind="stable")[: min(count, len(points) - (leave_out is not None))]
+    return [NearImage(int(i), float(similarity[i])) for i in order]
+
+
+def similarities(
+    query: Float[np.ndarray, " width"], points: Float[np.ndarray, "points width"], *, measure: str
+) -> Float[np.ndarray, " points"]:
+    """Return how similar each point is to a query; the cosine with a point of length 0 is 0.
+
+    Raises:
+        InputError: the measure is unknown.
+    """
+    if measure not in MEASURES:
+        raise unknown_name("measure", measure, MEASURES)
+    wide = np.float32 if points.dtype == np.float16 else points.dtype
+    found = np.empty(len(points), dtype=np.result_type(wide, np.float32))
+    own = query.astype(found.dtype)
+    length = np.linalg.norm(own)
+    for start in range(0, len(points), AT_ONCE):
+        block = points[start : start + AT_ONCE].astype(wide, copy=False)
+        close = block @ own
+        if measure == "cosine":
+            lengths = np.linalg.norm(block, axis=1) * length
+            close = np.divide(close, lengths, out=np.zeros_like(close), where=lengths > 0)
+        found[start : start + AT_ONCE] = close
+    return found

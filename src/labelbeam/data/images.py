@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError
 
@@ -25,7 +26,7 @@ try:
 except ImportError:  # the extra `fast` is not installed: Pillow reads JPEG too
     simplejpeg = None
 
-__all__ = ["MAX_PIXELS", "UnreadableImage", "list_images", "read_rgb"]
+__all__ = ["DAMAGE", "MAX_PIXELS", "UnreadableImage", "list_images", "read_rgb"]
 
 MAX_PIXELS = 178_956_970
 """Where Pillow stops as well: twice its `MAX_IMAGE_PIXELS`; 512 MB of RGB."""
@@ -34,7 +35,7 @@ _SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
 _ORIENTATION_TAG = 0x0112
 _WHITE = (255, 255, 255, 255)
 
-_DAMAGE = (
+DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError),
     *(IndexError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError),
 )
@@ -69,7 +70,8 @@ def read_rgb(
     Transparency is laid over white; 16-bit grey is scaled, not clipped; an animation gives its first frame.
 
     Args:
-        path: the file, of any format that Pillow reads, or HEIC with the extra `heif`.
+        path: the file, of any format that Pillow reads, or HEIC with the extra `heif`; it may lie inside a
+            tar archive (`data.image_bytes`).
         at_least: height and width in pixels that are enough (after turning): a JPEG may come back smaller
             than it is, scaled by the decoder, but with no side below these; None: full size.
         max_pixels: images with more pixels than this are refused before they are decoded.
@@ -113,14 +115,16 @@ def read_rgb(
         raise UnreadableImage(path, _too_large("more than Pillow allows", max_pixels)) from None
     except UnreadableImage:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UnreadableImage(path, _damaged(kind or "image", error)) from None
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
+        raw = image_bytes(path)
+    except InputError as error:
+        raise UnreadableImage(path, f"its archive cannot be read: {error}") from None
+    except (FileNotFoundError, NotADirectoryError):
         raise UnreadableImage(path, "no such file. Check the path.") from None
     except IsADirectoryError:
         raise UnreadableImage(path, "is a folder, not a file. Name the images in it.") from None
@@ -179,7 +183,7 @@ def _orientation(read_exif: Callable[[], Image.Exif]) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where the block is absent, broken or says something else."""
     try:
         value = read_exif().get(_ORIENTATION_TAG, 1)
-    except _DAMAGE:
+    except DAMAGE:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

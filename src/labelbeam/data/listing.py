@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from pathlib import Path
 
+from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists
+from labelbeam.data.tar_members import tar_members
 from labelbeam.errors import InputError
 
 SUFFIXES = frozenset(
@@ -26,11 +28,13 @@ def list_images(paths: Iterable[str | Path], *, stdin: Iterable[str] | None = No
     """Return the image files that the arguments name, in their order; repeated ones are repeated.
 
     Folders are walked in sorted order, subfolders included, hidden entries skipped; inside them files count
-    by their suffix, and those without one by their first bytes. Lists hold one path a line, relative to the
+    by their suffix, and those without one by their first bytes. An archive (`.tar`) that is named by itself
+    stands for the images in it (`data.image_bytes`). Lists hold one path a line, relative to the
     current folder; what a list names is not looked up here, so that one lost file does not end a long run.
 
     Args:
-        paths: files, folders, patterns (`photos/**/*.jpg`), `@list.txt`, or `-` for a list on standard input.
+        paths: files, folders, archives, patterns (`photos/**/*.jpg`), `@list.txt`, or `-` for a list on standard
+            input.
         stdin: lines that `-` reads; None: standard input.
 
     Returns:
@@ -56,7 +60,7 @@ def list_images(paths: Iterable[str | Path], *, stdin: Iterable[str] | None = No
 
 def _problem(argument: str) -> str:
     """Return what is wrong with an argument; empty where nothing is."""
-    if argument == "-" or Path(argument).exists():
+    if argument == "-" or Path(argument).exists() or image_exists(Path(argument)):
         return ""
     if argument.startswith("@"):
         found = Path(argument[1:]).is_file()
@@ -75,6 +79,8 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
         elif path.is_dir():
             yield from _walk(path, frozenset())
         elif path.exists():
+            yield from _of_archive(path) if path.suffix.lower() == ARCHIVE_SUFFIX else (path,)
+        elif image_exists(path):  # a member of an archive
             yield path
         elif argument.startswith("@"):
             # Names that are not UTF-8 exist on Linux; surrogateescape carries them through.
@@ -82,7 +88,18 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
                 yield from _from_list(lines)
         else:
             for match in _matches(argument):
-                yield from _walk(match, frozenset()) if match.is_dir() else (match,)
+                if match.is_dir():
+                    yield from _walk(match, frozenset())
+                else:
+                    yield from _of_archive(match) if match.suffix.lower() == ARCHIVE_SUFFIX else (match,)
+
+
+def _of_archive(archive: Path) -> Iterator[Path]:
+    """Yield the images inside a tar archive, in its order, hidden ones left out."""
+    for member in tar_members(archive):
+        name = member.name.rpartition("/")[2]
+        if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+            yield archive / member.name
 
 
 def _from_list(lines: Iterable[str]) -> Iterator[Path]:

@@ -27,17 +27,23 @@ class ReadOptions:
         keep_unlabelled: keep images that have no label; the paper's protocol for COCO keeps them.
         missing: image files that are not there: `error` (all are listed), `skip` (left out, and noted) or
             `keep` (labels only: nothing looks whether the files exist).
-        delimiter: CSV; what separates labels inside a cell; None: recognised, or an error.
-        encoding: CSV; the file's encoding, such as `cp932`; None: UTF-8, with or without a byte order mark.
-        root: CSV; folder that relative image paths start from; None: the CSV file's folder.
-        image_column: CSV; header of the column of image paths; None: recognised by its name.
-        tags_column: CSV; header of the column of labels; None: recognised by its name.
+        delimiter: text formats; what separates labels inside a cell or file; None: recognised, or an error.
+        encoding: text formats; the file's encoding, such as `cp932`; None: UTF-8, with or without a byte order mark.
+        root: formats of one file; folder that relative image paths start from; None: the file's folder.
+        image_column: CSV, Label Studio; the column or field of image paths; None: recognised by its name.
+        tags_column: tables, shards, Label Studio; the column, member, field or control that holds the labels;
+            None: recognised by its name.
         layout: CSV; `tags`, `one-hot`, `long` (one row per image and label) or `ragged` (labels in as many
             cells as it takes); None: recognised by the header.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
+        aliases: every format; file of lines `old -> new`: labels under another name, merged where both are there.
+        deny: every format; labels to leave out, a file with one a line or names with commas between them.
+        keep_only: every format; the only labels to keep, given as for `deny`; None: all.
+        implications: every format; file of lines `dog -> animal`: what is present implies what is present.
+        min_images: every format; labels with fewer images are left out.
 
     Raises:
-        InputError: a value that is not among the choices, or an empty delimiter.
+        InputError: a value that is not among the choices, an empty delimiter, or a negative number.
 
     Example:
         >>> ReadOptions(difficult="present").changed()
@@ -54,6 +60,11 @@ class ReadOptions:
     tags_column: str | None = None
     layout: str | None = None
     combinations: str = "error"
+    aliases: Path | None = None
+    deny: str | None = None
+    keep_only: str | None = None
+    implications: Path | None = None
+    min_images: int = 0
 
     def __post_init__(self) -> None:
         for option, allowed in CHOICES.items():
@@ -65,9 +76,15 @@ class ReadOptions:
                 "--delimiter is empty; give the text that separates labels in a cell, such as ';'."
             )
 
+        if self.min_images < 0:
+            raise InputError(f"--min-images must be 0 or more, given {self.min_images}.")
+
     def changed(self) -> tuple[str, ...]:
         """Return the names of the options that differ from their defaults."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) != field.default)
 
 
 DEFAULTS = ReadOptions()
+
+OF_LABELS = ("aliases", "deny", "keep_only", "implications", "min_images")
+"""Switches that every format has, because they apply to what any reader gives (`data.hygiene`)."""

@@ -13,6 +13,7 @@ from unicodedata import normalize
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.image_bytes import image_exists
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.labels.targets import PRESENT
@@ -77,7 +78,7 @@ def files_under_other_names(root: Path, images: Iterable[str]) -> dict[str, str 
 
     Args:
         root: folder that the keys are relative to.
-        images: keys with forward slashes; an absolute path is one too.
+        images: keys with forward slashes; an absolute path is one too, and one into a tar archive.
 
     Returns:
         For each such key, in the order given, the key that its file has in another Unicode form (macOS takes
@@ -93,7 +94,7 @@ def files_under_other_names(root: Path, images: Iterable[str]) -> dict[str, str 
         # network drive. What is not listed is looked up, for file systems that compare names more freely.
         start = folder + "/" if "/" in members[0] else ""
         listed = _listing(root / (start or "."))
-        lost = [key for key in members if key[len(start) :] not in listed and not (root / key).is_file()]
+        lost = [key for key in members if key[len(start) :] not in listed and not image_exists(root / key)]
         if lost:
             composed = {normalize("NFC", name): start + name for name in sorted(listed)}
             found |= {key: composed.get(normalize("NFC", key[len(start) :])) for key in lost}

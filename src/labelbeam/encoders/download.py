@@ -4,14 +4,10 @@ Knows nothing of what is in the file. The caller passes the digits of its sha256
 """
 
 import hashlib
-import http.client
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+from labelbeam.data.fetching import NotFetchedError, Patience, fetch
 from labelbeam.errors import InputError
-
-_BLOCK = 1 << 20
 
 
 def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.0) -> Path:
@@ -38,15 +34,9 @@ def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.
     instead = f"Fetch {url} by other means and give it with --weights FILE."
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch(url, part, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        raise InputError(
-            f"{url} could not be fetched: the server answered {error.code}. {instead}"
-        ) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise InputError(
-            f"{url} could not be fetched: no network, or it broke off ({error}). {instead}"
-        ) from error
+        fetch(url, part, checked=True, patience=Patience(timeout=timeout))
+    except NotFetchedError as error:
+        raise InputError(f"{error}{'' if str(error).endswith('.') else '.'} {instead}") from error
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror}). Set LABELBEAM_CACHE to a folder with "
@@ -62,24 +52,3 @@ def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.
         )
     part.replace(whole)
     return whole
-
-
-def _fetch(url: str, part: Path, *, timeout: float) -> None:
-    """Append to `part` what is still missing, or start again where the server cannot continue."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        if (
-            error.code == 416
-        ):  # nothing is left to fetch: the part is whole (or wrong, which its sha256 tells)
-            return
-        raise
-    with response, part.open("ab" if response.status == 206 else "wb") as file:
-        wanted = int(response.headers.get("Content-Length") or 0)
-        written = 0
-        while block := response.read(_BLOCK):
-            written += file.write(block)
-        if written < wanted:
-            raise ConnectionError(f"{wanted - written} bytes are missing; run again to continue")

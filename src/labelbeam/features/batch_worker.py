@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 from torch import Tensor
 
+from labelbeam.data.image_bytes import image_bytes, image_mark
 from labelbeam.data.images import UnreadableImage, read_rgb
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.errors import InputError
 from labelbeam.features.cache import FeatureCache, image_digest
 from labelbeam.features.encode import encode_batch, on_device
 
@@ -136,10 +138,10 @@ class BatchWorker:
 
 def _digest_of(path: Path) -> tuple[bytes, tuple[int, int]]:
     """Return the digest of a file and a mark (time of change, size) by which a later change shows."""
-    before = _mark(path)
+    before = image_mark(path)
     try:
-        return image_digest(path.read_bytes()), before
-    except OSError:
+        return image_digest(image_bytes(path)), before
+    except (OSError, InputError):
         read_rgb(path)  # says in its own words why not
         raise UnreadableImage(path, "could be read only at the second attempt. Check the drive.") from None
 
@@ -147,14 +149,6 @@ def _digest_of(path: Path) -> tuple[bytes, tuple[int, int]]:
 def _pixels_of(path: Path, preprocess: Preprocess, before: tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
     """Return the resized picture, made sure to be of the content that was hashed."""
     pixels = preprocess.resized(read_rgb(path, at_least=preprocess.enough))
-    if _mark(path) != before:
+    if image_mark(path) != before:
         raise UnreadableImage(path, "changed while it was read. Run again when it is complete.")
     return pixels
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:  # it is gone: another mark than that of any file
-        return -1, -1
-    return status.st_mtime_ns, status.st_size

@@ -5,13 +5,13 @@ is ambiguous is an error that names the option. Knows nothing of files and image
 """
 
 import ast
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from labelbeam.errors import InputError
+from labelbeam.labels.hygiene import clean
 
 DELIMITERS = (";", "|", ",", "、")
 """Recognised inside a cell when it is the only one of them there; blanks are, where the words recombine."""
@@ -21,9 +21,6 @@ SUSPICIOUS = (*DELIMITERS, "/", "+", "&", "\t", "\n")
 
 NO_LABEL = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "[]", "()"})
 """Cells, in any case, that say "no label"."""
-
-RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
-"""Names of a sequence model's own tokens."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,6 @@ class CellStyle:
             return []
         parts = _list_literal(cell) if self.is_list else _parts(cell, self.delimiter)
         return list(dict.fromkeys(label for part in parts if (label := clean(part))))
-
-
-def clean(label: str) -> str:
-    """Return a label's name: composed Unicode (NFC), without blanks around it."""
-    return unicodedata.normalize("NFC", label).strip()
 
 
 def recognise(cells: Iterable[str], where: str) -> CellStyle:
@@ -129,35 +121,6 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
             )
 
 
-def refuse_reserved(labels: Iterable[str], where: str) -> None:
-    """Raise an error where a label has the name of a special token.
-
-    Raises:
-        InputError: such a label is there.
-    """
-    if taken := sorted(label for label in set(labels) if label.casefold() in RESERVED):
-        raise InputError(
-            f"{where}: {', '.join(map(repr, taken))} is the name of a special token, not of a label. "
-            f"Rename it; reserved are {', '.join(sorted(RESERVED))}."
-        )
-
-
-def variants_note(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return a note about labels that differ in case or character width only; none where there are none.
-
-    Example:
-        >>> variants_note(["Dog", "dog", "cat"])
-        ("labels that differ only in case or width are kept apart: 'Dog' and 'dog'.",)
-    """
-    groups = defaultdict(list)
-    for label in sorted(set(labels)):
-        groups[unicodedata.normalize("NFKC", label).casefold()].append(label)
-    alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
-    if not alike:
-        return ()
-    return (f"labels that differ only in case or width are kept apart: {'; '.join(alike[:5])}.",)
-
-
 def _any_has(cells: set[str], mark: str) -> bool:
     return any(mark in cell for cell in cells)
 
@@ -171,12 +134,17 @@ def _parts(cell: str, delimiter: str | None) -> list[str]:
 
 def _recombine(cells: set[str], split: Callable[[str], list[str]]) -> bool:
     """Return whether the words of compound cells turn up in other cells too, as labels do."""
-    taken_apart = [set(split(cell)) - {""} for cell in cells]
-    compounds = [parts for parts in taken_apart if len(parts) > 1]
-    words = set().union(*compounds)
-    seen = Counter(word for parts in taken_apart for word in parts)
+    seen: Counter[str] = Counter()
+    words: set[str] = set()
+    compounds = 0
+    for cell in cells:
+        parts = set(split(cell)) - {""}
+        seen.update(parts)
+        if len(parts) > 1:
+            compounds += 1
+            words |= parts
     recurring = sum(seen[word] > 1 for word in words)
-    return len(compounds) > 1 and 2 * recurring >= len(words)
+    return compounds > 1 and 2 * recurring >= len(words)
 
 
 def _list_literal(cell: str) -> list[str]:

@@ -1,14 +1,20 @@
-"""A CSV file as rows of text: encoding, separator, header.
+"""A CSV file as rows of text: encoding, separator, header; one row at a time, however long the file is.
 
 The first step of the CSV reader. Knows nothing of images and labels.
 """
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from labelbeam.errors import InputError
+
+if TYPE_CHECKING:
+    import _csv
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """What may stand between the fields of a row, as the header shows."""
@@ -21,72 +27,109 @@ class Table:
     Attributes:
         source: what to call the file in messages.
         header: field names, trimmed.
-        rows: line number in the file, and as many trimmed fields as the row has.
         separator: what stands between fields.
+        header_line: line number of the header.
+        rows: line number in the file (its first where a row has several), and as many trimmed fields as the
+            row has; blank rows are left out. They can be gone through once.
     """
 
     source: str
     header: tuple[str, ...]
-    rows: tuple[tuple[int, tuple[str, ...]], ...]
     separator: str
+    header_line: int
+    rows: Iterator[tuple[int, list[str]]]
 
     def column(self, name: str) -> int:
         """Return the position of a column."""
         return self.header.index(name)
 
 
-def read_table(file: Path, *, encoding: str | None = None) -> Table:
-    """Read a CSV file; the separator is the one that its header has.
+@contextmanager
+def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
+    r"""Open a CSV file; the separator is the one that its header has.
 
     Args:
-        file: the file.
+        file: the file; it stays open inside the block.
         encoding: a codec's name; None: UTF-8, with or without a byte order mark.
 
-    Returns:
-        The table, without its blank lines.
+    Yields:
+        The table.
 
     Raises:
-        InputError: not in that encoding (the one that works is named), no such encoding, no line, a header
-            with several separators, or quotation marks that do not close.
+        InputError: here or while the rows are gone through: not in that encoding (the one that works is
+            named), no such encoding, no line, a header with several separators, or quotation marks that do
+            not close.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "a.csv").write_text("image,tags\na.jpg, cat")
+        ...     with opened_table(Path(folder) / "a.csv") as table:
+        ...         table.header, list(table.rows)
+        (('image', 'tags'), [(2, ['a.jpg', 'cat'])])
     """
-    text = _decode(file, encoding).removeprefix("\ufeff")
-    header = next((line for line in StringIO(text) if line.strip()), "")
-    if not header:
+    try:
+        text = file.open(encoding=encoding or "utf-8-sig", newline="")
+    except LookupError:
         raise InputError(
-            f"{file} is empty. A CSV file starts with the names of its columns, such as image,tags."
-        )
-    separator = _separator(header, file)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    rows: list[tuple[int, tuple[str, ...]]] = []
+            f"there is no encoding {encoding!r}. Use --encoding cp932, utf-8, latin-1, …"
+        ) from None
+    with text:
+        try:
+            first = _first_lines(text)
+            if not first:
+                raise InputError(
+                    f"{file} is empty. A CSV file starts with the names of its columns, such as image,tags."
+                )
+            separator = _separator(first[-1], file)
+            lines = chain(first, text)
+            reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+            rows = _trimmed_rows(reader, file)
+            line, header = next(rows, (1, []))
+            if not header:
+                raise InputError(f"{file}: the first line has separators and nothing else. Name the columns.")
+            yield Table(str(file), tuple(header), separator, line, rows)
+        except UnicodeError:
+            raise _wrong_encoding(file, encoding) from None
+
+
+def _first_lines(text: TextIO) -> list[str]:
+    """Return the lines up to the first one that is not blank; none where all are."""
+    lines: list[str] = []
+    for line in text:
+        lines.append(line if lines else line.removeprefix("\ufeff"))
+        if lines[-1].strip():
+            return lines
+    return []
+
+
+def _trimmed_rows(reader: "_csv.Reader", file: Path) -> Iterator[tuple[int, list[str]]]:
+    line = 1
     try:
         for fields in reader:
-            trimmed = tuple(field.strip() for field in fields)
+            trimmed = [field.strip() for field in fields]
             if any(trimmed):
-                rows.append((reader.line_num, trimmed))
+                yield line, trimmed
+            line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
-            f"{file}, line {reader.line_num}: {error}. Is there a quotation mark that opens and never closes?"
+            f"{file}, line {line}: {error}. Is there a quotation mark that opens and never closes?"
         ) from None
-    return Table(str(file), rows[0][1], tuple(rows[1:]), separator)
 
 
-def _decode(file: Path, encoding: str | None) -> str:
+def _wrong_encoding(file: Path, encoding: str | None) -> InputError:
     raw = file.read_bytes()
-    if encoding is not None:
-        try:
-            return raw.decode(encoding)
-        except LookupError:
-            raise InputError(
-                f"there is no encoding {encoding!r}. Use --encoding cp932, utf-8, latin-1, …"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{file} is not in the encoding {encoding} ({error}). Try another --encoding."
-            ) from None
     try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is not UTF-8. {_suggested_encoding(raw)}") from None
+        raw.decode(encoding or "utf-8-sig")
+        detail = "its end is cut off"
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        detail = f"line {line}: {error.reason}, byte {raw[error.start]:#04x}"
+    except UnicodeError as error:
+        detail = str(error)
+    if encoding is not None:
+        return InputError(f"{file} is not in the encoding {encoding} ({detail}). Try another --encoding.")
+    return InputError(f"{file} is not UTF-8 ({detail}). {_suggested_encoding(raw)}")
 
 
 def _suggested_encoding(raw: bytes) -> str:

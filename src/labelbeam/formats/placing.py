@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from labelbeam.data.image_bytes import image_bytes
 from labelbeam.errors import InputError, unknown_name
 
 WAYS = ("keep", "link", "copy")
@@ -49,12 +50,13 @@ def place_image(source: Path, target: Path, *, images: str) -> None:
             try:
                 os.link(source.resolve(), target)
                 return
-            except FileNotFoundError:
-                raise
-            except OSError:  # another file system, or one without links
+            except OSError:  # another file system, or one without links; an archive; or it is missing
                 pass
-        shutil.copyfile(source, target)
-    except FileNotFoundError:
+        if source.is_file():
+            shutil.copyfile(source, target)
+        else:  # inside an archive, or missing
+            target.write_bytes(image_bytes(source))
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"the image file {source} is missing. Read with --missing skip to leave it out."
         ) from None

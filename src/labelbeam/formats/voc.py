@@ -2,10 +2,9 @@
 
 Reads an official VOCdevkit or a folder made at home in its layout (`Annotations/*.xml`, `JPEGImages/*`,
 `ImageSets/Main/*.txt`). The labels come from the annotations; lists only say which images belong to a split.
-Knows nothing of pixels.
+Knows nothing of pixels; `voc_writer` writes.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -16,6 +15,9 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.image_keys import image_key
+from labelbeam.formats.image_stems import files_by_stem
+from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
 
@@ -36,7 +38,15 @@ VOC_LABELS: tuple[str, ...] = (
 )
 """The 20 classes, in the official (alphabetical) order."""
 
-OFFICIAL_COUNTS = {("voc2007", "trainval"): 5011, ("voc2007", "test"): 4952}
+OFFICIAL_COUNTS = {
+    ("voc2007", "train"): 2501,
+    ("voc2007", "val"): 2510,
+    ("voc2007", "trainval"): 5011,
+    ("voc2007", "test"): 4952,
+    ("voc2012", "train"): 5717,
+    ("voc2012", "val"): 5823,
+    ("voc2012", "trainval"): 11540,
+}
 """Images of official splits, to notice a trimmed copy."""
 
 Objects = dict[str, bool]
@@ -76,6 +86,8 @@ def read_voc(
     names = VOC_LABELS
     if foreign := sorted({name for found in objects for name in found} - set(VOC_LABELS)):
         names = _all_labels(home, spec)
+        refuse_reserved(names, spec)
+        notes += variants_note(names)
         notes.append(
             f"classes beyond VOC's 20 were found ({', '.join(foreign[:5])}): "
             f"the labels are the {len(names)} that Annotations holds."
@@ -86,7 +98,7 @@ def read_voc(
     dataset = Dataset(
         spec=spec,
         root=home / "JPEGImages",
-        images=_image_files(home / "JPEGImages", ids),
+        images=tuple(files_by_stem(home / "JPEGImages", ids, spec=spec).values()),
         vocabulary=Vocabulary(names),
         targets=_targets(objects, names, options.difficult),
         protocol={"difficult": options.difficult},
@@ -126,9 +138,7 @@ def _split_ids(home: Path, split: str, spec: str) -> tuple[list[str], list[str]]
         raise InputError(
             f"{spec}: {unknown_name('split', split, plain)} A split is a list in {home}/ImageSets/Main."
         )
-    lines = [
-        line.strip() for line in lists[split].read_text(encoding="utf-8-sig").splitlines() if line.strip()
-    ]
+    lines = _lines(lists[split], spec)
     if not lines:
         raise InputError(f"{spec}: the split is empty: {lists[split]} has no line. Give another split.")
     fields = [line.rsplit(maxsplit=1) for line in lines]
@@ -142,20 +152,24 @@ def _split_ids(home: Path, split: str, spec: str) -> tuple[list[str], list[str]]
     return list(dict.fromkeys(ids)), notes
 
 
-def _image_files(folder: Path, ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the file name of each id: `.jpg`, unless only a file with another suffix is there."""
-    listed = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    by_stem = {Path(name).stem: name for name in listed}
-    present = set(listed)
-    return tuple(
-        f"{image_id}.jpg" if f"{image_id}.jpg" in present else by_stem.get(image_id, f"{image_id}.jpg")
-        for image_id in ids
-    )
+def _lines(file: Path, spec: str) -> list[str]:
+    """Return the lines of a list without the blank ones.
+
+    Raises:
+        InputError: not UTF-8, or a line that names no file.
+    """
+    try:
+        # Only line feeds end a line: other separators are characters of a file name.
+        lines = file.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{spec}: {file} is not UTF-8 text ({error}). Save it as UTF-8.") from None
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    return [image_key(line, f"{spec}: {file}, line {number}") for number, line in numbered]
 
 
 def _all_labels(home: Path, spec: str) -> tuple[str, ...]:
     """Return every class of every annotation, sorted: the same labels for each split of the folder."""
-    files = sorted((home / "Annotations").glob("*.xml"))
+    files = sorted((home / "Annotations").rglob("*.xml"))
     return tuple(sorted({name for file in files for name in _read_annotation(file, spec)}))
 
 
@@ -173,17 +187,17 @@ def _targets(objects: list[Objects], names: tuple[str, ...], difficult: str) -> 
 def _read_annotation(file: Path, spec: str) -> Objects:
     """Return the classes of an annotation, and whether each is seen in an object that is not difficult."""
     try:
-        root = _parse_xml(file.read_bytes())
+        raw = file.read_bytes()
     except FileNotFoundError:
         raise InputError(
             f"{spec}: {file} is missing, but the split lists it. Check that the list belongs to this folder "
             "(the annotations of VOC 2012's test set are not public)."
         ) from None
-    except (expat.ExpatError, LookupError) as error:
-        raise InputError(f"{spec}: {file} is not readable XML ({error}). Repair or remove it.") from None
+    except OSError as error:
+        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Check the file.") from None
     objects: Objects = {}
-    for element in root.iterfind("object"):
-        name = (element.findtext("name") or "").strip()
+    for element in _parse_xml(raw, f"{spec}: {file}").iterfind("object"):
+        name = clean(element.findtext("name") or "")
         if not name:
             raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
         objects[name] = objects.get(name, False) or not _is_difficult(element)
@@ -195,11 +209,13 @@ def _is_difficult(element: Element) -> bool:
     return (element.findtext("difficult") or "").strip().casefold() in {"1", "true", "yes"}
 
 
-def _parse_xml(raw: bytes) -> Element:
-    """Parse XML that declares no document type: where there are no entities, none can expand.
+def _parse_xml(raw: bytes, where: str) -> Element:
+    """Return the root element; without a document type there are no entities that could expand.
+
+    `xml_document` says the line of each element; here nobody asks, and ten thousand files are read.
 
     Raises:
-        ExpatError: not well-formed, or a document type.
+        InputError: not well-formed, or a document type.
     """
     builder = TreeBuilder()
     parser = expat.ParserCreate()
@@ -208,7 +224,15 @@ def _parse_xml(raw: bytes) -> Element:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.Parse(raw, True)
+    try:
+        parser.Parse(raw, True)
+    except (
+        expat.ExpatError,
+        LookupError,
+        ValueError,
+    ) as error:  # the last two: an encoding that is not there
+        line = parser.CurrentLineNumber
+        raise InputError(f"{where}, line {line}: not readable XML ({error}). Repair or remove it.") from None
     return builder.close()
 
 

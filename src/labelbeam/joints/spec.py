@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.data.hygiene import tidy
+from labelbeam.data.options import DEFAULTS, OF_LABELS, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 
 
@@ -75,8 +76,9 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read the data set that an argument names.
 
     Args:
-        spec: `FORMAT:PATH#SPLIT`.
-        options: switches of the reader; one that the format does not have must be left at its default.
+        spec: `FORMAT:PATH#SPLIT`; of a CSV file also `#not-SPLIT`, everything but that split.
+        options: switches of the reader and of label hygiene; one that the format does not have must be left at
+            its default.
 
     Returns:
         The data set; its `notes` say what was understood and what looked odd.
@@ -87,16 +89,33 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """
     parsed = parse_spec(spec)
     entry = FORMATS[parsed.format]
-    if foreign := [name for name in options.changed() if name not in entry.options]:
+    if foreign := [name for name in options.changed() if name not in (*entry.options, *OF_LABELS)]:
         flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
         known = ", ".join("--" + name.replace("_", "-") for name in entry.options) or "none"
         raise InputError(f"{spec}: the format {parsed.format} has no option {flags}. Its options: {known}.")
-    if parsed.path is not None and not parsed.path.exists():
+    if parsed.path is not None and not parsed.path.exists() and not entry.patterns:
         raise InputError(f"{spec}: {parsed.path} does not exist (looked from {Path.cwd()}). Check the path.")
     read = _function(entry.read)
     if parsed.path is None:
-        return replace(read(parsed.split), spec=spec)
-    return replace(read(parsed.path, parsed.split, options=options), spec=spec)
+        return tidy(replace(read(parsed.split), spec=spec), options)
+    return tidy(replace(_read_split(read, parsed, entry, options), spec=spec), options)
+
+
+def _read_split(
+    read: Callable[..., Any], parsed: DatasetSpec, entry: "Format", options: ReadOptions
+) -> Dataset:
+    """Read a split, or everything but one: `not-fold0`, where the format has a name for everything."""
+    but = parsed.split.removeprefix("not-")
+    if but == parsed.split or entry.everything is None:
+        found: Dataset = read(parsed.path, parsed.split, options=options)
+        return found
+    held_out = set(read(parsed.path, but, options=replace(options, keep_unlabelled=True)).images)
+    whole: Dataset = read(parsed.path, entry.everything, options=options)
+    rows = [i for i, image in enumerate(whole.images) if image not in held_out]
+    if not rows:
+        raise InputError(f"{parsed.path}#{parsed.split}: every image is in the split {but!r}; none is left.")
+    note = f"of these, the {len(held_out)} images of the split {but!r} are left out."
+    return replace(whole.subset(rows), notes=(*whole.notes, note))
 
 
 def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple[str, ...]:
@@ -143,12 +162,16 @@ class Format:
         options: names of the `ReadOptions` that it has.
         write: `module:function`, called with data set, path, split and images; None: the format is only read.
         needs_path: whether the argument has a PATH.
+        everything: the split that is every image; None: there is none, and `#not-SPLIT` is not for this format.
+        patterns: whether PATH may be a pattern of several files, which the reader looks up itself.
     """
 
     read: str
     options: tuple[str, ...]
     write: str | None = None
     needs_path: bool = True
+    everything: str | None = None
+    patterns: bool = False
 
 
 _FILES = ("keep_unlabelled", "missing")
@@ -159,12 +182,55 @@ _CSV_OPTIONS = (
 )
 
 FORMATS: dict[str, Format] = {
-    "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS),
-    "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS),
-    "coco": Format("formats.coco:read_coco", _FILES),
-    "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS),
+    "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS, "formats.voc_writer:write_voc2007"),
+    "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS, "formats.voc_writer:write_voc2012"),
+    "coco": Format("formats.coco:read_coco", _FILES, "formats.coco_writer:write_coco"),
+    "nuswide81": Format("formats.nuswide:read_nuswide81", _FILES, everything="all"),
+    "nuswide1000": Format("formats.nuswide:read_nuswide1000", _FILES, everything="all"),
+    "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS, "formats.csv_writer:write_csv", everything=""),
+    "folder": Format("formats.folder:read_folder", _FILES, "formats.folder:write_folder", everything="all"),
+    "sidecar": Format(
+        "formats.sidecar:read_sidecar",
+        (*_FILES, "delimiter", "encoding"),
+        "formats.sidecar:write_sidecar",
+        everything="all",
+    ),
+    "imagefolder": Format(
+        "formats.imagefolder:read_imagefolder",
+        (*_FILES, "delimiter", "encoding", "tags_column", "combinations"),
+        "formats.imagefolder_writer:write_imagefolder",
+        everything="all",
+    ),
+    "mmpretrain": Format(
+        "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
+    ),
+    "paddle": Format("formats.paddle:read_paddle", (*_FILES, "root"), "formats.paddle:write_paddle"),
     "jsonl": Format(
         "formats.json_lines:read_json_lines", (*_FILES, "root"), "formats.json_lines:write_json_lines"
+    ),
+    "labelstudio": Format(
+        "formats.label_studio:read_label_studio",
+        (*_FILES, "root", "image_column", "tags_column"),
+        "formats.label_studio_writer:write_label_studio",
+    ),
+    "cvat": Format(
+        "formats.cvat:read_cvat", (*_FILES, "root"), "formats.cvat_writer:write_cvat", everything="all"
+    ),
+    "fiftyone": Format("formats.fiftyone:read_fiftyone", _FILES, "formats.fiftyone_writer:write_fiftyone"),
+    "openimages": Format(
+        "formats.open_images:read_open_images",
+        (*_FILES, "root"),
+        "formats.open_images_writer:write_open_images",
+    ),
+    "webdataset": Format(
+        "formats.webdataset:read_webdataset",
+        (*_FILES, "delimiter", "tags_column"),
+        "formats.webdataset_writer:write_webdataset",
+        everything="all",
+        patterns=True,
+    ),
+    "keywords": Format(
+        "formats.keywords:read_keywords", _FILES, "formats.xmp_sidecar:write_keywords", patterns=True
     ),
     "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
 }

@@ -208,7 +208,8 @@ def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
 
 def _validation_data(config: RunConfig, train: Dataset) -> Dataset:
     """Read the validation images; what cannot be compared with the training's labels is told."""
-    held_out = open_dataset(config.validation or "", options=config.read)
+    # `min_images` is about the training data: labels that are rare here are no less labels.
+    held_out = open_dataset(config.validation or "", options=replace(config.read, min_images=0))
     refuse_strangers(held_out, train.vocabulary, of=config.data)
     if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):
         note = f"labels of {held_out.spec} that {config.data} does not have, not looked at: {some(strange)}"

@@ -46,13 +46,20 @@ READ = (
         ("--keep-unlabelled/--drop-unlabelled",),
     ),
     SharedOption("missing", str, "Image files that are not there: error (default), skip, or keep."),
-    SharedOption("root", Path, "CSV: folder that image paths start from (default: that of the file)"),
-    SharedOption("delimiter", str, "CSV: what separates labels in a cell."),
-    SharedOption("encoding", str, "CSV: encoding of the file, such as cp932."),
+    SharedOption("root", Path, "Folder that a file's image paths start from (default: its own)."),
+    SharedOption("delimiter", str, "What separates labels in a cell or text file (default: recognised)."),
+    SharedOption("encoding", str, "Encoding of text files, such as cp932 (default: UTF-8)."),
     SharedOption("image_column", str, "CSV: header of the column of images."),
-    SharedOption("tags_column", str, "CSV: header of the column of labels."),
+    SharedOption("tags_column", str, "Header of the column of labels (default: recognised)."),
     SharedOption("layout", str, "CSV: tags, one-hot, long or ragged."),
     SharedOption("combinations", str, "CSV: labels that look like combinations: error (default) or keep."),
+    SharedOption(
+        "aliases", Path, "File of other names, old -> new on each line; merged where both are there."
+    ),
+    SharedOption("deny", str, "Labels to leave out: a,b or a file with one a line."),
+    SharedOption("keep_only", str, "The only labels to keep: a,b or a file with one a line."),
+    SharedOption("implications", Path, "File of lines such as dog -> animal: labels that imply labels."),
+    SharedOption("min_images", int, "Leave out labels with fewer images than this."),
 )
 """`data.options.ReadOptions` on the command line."""
 

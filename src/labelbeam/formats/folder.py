@@ -1,0 +1,250 @@
+"""A folder per label: `DIR/cat/a.jpg`; an image of several labels is in several folders.
+
+The same file by name and content (or by hard link) is one image. Writes that layout too. Knows nothing of pixels.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.listing import SUFFIXES, list_images
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.image_keys import LONGEST
+from labelbeam.formats.labelled_images import labelled_dataset, unknown_note
+from labelbeam.formats.list_file import check_names, refuse_unlisted
+from labelbeam.formats.placing import check_way, place_image
+from labelbeam.formats.split_folders import folders_in, new_split_folder, split_folder
+from labelbeam.labels.hygiene import clean
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+
+UNLABELLED = "_unlabelled"
+"""The folder of images that have no label."""
+
+
+def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a folder that holds a folder per label.
+
+    Files of the same name (below their label's folder) and content in several folders are one image with several
+    labels; of another content, they are other images. Images in the folder `_unlabelled` have no label; of those
+    that lie in no folder nobody said anything, so every label is unknown. An empty folder is a label without images.
+
+    Args:
+        path: folder of label folders, or of a folder per split that holds those.
+        split: a split's folder; `all`: every split; empty: the folder is not divided.
+        options: `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; image keys are paths relative to `path` in the first label folder that has the image; labels
+        are sorted.
+
+    Raises:
+        InputError: no folder of that split; a folder divided into splits though none is named, or of no folder at
+            all; no image; whatever `settle` finds.
+    """
+    spec = f"folder:{path}" + (f"#{split}" if split else "")
+    homes = _homes(path, split, spec)
+    labels: set[str] = set()
+    said: list[tuple[str, dict[str, int]]] = []
+    unsaid, notes = [], []
+    for home in homes:
+        members, loose, nested = _members(home)
+        empty, other = _without_images(home, members)
+        labels |= {clean(name) for name in (*members, *empty)} - {UNLABELLED}
+        images, unlike = _images(members, home, path)
+        said += images
+        unsaid += [ABSENT] * len(images)
+        said += [(file.relative_to(path).as_posix(), {}) for file in loose]
+        unsaid += [UNKNOWN] * len(loose)
+        notes += _notes(home, loose=loose, nested=nested, empty=empty, other=other, unlike=unlike)
+    several = sum(len(names) > 1 for _, names in said)
+    return labelled_dataset(
+        said,
+        spec=spec,
+        root=path,
+        names=sorted(labels),
+        unsaid=unsaid,
+        understood=f"a folder per label, {several:,} images in several",
+        options=options,
+        notes=notes,
+    )
+
+
+def write_folder(dataset: Dataset, path: Path, *, split: str = "", images: str = "link") -> tuple[str, ...]:
+    """Write a folder per label; an image with n labels is placed n times.
+
+    A file keeps its name, or, where two images have one name, gets its folders' names in front (`x/a.jpg` becomes
+    `x_a.jpg`).
+
+    Args:
+        dataset: what to write.
+        path: the folder to appear; with a split, the folder that gets a folder of that name.
+        split: the split's folder; empty for none.
+        images: `link` or `copy`.
+
+    Returns:
+        What the folders cannot hold.
+
+    Raises:
+        InputError: something is there already; a label that cannot be a folder's name; an image that is missing,
+            or whose name is not that of an image.
+    """
+    spec = f"folder:{path}" + (f"#{split}" if split else "")
+    check_way(images, keep=False, spec=spec)
+    _check_folder_names(dataset.vocabulary.names, spec)
+    names = _file_names(dataset.images, spec)
+    if split and path.is_dir() and any(path.iterdir()) and not _is_divided(path):
+        raise InputError(f"{path} is a folder of labels already, without splits. Give another place.")
+    unlabelled = 0
+    with new_split_folder(path, split, spec) as home:
+        for name in dataset.vocabulary:
+            (home / name).mkdir()
+        for i, row in enumerate(dataset.targets):
+            labels = [dataset.vocabulary.names[j] for j in np.flatnonzero(row == PRESENT)]
+            unlabelled += not labels
+            for label in labels or [UNLABELLED]:
+                place_image(dataset.path(i), home / label / names[i], images=images)
+    notes = unknown_note(int((dataset.targets == UNKNOWN).sum()))
+    if unlabelled:
+        notes += (f"{unlabelled:,} images have no label; they are in the folder {UNLABELLED}.",)
+    return notes
+
+
+def _homes(path: Path, split: str, spec: str) -> list[Path]:
+    """Return the folders that hold label folders."""
+    if not path.is_dir():
+        raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds a folder per label.")
+    if split not in {"", "all"}:
+        return [split_folder(path, split, spec)]
+    folders = folders_in(path)
+    if not folders:
+        raise InputError(
+            f"{spec}: there is no folder in {path}. Each label is a folder of images, {path}/cat/a.jpg."
+        )
+    if not _is_divided(path):
+        return [path]
+    if split == "all":
+        return list(folders.values())
+    raise InputError(
+        f"{spec}: the folders in {path} ({', '.join(list(folders)[:5])}) hold folders and no image. Are they splits? "
+        f"Say which, such as folder:{path}#{next(iter(folders))}, or folder:{path}#all for all of them."
+    )
+
+
+def _is_divided(path: Path) -> bool:
+    """Return whether every folder in a folder holds folders and, itself, no image."""
+    folders = folders_in(path).values()
+    return bool(folders) and all(folders_in(folder) and not _own_images(folder) for folder in folders)
+
+
+def _own_images(folder: Path) -> bool:
+    return any(entry.suffix.lower() in SUFFIXES for entry in folder.iterdir() if entry.is_file())
+
+
+def _members(home: Path) -> tuple[dict[str, list[Path]], list[Path], int]:
+    """Return the images of each label folder, those in none, and how many lie deeper."""
+    members: dict[str, list[Path]] = defaultdict(list)
+    loose, nested = [], 0
+    for file in list_images([home]):
+        parts = file.relative_to(home).parts
+        if parts[0] == "__MACOSX":
+            continue
+        if len(parts) == 1:
+            loose.append(file)
+        else:
+            members[parts[0]].append(file)
+            nested += len(parts) > 2
+    return dict(members), loose, nested
+
+
+def _without_images(home: Path, members: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the folders that are empty, and those that hold other files only."""
+    empty: list[str] = []
+    other: list[str] = []
+    for name in sorted(set(folders_in(home)) - set(members)):
+        (other if any(home.joinpath(name).iterdir()) else empty).append(name)
+    return empty, other
+
+
+def _images(
+    members: dict[str, list[Path]], home: Path, root: Path
+) -> tuple[list[tuple[str, dict[str, int]]], int]:
+    """Return each image with its labels, and how many names stand for several images."""
+    places: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    for label, files in members.items():
+        for file in files:
+            places[file.relative_to(home / label).as_posix()].append((clean(label), file))
+    images, unlike = [], 0
+    for named_alike in places.values():
+        groups: dict[object, list[tuple[str, Path]]] = defaultdict(list)
+        one_file = len(named_alike) == 1 or len({_inode(file) for _, file in named_alike}) == 1
+        for label, file in named_alike:
+            groups[None if one_file else _content(file)].append((label, file))
+        unlike += len(groups) > 1
+        for group in groups.values():
+            labels = dict.fromkeys((label for label, _ in group if label != UNLABELLED), PRESENT)
+            images.append((group[0][1].relative_to(root).as_posix(), labels))
+    return images, unlike
+
+
+def _inode(file: Path) -> tuple[int, int] | Path:
+    try:
+        found = file.stat()
+    except OSError:  # a link that leads nowhere
+        return file
+    return found.st_dev, found.st_ino
+
+
+def _content(file: Path) -> bytes | Path:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").digest()
+    except OSError:
+        return file
+
+
+def _notes(
+    home: Path, *, loose: list[Path], nested: int, empty: list[str], other: list[str], unlike: int
+) -> list[str]:
+    notes = []
+    if loose:
+        notes.append(
+            f"{len(loose)} images lie in no label's folder of {home}: every label of theirs is unknown."
+        )
+    if nested:
+        notes.append(f"{nested} images lie deeper; their label is the outermost folder's name.")
+    if empty:
+        notes.append(f"labels without images, because their folders are empty: {', '.join(empty[:5])}.")
+    if other:
+        notes.append(f"folders without an image are no labels: {', '.join(other[:5])}.")
+    if unlike:
+        notes.append(
+            f"{unlike} file names occur in several folders with different content: they are several images."
+        )
+    return notes
+
+
+def _check_folder_names(names: tuple[str, ...], spec: str) -> None:
+    check_names(names, spec, without="/\\\0")
+    for name in names:
+        if name.startswith(".") or name in {UNLABELLED, "__MACOSX"} or len(name.encode()) > LONGEST:
+            raise InputError(
+                f"{spec}: the label {name[:60]!r} cannot be the name of a label's folder: hidden, reserved or longer "
+                f"than {LONGEST} bytes. Rename it."
+            )
+
+
+def _file_names(images: tuple[str, ...], spec: str) -> list[str]:
+    """Return a file name for each image."""
+    refuse_unlisted(images, spec)
+    bare = [PurePosixPath(image).name for image in images]
+    if len({name.casefold() for name in bare}) < len(bare):
+        bare = [
+            "_".join(part for part in PurePosixPath(image).parts if part not in {"/", ".."})
+            for image in images
+        ]
+    return bare

@@ -1,0 +1,290 @@
+"""Label Studio exports: JSON, JSON_MIN and CSV, with one or several annotators.
+
+Several people's answers are put together label by label: present where all chose it, absent where none did,
+unknown where they disagree. Skipped answers and predictions are no answers. Knows nothing of pixels; where an
+image's address leads is found out in `formats.label_studio_images`.
+"""
+
+import csv
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.json_document import read_json
+from labelbeam.formats.label_studio_images import find_images
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.xml_document import parse_xml
+from labelbeam.labels.hygiene import clean
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+
+_OWN_FIELDS = frozenset(
+    {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "comments"}
+    | {
+        "inner_id",
+        "total_annotations",
+        "cancelled_annotations",
+        "total_predictions",
+        "file_upload",
+        "project",
+    }
+)
+"""What JSON_MIN and CSV say beside the data and the answers."""
+
+Answer = frozenset[str]
+"""The choices of one person for one image."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image, as the export names it, and what people answered.
+
+    Attributes:
+        image: its address in the export.
+        answers: one per person, skipped ones left out; none: nobody answered.
+    """
+
+    image: str
+    answers: tuple[Answer, ...]
+
+
+def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read an export.
+
+    Args:
+        path: the JSON, JSON_MIN or CSV file. The labelling configuration beside it, `STEM.xml`, gives labels
+            that nobody chose and their order.
+        split: the format has none; empty or `all`.
+        options: `root` (folder of the images; default: the file's), `image_column` (the field of the image),
+            `tags_column` (the control whose choices are the labels, such as `choice`; needed where there are
+            several), `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; image keys are relative to the root, in the file's order; labels are in the order of the
+        configuration, otherwise sorted. Labels that annotators disagree about are unknown, and so is every
+        label of an image that nobody answered.
+
+    Raises:
+        InputError: not such an export; several fields that could be the image or the labels; results that are
+            no choices; two tasks of one image file; whatever `settle` finds.
+
+    Source:
+        Label Studio documentation, "Export annotations" (JSON, JSON_MIN, CSV).
+    """
+    spec = f"labelstudio:{path}" + (f"#{split}" if split else "")
+    if path.is_dir():
+        raise InputError(f"{spec}: {path} is a folder. Give the exported .json or .csv file.")
+    if split not in {"", "all"}:
+        raise InputError(f"{spec}: an export is one file, without splits. Leave #{split} away.")
+    form, control, tasks = _tasks(path, options, spec)
+    root = options.root or path.parent
+    keys, notes = find_images([task.image for task in tasks], root, spec)
+    names = _configured_labels(path.with_suffix(".xml"), control)
+    said = [(key, _agreed(task.answers)) for key, task in zip(keys, tasks, strict=True)]
+    unsaid = [ABSENT if task.answers else UNKNOWN for task in tasks]
+    notes += _answer_notes(tasks, said)
+    return labelled_dataset(
+        said,
+        spec=spec,
+        root=root,
+        names=names,
+        unsaid=unsaid,
+        understood=form,
+        options=options,
+        notes=notes,
+    )
+
+
+def _agreed(answers: Sequence[Answer]) -> dict[str, int]:
+    """Return what several answers say together of the labels that any of them names."""
+    counts = Counter(label for answer in answers for label in answer)
+    return {label: PRESENT if count == len(answers) else UNKNOWN for label, count in counts.items()}
+
+
+def _answer_notes(tasks: Sequence[Task], said: Sequence[tuple[str, Mapping[str, int]]]) -> list[str]:
+    notes = []
+    if several := sum(len(task.answers) > 1 for task in tasks):
+        split = sum(value == UNKNOWN for _, labels in said for value in labels.values())
+        notes.append(
+            f"{several:,} images were answered more than once; {split:,} labels that the answers disagree about are "
+            "unknown."
+        )
+    if silent := sum(not task.answers for task in tasks):
+        notes.append(
+            f"{silent:,} images have no answer, or only skipped ones: every label of theirs is unknown."
+        )
+    return notes
+
+
+def _tasks(path: Path, options: ReadOptions, spec: str) -> tuple[str, str | None, list[Task]]:
+    """Return the form of the export in words, the control whose choices are the labels, and the tasks."""
+    if path.suffix.lower() in {".csv", ".tsv"}:
+        return "Label Studio CSV", *_tasks_of_rows(_csv_rows(path, spec), options, spec)
+    document = read_json(path, spec)
+    listed = document if isinstance(document, list) else [document]
+    rows = [row for row in listed if isinstance(row, dict)]
+    if not rows or len(rows) < len(listed):
+        raise InputError(f"{spec}: {path} is not a list of tasks. Export the project as JSON or JSON-MIN.")
+    if "data" in rows[0]:
+        return "Label Studio JSON", *_full_tasks(rows, options, spec)
+    return "Label Studio JSON_MIN", *_tasks_of_rows(rows, options, spec)
+
+
+def _full_tasks(
+    rows: Sequence[Mapping[str, object]], options: ReadOptions, spec: str
+) -> tuple[str | None, list[Task]]:
+    """Return control and tasks of a JSON export: data, and annotations of results."""
+    field = _image_field([_dict(row.get("data")) for row in rows], options, spec)
+    results = [[list(_results(one, n, spec)) for one in _answers(row, n, spec)] for n, row in enumerate(rows)]
+    everything = [result for answers in results for answer in answers for result in answer]
+    control = _control({name for name, kind, _ in everything if kind == "choices"}, options.tags_column, spec)
+    if control is None and (kinds := sorted({kind for _, kind, _ in everything} - {"choices"})):
+        raise InputError(
+            f"{spec}: there are results of {', '.join(kinds)}, none of choices. Labels of whole images are choices; "
+            "export boxes as COCO or Pascal VOC and read them as coco: or voc2007:."
+        )
+    tasks = []
+    for n, (row, answers) in enumerate(zip(rows, results, strict=True)):
+        image = _dict(row.get("data")).get(field)
+        if not isinstance(image, str) or not image:
+            raise InputError(f"{spec}: task {n + 1} has no {field!r}: {str(row.get('data'))[:80]}.")
+        chosen = tuple(
+            frozenset(label for name, _, labels in answer if name == control for label in labels)
+            for answer in answers
+        )
+        tasks.append(Task(image, chosen))
+    return control, tasks
+
+
+def _answers(row: Mapping[str, object], n: int, spec: str) -> Iterator[Mapping[str, object]]:
+    """Yield the annotations of a task that were not skipped; exports before 1.0 call them completions."""
+    annotations = row.get("annotations", row.get("completions", []))
+    if not isinstance(annotations, list):
+        raise InputError(f"{spec}: task {n + 1}: annotations is {str(annotations)[:60]}, not a list.")
+    for annotation in annotations:
+        one = _dict(annotation)
+        if not (one.get("was_cancelled") or one.get("skipped")):
+            yield one
+
+
+def _results(answer: Mapping[str, object], n: int, spec: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield control, kind and labels of each result."""
+    results = answer.get("result", [])
+    if not isinstance(results, list):
+        raise InputError(f"{spec}: task {n + 1}: result is {str(results)[:60]}, not a list.")
+    for result in map(_dict, results):
+        kind = str(result.get("type", ""))
+        labels = _dict(result.get("value")).get("choices", []) if kind == "choices" else []
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise InputError(f"{spec}: task {n + 1}: choices are {str(labels)[:60]}, not a list of names.")
+        if kind:
+            yield str(result.get("from_name", "")), kind, [clean(label) for label in labels if clean(label)]
+
+
+def _tasks_of_rows(
+    rows: Sequence[Mapping[str, object]], options: ReadOptions, spec: str
+) -> tuple[str | None, list[Task]]:
+    """Return control and tasks of rows that each hold one person's answer: JSON_MIN and CSV."""
+    field = _image_field(rows, options, spec)
+    others = {name for row in rows for name, value in row.items() if name != field and _is_answer(value)}
+    control = _control(others - _OWN_FIELDS, options.tags_column, spec)
+    answers: dict[str, list[Answer]] = defaultdict(list)
+    for n, row in enumerate(rows):
+        image = row.get(field)
+        if not isinstance(image, str) or not image:
+            raise InputError(f"{spec}: row {n + 1} has no {field!r}: {str(dict(row))[:80]}.")
+        answers[image].append(frozenset(_choices(row.get(control or ""), f"{spec}: row {n + 1}")))
+    return control, [Task(image, tuple(given)) for image, given in answers.items()]
+
+
+def _is_answer(value: object) -> bool:
+    return isinstance(value, str | list) or (isinstance(value, dict) and "choices" in value)
+
+
+def _choices(value: object, where: str) -> list[str]:
+    """Return the labels of an answer: a name, `{"choices": [names]}`, or that as text."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise InputError(
+                f"{where}: {str(value)[:60]!r} is not JSON. Was the file copied in full?"
+            ) from None
+    if isinstance(value, dict):
+        value = value.get("choices")
+    parts = value if isinstance(value, list) else [value] if value else []
+    names = [part for part in parts if isinstance(part, str)]
+    if len(names) < len(parts):
+        raise InputError(f"{where}: {str(value)[:60]!r} is neither a choice nor a list of choices.")
+    return [clean(name) for name in names if clean(name)]
+
+
+def _csv_rows(path: Path, spec: str) -> list[Mapping[str, object]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.reader(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+            header = next(reader, [])
+            rows: list[Mapping[str, object]] = []
+            for fields in reader:
+                if len(fields) > len(header):
+                    raise InputError(
+                        f"{spec}: {path}, line {reader.line_num}: {len(fields)} fields, the header has {len(header)}."
+                    )
+                rows.append(dict(zip(header, fields, strict=False)))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{spec}: {path} is not UTF-8 ({error.reason}). Export it again.") from None
+    except csv.Error as error:
+        raise InputError(
+            f"{spec}: {path}, line {reader.line_num}: {error}. Is a quotation mark open?"
+        ) from None
+    if not rows:
+        raise InputError(f"{spec}: {path} has no row after its header. Is it whole?")
+    return rows
+
+
+def _image_field(rows: Iterable[Mapping[str, object]], options: ReadOptions, spec: str) -> str:
+    """Return the field that holds the image's address."""
+    first = next((row for row in rows if row), {})
+    if options.image_column is not None:
+        if options.image_column not in first:
+            raise InputError(f"{spec}: {unknown_name('field', options.image_column, map(str, first))}")
+        return options.image_column
+    if "image" in first:
+        return "image"
+    likely = [name for name, value in first.items() if isinstance(value, str) and "/" in value]
+    if len(likely) == 1:
+        return likely[0]
+    raise InputError(
+        f"{spec}: which field holds the image? There is {', '.join(map(str, first)) or 'none'}. Name it with "
+        "--image-column."
+    )
+
+
+def _control(names: set[str], wanted: str | None, spec: str) -> str | None:
+    """Return the control whose choices are the labels; None where no choice was ever made."""
+    if wanted is not None:
+        if wanted not in names:
+            raise InputError(f"{spec}: {unknown_name('control', wanted, names)}")
+        return wanted
+    if len(names) > 1:
+        options = " or ".join(f"--tags-column {name}" for name in sorted(names))
+        raise InputError(f"{spec}: several controls hold choices. Say whose are the labels: {options}.")
+    return next(iter(names), None)
+
+
+def _configured_labels(file: Path, control: str | None) -> list[str] | None:
+    """Return a control's choices from the labelling configuration, in its order; None where there is none."""
+    if not file.is_file():
+        return None
+    controls = list(parse_xml(file.read_bytes(), str(file)).iter("Choices"))
+    own = [one for one in controls if one.get("name") == control]
+    choices = [choice for one in own or controls for choice in one.iter("Choice")]
+    return [name for one in choices if (name := one.get("alias") or one.get("value") or "")] or None
+
+
+def _dict(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

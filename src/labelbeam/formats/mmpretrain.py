@@ -1,0 +1,121 @@
+"""mmpretrain's annotation file: `{"metainfo": {"classes": […]}, "data_list": [{"img_path": …, "gt_label": [0, 3]}]}`.
+
+Reads and writes what `MultiLabelDataset` reads. Knows nothing of pixels.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.class_numbers import names_of_numbers
+from labelbeam.formats.image_keys import image_key
+from labelbeam.formats.json_document import read_json
+from labelbeam.formats.labelled_images import labelled_dataset, refuse_unwritable_images, unknown_note
+from labelbeam.formats.list_file import check_names, new_list_file
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+
+_FORM = '{"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0]}]}'
+
+
+def read_mmpretrain(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read an annotation file of mmpretrain's multi-label data sets.
+
+    A number instead of a list is one label; of an entry without `gt_label` nobody said anything, so every label is
+    unknown.
+
+    Args:
+        path: the JSON file.
+        split: empty or `all`; a file is one split.
+        options: `root` (mmpretrain's `data_prefix`; None: the file's folder), `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set, in the file's order; labels in the order of `classes`.
+
+    Raises:
+        InputError: a split; not JSON of this form; a number beyond the classes; whatever `settle` finds.
+
+    Source:
+        mmpretrain, `datasets/multi_label.py`; MMEngine, "OpenMMLab 2.0 style annotation format".
+    """
+    spec = f"mmpretrain:{path}" + (f"#{split}" if split else "")
+    if split not in {"", "all"}:
+        raise InputError(
+            f"{spec}: {unknown_name('split', split, ['all'])} {path} is one file, without splits."
+        )
+    document = read_json(path, spec)
+    classes, entries = _parts(document, f"{spec}: {path}")
+    said, unsaid = [], []
+    for number, entry in enumerate(entries):
+        where = f"{path}, data_list[{number}]"
+        if not isinstance(entry, dict) or not isinstance(entry.get("img_path"), str):
+            raise InputError(f"{where}: no text 'img_path' in {str(entry)[:80]}. An entry names its image.")
+        ids = entry.get("gt_label")
+        names = [] if ids is None else names_of_numbers(ids, classes, f"{where}, gt_label")
+        unsaid.append(UNKNOWN if ids is None else ABSENT)
+        said.append((image_key(entry["img_path"], where), dict.fromkeys(names, PRESENT)))
+    untold = sum(value == UNKNOWN for value in unsaid)
+    return labelled_dataset(
+        said,
+        spec=spec,
+        root=options.root or path.parent,
+        names=classes,
+        unsaid=unsaid,
+        understood="class numbers of mmpretrain",
+        options=options,
+        notes=[f"{untold} entries have no gt_label: every label of theirs is unknown."] if untold else [],
+    )
+
+
+def write_mmpretrain(
+    dataset: Dataset, path: Path, *, split: str = "", images: str = "keep"
+) -> tuple[str, ...]:
+    """Write an annotation file of mmpretrain's multi-label data sets.
+
+    Args:
+        dataset: what to write; an image whose every label is unknown gets no `gt_label`.
+        path: the file to appear.
+        split: empty or `all`; a file is one split.
+        images: `keep`, `link` or `copy`.
+
+    Returns:
+        What the file cannot hold.
+
+    Raises:
+        InputError: a split; something is at `path`; an image that is missing; names that are not Unicode.
+    """
+    spec = f"mmpretrain:{path}" + (f"#{split}" if split else "")
+    if split not in {"", "all"}:
+        raise InputError(
+            f"{spec}: a file holds one split. Name it {path.stem}_{split}.json and leave #{split} away."
+        )
+    check_names(dataset.vocabulary.names, spec)
+    untold = (dataset.targets == UNKNOWN).all(axis=1)
+    with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
+        refuse_unwritable_images(references, spec)
+        entries: list[dict[str, object]] = []
+        for image, row, never in zip(references, dataset.targets, untold, strict=True):
+            labels = {} if never else {"gt_label": np.flatnonzero(row == PRESENT).tolist()}
+            entries.append({"img_path": image, **labels})
+        document = {"metainfo": {"classes": list(dataset.vocabulary.names)}, "data_list": entries}
+        part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    return unknown_note(int((dataset.targets[~untold] == UNKNOWN).sum()))
+
+
+def _parts(document: object, where: str) -> tuple[list[str], list[object]]:
+    """Return the classes and the entries."""
+    metainfo = document.get("metainfo") if isinstance(document, dict) else None
+    classes = metainfo.get("classes") if isinstance(metainfo, dict) else None
+    entries = document.get("data_list") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f"{where}: no list 'data_list'. The file looks like {_FORM}.")
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise InputError(
+            f"{where}: no list of texts 'classes' in 'metainfo', so the numbers have no names. Add it: {_FORM}."
+        )
+    if len({name.strip() for name in classes}) < len(classes) or not all(name.strip() for name in classes):
+        raise InputError(f"{where}: the names in 'classes' must differ and not be empty.")
+    return classes, entries

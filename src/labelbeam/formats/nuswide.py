@@ -1,0 +1,244 @@
+"""NUS-WIDE: 269,648 Flickr photographs with 81 concepts that people checked, or with 1,000 tags that users typed.
+
+Reads the official files wherever they lie below a folder: label files by `nuswide_rows`, the split by
+`nuswide_splits`, the photographs by `nuswide_images`. Knows nothing of pixels.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.data.presence import settle
+from labelbeam.errors import InputError
+from labelbeam.formats.folder_listing import FolderListing, list_folder
+from labelbeam.formats.nuswide_images import REPEATED, locate, unavailable
+from labelbeam.formats.nuswide_rows import (
+    IMAGE_LISTS,
+    PHOTO_IDS,
+    LabelFiles,
+    Rows,
+    read_label_names,
+    read_rows,
+)
+from labelbeam.formats.nuswide_splits import HASHING21, PAPER_SEED, Split, paper_side, split_named
+from labelbeam.labels.hygiene import clean, refuse_reserved
+from labelbeam.labels.targets import PRESENT
+from labelbeam.labels.vocabulary import Vocabulary
+
+CONCEPTS, TAGS = "Concepts81.txt", "TagList1k.txt"
+
+_LONGEST_NAME = 100
+"""Characters; longer ones are part of no file name either."""
+
+
+def read_nuswide81(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read NUS-WIDE's 81 concepts.
+
+    Args:
+        path: folder with the unpacked archives, in whatever subfolders.
+        split: `train`, `test`, `all`: the official split; `train-labelled`, `test-labelled`, `all-labelled`: of it the
+            images that have a concept; `paper-train`, `paper-test`: a seeded split of the paper's sizes;
+            `hashing21`: images that have one of the 21 most frequent concepts, with these as labels.
+        options: `keep_unlabelled`, `missing`. Flickr's "photo unavailable" picture counts as missing.
+
+    Returns:
+        The data set; labels in the order of Concepts81.txt, images in that of the official lists. A key is
+        `folder/0001_photoid.jpg` where the photographs are in their official folders.
+
+    Raises:
+        InputError: no such split; official files that are missing or do not fit each other; a line that holds
+            something else than numbers; image files that are missing.
+
+    Source:
+        Chua et al., NUS-WIDE: A Real-World Web Image Database from National University of Singapore (2009).
+    """
+    return _read("nuswide81", path, split, options)
+
+
+def read_nuswide1000(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read the 1,000 most frequent tags that Flickr's users typed; what nobody typed counts as absent.
+
+    Args:
+        path: folder with the unpacked archives, in whatever subfolders.
+        split: as `read_nuswide81`, without `hashing21`; `-labelled` means images with one of the tags, while
+            `paper-train` and `paper-test` are the same images as of the 81 concepts.
+        options: `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; labels in the order of TagList1k.txt.
+
+    Raises:
+        InputError: as `read_nuswide81`.
+    """
+    return _read("nuswide1000", path, split, options)
+
+
+def _read(data_format: str, path: Path, name: str, options: ReadOptions) -> Dataset:
+    spec = f"{data_format}:{path}#{name}"
+    split = split_named(name, data_format, spec)
+    if not path.is_dir():
+        raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds the unpacked archives.")
+    listing = list_folder(path)
+    files = _LABEL_FILES[data_format](listing, spec)
+    rows = read_rows(listing, files, split.part, spec=spec)
+    picked, labels = _pick(rows, files, split, listing, spec)
+    places = locate(rows.names, listing)
+    notes = (*rows.notes, *_split_notes(split, data_format, len(picked)), *_listing_notes(listing, files))
+    found = np.array(places.found)[picked]
+    dataset = Dataset(
+        spec=spec,
+        root=places.root,
+        images=tuple(places.keys[i] for i in picked),
+        vocabulary=Vocabulary(tuple(files.labels[j] for j in labels)),
+        targets=_targets(rows.flags, picked, labels),
+        protocol={"split": f"{name} ({split.convention})"},
+        notes=notes,
+    )
+    if options.missing != "keep":
+        dataset = _without_unavailable(dataset, found, skip=options.missing == "skip")
+    dataset = settle(dataset, options)
+    if split.images != "all" and (dataset.targets == PRESENT).any(axis=1).all():
+        return replace(dataset, protocol={**dataset.protocol, "unlabelled": "left out"})
+    return dataset
+
+
+def _pick(
+    rows: Rows, files: LabelFiles, split: Split, listing: FolderListing, spec: str
+) -> tuple[np.ndarray, list[int]]:
+    """Return the indices of the rows and of the labels that a split takes."""
+    labels = list(range(len(files.labels)))
+    if split.images == "all":
+        picked = np.arange(len(rows.names))
+    elif split.images == "labelled":
+        picked = np.flatnonzero(rows.flags.any(axis=1))
+    elif split.images == "hashing21":
+        if lost := sorted(set(HASHING21) - set(files.labels)):
+            raise InputError(
+                f"{spec}: {CONCEPTS} has no {', '.join(lost)}, so there are no 21 concepts to take."
+            )
+        labels = [j for j, label in enumerate(files.labels) if label in HASHING21]
+        picked = np.flatnonzero(rows.flags[:, labels].any(axis=1))
+    else:
+        concepts = rows
+        if len(files.names["all"]) == 1:  # tags: the paper's images are those that have a concept
+            concepts = read_rows(listing, _concept_files(listing, spec), "all", spec=spec)
+        if concepts.names != rows.names:
+            raise InputError(
+                f"{spec}: the images of the concepts and those of the tags are not the same, because different files "
+                f"list them. Fetch {IMAGE_LISTS['all']}."
+            )
+        labelled = np.asarray(concepts.flags.any(axis=1))
+        picked = paper_side(rows.names, labelled, test=split.images == "paper-test")
+    if not len(picked):
+        raise InputError(f"{spec}: no image has a label. Check the label files.")
+    return picked, labels
+
+
+def _targets(flags: np.ndarray, picked: np.ndarray, labels: list[int]) -> np.ndarray:
+    """Return the flags of these rows and labels; nothing is copied where all of them are taken."""
+    if len(picked) < len(flags):
+        flags = flags[picked]
+    return flags if len(labels) == flags.shape[1] else flags[:, labels]
+
+
+def _concept_files(listing: FolderListing, spec: str) -> LabelFiles:
+    labels = _label_names(listing, CONCEPTS, 81, spec)
+    ends = {"all": "", "train": "_Train", "test": "_Test"}
+    names = {part: tuple((f"Labels_{label}{end}.txt",) for label in labels) for part, end in ends.items()}
+    return LabelFiles(labels, names, columns=1)
+
+
+def _tag_files(listing: FolderListing, spec: str) -> LabelFiles:
+    labels = _label_names(listing, TAGS, 1000, spec)
+    names = {
+        "all": (("AllTags1k.txt", "All_Tags1k.txt", "AllTags1k.dat"),),
+        "train": (("Train_Tags1k.dat", "Train_Tags1k.txt", "TrainTags1k.txt"),),
+        "test": (("Test_Tags1k.dat", "Test_Tags1k.txt", "TestTags1k.txt"),),
+    }
+    return LabelFiles(labels, names, columns=len(labels))
+
+
+_LABEL_FILES: Mapping[str, Callable[[FolderListing, str], LabelFiles]] = {
+    "nuswide81": _concept_files,
+    "nuswide1000": _tag_files,
+}
+
+
+def _label_names(listing: FolderListing, name: str, count: int, spec: str) -> tuple[str, ...]:
+    """Return the label names of an official list.
+
+    Raises:
+        InputError: the list is not there, is shorter or longer than it should be, or has a line twice or empty.
+    """
+    file = listing.find(name)
+    if file is None:
+        raise InputError(
+            f"{spec}: {name} is not below {listing.root}. It says the labels and their order, which are taken from "
+            "nothing else (the order of file names is another). Check the folder, or fetch the file."
+        )
+    labels = tuple(clean(label) for label in read_label_names(file))
+    refuse_reserved(labels, str(file))
+    first: dict[str, int] = {}
+    for number, label in enumerate(labels, 1):
+        if not label or len(label) > _LONGEST_NAME or label in first or "/" in label or "\0" in label:
+            before = f", as in line {first[label]}" if label in first else ""
+            raise InputError(
+                f"{file}, line {number}: {label[:60]!r}{before} is no label of its own. Fetch the file again."
+            )
+        first[label] = number
+    if len(labels) != count:
+        raise InputError(
+            f"{file} has {len(labels)} lines, but there are {count} labels. Fetch the file again."
+        )
+    return labels
+
+
+def _split_notes(split: Split, data_format: str, count: int) -> tuple[str, ...]:
+    notes = []
+    official = split.counts.get(data_format)
+    if official is not None and official != count:
+        notes.append(f"{count:,} images; the complete NUS-WIDE has {official:,} here ({split.convention}).")
+    if split.images.startswith("paper"):
+        notes.append(
+            "the paper's own list of images is not public: this is a random split of the images that have a "
+            f"concept, in the paper's proportion (150,000 to 59,347), by seed {PAPER_SEED}. Scores on it are "
+            "comparable with the paper's as far as random splits are."
+        )
+    return tuple(notes)
+
+
+def _listing_notes(listing: FolderListing, files: LabelFiles) -> tuple[str, ...]:
+    names = {CONCEPTS, TAGS, PHOTO_IDS, *IMAGE_LISTS.values()}
+    names |= {name for part in files.names.values() for options in part for name in options}
+    repeated = listing.repeated(names)
+    if not repeated:
+        return ()
+    shown = ", ".join(repeated[:3]) + (f", … ({len(repeated)} in all)" if len(repeated) > 3 else "")
+    return (f"files of the same name are in several folders, of which the outermost were read: {shown}.",)
+
+
+def _without_unavailable(dataset: Dataset, found: np.ndarray, *, skip: bool) -> Dataset:
+    """Return the data set without the images that are Flickr's picture for lost photographs."""
+    there = [image for image, is_there in zip(dataset.images, found, strict=True) if is_there]
+    lost = unavailable(dataset.root, there)
+    if not lost:
+        return dataset
+    example = next(image for image in dataset.images if image in lost)
+    what = (
+        f'{len(lost):,} of {len(dataset):,} image files are Flickr\'s "photo unavailable" picture (the same bytes '
+        f"under {REPEATED} or more photo ids), such as {example}"
+    )
+    if not skip:
+        raise InputError(
+            f"{dataset.spec}: {what}. Leave them out with --missing skip; --missing keep looks at no file."
+        )
+    kept = [i for i, image in enumerate(dataset.images) if image not in lost]
+    if not kept:
+        raise InputError(f"{dataset.spec}: {what}. No image is left; fetch the photographs.")
+    protocol = {**dataset.protocol, "unavailable": "skipped"}
+    note = f"{what}; they were skipped."
+    return replace(dataset.subset(kept), protocol=protocol, notes=(*dataset.notes, note))

@@ -1,0 +1,242 @@
+"""Open Images' verified labels: one CSV row per image and label, 1 present, 0 verified absent, unsaid unknown.
+
+Reads the official files of image-level labels, for all images or the boxable ones, and turns their machine ids
+into display names by the class descriptions beside them. Row by row into flat arrays: the official files have
+tens of millions. Knows nothing of pixels.
+"""
+
+import csv
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.data.presence import settle
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.image_stems import files_by_stem
+from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import Vocabulary
+
+COLUMNS = ("ImageID", "LabelName", "Confidence")
+_VALUES = {"1": PRESENT, "0": ABSENT, "1.0": PRESENT, "0.0": ABSENT}
+
+
+def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a CSV file of verified labels.
+
+    Args:
+        path: the CSV file, or the folder that holds it, whose name then has `imagelabels` or `image-labels`
+            in it and starts with the split (`train-annotations-human-imagelabels.csv`), whatever else is before.
+        split: `train`, `validation`, `test`, or what your files start with; empty where there is one file.
+        options: `root` (default: the folder of the split's name, `images`, `data`, or the file's own),
+            `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; images in order of first appearance, `ID.jpg` unless another suffix is on disk; labels
+        those of the file, in the order of the class descriptions, otherwise sorted. A label said to be both
+        present and absent is unknown.
+
+    Raises:
+        InputError: no such file or split; a row without image or label; a confidence other than 0 and 1
+            (labels that no person verified); whatever `settle` finds.
+
+    Source:
+        Open Images V7, "Download: image labels" (ImageID, Source, LabelName, Confidence).
+    """
+    spec = f"openimages:{path}" + (f"#{split}" if split else "")
+    file = _labels_file(path, split, spec)
+    rows = _Rows(file)
+    if not rows.images:
+        raise InputError(f"{spec}: {file} has no row after its header. Is it whole?")
+    described = _descriptions(file, spec)
+    labels = list(rows.labels)
+    names, name_notes = _display_names(labels, described)
+    targets, disagreements = rows.targets()
+    rank = {label: position for position, label in enumerate(described)}
+    order = sorted(range(len(names)), key=lambda j: (rank.get(labels[j], len(rank)), names[j]))
+    root = options.root or _image_root(file, split, next(iter(rows.images)))
+    keys = files_by_stem(root, rows.images, spec=spec)
+    notes = [_understood(len(keys), len(names), targets), *name_notes]
+    if disagreements:
+        notes.append(f"{disagreements:,} labels are said to be present and absent of an image: unknown.")
+    vocabulary = Vocabulary(tuple(names[j] for j in order))
+    refuse_reserved(vocabulary, spec)
+    dataset = Dataset(
+        spec=spec,
+        root=root,
+        images=tuple(keys.values()),
+        vocabulary=vocabulary,
+        targets=targets[:, order],
+        notes=(*notes, *variants_note(vocabulary)),
+    )
+    return settle(dataset, options)
+
+
+class _Rows:
+    """The rows of a file as numbers: 9 bytes a row, and each name once.
+
+    Attributes:
+        images: image id to position, in order of first appearance.
+        labels: the same for labels.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.images: dict[str, int] = {}
+        self.labels: dict[str, int] = {}
+        self._rows, self._columns, self._values = array("i"), array("i"), array("b")
+        for line, image, label, confidence in _read_rows(file):
+            if confidence not in _VALUES:
+                raise InputError(
+                    f"{file}, line {line}: confidence {confidence!r}; only labels that people verified are read: "
+                    "1 is present, 0 is absent. Machine-generated labels are in other files; decide on a "
+                    "threshold, write 1 and 0, and read the result."
+                )
+            if not image or not label:
+                raise InputError(f"{file}, line {line}: {'LabelName' if image else 'ImageID'} is empty.")
+            self._rows.append(self.images.setdefault(image, len(self.images)))
+            self._columns.append(self.labels.setdefault(label, len(self.labels)))
+            self._values.append(_VALUES[confidence])
+
+    def targets(self) -> tuple[np.ndarray, int]:
+        """Return int8 [images labels], and how many of them rows contradict each other about."""
+        targets = np.full((len(self.images), len(self.labels)), UNKNOWN, dtype=np.int8)
+        at = np.frombuffer(self._rows, np.int32), np.frombuffer(self._columns, np.int32)
+        values = np.frombuffer(self._values, np.int8)
+        targets[at] = values
+        contradicted = np.flatnonzero(targets[at] != values)
+        cells = np.unique(at[0][contradicted].astype(np.int64) * len(self.labels) + at[1][contradicted])
+        targets.reshape(-1)[cells] = UNKNOWN
+        return targets, len(cells)
+
+
+def _read_rows(file: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Yield line number, image id, label and confidence of each row."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.reader(text, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            if missing := [name for name in COLUMNS if name not in header]:
+                raise InputError(
+                    f"{file}, line 1: no column {' and '.join(missing)} among {', '.join(header)[:200]!r}. The "
+                    "file of image labels starts with ImageID,Source,LabelName,Confidence."
+                )
+            image, label, confidence = (header.index(name) for name in COLUMNS)
+            for fields in reader:
+                if len(fields) == len(header):
+                    yield reader.line_num, fields[image], fields[label], fields[confidence].strip()
+                elif fields:
+                    raise InputError(
+                        f"{file}, line {reader.line_num}: {len(fields)} fields, the header has {len(header)}. "
+                        "Was the file copied in full?"
+                    )
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 ({error.reason} near byte {error.start}).") from None
+    except csv.Error as error:
+        raise InputError(
+            f"{file}, line {reader.line_num}: {error}. Is a quotation mark not closed?"
+        ) from None
+
+
+def _labels_file(path: Path, split: str, spec: str) -> Path:
+    """Return the CSV file of a split."""
+    if not path.is_dir():
+        if split not in {"", "all"} and not _starts_with_split(path, split):
+            raise InputError(f"{spec}: {path} is one file, without splits. Leave #{split} away.")
+        return path
+    files = [
+        file
+        for file in sorted([*path.glob("*.csv"), *path.glob("*/*.csv")])
+        if "imagelabels" in file.name.casefold().replace("-", "").replace("_", "")
+    ]
+    if not files:
+        raise InputError(
+            f"{spec}: no CSV file with 'imagelabels' in its name in {path}, such as "
+            "train-annotations-human-imagelabels.csv. Give the file itself."
+        )
+    fits = [file for file in files if split in {"", "all"} or _starts_with_split(file, split)]
+    if not fits:
+        raise InputError(f"{spec}: {unknown_name('split', split, {_split_of(file) for file in files})}")
+    if len(fits) > 1:
+        shown = ", ".join(file.name for file in fits[:6])
+        raise InputError(f"{spec}: several files fit: {shown}. Name one of them, or a split.")
+    return fits[0]
+
+
+def _split_of(file: Path) -> str:
+    return file.name.removeprefix("oidv6-").removeprefix("oidv7-").partition("-")[0]
+
+
+def _starts_with_split(file: Path, split: str) -> bool:
+    return file.name.startswith(f"{split}-") or _split_of(file) == split
+
+
+def _display_names(labels: list[str], described: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the name of each label, and notes; two machine ids of one display name are kept apart."""
+    names = [clean(described.get(label, label)) or label for label in labels]
+    notes = []
+    if described:
+        if lost := sum(label not in described for label in labels):
+            notes.append(f"{lost} labels have no display name in the class descriptions; their id is used.")
+    elif any(label.startswith("/m/") for label in labels):
+        notes.append(
+            "no class-descriptions*.csv is beside the file, so labels are machine ids such as "
+            f"{next(label for label in labels if label.startswith('/m/'))}."
+        )
+    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    if repeated:
+        notes.append(f"several ids have the display name {sorted(repeated)[0]!r}; the id tells them apart.")
+        names = [
+            f"{name} ({label})" if name in repeated else name
+            for name, label in zip(names, labels, strict=True)
+        ]
+    return names, notes
+
+
+def _descriptions(file: Path, spec: str) -> Mapping[str, str]:
+    """Return machine id -> display name, from every class description beside the labels or a folder up."""
+    found: dict[str, str] = {}
+    for folder in (file.parent, file.parent.parent):
+        for descriptions in sorted(folder.glob("*class-descriptions*.csv")):
+            try:
+                with descriptions.open(encoding="utf-8-sig", newline="") as text:
+                    rows = list(csv.reader(text, strict=True))
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise InputError(f"{spec}: {descriptions} cannot be read ({error}). Get it again.") from None
+            for number, row in enumerate(rows, 1):
+                if len(row) < 2:
+                    raise InputError(f"{spec}: {descriptions}, line {number} is not ID,NAME: {row!r}.")
+                if row[0] != "LabelName":  # V7 has a header, the boxable file has none
+                    found.setdefault(row[0], row[1])
+        if found:
+            return found
+    return found
+
+
+def _image_root(file: Path, split: str, first: str) -> Path:
+    """Return the folder that holds the first image, or the likeliest one."""
+    base = file.parent
+    split = split if split not in {"", "all"} else _split_of(file)
+    likely = [
+        base / split,
+        base / split / "data",
+        base / "images" / split,
+        base / "images",
+        base / "data",
+        base,
+    ]
+    for folder in likely:
+        if (folder / f"{first}.jpg").is_file():
+            return folder
+    return next((folder for folder in likely if folder.is_dir()), base)
+
+
+def _understood(images: int, labels: int, targets: np.ndarray) -> str:
+    present, absent = int((targets == PRESENT).sum()), int((targets == ABSENT).sum())
+    return (
+        f"this is what I understood: {images:,} images, {labels:,} labels, one row per image and label: "
+        f"{present:,} present, {absent:,} verified absent, all others unknown."
+    )

@@ -1,0 +1,172 @@
+"""A text file of tags beside each image: `a.jpg` and `a.txt` with `1girl, solo, smile` (Booru, LoRA training).
+
+Reads and writes that layout. Knows nothing of pixels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.listing import list_images
+from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.csv_cells import CellStyle, recognise
+from labelbeam.formats.image_stems import stems_of
+from labelbeam.formats.labelled_images import labelled_dataset, unknown_note
+from labelbeam.formats.list_file import check_names, place_images, refuse_unlisted, unused_note
+from labelbeam.formats.placing import check_way
+from labelbeam.formats.split_folders import new_split_folder, split_folder
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+
+LARGEST = 1 << 20
+"""Bytes of a file that can still be tags of one image."""
+
+
+def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a folder of images with a text file of tags beside each.
+
+    Commas separate tags, and so do line ends. Where no file has a comma, what separates them is recognised, or an
+    error. An empty file is an image without a label; of an image without a file nobody said anything, so every
+    label is unknown.
+
+    Args:
+        path: the folder; its subfolders are read too.
+        split: a folder in it; empty or `all`: the whole.
+        options: `delimiter`, `encoding`, `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; image keys are relative to `path`, sorted by folder; labels are sorted.
+
+    Raises:
+        InputError: no folder of that split; no image or no text file beside one; two text files for an image; text
+            that is too long or not in the encoding; an ambiguous delimiter.
+    """
+    spec = f"sidecar:{path}" + (f"#{split}" if split else "")
+    if not path.is_dir():
+        raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds images and .txt files.")
+    home = path if split in {"", "all"} else split_folder(path, split, spec)
+    images = list(list_images([home]))
+    files = [_text_file(image, spec) for image in images]
+    texts = {file: _text(file, options.encoding, spec) for file in dict.fromkeys(files) if file is not None}
+    if not texts:
+        raise InputError(
+            f"{spec}: none of {len(images)} images has a .txt file beside it, such as a.txt for a.jpg."
+        )
+    style = _style(list(texts.values()), options.delimiter, f"{spec}: the .txt files")
+    said, unsaid = [], []
+    for image, file in zip(images, files, strict=True):
+        try:
+            labels = style.labels(_one_line(texts[file], style)) if file else []
+        except InputError as error:
+            raise InputError(f"{spec}: {file}: {error}") from None
+        said.append((image.relative_to(path).as_posix(), dict.fromkeys(labels, PRESENT)))
+        unsaid.append(ABSENT if file else UNKNOWN)
+    return labelled_dataset(
+        said,
+        spec=spec,
+        root=path,
+        names=None,
+        unsaid=unsaid,
+        understood=f"a .txt file of tags beside each image, {style}",
+        options=options,
+        notes=_notes(home, files, texts),
+    )
+
+
+def write_sidecar(dataset: Dataset, path: Path, *, split: str = "", images: str = "link") -> tuple[str, ...]:
+    """Write images with a text file of tags beside each, separated by a comma and a blank.
+
+    Args:
+        dataset: what to write; an image whose every label is unknown gets no text file, which says just that.
+        path: the folder to appear; with a split, the folder that gets a folder of that name.
+        split: the split's folder; empty for none.
+        images: `link` or `copy`.
+
+    Returns:
+        What the files cannot hold: unknown labels beside known ones, labels that no image has.
+
+    Raises:
+        InputError: something is there already; a label with a comma or a line end; two images that differ in their
+            suffix only; an image that is missing; no image that has a label.
+    """
+    spec = f"sidecar:{path}" + (f"#{split}" if split else "")
+    check_way(images, keep=False, spec=spec)
+    check_names(dataset.vocabulary.names, spec, without=",\n\r\0")
+    refuse_unlisted(dataset.images, spec)
+    stems_of(dataset.images, spec=spec)
+    present = dataset.targets == PRESENT
+    if not present.any():
+        raise InputError(f"{spec}: no image has a label, so there is nothing to write.")
+    # Without a comma anywhere, a reader would have to guess what separates tags.
+    end = "" if (present.sum(axis=1) > 1).any() else ","
+    untold = (dataset.targets == UNKNOWN).all(axis=1)
+    with new_split_folder(path, split, spec) as home:
+        for i, place in enumerate(place_images(dataset, home, images=images)):
+            if not untold[i]:
+                labels = [dataset.vocabulary.names[j] for j in np.flatnonzero(present[i])]
+                # One tag that reads like "no label" is a tag where a comma follows.
+                text = ", ".join(labels) + (end or "," * (len(labels) == 1) if labels else "")
+                (home / place).with_suffix(".txt").write_text(text, encoding="utf-8")
+    return unknown_note(int((dataset.targets[~untold] == UNKNOWN).sum())) + unused_note(dataset)
+
+
+def _text_file(image: Path, spec: str) -> Path | None:
+    found = [
+        file
+        for file in dict.fromkeys((image.with_suffix(".txt"), image.with_name(image.name + ".txt")))
+        if file.is_file()
+    ]
+    if len(found) > 1:
+        raise InputError(
+            f"{spec}: {image} has two files of tags: {found[0].name} and {found[1].name}. Keep one."
+        )
+    return found[0] if found else None
+
+
+def _text(file: Path, encoding: str | None, spec: str) -> str:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}).") from None
+    if len(raw) > LARGEST:
+        raise InputError(f"{spec}: {file} is longer than {LARGEST:,} bytes, which tags of an image are not.")
+    try:
+        return raw.decode(encoding or "utf-8-sig").strip().removeprefix("\ufeff")
+    except LookupError:
+        raise InputError(
+            f"there is no encoding {encoding!r}. Use --encoding cp932, utf-8, latin-1, …"
+        ) from None
+    except UnicodeError as error:
+        raise InputError(
+            f"{spec}: {file} is not in the encoding {encoding or 'UTF-8'} ({error}). Try --encoding, such as cp932."
+        ) from None
+
+
+def _style(texts: Sequence[str], delimiter: str | None, where: str) -> CellStyle:
+    if delimiter:
+        return CellStyle(delimiter)
+    if any("," in text or "\n" in text or "\r" in text for text in texts):
+        return CellStyle(",")
+    return recognise(texts, where)
+
+
+def _one_line(text: str, style: CellStyle) -> str:
+    return (style.delimiter or " ").join(text.splitlines()) if "\n" in text or "\r" in text else text
+
+
+def _notes(home: Path, files: Sequence[Path | None], texts: dict[Path, str]) -> list[str]:
+    notes = []
+    if without := sum(file is None for file in files):
+        notes.append(f"{without} images have no .txt file: nobody labelled them, every label is unknown.")
+    if shared := len(files) - without - len(texts):
+        notes.append(f"{shared} images share a .txt file with another one of the same name.")
+    others = {file for file in home.rglob("*.txt") if not file.name.startswith(".")} - texts.keys()
+    if others:
+        shown = ", ".join(sorted(file.name for file in others)[:5])
+        notes.append(f"{len(others)} .txt files belong to no image and were left out: {shown}.")
+    if several := [file.name for file, text in texts.items() if "\n" in text.strip()]:
+        notes.append(f"line ends separate tags too, as in {several[0]}.")
+    return notes

@@ -1,0 +1,23 @@
+"""Names in one form, none reserved, variants told."""
+
+import pytest
+
+from labelbeam.errors import InputError
+from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
+
+
+def test_names_are_composed_and_trimmed_of_every_kind_of_blank():
+    assert clean("\u3000か\u3099\u00a0") == "が"
+
+
+@pytest.mark.parametrize("label", ["<end>", "<END>", "<start>", "<pad>", "<unk>"])
+def test_the_name_of_a_special_token_is_no_label(label):
+    with pytest.raises(InputError, match="special token") as error:
+        refuse_reserved(["cat", label], "a.csv")
+    assert repr(label) in str(error.value)
+
+
+def test_case_and_width_variants_are_noted():
+    assert "'Dog' and 'dog'" in variants_note(["Dog", "dog"])[0]
+    assert "'ｶﾒﾗ'" in variants_note(["カメラ", "ｶﾒﾗ"])[0]
+    assert variants_note(["cat", "dog"]) == ()
