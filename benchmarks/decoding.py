@@ -1,4 +1,4 @@
-"""Measure the searches: `python benchmarks/decoding.py [--out FILE] [--model FILE] [--quick] [--noise X]`.
+"""Measure the searches: `python benchmarks/decoding.py [--out FILE] [--model FILE] [--quick] [--noise X] [--only S]`.
 
 Trie beam search (beam 10, 80 labels, batch 512) against batched LSTM searches with the same paths, on a
 fresh trie and in the steady state; best-first search and marginals against beam search; how often greedy
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +34,12 @@ from labelbeam.decoding.trie import PrefixTrie
 
 NOISE, STEPS, BATCH, STEADY = 0.75, 1000, 512, 50_000
 """The noise makes the held-out log-likelihood about 6.7 nats per image after so many training steps."""
+
+MARGINALS = (
+    (10, 16, None), (10, 32, None), (10, 48, None), (20, 20, None), (20, 40, None), (20, 200, 0.03),
+    (20, 200, 0.02), (200, 200, 0.02), (200, 200, 0.01), (200, 200, None),
+)  # fmt: skip
+"""Expansions, samples, and the standard error at which sampling stops."""
 
 
 def machine() -> dict[str, str | int | None]:
@@ -124,35 +131,52 @@ def against_lstm(
 
 def other_searches(weights: Weights, rows: np.ndarray, warm: np.ndarray, *, repeats: int) -> dict[str, Any]:
     """Time best-first search and marginals against beam 10, each on its own trie in the steady state."""
-    searches: dict[str, Callable[[PrefixTrie, np.ndarray], object]] = {
+    searches: dict[str, Callable[[PrefixTrie, np.ndarray], Any]] = {
         "beam_10": beam_search,
         "best_first": best_paths,
-        "marginals_20_20": lambda trie, batch: label_marginals(trie, batch, expansions=20, samples=20),
-        "marginals_200_200": label_marginals,
+        **{
+            f"marginals_{expansions}_{samples}" + (f"_to_{stderr:g}" if stderr else ""): partial(
+                label_marginals, expansions=expansions, samples=samples, stderr=stderr
+            )
+            for expansions, samples, stderr in MARGINALS
+        },
     }
     tries = {name: PrefixTrie(LstmStep(weights)) for name in searches}
-    times: dict[str, list[float]] = {name: [] for name in searches}
+    lstm = LstmBeam(weights, width=10, drop_dead=False)
+    times: dict[str, list[float]] = {name: [] for name in searches} | {"lstm_beam_10": []}
+    fresh: dict[str, float] = {}
+    new: dict[str, int] = dict.fromkeys(searches, 0)
     answers: dict[str, Any] = {}
     for name, search in searches.items():
-        part = warm if name != "marginals_200_200" else warm[: len(warm) // 5]
+        part = warm if "200_200" not in name else warm[: len(warm) // 5]  # these are slow
         for i in range(0, len(part), BATCH):
-            search(tries[name], part[i : i + BATCH])
+            seconds, _ = timed(search, tries[name], part[i : i + BATCH])
+            fresh.setdefault(name, seconds)
     for repeat in range(repeats):
         batch = rows[repeat * BATCH : (repeat + 1) * BATCH]
         for name, search in searches.items():
+            before = tries[name].created
             seconds, answers[name] = timed(search, tries[name], batch)
             times[name].append(seconds)
+            new[name] += tries[name].created - before
+        times["lstm_beam_10"].append(timed(lstm, torch.from_numpy(batch))[0])
     result: dict[str, Any] = {}
     for name, values in times.items():
         result[name] = {
             "images_per_second": round(BATCH / median(values)),
             "times_beam_10": round(median(values) / median(times["beam_10"]), 2),
+            "times_lstm_beam_10": round(median(values) / median(times["lstm_beam_10"]), 2),
         }
+        if name in searches:
+            result[name]["fresh_times_beam_10"] = round(fresh[name] / fresh["beam_10"], 2)
+            result[name]["new_prefixes_per_image"] = round(new[name] / repeats / BATCH, 2)
         if name.startswith("marginals"):
             found = answers[name]
             result[name] |= {
                 "largest_stderr_median": round(float(np.median(found.stderr.max(1))), 4),
                 "largest_stderr_p95": round(float(np.quantile(found.stderr.max(1), 0.95)), 4),
+                "samples_mean": round(float(found.samples.mean()), 1),
+                "certified": round(float(found.paths.exact.mean()), 3),
                 "largest_gap_median": round(float(np.median((found.high - found.low).max(1))), 4),
             }
     return result
@@ -191,6 +215,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="reuse this trained model (.npz), or write it there")
     parser.add_argument("--quick", action="store_true", help="steady state after 5,000 images, 3 repeats")
     parser.add_argument("--noise", type=float, default=NOISE, help="of the image vectors")
+    parser.add_argument("--only", choices=("fresh", "steady", "searches", "misses"), help="one section")
     options = parser.parse_args()
     steady, repeats = (5_000, 3) if options.quick else (STEADY, 9)
     train_sets, test_sets = load_label_sets()
@@ -200,18 +225,25 @@ def main() -> None:
     beam_search(PrefixTrie(LstmStep(weights)), rows[:8])  # compile outside the timings
     label_marginals(PrefixTrie(LstmStep(weights)), rows[:8])
     likelihood = set_log_prob(PrefixTrie(LstmStep(weights)), rows[:4000], test_sets[:4000].astype(np.int64))
-    figures = {
+    sections: dict[str, Callable[[], dict[str, Any]]] = {
+        "fresh": lambda: against_lstm(weights, rows, warm=None, repeats=repeats),
+        f"steady_after_{steady}": lambda: against_lstm(weights, rows[20_000:], warm=warm, repeats=repeats),
+        "searches": lambda: other_searches(
+            weights, rows[30_000:], warm[: steady * 2 // 5], repeats=max(3, repeats // 2)
+        ),
+        "misses": lambda: misses(weights, rows[: 2000 if options.quick else 10_000]),
+    }
+    figures: dict[str, dict[str, Any]] = {
         "machine": machine(),
         "model": {
             "held_out_nats_per_image": round(-float(likelihood.mean()), 2),
             "noise": options.noise,
             "steps": STEPS,
         },
-        "fresh": against_lstm(weights, rows, warm=None, repeats=repeats),
-        f"steady_after_{steady}": against_lstm(weights, rows[20_000:], warm=warm, repeats=repeats),
-        "searches": other_searches(weights, rows[30_000:], warm[: steady // 5], repeats=max(3, repeats // 2)),
-        "misses": misses(weights, rows[: 2000 if options.quick else 10_000]),
     }
+    for name, measure in sections.items():
+        if options.only is None or name.startswith(options.only):
+            figures[name] = measure()
     for section, values in figures.items():
         sys.stdout.write(f"\n{section}\n")
         for name, value in values.items():

@@ -27,7 +27,9 @@ def draw_picture(rng: np.random.Generator) -> tuple[Image.Image, list[str]]:
             x, y = rng.integers(2, SIDE - 22, size=2).tolist()
             shape((x, y, x + 20, y + 20), fill=colour)
             tags.append(tag)
-    return picture, tags
+    # A little noise, as in photographs: without it pictures that show nothing would be copies of each other.
+    noise = rng.integers(-8, 9, size=(SIDE, SIDE, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)), tags
 
 
 def draw_pictures(folder: Path, count: int, *, seed: int = 0) -> None:

@@ -159,6 +159,7 @@ def test_tuned_thresholds_reach_the_best_subset_accuracy_on_small_problems() -> 
     [
         ({"method": "beem"}, "Did you mean 'beam'"),
         ({"score": "marginals"}, "Did you mean 'marginal'"),
+        ({"stderr": 1.5}, "stderr is 1.5, must lie between 0 and 1"),
         ({"beam_width": 0}, "beam_width is 0, must be at least 1"),
         ({"min_labels": 3, "max_labels": 2}, "max_labels is 2, below min_labels"),
     ],

@@ -90,3 +90,11 @@ def test_a_member_that_cannot_be_read_is_an_unreadable_image(archive, name, cont
     with pytest.raises(UnreadableImage) as error:
         read_rgb(archive / name)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "x" * 300 + ".tar/a.jpg", "\0.tar/a.jpg"])
+def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there(tmp_path, name):
+    assert not image_exists(tmp_path / name)
+    assert image_mark(tmp_path / name) == (-1, -1)
+    with pytest.raises(OSError, match=r"too long|can be called"):
+        image_bytes(tmp_path / name)

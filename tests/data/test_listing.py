@@ -1,6 +1,7 @@
 """Arguments that name images: files, folders, patterns, lists."""
 
 import io
+import tarfile
 from itertools import islice
 from pathlib import Path
 
@@ -101,3 +102,35 @@ def test_an_argument_that_names_nothing_is_an_error_before_the_first_image(folde
 def test_all_missing_arguments_are_named_at_once(folder):
     with pytest.raises(InputError, match=r"'x.jpg' does not exist.*'y.jpg' does not exist"):
         list_images(["x.jpg", "y.jpg"])
+
+
+@pytest.fixture
+def archive(folder: Path) -> Path:
+    with tarfile.open(folder / "shard.tar", "w") as tar:
+        for name in ("0002.jpg", "0002.json", "sub/0001.PNG", "._0002.jpg", ".hidden/0003.jpg"):
+            tar.addfile(tarfile.TarInfo(name))
+    return folder / "shard.tar"
+
+
+def test_an_archive_that_is_named_stands_for_the_images_in_it_in_its_order(archive):
+    inside = ["shard.tar/0002.jpg", "shard.tar/sub/0001.PNG"]
+    assert names(["shard.tar"]) == names(["*.tar"]) == inside
+    assert names(["shard.tar/sub/0001.PNG", "b.jpg"]) == ["shard.tar/sub/0001.PNG", "b.jpg"]
+
+
+def test_an_archive_in_a_folder_is_no_image_and_not_opened(archive):
+    assert not any("shard.tar" in name for name in names(["."]))
+
+
+def test_a_member_that_is_not_there_and_a_file_that_is_no_archive_are_errors(archive, folder):
+    with pytest.raises(InputError, match="does not exist"):
+        list_images(["shard.tar/lost.jpg"])
+    (folder / "text.tar").write_bytes(b"hello")
+    with pytest.raises(InputError, match="not a tar archive"):
+        names(["text.tar"])
+
+
+@pytest.mark.parametrize("argument", ["x" * 300 + ".jpg", "a\0.jpg", "@" + "x" * 300, "x" * 300 + "/*.jpg"])
+def test_a_name_that_no_file_can_have_is_an_error_in_words(folder, argument):
+    with pytest.raises(InputError, match=r"does not exist|no file matches"):
+        list_images([argument])

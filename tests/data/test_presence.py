@@ -50,3 +50,14 @@ def test_an_unknown_label_is_not_a_label(tmp_path):
 def test_skipping_every_image_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"2 of 2 image files are missing .*No image is left"):
         settle(dataset(tmp_path, "a.jpg", "b.jpg"), ReadOptions(missing="skip"))
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300 + ".jpg", "x" * 300 + "/a.jpg", "a\0.jpg", "\0/a.jpg", "\ud800.jpg", "y/" * 3000]
+)
+def test_a_name_that_no_file_can_have_is_missing(tmp_path, name):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert files_under_other_names(tmp_path, ["a.jpg", name]) == {name: None}
+    with pytest.raises(InputError, match="1 of 2 image files are missing"):
+        settle(dataset(tmp_path, "a.jpg", name), ReadOptions())
+    assert settle(dataset(tmp_path, "a.jpg", name), ReadOptions(missing="skip")).images == ("a.jpg",)

@@ -10,7 +10,7 @@ from labelbeam.decoding.evidence_tree import EvidenceTree
 from labelbeam.decoding.likelihood_weighting import draw_frontier, weighted_samples
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.prefix_feed import prefix_feed
-from labelbeam.decoding.sampling import sample_keys
+from labelbeam.decoding.random_numbers import sample_keys
 from labelbeam.decoding.table import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -57,16 +58,29 @@ KEYS = st.builds(
 """Image keys with blanks, marks and other scripts."""
 
 
+class Drawn(NamedTuple):
+    """What a data set is made of.
+
+    Strategies give this, not a data set: its types are checked at random places as it is made, and strategies must
+    not draw at random themselves.
+    """
+
+    images: tuple[str, ...]
+    names: tuple[str, ...]
+    targets: np.ndarray
+
+    def dataset(self, root: Path = Path("nowhere")) -> Dataset:
+        return Dataset("made:up", root, self.images, Vocabulary(self.names), self.targets)
+
+
 @st.composite
-def datasets(draw: st.DrawFn, *, values: tuple[int, ...] = (0, 0, 1, -1), labels=LABELS) -> Dataset:
-    """Data sets of up to five images and labels, without files."""
-    names = draw(st.lists(labels, min_size=1, max_size=5, unique=True))
+def drawn(draw: st.DrawFn, *, values: tuple[int, ...] = (0, 0, 1, -1)) -> Drawn:
+    """Up to five images and labels."""
+    names = draw(st.lists(LABELS, min_size=1, max_size=5, unique=True))
     images = draw(st.lists(KEYS, min_size=1, max_size=5, unique_by=str.casefold))
     cells = st.lists(st.sampled_from(values), min_size=len(names), max_size=len(names))
     targets = draw(st.lists(cells, min_size=len(images), max_size=len(images)))
-    return Dataset(
-        "made:up", Path("nowhere"), tuple(images), Vocabulary(tuple(names)), np.array(targets, dtype=np.int8)
-    )
+    return Drawn(tuple(images), tuple(names), np.array(targets, dtype=np.int8))
 
 
 def with_files(dataset: Dataset, root: Path) -> Dataset:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import damages, reads_or_refuses
-from round_trip import datasets, with_files
+from round_trip import drawn, with_files
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
@@ -199,11 +199,11 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, damage):
         )
 
 
-@given(dataset=datasets(), images=st.sampled_from(["keep", "copy", "link"]), single=st.booleans())
+@given(content=drawn(), images=st.sampled_from(["keep", "copy", "link"]), single=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_what_is_written_is_read_back_or_refused_by_name(dataset, images, single):
+def test_what_is_written_is_read_back_or_refused_by_name(content, images, single):
     with tempfile.TemporaryDirectory() as folder:
-        dataset = with_files(dataset, Path(folder) / "photos")
+        dataset = with_files(content.dataset(), Path(folder) / "photos")
         place, split = (Path(folder) / "out.json", "") if single else (Path(folder) / "out", "train")
         try:
             notes = write_coco(dataset, place, split=split, images=images)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from round_trip import datasets, said, with_files
+from round_trip import drawn, said, with_files
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
@@ -24,11 +24,11 @@ def made(names: tuple[str, ...], targets: list[list[int]], root: Path) -> Datase
 
 
 @settings(deadline=None)
-@given(datasets())
-def test_what_is_written_is_read_back_without_an_option(dataset):
+@given(drawn())
+def test_what_is_written_is_read_back_without_an_option(content):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "out.csv"
-        dataset = Dataset("made:up", Path(folder), dataset.images, dataset.vocabulary, dataset.targets)
+        dataset = content.dataset(Path(folder))
         write_csv(dataset, file)
         again = read_csv(file, options=KEEP)
     assert said(again) == said(dataset)
@@ -88,9 +88,9 @@ def test_images_elsewhere_are_referred_to_by_absolute_path(tmp_path):
     [
         (("<end>",), "a.jpg", ["<end>", "special token"]),
         (("e\N{COMBINING ACUTE ACCENT}",), "a.jpg", ["composed Unicode", "'é'"]),
-        (("\udcff",), "a.jpg", ["not valid Unicode"]),
-        (("dog",), "a\\b.jpg", ["a\\\\b.jpg", "another path"]),
-        (("dog",), "a.jpg ", ["'a.jpg '", "another path"]),
+        (("\udcff",), "a.jpg", ["'\\udcff'", "Rename"]),
+        (("dog",), "a\\b.jpg", ["a\\\\b.jpg", "a backslash"]),
+        (("dog",), "a.jpg ", ["'a.jpg '", "blanks at its ends"]),
     ],
 )
 def test_what_would_not_come_back_is_refused_and_nothing_is_left(tmp_path, names, image, words):

@@ -67,7 +67,7 @@ def test_images_are_found_beside_the_file_or_in_the_folder_images(tmp_path, wher
         ('<track id="0" label="a"/>', "annotations", "", ["tracks of a video"]),
         (META + IMAGES, "annotations", "trian", ["unknown split 'trian'", "'train'"]),
         (META + '<image id="0" name="a.jpg"/>', "annotations", "train", ["no subset", "#train"]),
-        ('<image id="0">\n</image>', "annotations", "", ["line 2", "an image has no name"]),
+        ('<image id="0">\n</image>', "annotations", "", ["line 2", "the image is empty"]),
         ('\n<image name="a.jpg"><tag/></image>', "annotations", "", ["line 3", "a tag has no label"]),
         (META, "annotations", "", ["no image is listed"]),
         ('<image name="a.jpg"/>', "annotations", "", ["no image has a label"]),

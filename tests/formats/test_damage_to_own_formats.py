@@ -14,14 +14,11 @@ from PIL import Image
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.xmp_sidecar import new_sidecar
+from labelbeam.formats.keywords_writer import new_sidecar
 from labelbeam.joints.spec import open_dataset, write_dataset
 from labelbeam.labels.vocabulary import Vocabulary
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
-    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 KEEP = ReadOptions(missing="keep")
 

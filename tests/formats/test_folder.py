@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from round_trip import datasets, names_any, with_files, written
+from round_trip import drawn, names_any, with_files, written
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
@@ -89,11 +89,11 @@ def test_splits_are_folders_that_must_be_named(tmp_path):
 
 
 @settings(deadline=None)
-@given(datasets())
-def test_what_is_written_is_read_back_or_refused_by_name(dataset):
+@given(drawn())
+def test_what_is_written_is_read_back_or_refused_by_name(content):
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        dataset = with_files(dataset, root / "from")
+        dataset = with_files(content.dataset(), root / "from")
         notes, refusal = written(write_folder, dataset, root / "to")
         if refusal:
             assert names_any(refusal, dataset)

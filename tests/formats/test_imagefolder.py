@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from round_trip import datasets, names_any, said, with_files, written
+from round_trip import drawn, names_any, said, with_files, written
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
@@ -159,11 +159,11 @@ def test_images_outside_the_metadata_are_left_out_and_counted(tmp_path):
 
 
 @settings(deadline=None)
-@given(datasets())
-def test_what_is_written_is_read_back_or_refused_by_name(dataset):
+@given(drawn())
+def test_what_is_written_is_read_back_or_refused_by_name(content):
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        dataset = with_files(dataset, root / "from")
+        dataset = with_files(content.dataset(), root / "from")
         _, refusal = written(write_imagefolder, dataset, root / "to")
         if refusal:
             assert names_any(refusal, dataset)

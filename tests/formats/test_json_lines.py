@@ -46,8 +46,8 @@ def test_paths_start_at_the_working_folder_where_only_that_holds_the_images(tmp_
     [
         ('{"image": "a.jpg"}\n', "line 1.*'labels' is missing"),
         ('{"image": "a.jpg", "labels": ["x"], "unknown": ["x"]}\n', "line 1.*in one of them"),
-        ('{"image": "a.jpg", "labels": []}\n', "no line names a label"),
-        ("", "no line names a label"),
+        ('{"image": "a.jpg", "labels": []}\n', "no image has a label"),
+        ("", "no image is listed"),
         ('\n{"image": "a.jpg", "labels": [', "line 2: not JSON"),
     ],
 )
@@ -87,3 +87,26 @@ def test_nothing_is_overwritten_and_lost_labels_are_told(tmp_path: Path) -> None
     assert notes == ("1 labels that no image has cannot be told by this format: dog.",)
     with pytest.raises(InputError, match="nothing is overwritten"):
         write_json_lines(made, tmp_path / "a.jsonl", split="", images="keep")
+
+
+def test_images_of_one_name_in_two_folders_are_placed_apart(tmp_path: Path) -> None:
+    for place in ("x", "y"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a.jpg").write_text(place)
+    targets = np.ones((2, 1), dtype=np.int8)
+    made = Dataset("", tmp_path, ("x/a.jpg", "y/a.jpg"), Vocabulary(("cat",)), targets)
+    write_json_lines(made, tmp_path / "out" / "val.jsonl", split="", images="copy")
+    again = read_json_lines(tmp_path / "out" / "val.jsonl", "")
+    assert again.images == ("val_images/x/a.jpg", "val_images/y/a.jpg")
+    assert [path.read_text() for path in again.paths] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("label", "image", "words"),
+    [("\udcff", "a.jpg", r"label '\\udcff'"), ("cat", "\udcff.jpg", r"file name .*udcff")],
+)
+def test_names_that_are_no_text_are_refused(tmp_path: Path, label: str, image: str, words: str) -> None:
+    made = Dataset("", tmp_path, (image,), Vocabulary((label,)), np.ones((1, 1), dtype=np.int8))
+    with pytest.raises(InputError, match=words):
+        write_json_lines(made, tmp_path / "a.jsonl", split="", images="keep")
+    assert list(tmp_path.iterdir()) == []

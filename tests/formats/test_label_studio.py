@@ -8,7 +8,7 @@ import pytest
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.label_studio import read_label_studio
-from labelbeam.formats.label_studio_images import candidates
+from labelbeam.formats.parts.label_studio_images import candidates
 
 KEEP = ReadOptions(missing="keep")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from round_trip import datasets, names_any, said
+from round_trip import drawn, names_any, said
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
@@ -55,13 +55,13 @@ def test_the_root_is_where_images_are(tmp_path):
 
 
 @settings(deadline=None)
-@given(datasets())
-def test_mmpretrain_gives_back_what_was_written(dataset):
-    untold = (dataset.targets == -1).all(axis=1)
-    known = np.where(untold[:, None], -1, np.maximum(dataset.targets, 0)).astype(np.int8)
+@given(drawn())
+def test_mmpretrain_gives_back_what_was_written(content):
+    untold = (content.targets == -1).all(axis=1)
+    known = np.where(untold[:, None], -1, np.maximum(content.targets, 0)).astype(np.int8)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "train.json"
-        dataset = Dataset("made:up", Path(temporary), dataset.images, dataset.vocabulary, dataset.targets)
+        dataset = content.dataset(Path(temporary))
         notes = write_mmpretrain(dataset, file)
         again = read_mmpretrain(file, "", options=KEEP)
     assert again.vocabulary == dataset.vocabulary
@@ -114,7 +114,7 @@ def test_values_by_column_are_named_by_the_list_beside(tmp_path, labels):
     assert dataset.vocabulary.names == ("zebra", "ant lion")
     assert dataset.images == ("a b.jpg", "x/c.jpg")
     assert dataset.targets.tolist() == [[1, 0], [0, -1]]
-    assert "2 labels named by label_list.txt, e.g. a b.jpg -> zebra" in dataset.notes[0]
+    assert "2 labels, named by label_list.txt, e.g. a b.jpg -> zebra" in dataset.notes[0]
 
 
 def test_without_a_list_of_names_labels_are_called_by_their_numbers_and_a_note_says_so(tmp_path):
@@ -124,11 +124,11 @@ def test_without_a_list_of_names_labels_are_called_by_their_numbers_and_a_note_s
 
 
 @settings(deadline=None)
-@given(datasets())
-def test_paddle_gives_back_what_was_written_or_refuses_it_by_name(dataset):
+@given(drawn())
+def test_paddle_gives_back_what_was_written_or_refuses_it_by_name(content):
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "train_list.txt"
-        dataset = Dataset("made:up", Path(temporary), dataset.images, dataset.vocabulary, dataset.targets)
+        dataset = content.dataset(Path(temporary))
         try:
             notes = write_paddle(dataset, file)
         except InputError as refusal:

@@ -14,7 +14,7 @@ from mutations import damages, reads_or_refuses
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.nuswide import read_nuswide81, read_nuswide1000
-from labelbeam.formats.nuswide_splits import HASHING21, SPLITS, paper_side
+from labelbeam.formats.nuswide_files.splits import HASHING21, SPLITS, paper_side
 from nuswide_layout import digits, write_concepts, write_lists, write_photo_ids, write_tags
 
 LABELS_ONLY = ReadOptions(missing="keep")

@@ -29,7 +29,7 @@ def test_zero_is_absent_and_what_is_not_said_is_unknown(tmp_path):
     assert dataset.images == ("000a.jpg", "000b.jpg")
     assert dataset.vocabulary.names == ("Dog", "Tree")
     assert dataset.targets.tolist() == [[0, 1], [1, -1]]
-    assert "2 present, 1 verified absent, all others unknown" in dataset.notes[0]
+    assert "(2 present, 1 verified absent)" in dataset.notes[0]
 
 
 def test_descriptions_with_a_header_and_one_folder_up_are_read(tmp_path):

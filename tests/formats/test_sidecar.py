@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from round_trip import datasets, names_any, said, with_files, written
+from round_trip import drawn, names_any, said, with_files, written
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
@@ -73,13 +73,13 @@ def test_a_split_is_a_folder(tmp_path):
 
 
 @settings(deadline=None)
-@given(datasets())
-def test_what_is_written_is_read_back_or_refused_by_name(dataset):
-    untold = (dataset.targets == -1).all(axis=1)
-    known = np.where(untold[:, None], -1, np.maximum(dataset.targets, 0)).astype(np.int8)
+@given(drawn())
+def test_what_is_written_is_read_back_or_refused_by_name(content):
+    untold = (content.targets == -1).all(axis=1)
+    known = np.where(untold[:, None], -1, np.maximum(content.targets, 0)).astype(np.int8)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        dataset = with_files(dataset, root / "from")
+        dataset = with_files(content.dataset(), root / "from")
         notes, refusal = written(write_sidecar, dataset, root / "to")
         if refusal:
             assert names_any(refusal, dataset) or not (dataset.targets == 1).any()

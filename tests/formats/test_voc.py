@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import damages, reads_or_refuses
 from PIL import Image
-from round_trip import datasets, with_files
+from round_trip import drawn, with_files
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
@@ -235,11 +235,11 @@ def test_a_damaged_file_is_read_or_refused(home, file, damage):
         reads_or_refuses(home / file, damage, lambda options=options: read_voc(home, "mine", options=options))
 
 
-@given(dataset=datasets(), images=st.sampled_from(["copy", "link"]))
+@given(content=drawn(), images=st.sampled_from(["copy", "link"]))
 @settings(max_examples=150, deadline=None)
-def test_what_is_written_is_read_back_unknown_labels_too_or_refused_by_name(dataset, images):
+def test_what_is_written_is_read_back_unknown_labels_too_or_refused_by_name(content, images):
     with tempfile.TemporaryDirectory() as folder:
-        dataset = with_files(dataset, Path(folder) / "photos")
+        dataset = with_files(content.dataset(), Path(folder) / "photos")
         out = Path(folder) / "out"
         try:
             notes = write_voc2007(dataset, out, split="train", images=images)

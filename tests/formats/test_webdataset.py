@@ -13,7 +13,7 @@ from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats import webdataset_writer
-from labelbeam.formats.shard_files import expand_braces
+from labelbeam.formats.shards.shard_files import expand_braces
 from labelbeam.formats.webdataset import read_webdataset
 from labelbeam.formats.webdataset_writer import write_webdataset
 from labelbeam.joints.spec import open_dataset

@@ -70,7 +70,7 @@ def label_map(embeddings: Float[np.ndarray, "labels embedding"], *, measure: str
     Example:
         >>> found = label_map(np.array([[0.0, 1.0], [0.0, -3.0], [1.0, 2.0]]), measure="dot")
         >>> found.points.round(1).tolist(), round(sum(found.explained), 6)
-        ([[-1.0, 0.3], [3.0, 0.0], [-2.1, -0.4]], 1.0)
+        ([[-0.9, 0.5], [3.0, -0.1], [-2.1, -0.4]], 1.0)
     """
     if measure not in MEASURES:
         raise unknown_name("measure", measure, MEASURES)

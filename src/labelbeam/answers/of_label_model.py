@@ -17,6 +17,7 @@ from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import BeamPaths
+from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.models.label_model import LabelModel
 from labelbeam.models.label_step import TrainedStep
@@ -48,6 +49,7 @@ class LabelModelAnswerer:
                 rows,
                 expansions=search.expansions,
                 samples=search.samples,
+                stderr=search.stderr,
                 seed=search.seed,
                 streams=np.zeros(len(rows), dtype=np.int64),
             )
@@ -65,7 +67,9 @@ class LabelModelAnswerer:
             scores = self._other_scores(rows, found if found is not None else self._beam(rows), paths)
             low, high, stderr = scores, scores, np.zeros_like(scores)
         scores, low, high, stderr = (column.astype(np.float32) for column in (scores, low, high, stderr))
-        return Answers(scores, low, high, stderr, paths, log_probs, exact)
+        return Answers(
+            scores, low, high, stderr, paths, log_probs, exact, lambda block: self._sets(rows[block])
+        )
 
     def set_log_prob(
         self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
@@ -90,6 +94,18 @@ class LabelModelAnswerer:
                 for first in range(0, len(features), 1024)
             ]
         return -torch.cat(nats).double().cpu().numpy()
+
+    def _sets(self, rows: np.ndarray) -> SetSamples:
+        """Return weighted label sets; every image draws the same numbers, as for its marginals."""
+        search = self.search
+        return sample_sets(
+            self.trie,
+            rows,
+            expansions=search.expansions,
+            samples=max(search.samples, 1),
+            seed=search.seed,
+            streams=np.zeros(len(rows), dtype=np.int64),
+        )
 
     def _beam(self, rows: np.ndarray) -> BeamPaths:
         search = self.search

@@ -1,19 +1,20 @@
-"""Answers of a sigmoid head: every label by itself, so everything is exact at once."""
+"""Answers of a sigmoid head, or of nearest neighbours: every label by itself, so everything is exact at once."""
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answers
+from labelbeam.models.nearest_neighbours import NearestNeighbours
 from labelbeam.models.sigmoid_head import SigmoidHead
 
 BLOCK = 8192  # images at a time: bounds the memory of single-precision copies
 
 
 class SigmoidAnswerer:
-    """Answers from a `SigmoidHead`; the most probable set holds the labels with p >= 1/2."""
+    """Answers from a head that gives independent log-odds; the most probable set holds the labels with p >= 1/2."""
 
-    def __init__(self, head: SigmoidHead) -> None:
+    def __init__(self, head: SigmoidHead | NearestNeighbours) -> None:
         self.head = head.eval()
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:

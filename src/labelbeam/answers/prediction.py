@@ -8,6 +8,7 @@ import numpy as np
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
+from labelbeam.answers.tuned_thresholds import TunedThresholds
 from labelbeam.labels.vocabulary import Vocabulary
 
 DIGITS = 6  # of the numbers in a line: float32 has 7
@@ -46,8 +47,10 @@ class Prediction:
         labels: the decided set, best score first.
         decide: the rule that decided it.
         path: label names in the order in which the model said them.
-        log_prob: log p(path | image), nats.
+        log_prob: log p(path | image), nats; None where the head ranks labels and has no such thing.
         exact: whether the path is certified to be the most probable one.
+        calibrated: whether scores and bounds went through maps fitted on validation images.
+        fits: share of validation images at least as odd as this one; None where nothing was measured.
         scores: every label's score where asked for, by name.
         error: why there is no answer; everything else is then empty.
     """
@@ -56,8 +59,10 @@ class Prediction:
     labels: tuple[ScoredLabel, ...] = ()
     decide: str = ""
     path: tuple[str, ...] = ()
-    log_prob: float = 0.0
+    log_prob: float | None = 0.0
     exact: bool = False
+    calibrated: bool = False
+    fits: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
     error: str = ""
 
@@ -76,9 +81,12 @@ class Prediction:
                 "labels": [one.told() for one in self.labels],
                 "decide": self.decide,
                 "path": list(self.path),
-                "log_prob": round(self.log_prob, DIGITS),
+                "log_prob": None if self.log_prob is None else round(self.log_prob, DIGITS),
                 "exact": self.exact,
+                "calibrated": self.calibrated,
             }
+            if self.fits is not None:
+                told["fits"] = round(self.fits, DIGITS)
             if self.scores:
                 told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
         return json.dumps(told, ensure_ascii=False)
@@ -90,6 +98,7 @@ def predictions_of(
     *,
     decision: Decision,
     vocabulary: Vocabulary,
+    thresholds: TunedThresholds | None = None,
     all_scores: bool = False,
 ) -> Iterator[Prediction]:
     """Turn answers into predictions, in the order of the images.
@@ -99,9 +108,10 @@ def predictions_of(
         answers: one row per image.
         decision: the rule that decides the sets.
         vocabulary: names of the columns.
+        thresholds: those that the run's calibration holds; None: it has none.
         all_scores: whether predictions hold the score of every label, decided or not.
     """
-    decided = decision.decide(answers)
+    decided = decision.decide(answers, thresholds)
     for row, image in enumerate(images):
         columns = zip(
             answers.scores[row], answers.low[row], answers.high[row], answers.stderr[row], strict=True
@@ -117,7 +127,9 @@ def predictions_of(
             tuple(chosen),
             decide=decision.rule,
             path=tuple(vocabulary.names_of(answers.paths[row])),
-            log_prob=float(answers.log_probs[row]),
+            log_prob=None if np.isnan(answers.log_probs[row]) else float(answers.log_probs[row]),
             exact=bool(answers.exact[row]),
+            calibrated=answers.calibrated,
+            fits=None if answers.fits is None else float(answers.fits[row]),
             scores={one.label: one.score for one in every} if all_scores else {},
         )

@@ -39,7 +39,10 @@ class Search:
     expansions: int = 200
     """Prefixes expanded per image, at most, for marginals and for the exact search."""
     samples: int = 200
-    """Continuations sampled per image for what was not expanded."""
+    """Continuations sampled per image, at most, for what was not expanded."""
+    stderr: float | None = 0.01
+    """Nothing more is sampled for an image when no label's standard error is above this, nor expanded when its
+    bounds are that close and its path is certified. None: both budgets are spent."""
     trie_bytes: int = 512_000_000
     """Most bytes the prefix trie holds; results do not depend on it."""
     seed: int = 0
@@ -67,6 +70,8 @@ class Search:
             )
             if getattr(self, name) < least
         ]
+        if self.stderr is not None and not 0 < self.stderr < 1:
+            problems.append(f"stderr is {self.stderr}, must lie between 0 and 1 (null: spend the budgets)")
         if self.max_labels is not None and self.max_labels < self.min_labels:
             problems.append(f"max_labels is {self.max_labels}, below min_labels ({self.min_labels})")
         if problems:

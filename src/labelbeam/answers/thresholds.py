@@ -1,6 +1,7 @@
 """One threshold per label, tuned on validation images for the share of images whose whole set is right.
 
-The strongest decision that knows each label by itself: what a sigmoid head is given in comparisons.
+With thousands of images, the strongest decision that knows each label by itself: what a sigmoid head is given in
+comparisons. With hundreds the thresholds fit the images' accidents; `whole_set_thresholds` holds them back.
 """
 
 import numpy as np

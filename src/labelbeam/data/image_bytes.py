@@ -72,6 +72,8 @@ def image_bytes(path: Path) -> bytes:
         inside = within_archive(path)
         if inside is None:
             raise
+    except ValueError as error:
+        raise FileNotFoundError(f"no file can be called {str(path)!r} ({error})") from None
     archive, name = inside
     place = _index(archive).find(name)
     if place is None:
@@ -88,7 +90,7 @@ def image_exists(path: Path) -> bool:
         InputError: the archive is compressed, damaged or cut short.
     """
     inside = within_archive(path)
-    return path.is_file() if inside is None else _index(inside[0]).find(inside[1]) is not None
+    return _is_file(path) if inside is None else _index(inside[0]).find(inside[1]) is not None
 
 
 def image_mark(path: Path) -> tuple[int, int]:
@@ -99,7 +101,7 @@ def image_mark(path: Path) -> tuple[int, int]:
     """
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the second: a NUL in the name
         inside = within_archive(path)
         return image_mark(inside[0]) if inside else (-1, -1)
     return status.st_mtime_ns, status.st_size
@@ -115,9 +117,17 @@ def within_archive(path: Path) -> tuple[Path, str] | None:
     if ARCHIVE_SUFFIX not in str(path).lower():
         return None
     for folder in path.parents:
-        if folder.suffix.lower() == ARCHIVE_SUFFIX and folder.is_file():
+        if folder.suffix.lower() == ARCHIVE_SUFFIX and _is_file(folder):
             return folder, path.relative_to(folder).as_posix()
     return None
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a file is there; not where no file can be: the name is too long, or has a NUL."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _index(archive: Path) -> _Index:

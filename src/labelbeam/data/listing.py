@@ -60,10 +60,10 @@ def list_images(paths: Iterable[str | Path], *, stdin: Iterable[str] | None = No
 
 def _problem(argument: str) -> str:
     """Return what is wrong with an argument; empty where nothing is."""
-    if argument == "-" or Path(argument).exists() or image_exists(Path(argument)):
+    if argument == "-" or _exists(Path(argument)) or image_exists(Path(argument)):
         return ""
     if argument.startswith("@"):
-        found = Path(argument[1:]).is_file()
+        found = image_exists(Path(argument[1:]))
         return "" if found else f"the list {argument[1:]!r} does not exist (looked from {Path.cwd()})."
     if _is_pattern(argument):
         found = next(_matches(argument), None) is not None
@@ -76,9 +76,9 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
         path = Path(argument)
         if argument == "-":
             yield from _from_list(stdin)
-        elif path.is_dir():
+        elif _is_folder(path):
             yield from _walk(path, frozenset())
-        elif path.exists():
+        elif _exists(path):
             yield from _of_archive(path) if path.suffix.lower() == ARCHIVE_SUFFIX else (path,)
         elif image_exists(path):  # a member of an archive
             yield path
@@ -88,7 +88,7 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
                 yield from _from_list(lines)
         else:
             for match in _matches(argument):
-                if match.is_dir():
+                if _is_folder(match):
                     yield from _walk(match, frozenset())
                 else:
                     yield from _of_archive(match) if match.suffix.lower() == ARCHIVE_SUFFIX else (match,)
@@ -97,8 +97,8 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
 def _of_archive(archive: Path) -> Iterator[Path]:
     """Yield the images inside a tar archive, in its order, hidden ones left out."""
     for member in tar_members(archive):
-        name = member.name.rpartition("/")[2]
-        if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+        hidden = any(part.startswith(".") for part in member.name.split("/"))
+        if not hidden and Path(member.name).suffix.lower() in SUFFIXES:
             yield archive / member.name
 
 
@@ -106,7 +106,7 @@ def _from_list(lines: Iterable[str]) -> Iterator[Path]:
     for line in lines:
         if name := line.rstrip("\r\n"):
             path = Path(name)
-            yield from _walk(path, frozenset()) if path.is_dir() else (path,)
+            yield from _walk(path, frozenset()) if _is_folder(path) else (path,)
 
 
 def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
@@ -141,6 +141,14 @@ def _looks_like_image(path: Path) -> bool:
         return False
 
 
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110  (Path.exists raises an error for a name that is too long)
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  (as above)
+
+
 def _is_pattern(argument: str) -> bool:
     return re.search(r"[*?\[]", argument) is not None
 
@@ -153,7 +161,7 @@ def _matches(pattern: str) -> Iterator[Path]:
 
 
 def _match_parts(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    if not folder.is_dir():
+    if not _is_folder(folder):
         return
     part, rest = parts[0], parts[1:]
     if part == "**":
@@ -168,5 +176,5 @@ def _match_parts(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     matches = re.compile(translate(part)).match if _is_pattern(part) else None
     for name, _ in _entries(folder) if matches else [(part, False)]:
         path = folder / name
-        if (matches is None or matches(name)) and (path.exists() if not rest else path.is_dir()):
+        if (matches is None or matches(name)) and (_exists(path) if not rest else _is_folder(path)):
             yield from _match_parts(path, rest) if rest else (path,)

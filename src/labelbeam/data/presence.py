@@ -105,5 +105,5 @@ def _listing(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_file()}
-    except OSError:
+    except (OSError, ValueError):  # no such folder, or none can be: too long a name, or a NUL in it
         return set()

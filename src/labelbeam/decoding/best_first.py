@@ -27,6 +27,9 @@ FIRST_BUDGET = 64
 WORK_BYTES = 64 * 2**20
 """Bytes that the trees of a batch may take; batches are cut to it."""
 
+NEGLIGIBLE = 1e-6
+"""Bounds closer than this are called exact; single precision does not tell more."""
+
 
 @dataclass(frozen=True)
 class CertifiedPaths:
@@ -141,6 +144,42 @@ def new_expansion(
     else:
         tree = Expansion(trie, image_rows, budget)
     tree.start(np.arange(len(image_rows)))
+    return tree
+
+
+def expanded(
+    trie: PrefixTrie,
+    image_rows: Float[np.ndarray, "images width"],
+    budget: int,
+    backend: str,
+    *,
+    gap: float | None = None,
+) -> Expansion:
+    """Return the tree of a batch, expanded best first.
+
+    Args:
+        trie: prefixes of the label model.
+        image_rows: float32, one row per image.
+        budget: most entries per image.
+        backend: `numpy` or `numba`.
+        gap: stop, too, where no more mass is open and the best path is certified; None: only where next to
+            nothing is open.
+
+    Raises:
+        TrieFullError: the trie cannot hold the prefixes of a round.
+    """
+    tree = new_expansion(trie, image_rows, budget, backend)
+    active = np.arange(len(image_rows))
+    for _ in range(budget - 1):
+        entries, labels, values = tree.top(active)
+        going = (values > -np.inf) & (tree.open_mass[active] > NEGLIGIBLE / 10)
+        if gap is not None:
+            near = np.flatnonzero(going & (tree.open_mass[active] <= gap))
+            going[near] = ~tree.certified(active[near], entries[near], labels[near], values[near])
+        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
+        if not len(active):
+            break
+        tree.expand(active, entries, labels, values)
     return tree
 
 

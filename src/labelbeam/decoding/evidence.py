@@ -16,7 +16,7 @@ from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.best_first import WORK_BYTES, check_budget
 from labelbeam.decoding.evidence_tree import EvidenceTree
 from labelbeam.decoding.likelihood_weighting import draw_frontier, weighted_samples
-from labelbeam.decoding.sampling import sample_keys
+from labelbeam.decoding.random_numbers import sample_keys
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.labels.targets import ABSENT, PRESENT

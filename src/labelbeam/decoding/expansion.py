@@ -7,9 +7,10 @@ NumPy arithmetic for any model; `expansion_kernel` has the same compiled, for ad
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.paths import NO_LABEL
+from labelbeam.decoding.random_numbers import EMPTY_PREFIX, sub_keys
 from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
 
 
@@ -23,9 +24,11 @@ class Expansion:
         parents: int32 [images entries], entry of the prefix one label shorter.
         labels: int32 [images entries], last label.
         depths: int32 [images entries], number of labels.
+        keys: uint64 [images entries], a hash of the prefix.
         counts: int32 [images], entries in use.
         mass: float64 [images labels], probability of all prefixes met so far that contain the label.
         open_mass: float64 [images], probability of the continuations not expanded.
+        end_log_probs: float64 [images entries], log-probability of the path that END makes of the entry.
         path_entry: int32 [images], entry that is the best finished path when END follows it.
         path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
 
@@ -46,10 +49,12 @@ class Expansion:
         self.parents = np.full((count, entries), MISSING, dtype=np.int32)
         self.labels = np.full((count, entries), NO_LABEL, dtype=np.int32)
         self.depths = np.zeros((count, entries), dtype=np.int32)
+        self.keys = np.full((count, entries), EMPTY_PREFIX)
         self.nodes = np.full((count, entries), MISSING, dtype=np.int32)
         self.counts = np.zeros(count, dtype=np.int32)
         self.mass = np.zeros((count, trie.num_labels))
         self.open_mass = np.ones(count)
+        self.end_log_probs = np.full((count, entries), -np.inf)
         self.path_entry = np.zeros(count, dtype=np.int32)
         self.path_log_prob = np.full(count, -np.inf)
         self._evictions = trie.evictions
@@ -176,7 +181,8 @@ class Expansion:
         entries: Int[np.ndarray, " active"],
         log_probs: Float[np.ndarray, " active"],
     ) -> None:
-        """Make finished paths the best ones of their images where they are; ties by label sequence."""
+        """Record finished paths, as the best ones of their images where they are; ties by label sequence."""
+        self.end_log_probs[images, entries] = log_probs
         before = self.path_log_prob[images]
         better = log_probs > before
         for k in np.flatnonzero((log_probs == before) & (before > -np.inf)):
@@ -201,9 +207,11 @@ class Expansion:
         self.totals[images, entries] = totals
         self.depths[images, entries] = np.where(labels == NO_LABEL, 0, self.depths[images, parents] + 1)
         self.nodes[images, entries] = nodes
+        labelled = labels != NO_LABEL
+        at, e = images[labelled], entries[labelled]
+        self.keys[at, e] = sub_keys(self.keys[at, parents[labelled]], labels[labelled])
         self.counts[images] += 1
-        empty = labels == NO_LABEL
-        self.open_mass[images[empty]] = 0.0
+        self.open_mass[images[~labelled]] = 0.0
         self.fill(images, entries, nodes)
 
     def _nodes(
@@ -243,6 +251,20 @@ class Expansion:
             paths[has, t] = self.labels[images[has], at[has]]
             at[has] = self.parents[images[has], at[has]]
         return paths, lengths
+
+    def sets(
+        self,
+        images: Int[np.ndarray, " paths"],
+        entries: Int[np.ndarray, " paths"],
+        labels: Int[np.ndarray, " paths"],
+    ) -> Bool[np.ndarray, "paths labels"]:
+        """Return the label sets of continuations; of the entries themselves where the label is NO_LABEL."""
+        paths, _ = self.prefixes(images, entries, labels)
+        sets = np.zeros((len(paths), self.trie.num_labels), dtype=bool)
+        for ids in paths.T:
+            has = np.flatnonzero(ids != NO_LABEL)
+            sets[has, ids[has]] = True
+        return sets
 
     def best_finished(self) -> tuple[Int[np.ndarray, "images longest"], Int[np.ndarray, " images"]]:
         """Return the best finished path of every image, padded, and its length; the empty path if none is."""

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
 from labelbeam.decoding.evidence_tree import EvidenceTree, next_accepted
-from labelbeam.decoding.sampling import uniforms
+from labelbeam.decoding.random_numbers import uniforms
 
 FORCED_SHARE = 1 / 3
 """Without a fixed order, the least share of a step that goes to accepted labels which are still missing."""

@@ -3,10 +3,9 @@
 p(l | image) lies between the mass of all prefixes met that contain l, and that plus the mass of open
 prefixes that may still gain it. Between the bounds the estimate is the certain mass plus the sampled share
 of the open mass. The paper leaves open where per-label scores come from (C.1 row 15); this is our answer.
-Knows the trie and image rows; `expansion` grows the tree, `sampling` continues what it leaves open.
+Knows the trie and image rows; `expansion` grows the tree, `open_estimate` samples what it leaves open.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +14,18 @@ from jaxtyping import Bool, Float, Int
 from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.best_first import (
+    NEGLIGIBLE,
     CertifiedPaths,
     batch_size,
     certificates,
     check_budget,
-    new_expansion,
+    expanded,
 )
 from labelbeam.decoding.expansion import Expansion
-from labelbeam.decoding.sampling import Frontier, continue_samples, sample_keys
+from labelbeam.decoding.open_estimate import OpenEstimate
+from labelbeam.decoding.random_numbers import check_streams
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-
-NEGLIGIBLE = 1e-6
-"""Bounds closer than this are called exact; single precision does not tell more."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Marginals:
         stderr: float64 [images labels], standard error of the estimate before it is clipped to the bounds;
             0 where nothing was sampled because nothing is open.
         exact: bool [images], the bounds of every label are closer than NEGLIGIBLE.
+        samples: int64 [images], how many were drawn.
         paths: the best path that the same search met, with its certificate and number of expansions.
     """
 
@@ -49,6 +48,7 @@ class Marginals:
     high: Float[np.ndarray, "images labels"]
     stderr: Float[np.ndarray, "images labels"]
     exact: Bool[np.ndarray, " images"]
+    samples: Int[np.ndarray, " images"]
     paths: CertifiedPaths
 
     def __len__(self) -> int:
@@ -61,6 +61,7 @@ def label_marginals(
     *,
     expansions: int = 200,
     samples: int = 200,
+    stderr: float | None = None,
     seed: int = 0,
     streams: Int[np.ndarray, " streams"] | None = None,
     backend: str | None = None,
@@ -73,6 +74,9 @@ def label_marginals(
         expansions: most prefixes to expand per image, best first. More of them never widen a bound.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is
             then the middle of the bounds and the standard error half their distance.
+        stderr: where every label of an image reaches it, no more samples are drawn for the image; where its
+            bounds come so close and its path is certified, nothing more is expanded. None: the budget is spent.
+            Stopping when it looks precise biases a score a little (`docs/decoding.md`).
         seed: of the samples; the same seed gives the same scores, whatever the batch.
         streams: a number per image that makes its samples independent of other images'. Default: all
             images share their random numbers, so that scores of one label compare well between images.
@@ -99,75 +103,58 @@ def label_marginals(
         raise InputError(
             f"a standard error needs at least 2 samples (0: bounds only), given samples={samples}."
         )
-    if streams is not None and len(streams) != len(rows):
-        raise InputError(f"streams must have one number per image, {len(rows)}; given {len(streams)}.")
+    if stderr is not None and not 0 < stderr < 1:
+        raise InputError(
+            f"the standard error to reach must lie between 0 and 1, given stderr={stderr}. "
+            "Leave it out to spend the whole budget on every image."
+        )
+    sampled = _Sampling(samples, stderr, seed)
     chosen = choose_backend(backend, additive=trie.step.additive)
-    image_streams = np.zeros(len(rows), dtype=np.int64) if streams is None else streams
+    image_streams = check_streams(streams, len(rows))
     size = batch_size(trie, max(expansions, samples))
     parts: list[Marginals] = []
     for first in range(0, len(rows), size):
-        batch, keys = (
-            rows[first : first + size],
-            sample_keys(seed, image_streams[first : first + size], samples),
-        )
-        trees = in_halves(trie, lambda part: _expand(trie, part, expansions, chosen), batch)
+        batch, of_batch = rows[first : first + size], image_streams[first : first + size]
+        trees = in_halves(trie, lambda part: expanded(trie, part, expansions, chosen, gap=stderr), batch)
         for tree in trees:
-            parts.append(_marginals(tree, keys[: len(tree.counts)], chosen))
-            keys = keys[len(tree.counts) :]
+            parts.append(_marginals(tree, sampled, of_batch[: len(tree.counts)], chosen))
+            of_batch = of_batch[len(tree.counts) :]
     return _joined(parts, trie)
 
 
-def _expand(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
-) -> Expansion:
-    tree = new_expansion(trie, image_rows, budget, backend)
-    active = np.arange(len(image_rows))
-    for _ in range(budget - 1):
-        entries, labels, values = tree.top(active)
-        going = (values > -np.inf) & (tree.open_mass[active] > NEGLIGIBLE / 10)
-        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
-        if not len(active):
-            break
-        tree.expand(active, entries, labels, values)
-    return tree
+@dataclass(frozen=True)
+class _Sampling:
+    """How the open part is sampled; see `label_marginals`."""
+
+    samples: int
+    stderr: float | None
+    seed: int
 
 
-def _marginals(tree: Expansion, keys: np.ndarray, backend: str) -> Marginals:
-    trie, samples = tree.trie, keys.shape[1]
-    if backend == "numba":
-        from labelbeam.decoding.expansion_kernel import CompiledFrontier, continue_samples_compiled
-
-        frontier: Frontier = CompiledFrontier(tree)
-        walk: Callable[..., np.ndarray] = continue_samples_compiled
-    else:
-        frontier, walk = Frontier(tree), continue_samples
+def _marginals(
+    tree: Expansion, sampling: _Sampling, streams: Int[np.ndarray, " images"], backend: str
+) -> Marginals:
+    estimate = OpenEstimate(tree, backend)
+    masses, undecided = estimate.frontier.masses, estimate.frontier.undecided
     low = np.clip(tree.mass, 0.0, 1.0)
-    high = np.clip(tree.mass + frontier.undecided, low, 1.0)
+    high = np.clip(tree.mass + undecided, low, 1.0)
     exact = (high - low).max(axis=1) <= NEGLIGIBLE
     score = (low + high) / 2
     stderr = (high - low) / 2
-    sampled = np.flatnonzero(~exact & (frontier.masses > 0))
-    if samples and len(sampled):
-        entries, labels = frontier.draw(sampled, keys[sampled])
-        items = (np.repeat(sampled, samples), entries.ravel(), labels.ravel(), keys[sampled].ravel())
-        blocks = in_halves(trie, lambda *part: walk(tree, *part), *items)
-        gained = np.concatenate(blocks).reshape(len(sampled), samples, -1)
-        masses = frontier.masses[sampled, None]
-        score[sampled] = np.clip(low[sampled] + masses * gained.mean(axis=1), low[sampled], high[sampled])
-        variance = gained.var(axis=1, ddof=1)
-        # Samples that all agree, or hardly any that could have gained the label, show no variance by chance.
-        # As in an Agresti-Coull interval one more sample, in the undecided share, is imagined to disagree
-        # with probability 1/2.
-        share = np.minimum(frontier.undecided[sampled] / masses, 1.0)
-        variance += share / 2 / (samples * share + 2)
-        stderr[sampled] = np.minimum(masses * np.sqrt(variance / samples), stderr[sampled])
-    if samples:
+    images = np.flatnonzero(~exact & (masses > 0))
+    if sampling.samples:
+        estimate.run(
+            images, samples=sampling.samples, stderr=sampling.stderr, seed=sampling.seed, streams=streams
+        )
+        gained = masses[images, None] * estimate.gained[images]
+        score[images] = np.clip(low[images] + gained, low[images], high[images])
+        stderr[images] = np.minimum(masses[images, None] * estimate.stderr[images], stderr[images])
         stderr[exact] = 0.0
     everyone = np.arange(len(low))
     entries, labels, values = tree.top(everyone)
     certified = tree.certified(everyone, entries, labels, values)
     paths = certificates(tree, certified, np.maximum(values, tree.path_log_prob), backend)
-    return Marginals(score, low, high, stderr, exact, paths)
+    return Marginals(score, low, high, stderr, exact, estimate.samples, paths)
 
 
 def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
@@ -182,7 +169,7 @@ def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
             np.zeros(0),
             nobody,
         )
-        return Marginals(none, none, none, none, nobody.astype(bool), path)
+        return Marginals(none, none, none, none, nobody.astype(bool), nobody, path)
     paths = CertifiedPaths(
         np.concatenate([part.paths.labels for part in parts]),
         np.concatenate([part.paths.lengths for part in parts]),
@@ -197,5 +184,6 @@ def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
         np.concatenate([part.high for part in parts]),
         np.concatenate([part.stderr for part in parts]),
         np.concatenate([part.exact for part in parts]),
+        np.concatenate([part.samples for part in parts]),
         paths,
     )

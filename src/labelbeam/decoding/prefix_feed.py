@@ -11,7 +11,7 @@ from jaxtyping import Float, Int8
 
 from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.evidence import check_known
-from labelbeam.decoding.sampling import sample_keys, uniforms
+from labelbeam.decoding.random_numbers import sample_keys, uniforms
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.labels.targets import ABSENT, PRESENT
 

@@ -1,56 +1,20 @@
 """Continuing the frontier of a search by sampling: plain NumPy, for any label model.
 
 A search leaves continuations that it did not expand. Samples of them, drawn in proportion to their mass
-and continued to END, tell how much of that mass still gains each label. Drawing is stratified (sample j of
-n falls into the j-th n-th of the mass), and a step of a sample adds the probability with which a label
-comes next instead of whether it came: both keep the estimate unbiased and make it less variable. Random
-numbers are a hash of (seed, stream of the image, sample, step), so they do not depend on the batch. Knows
-`Expansion` and the trie; `marginals` drives it; `expansion_kernel` has the same compiled.
+and continued to END, tell how much of that mass still gains each label. Three things keep the estimate unbiased
+and make it less variable or cheaper: drawing is stratified over the entries; a sample tells the probability
+with which a label is gained instead of whether it was; and outcomes are drawn by `random_numbers.race` with
+numbers that belong to prefixes, so images share prefixes. Knows `Expansion` and the trie; `marginals` and
+`set_samples` drive it; `sampling_kernel` has the same compiled.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Bool, Float, Int, UInt64
 
 from labelbeam.decoding.expansion import Expansion
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-
-
-def _mix(numbers: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
-    """Return a bijective scrambling of 64-bit numbers (the finaliser of splitmix64)."""
-    mixed = (numbers ^ (numbers >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def sample_keys(
-    seed: int, streams: Int[np.ndarray, " images"], samples: int
-) -> UInt64[np.ndarray, "images samples"]:
-    """Return the key of every sample, from which `uniforms` draws.
-
-    Args:
-        seed: chosen by the caller.
-        streams: a number per image; equal streams give equal random numbers.
-        samples: samples per image.
-
-    Returns:
-        uint64 [images samples].
-    """
-    image_keys = _mix(streams.astype(np.uint64) + _mix(np.array([seed % 2**64], dtype=np.uint64)) + _GOLDEN)
-    return _mix(image_keys[:, None] + np.arange(1, samples + 1, dtype=np.uint64) * _GOLDEN)
-
-
-def uniforms(keys: UInt64[np.ndarray, " items"], step: int) -> Float[np.ndarray, " items"]:
-    """Return one uniform number per key, strictly between 0 and 1, for a step of its sample.
-
-    Example:
-        >>> uniforms(sample_keys(0, np.array([7]), 2)[0], 1).round(3).tolist()
-        [0.535, 0.083]
-    """
-    mixed = _mix(keys + np.array([step], dtype=np.uint64) * _MIX_2)
-    return ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+from labelbeam.decoding.random_numbers import race, sub_keys, uniforms
 
 
 class Frontier:
@@ -94,29 +58,127 @@ class Frontier:
         return contains
 
     def draw(
-        self, images: Int[np.ndarray, " active"], keys: UInt64[np.ndarray, "active samples"]
-    ) -> tuple[Int[np.ndarray, "active samples"], Int[np.ndarray, "active samples"]]:
-        """Draw open continuations in proportion to their mass, stratified.
+        self,
+        images: Int[np.ndarray, " active"],
+        counts: Int[np.ndarray, " active"],
+        keys: UInt64[np.ndarray, " active"],
+    ) -> tuple[
+        Int[np.ndarray, " items"],
+        Int[np.ndarray, " items"],
+        Int[np.ndarray, " items"],
+        UInt64[np.ndarray, " items"],
+    ]:
+        """Draw open continuations of images in proportion to their mass.
 
         Args:
             images: images whose open mass is not 0.
-            keys: of their samples.
+            counts: how many samples of each, at least 1.
+            keys: of this round of samples of each image.
 
         Returns:
-            Entries and labels, int32 [active samples].
+            Images, entries, labels and keys of the samples, image by image.
         """
-        samples = keys.shape[1]
-        entries = np.empty(keys.shape, dtype=np.int32)
-        labels = np.empty(keys.shape, dtype=np.int32)
-        num_labels = self._open.shape[2]
-        for k, image in enumerate(images.tolist()):
-            heaped = np.cumsum(self._open[image].reshape(-1))
-            points = (np.arange(samples) + uniforms(keys[k], 0)) / samples * heaped[-1]
-            drawn = np.minimum(
-                np.searchsorted(heaped, points), np.flatnonzero(np.diff(heaped, prepend=0.0))[-1]
-            )
-            entries[k], labels[k] = drawn // num_labels, drawn % num_labels
-        return entries, labels
+        drawn = [
+            draw_continuations(self._open[image], self.tree.keys[image], keys[k], int(counts[k]))
+            for k, image in enumerate(images.tolist())
+        ]
+        entries, labels, sample_keys = (np.concatenate(column) for column in zip(*drawn, strict=True))
+        return np.repeat(images, counts), entries, labels, sample_keys
+
+
+def draw_continuations(
+    masses: Float[np.ndarray, "entries labels"],
+    prefix_keys: UInt64[np.ndarray, " all_entries"],
+    key: np.uint64,
+    samples: int,
+) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " samples"], UInt64[np.ndarray, " samples"]]:
+    """Draw continuations of one image in proportion to their mass.
+
+    Sample j of n falls into the j-th n-th of the entries' mass. Among an entry's samples every label gets the whole
+    part of its share; races decide about the fractions.
+
+    Args:
+        masses: of the continuations, not all 0.
+        prefix_keys: of the entries.
+        key: of this round of samples of the image.
+        samples: how many.
+
+    Returns:
+        Entries, labels, and keys for going on. Keys are numbered from 0 for each continuation, so the only
+        sample of a continuation, and it mostly is the only one, has the same key in every image.
+    """
+    heaped = np.cumsum(masses.sum(axis=1))
+    numbers = np.arange(samples)
+    points = (numbers + uniforms(sub_keys(np.full(samples, key), numbers), 0)) / samples * heaped[-1]
+    last = np.flatnonzero(np.diff(heaped, prepend=0.0))[-1]  # of those with mass; rounding may pass it
+    entries = np.minimum(np.searchsorted(heaped, points), last)
+    labels, ranks = np.empty(samples, dtype=np.int64), np.empty(samples, dtype=np.int64)
+    for entry in np.unique(entries):
+        at = np.flatnonzero(entries == entry)
+        shares = len(at) * masses[entry] / masses[entry].sum()
+        whole = shares.astype(np.int64)
+        numbers = np.arange(len(at) - whole.sum())
+        left = sub_keys(np.full(len(numbers), key), numbers)
+        raced = race(np.tile(shares - whole, (len(numbers), 1)), prefix_keys[entry] + left)
+        labels[at] = np.sort(np.concatenate((np.repeat(np.arange(len(whole)), whole), raced)))
+        ranks[at] = np.arange(len(at)) - np.searchsorted(labels[at], labels[at])
+    return entries, labels, sub_keys(np.full(samples, key), ranks)
+
+
+def sampled_steps(
+    tree: Expansion,
+    images: Int[np.ndarray, " items"],
+    entries: Int[np.ndarray, " items"],
+    labels: Int[np.ndarray, " items"],
+    keys: UInt64[np.ndarray, " items"],
+) -> Iterator[
+    tuple[Int[np.ndarray, " going"], Float[np.ndarray, "going outcomes"], Int[np.ndarray, " going"]]
+]:
+    """Continue samples step by step until END is drawn or certain.
+
+    Args:
+        tree: the search whose frontier was sampled.
+        images: image of each sample.
+        entries: entry that the sample continues.
+        labels: label that it continues it by.
+        keys: of the samples, as `draw_continuations` gives them.
+
+    Yields:
+        Positions of the samples that are going on, float64 probabilities of what comes next, and the outcomes
+        that were drawn (END: the number of labels).
+
+    Raises:
+        TrieFullError: the prefixes of this block do not fit into the trie.
+    """
+    trie = tree.trie
+    nodes = trie.find(*tree.prefixes(images, entries, labels))
+    prefix_keys = sub_keys(tree.keys[images, entries], labels)
+    items = np.arange(len(images))
+    while True:
+        going = trie.depths[nodes] < trie.longest
+        if trie.step.allowed == "canonical":
+            going &= trie.labels[nodes] != trie.num_labels - 1
+        items, nodes = items[going], nodes[going]
+        probs = np.exp(trie.log_probs(nodes, tree.image_rows[images[items]]).astype(np.float64))
+        outcomes = race(probs, prefix_keys[items] + keys[items])
+        yield items, probs, outcomes
+        going = outcomes < trie.num_labels
+        items, outcomes = items[going], outcomes[going].astype(np.int32)
+        if not len(items):
+            break
+        prefix_keys[items] = sub_keys(prefix_keys[items], outcomes)
+        nodes = trie.extend(nodes[going], outcomes)
+
+
+def hazards(probs: Float[np.ndarray, "items outcomes"]) -> Float[np.ndarray, "items labels"]:
+    """Return the probability that each label is next if nothing before it is: under `canonical`, that it is gained.
+
+    Example:
+        >>> hazards(np.array([[0.5, 0.25, 0.25]]))
+        array([[0.5, 0.5]])
+    """
+    tails = np.cumsum(probs[:, ::-1], axis=1)[:, ::-1]
+    return np.divide(probs, tails, out=np.zeros_like(probs), where=tails > 0)[:, :-1]
 
 
 def continue_samples(
@@ -133,38 +195,43 @@ def continue_samples(
         images: image of each sample.
         entries: entry that the sample continues.
         labels: label that it continues it by.
-        keys: its random numbers.
+        keys: of the samples, as `draw_continuations` gives them.
 
     Returns:
-        float64; summed over the steps, the probability that the label comes next, labels of the prefix
-        excepted. Its expectation is the probability that the label is gained.
+        float64, 0 for labels of the continuation. Its expectation is the probability that the label is
+        gained. Under `canonical` the probability given all that the sample decided about lesser labels;
+        under other rules the sum over its steps of the probability that the label comes next.
 
     Raises:
         TrieFullError: the prefixes of this block do not fit into the trie.
     """
-    trie = tree.trie
-    paths, lengths = tree.prefixes(images, entries, labels)
-    nodes = trie.find(paths, lengths)
-    gained = np.zeros((len(images), trie.num_labels))
-    has = np.zeros((len(images) if trie.step.allowed == "paper" else 0, trie.num_labels), dtype=bool)
-    for t in range(paths.shape[1] if len(has) else 0):
-        at = np.flatnonzero(lengths > t)
-        has[at, paths[at, t]] = True
-    items = np.arange(len(images))
-    for step in range(1, trie.longest + 1):
-        probs = np.exp(trie.log_probs(nodes, tree.image_rows[images[items]]).astype(np.float64))
-        coming = probs[:, : trie.num_labels]
-        gained[items] += np.where(has[items], 0.0, coming) if len(has) else coming
-        heaped = np.cumsum(probs, axis=1)
-        points = uniforms(keys[items], step) * heaped[:, -1]
-        outcomes = (heaped < points[:, None]).sum(axis=1)
-        going = (outcomes < trie.num_labels) & (trie.depths[nodes] + 1 < trie.longest)
-        if trie.step.allowed == "canonical":
-            going &= outcomes != trie.num_labels - 1
-        items, outcomes = items[going], outcomes[going].astype(np.int32)
-        if not len(items):
-            break
-        if len(has):
-            has[items, outcomes] = True
-        nodes = trie.extend(nodes[going], outcomes)
+    num_labels = tree.trie.num_labels
+    canonical, ids = tree.trie.step.allowed == "canonical", np.arange(num_labels)
+    gained = np.zeros((len(images), num_labels))
+    has = tree.sets(images, entries, labels)
+    for items, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
+        if canonical:  # labels up to the outcome are decided here and nowhere else
+            gained[items] += np.where(ids <= outcomes[:, None], hazards(probs), 0.0)
+            continue
+        gained[items] += np.where(has[items], 0.0, probs[:, :num_labels])
+        further = outcomes < num_labels
+        has[items[further], outcomes[further]] = True
     return gained
+
+
+def add_samples(
+    gained: Float[np.ndarray, "items labels"],
+    tells: Bool[np.ndarray, "items labels"],
+    images: Int[np.ndarray, " items"],
+    totals: Float[np.ndarray, "3 images labels"],
+) -> None:
+    """Add what samples say to the totals of their images, in place.
+
+    Args:
+        gained: from `continue_samples`.
+        tells: whether the label was still to be gained when the sample was drawn; where not, `gained` is 0.
+        images: of the samples.
+        totals: sums of what was gained and of its squares, and the number of samples that tell.
+    """
+    for total, values in zip(totals, (gained, np.square(gained), tells), strict=True):
+        np.add.at(total, images, values)

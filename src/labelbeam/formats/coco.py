@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.image_bytes import image_exists
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.image_keys import image_key
-from labelbeam.formats.json_document import read_json
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.json_document import read_json
 from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
 from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
@@ -200,6 +201,6 @@ def _image_folder(path: Path, split: str, images: tuple[str, ...]) -> Path:
     likely = [base / name, base / "images" / name, base.parent / name, base / "images", base]
     likely.append(base.parent / "images")
     for folder in likely:
-        if any((folder / image).is_file() for image in images[:_TRIED]):
+        if any(image_exists(folder / image) for image in images[:_TRIED]):
             return folder
     return next((folder for folder in likely if folder.is_dir()), likely[0])

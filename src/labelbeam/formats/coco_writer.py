@@ -5,9 +5,8 @@ added, or one JSON file.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.new_folder import new_folder
 from labelbeam.data.whole_file import written_whole
 from labelbeam.errors import InputError
-from labelbeam.formats.labelled_images import refuse_unwritable, refuse_unwritable_images, unknown_note
-from labelbeam.formats.placing import check_way, place_image, reference
-from labelbeam.formats.whole_boxes import NO_SIZE, box_notes, size_of
-from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.placing import check_way, place_images, references
+from labelbeam.formats.parts.whole_boxes import NO_SIZE, box_notes, size_of
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
+from labelbeam.labels.targets import PRESENT
 
 
 def write_coco(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
@@ -41,23 +41,18 @@ def write_coco(dataset: Dataset, path: Path, *, split: str, images: str) -> tupl
     spec = f"coco:{path}#{split}"
     check_way(images, keep=True, spec=spec)
     refuse_unwritable(dataset.vocabulary.names, spec)
-    refuse_unwritable_images(dataset.images, spec)
     file, pictures = _places(path, split, spec)
-    with _filled(pictures, needed=images != "keep") as folder:
-        names = []
-        for i in range(len(dataset)):
-            if images == "keep":
-                names.append(reference(dataset.path(i), file.parent if file == path else path))
-            else:
-                names.append(_name_inside(dataset.images[i]))
-                place_image(dataset.path(i), folder / names[-1], images=images)
-        _refuse_names(names, spec)
+    with nullcontext(pictures) if images == "keep" else new_folder(pictures) as folder:
+        if images == "keep":
+            names = references(dataset.paths, file.parent if file == path else path)
+        else:
+            names = place_images(dataset, folder, images=images)
+        refuse_unwritable_images(names, spec)
         document, unreadable = _document(dataset, names)
         file.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(file) as part:
             part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-    unknown = int((dataset.targets == UNKNOWN).sum())
-    return (*unknown_note(unknown), *box_notes(len(document["annotations"]), unreadable))
+    return (*unknown_note(dataset.targets), *box_notes(len(document["annotations"]), unreadable))
 
 
 def _places(path: Path, split: str, spec: str) -> tuple[Path, Path]:
@@ -77,33 +72,6 @@ def _places(path: Path, split: str, spec: str) -> tuple[Path, Path]:
         there = file if file.exists() else path
         raise InputError(f"{there} is there already; nothing is overwritten. Give another place or split.")
     return file, pictures
-
-
-@contextmanager
-def _filled(pictures: Path, *, needed: bool) -> Iterator[Path]:
-    """Yield the folder to put pictures into; it appears when the block ends well."""
-    if not needed:
-        yield pictures
-        return
-    with new_folder(pictures) as folder:
-        yield folder
-
-
-def _name_inside(image: str) -> str:
-    """Return the place of an image in the folder of pictures: its key, or its name where the key leads out."""
-    key = PurePosixPath(image)
-    return key.name if key.is_absolute() or ".." in key.parts else str(key)
-
-
-def _refuse_names(names: list[str], spec: str) -> None:
-    """Raise an error where the reader would not find the images again by these names."""
-    if bad := next((name for name in names if "\\" in name), None):
-        raise InputError(
-            f"{spec}: {bad!r} holds a backslash, which COCO files use as a slash. Rename the file."
-        )
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise InputError(f"{spec}: two images are the file {twice}. Leave one of them out.")
 
 
 def _document(dataset: Dataset, names: list[str]) -> tuple[dict[str, Any], int]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.csv_layouts import read_layout
-from labelbeam.formats.csv_rows import opened_table
-from labelbeam.formats.labelled_rows import dataset_of_rows
+from labelbeam.formats.tables.csv_layouts import read_layout
+from labelbeam.formats.tables.csv_rows import opened_table
+from labelbeam.formats.tables.labelled_rows import dataset_of_rows
 
 ROBOFLOW_FILE = "_classes.csv"
 """What Roboflow calls the one-hot file that it puts into each split's folder."""

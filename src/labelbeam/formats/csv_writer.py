@@ -12,9 +12,10 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.formats.csv_cells import NO_LABEL, SUSPICIOUS
-from labelbeam.formats.labelled_rows import image_key
-from labelbeam.formats.list_file import check_names, encodable, new_list_file
+from labelbeam.formats.parts.list_file import new_list_file
+from labelbeam.formats.parts.lost_notes import order_note
+from labelbeam.formats.parts.writable import encodable, refuse_unwritable, refuse_unwritable_images
+from labelbeam.formats.tables.cells import NO_LABEL, SUSPICIOUS
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 
 _CHUNK = 65_536
@@ -50,13 +51,13 @@ def write_csv(
     """
     spec = f"csv:{path}" + (f"#{split}" if split else "")
     names = dataset.vocabulary.names
-    check_names(names, spec)
+    refuse_unwritable(names, spec, control=False)
     values = [split] * len(dataset) if splits is None else splits
     for value in set(values):
         if value != value.strip() or not encodable(value):
             raise InputError(f"{spec}: the split {value!r} cannot be written in a cell. Rename it.")
     with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
-        _check_references(references, spec)
+        refuse_unwritable_images(references, spec, control=False, blanks=False)
         with part.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             columns = _columns(dataset)
@@ -64,9 +65,7 @@ def write_csv(
                 columns["split"] = values
             rows.writerow(["image", *columns])
             rows.writerows(zip(references, *columns.values(), strict=True))
-    if names == tuple(sorted(names)):
-        return ()
-    return ("the order of the labels is not in the file: they are read sorted by name.",)
+    return order_note(dataset)
 
 
 def _columns(dataset: Dataset) -> dict[str, Iterable[str]]:
@@ -106,12 +105,3 @@ def _is_plain(name: str) -> bool:
     """Return whether a name between semicolons is read as it is, whichever others are there."""
     odd = any(mark in name for mark in SUSPICIOUS) or name.casefold() in NO_LABEL or name[0] in "[("
     return not odd and name.isprintable()
-
-
-def _check_references(references: list[str], spec: str) -> None:
-    for image in references:
-        if image_key(image) != image or image.strip() != image or not encodable(image):
-            raise InputError(
-                f"{spec}: the image {image!r} would be read as another path: a name may not have blanks at its "
-                "ends, backslashes or characters that are not Unicode. Rename the file."
-            )

@@ -10,11 +10,12 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.image_bytes import image_exists
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.labelled_rows import image_key
-from labelbeam.formats.xml_document import parse_xml
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.xml_document import parse_xml
 from labelbeam.labels.targets import ABSENT, PRESENT
 
 SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "mask", "ellipse", "skeleton"})
@@ -52,10 +53,8 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     where = f"{spec}: {file}"
     said: dict[str, dict[str, int]] = {}
     for element in chosen:
-        key = image_key(element.get("name") or "")
+        key = image_key(element.get("name") or "", _at(where, element))
         labels = dict.fromkeys(_labels(element, kinds, where), PRESENT)
-        if not key:
-            raise InputError(f"{_at(where, element)}: an image has no name. Repair or remove it.")
         if said.setdefault(key, labels) != labels:
             raise InputError(
                 f"{_at(where, element)}: {key!r} is there twice with different labels. Keep one."
@@ -66,7 +65,7 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         root=options.root or _image_root(file, next(iter(said), "")),
         names=names,
         unsaid=ABSENT,
-        understood="tags" if kinds == {"tag"} else "labels of shapes, because the file has no tag",
+        layout="tags" if kinds == {"tag"} else "labels of shapes, because the file has no tag",
         options=options,
         notes=_shape_notes(shapes if kinds == {"tag"} else {}),
     )
@@ -137,6 +136,6 @@ def _image_root(file: Path, first: str) -> Path:
     """Return the folder that holds the first image, or the likeliest one."""
     likely = [file.parent / "images", file.parent]
     for folder in likely:
-        if (folder / first).is_file():
+        if image_exists(folder / first):
             return folder
     return next(folder for folder in likely if folder.is_dir())

@@ -4,27 +4,20 @@ Counterpart of `formats.cvat`. Of pixels it knows width and height, which CVAT's
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
-from io import BytesIO
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
-from PIL import Image
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.data.image_bytes import image_bytes
-from labelbeam.data.new_folder import new_folder
-from labelbeam.data.whole_file import written_whole
-from labelbeam.errors import InputError
-from labelbeam.formats.labelled_images import (
-    key_inside,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
-from labelbeam.formats.placing import check_way, place_image, reference
-from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.formats.parts.list_file import new_list_file
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.whole_boxes import NO_SIZE, size_of
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
+from labelbeam.labels.targets import PRESENT
+
+PICTURES = "images"
+"""The folder beside the file that images are placed in."""
 
 
 def write_cvat(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
@@ -41,43 +34,32 @@ def write_cvat(dataset: Dataset, path: Path, *, split: str, images: str) -> tupl
 
     Raises:
         InputError: a file is there already; a name that XML cannot hold; an image to be placed that is
-            missing, or whose key leads out of the folder.
+            missing; two images that want the same place.
     """
     spec = f"cvat:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=True, spec=spec)
     refuse_unwritable([*dataset.vocabulary, *([split] if split else [])], spec)
     refuse_unwritable_images(dataset.images, spec)
-    home = path.parent / "images"
-    if path.exists() or (images != "keep" and home.exists()):
-        there = path if path.exists() else home
-        raise InputError(
-            f"{spec}: {there} is there already; nothing is overwritten. Give another place, or remove it."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    subset = f" subset={quoteattr(split)}" if split else ""
+    unmeasured = 0
     with (
-        nullcontext(home) if images == "keep" else new_folder(home) as pictures,
-        written_whole(path) as part,
+        new_list_file(dataset, path, images=images, spec=spec, pictures=PICTURES) as (part, names),
         part.open("w", encoding="utf-8", newline="\n") as file,
     ):
         file.writelines(line + "\n" for line in _head(dataset))
-        unmeasured = 0
-        for i, key in enumerate(dataset.images):
-            if images == "keep":
-                name = reference(dataset.path(i), path.parent)
-            else:
-                name = key_inside(key, spec)
-                place_image(dataset.path(i), pictures / name, images=images)
-            size = _size(dataset.path(i))
+        for i, name in enumerate(names):
+            # CVAT names images as they were uploaded; `images/` is where its exports put them.
+            inside = name if images == "keep" else name.removeprefix(f"{PICTURES}/")
+            width, height = size_of(dataset.path(i))
+            size = "" if (width, height) == NO_SIZE else f' width="{width}" height="{height}"'
             unmeasured += not size
-            subset = f" subset={quoteattr(split)}" if split else ""
-            file.write(f'  <image id="{i}" name={quoteattr(name)}{subset}{size}>\n')
+            file.write(f'  <image id="{i}" name={quoteattr(inside)}{subset}{size}>\n')
             for j in np.flatnonzero(dataset.targets[i] == PRESENT):
                 file.write(
                     f'    <tag label={quoteattr(dataset.vocabulary.names[j])} source="manual"></tag>\n'
                 )
             file.write("  </image>\n")
         file.write("</annotations>\n")
-    notes = unknown_note(int((dataset.targets == UNKNOWN).sum()))
+    notes = unknown_note(dataset.targets)
     if unmeasured:
         notes += (f"{unmeasured} image files could not be opened, so their width and height were left out.",)
     return notes
@@ -91,13 +73,3 @@ def _head(dataset: Dataset) -> Iterator[str]:
     for name in dataset.vocabulary:
         yield f"    <label><name>{escape(name)}</name><type>tag</type><attributes></attributes></label>"
     yield "  </labels></task></meta>"
-
-
-def _size(path: Path) -> str:
-    """Return the attributes of width and height, from the file's header; empty where it cannot be opened."""
-    try:
-        source = path if path.is_file() else BytesIO(image_bytes(path))
-        with Image.open(source) as image:
-            return f' width="{image.width}" height="{image.height}"'
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return ""

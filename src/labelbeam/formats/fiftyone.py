@@ -10,9 +10,10 @@ from pathlib import Path
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.image_stems import files_by_stem
-from labelbeam.formats.json_document import read_json
-from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.image_stems import files_by_stem
+from labelbeam.formats.parts.json_document import read_json
+from labelbeam.formats.parts.labelled_images import labelled_dataset
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
 LABELS_FILE = "labels.json"
@@ -59,7 +60,7 @@ def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         root=root,
         names=classes,
         unsaid=unsaid,
-        understood="classes by number" if classes else "labels by name",
+        layout="classes by number" if classes else "labels by name",
         options=options,
         notes=notes,
     )
@@ -129,7 +130,7 @@ def _images(home: Path, stems: list[str], spec: str) -> tuple[Path, dict[str, st
         paths = read_json(manifest, spec)
         if not isinstance(paths, dict) or not all(isinstance(path, str) for path in paths.values()):
             raise InputError(f"{spec}: {manifest} is not of the form {{stem: path}}. Export it again.")
-        keys = {stem: paths[stem].replace("\\", "/") for stem in stems if stem in paths}
+        keys = {stem: image_key(paths[stem], f"{spec}: {manifest}") for stem in stems if stem in paths}
         lost = files_by_stem(home / "data", [stem for stem in stems if stem not in keys], spec=spec)
         return home, {**{stem: f"data/{name}" for stem, name in lost.items()}, **keys}, []
     return home / "data", files_by_stem(home / "data", stems, spec=spec), []

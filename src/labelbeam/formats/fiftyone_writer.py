@@ -9,17 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.data.new_folder import new_folder
-from labelbeam.errors import InputError
 from labelbeam.formats.fiftyone import LABELS_FILE, MANIFEST
-from labelbeam.formats.image_stems import stems_of
-from labelbeam.formats.labelled_images import (
-    key_inside,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
-from labelbeam.formats.placing import check_way, place_image, reference
+from labelbeam.formats.parts.image_stems import stems_of
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.placing import check_way, place_images, placed_keys, references
+from labelbeam.formats.parts.split_folders import new_split_folder
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 
 
@@ -43,30 +38,22 @@ def write_fiftyone(dataset: Dataset, path: Path, *, split: str, images: str) -> 
     check_way(images, keep=True, spec=spec)
     refuse_unwritable(dataset.vocabulary, spec, control=False)
     refuse_unwritable_images(dataset.images, spec)
-    stems = stems_of(dataset.images, spec=spec)
-    if split in {".", ".."} or "/" in split:
-        raise InputError(f"{spec}: a split is a folder's name, which {split!r} is not. Choose another.")
-    with new_folder(path / split if split else path) as folder:
+    stems = stems_of(dataset.images if images == "keep" else placed_keys(dataset.images), spec=spec)
+    with new_split_folder(path, split, spec) as folder:
         if images == "keep":
-            places = {stem: reference(dataset.path(i), folder) for i, stem in enumerate(stems)}
-            _write_json(folder / MANIFEST, places, spec)
+            places = references(dataset.paths, path / split if split else path)
+            refuse_unwritable_images(places, spec)
+            _write_json(folder / MANIFEST, dict(zip(stems, places, strict=True)))
         else:
-            for i, key in enumerate(dataset.images):
-                place_image(dataset.path(i), folder / "data" / key_inside(key, spec), images=images)
+            place_images(dataset, folder / "data", images=images)
         unlabelled = (dataset.targets == UNKNOWN).all(axis=1)
         labels = {
             stem: None if unlabelled[i] else np.flatnonzero(dataset.targets[i] == PRESENT).tolist()
             for i, stem in enumerate(stems)
         }
-        _write_json(folder / LABELS_FILE, {"classes": list(dataset.vocabulary), "labels": labels}, spec)
-    return unknown_note(int((dataset.targets[~unlabelled] == UNKNOWN).sum()))
+        _write_json(folder / LABELS_FILE, {"classes": list(dataset.vocabulary), "labels": labels})
+    return unknown_note(dataset.targets[~unlabelled])
 
 
-def _write_json(file: Path, value: object, spec: str) -> None:
-    try:
-        file.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    except UnicodeEncodeError as error:
-        bad = error.object[max(0, error.start - 40) : error.end]
-        raise InputError(
-            f"{spec}: {bad!r} is a name that is not UTF-8 text, which JSON cannot hold. Rename it."
-        ) from None
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

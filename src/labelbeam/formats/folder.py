@@ -14,11 +14,12 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.listing import SUFFIXES, list_images
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.image_keys import LONGEST
-from labelbeam.formats.labelled_images import labelled_dataset, unknown_note
-from labelbeam.formats.list_file import check_names, refuse_unlisted
-from labelbeam.formats.placing import check_way, place_image
-from labelbeam.formats.split_folders import folders_in, new_split_folder, split_folder
+from labelbeam.formats.parts.image_keys import LONGEST
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.placing import check_way, place_image, placed_keys
+from labelbeam.formats.parts.split_folders import folders_in, new_split_folder, split_folder
+from labelbeam.formats.parts.writable import refuse_unlisted, refuse_unwritable
 from labelbeam.labels.hygiene import clean
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
@@ -68,7 +69,7 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         root=path,
         names=sorted(labels),
         unsaid=unsaid,
-        understood=f"a folder per label, {several:,} images in several",
+        layout=f"a folder per label, {several:,} images in several",
         options=options,
         notes=notes,
     )
@@ -108,7 +109,7 @@ def write_folder(dataset: Dataset, path: Path, *, split: str = "", images: str =
             unlabelled += not labels
             for label in labels or [UNLABELLED]:
                 place_image(dataset.path(i), home / label / names[i], images=images)
-    notes = unknown_note(int((dataset.targets == UNKNOWN).sum()))
+    notes = unknown_note(dataset.targets)
     if unlabelled:
         notes += (f"{unlabelled:,} images have no label; they are in the folder {UNLABELLED}.",)
     return notes
@@ -229,7 +230,7 @@ def _notes(
 
 
 def _check_folder_names(names: tuple[str, ...], spec: str) -> None:
-    check_names(names, spec, without="/\\\0")
+    refuse_unwritable(names, spec, without="/\\\0", control=False)
     for name in names:
         if name.startswith(".") or name in {UNLABELLED, "__MACOSX"} or len(name.encode()) > LONGEST:
             raise InputError(
@@ -243,8 +244,5 @@ def _file_names(images: tuple[str, ...], spec: str) -> list[str]:
     refuse_unlisted(images, spec)
     bare = [PurePosixPath(image).name for image in images]
     if len({name.casefold() for name in bare}) < len(bare):
-        bare = [
-            "_".join(part for part in PurePosixPath(image).parts if part not in {"/", ".."})
-            for image in images
-        ]
+        bare = [key.replace("/", "_") for key in placed_keys(images)]
     return bare

@@ -16,8 +16,8 @@ from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.metadata_rows import read_metadata_rows
-from labelbeam.formats.split_folders import folders_in
+from labelbeam.formats.parts.split_folders import folders_in
+from labelbeam.formats.tables.metadata_rows import read_metadata_rows
 from labelbeam.labels.targets import ABSENT
 from labelbeam.labels.vocabulary import Vocabulary
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.errors import InputError
-from labelbeam.formats.labelled_rows import image_key
-from labelbeam.formats.list_file import check_names, encodable, place_images
-from labelbeam.formats.placing import check_way
-from labelbeam.formats.split_folders import new_split_folder
+from labelbeam.formats.parts.lost_notes import order_note
+from labelbeam.formats.parts.placing import check_way, place_images
+from labelbeam.formats.parts.split_folders import new_split_folder
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 
 
@@ -41,9 +40,8 @@ def write_imagefolder(
     spec = f"imagefolder:{path}" + (f"#{split}" if split else "")
     check_way(images, keep=False, spec=spec)
     names = dataset.vocabulary.names
-    check_names(names, spec)
-    if bad := next((one for one in dataset.images if not encodable(one) or image_key(one) != one), None):
-        raise InputError(f"{spec}: the file name {bad!r} cannot be written. Rename the file.")
+    refuse_unwritable(names, spec, control=False)
+    refuse_unwritable_images(dataset.images, spec, control=False)
     unknown = dataset.targets == UNKNOWN
     unused = np.flatnonzero(~((dataset.targets == PRESENT) | unknown).any(axis=0))
     with new_split_folder(path, split, spec) as home:
@@ -57,6 +55,4 @@ def write_imagefolder(
                 if len(unused):
                     row["absent"] = [names[j] for j in unused] if i == 0 else []
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    if names == tuple(sorted(names)):
-        return ()
-    return ("the order of the labels is not in the file: they are read sorted by name.",)
+    return order_note(dataset)

@@ -9,16 +9,16 @@ left out and counted. Knows nothing of scores.
 import json
 from pathlib import Path
 
-import numpy as np
-
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.image_bytes import image_exists
 from labelbeam.data.options import DEFAULTS, ReadOptions
-from labelbeam.data.presence import settle
-from labelbeam.data.whole_file import written_whole
-from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.placing import check_way, place_image, reference
-from labelbeam.labels.targets import PRESENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.errors import InputError
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.list_file import new_list_file, refuse_split_in_file, refuse_split_to_write
+from labelbeam.formats.parts.lost_notes import unused_note
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.metrics.json_lines import read_lines
 
 
@@ -39,9 +39,8 @@ def read_json_lines(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
             another split, or image files that are missing.
     """
     spec = f"jsonl:{path}" + (f"#{split}" if split else "")
-    if split not in {"", "all"}:
-        raise InputError(f"{spec}: {unknown_name('split', split, ['all'])} A JSON Lines file has no splits.")
-    rows: list[tuple[str, list[str], list[str]]] = []
+    refuse_split_in_file(split, path, spec)
+    said: list[tuple[str, dict[str, int]]] = []
     failed = 0
     for line in read_lines(path):
         if "error" in line.content:
@@ -55,25 +54,26 @@ def read_json_lines(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
             raise InputError(
                 f"{line.where}: {both[0]!r} is in 'labels' and in 'unknown'; it can be in one of them."
             )
-        rows.append((line.image.replace("\\", "/"), present, unknown))
-    names = sorted({name for _, present, unknown in rows for name in (*present, *unknown)})
-    if not names:
-        raise InputError(f"{spec}: no line names a label, so there is nothing to read.")
-    column = {name: j for j, name in enumerate(names)}
-    targets = np.zeros((len(rows), len(names)), dtype=np.int8)
-    for row, (_, present, unknown) in zip(targets, rows, strict=True):
-        row[[column[name] for name in present]] = PRESENT
-        row[[column[name] for name in unknown]] = UNKNOWN
-    root, first = options.root or path.parent, rows[0][0]
-    if options.root is None and not (root / first).is_file() and Path(first).is_file():
+        labels = dict.fromkeys(present, PRESENT) | dict.fromkeys(unknown, UNKNOWN)
+        said.append((image_key(line.image, line.where), labels))
+    root = options.root or path.parent
+    if (
+        options.root is None
+        and said
+        and not image_exists(root / said[0][0])
+        and image_exists(Path(said[0][0]))
+    ):
         root = Path()
-    notes = [
-        f"this is what I understood: {len(rows):,} images, {len(names):,} labels, image paths start at {root}/."
-    ]
-    if failed:
-        notes.append(f"{failed} lines tell an error instead of labels and were left out.")
-    images = tuple(image for image, _, _ in rows)
-    return settle(Dataset(spec, root, images, Vocabulary(tuple(names)), targets, notes=tuple(notes)), options)
+    return labelled_dataset(
+        said,
+        spec=spec,
+        root=root,
+        names=None,
+        unsaid=ABSENT,
+        layout=f"image paths start at {root}/",
+        options=options,
+        notes=[f"{failed} lines tell an error instead of labels and were left out."] if failed else [],
+    )
 
 
 def write_json_lines(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
@@ -81,34 +81,26 @@ def write_json_lines(dataset: Dataset, path: Path, *, split: str, images: str) -
 
     Args:
         dataset: what to write.
-        path: the file; nothing is overwritten. Placed images go into `images/` beside it.
-        split: must be empty.
+        path: the file; nothing is overwritten. Placed images go into a new folder beside it, named after it.
+        split: empty or `all`; a file is one split.
         images: `keep`, `link` or `copy`.
 
     Returns:
         What the file cannot hold.
 
     Raises:
-        InputError: a file in the way, a split, or image files that cannot be placed.
+        InputError: a file in the way, a split, names that are not Unicode, or image files that cannot be placed.
     """
-    spec = f"jsonl:{path}"
-    check_way(images, keep=True, spec=spec)
-    if split:
-        raise InputError(f"{spec}#{split}: a JSON Lines file has no splits. Leave #{split} out.")
-    if path.exists():
-        raise InputError(f"{path} is there already; nothing is overwritten. Give another file, or remove it.")
-    with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
-        for i in range(len(dataset)):
-            example, image = dataset.example(i), reference(dataset.path(i), path.parent)
-            if images != "keep":
-                image = "images/" + Path(example.image).name
-                place_image(dataset.path(i), path.parent / image, images=images)
-            line = {"image": image, "labels": example.present}
-            if example.unknown:
-                line["unknown"] = example.unknown
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    said = ((dataset.targets == PRESENT) | (dataset.targets == UNKNOWN)).any(axis=0)
-    if said.all():
-        return ()
-    lost = dataset.vocabulary.names_of(np.flatnonzero(~said).tolist())
-    return (f"{len(lost)} labels that no image has cannot be told by this format: {', '.join(lost[:5])}.",)
+    spec = f"jsonl:{path}" + (f"#{split}" if split else "")
+    refuse_split_to_write(split, path, spec)
+    refuse_unwritable(dataset.vocabulary, spec, control=False)
+    with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
+        refuse_unwritable_images(references, spec, control=False)
+        with part.open("w", encoding="utf-8") as file:
+            for i, image in enumerate(references):
+                example = dataset.example(i)
+                line = {"image": image, "labels": example.present}
+                if example.unknown:
+                    line["unknown"] = example.unknown
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return unused_note(dataset, named=(PRESENT, UNKNOWN))

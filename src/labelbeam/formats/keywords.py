@@ -2,7 +2,7 @@
 
 A sidecar that lists keywords decides alone, because programs that keep sidecars edit them and leave the photograph
 as it was; otherwise what XMP and IPTC inside the file say is put together. Only headers are read. Where
-metadata lie in a file is known to `formats.embedded_metadata`.
+metadata lie in a file is known to `formats.photo_metadata.embedded`.
 """
 
 from collections import Counter
@@ -13,11 +13,11 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.listing import list_images
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.embedded_metadata import read_metadata
-from labelbeam.formats.iptc import iptc_keywords
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.xmp_keywords import xmp_keywords
-from labelbeam.formats.xmp_sidecar import sidecars_of
+from labelbeam.formats.keywords_writer import sidecars_of
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.photo_metadata.embedded import read_metadata
+from labelbeam.formats.photo_metadata.iptc import iptc_keywords
+from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.labels.targets import ABSENT, PRESENT
 
 _PATTERN = "*?["
@@ -65,7 +65,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         root=root,
         names=None,
         unsaid=ABSENT,
-        understood=f"keywords of {_origins(counts)}",
+        layout=f"keywords of {_origins(counts)}",
         options=options,
         notes=_notes(counts, damaged),
     )

@@ -2,7 +2,7 @@
 
 Several people's answers are put together label by label: present where all chose it, absent where none did,
 unknown where they disagree. Skipped answers and predictions are no answers. Knows nothing of pixels; where an
-image's address leads is found out in `formats.label_studio_images`.
+image's address leads is found out in `formats.parts.label_studio_images`.
 """
 
 import csv
@@ -15,10 +15,10 @@ from pathlib import Path
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.json_document import read_json
-from labelbeam.formats.label_studio_images import find_images
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.xml_document import parse_xml
+from labelbeam.formats.parts.json_document import read_json
+from labelbeam.formats.parts.label_studio_images import find_images
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.xml_document import parse_xml
 from labelbeam.labels.hygiene import clean
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
@@ -93,7 +93,7 @@ def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS
         root=root,
         names=names,
         unsaid=unsaid,
-        understood=form,
+        layout=form,
         options=options,
         notes=notes,
     )

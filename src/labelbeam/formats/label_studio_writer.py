@@ -4,7 +4,6 @@ Counterpart of `formats.label_studio`. Knows nothing of pixels.
 """
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
@@ -12,16 +11,11 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.data.new_folder import new_folder
 from labelbeam.data.whole_file import written_whole
 from labelbeam.errors import InputError
-from labelbeam.formats.labelled_images import (
-    key_inside,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
-from labelbeam.formats.placing import check_way, place_image, reference
+from labelbeam.formats.parts.list_file import new_list_file, refuse_existing, refuse_split_to_write
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 
 CONTROL = "labels"
@@ -37,7 +31,7 @@ def write_label_studio(dataset: Dataset, path: Path, *, split: str, images: str)
     Args:
         dataset: what to write; an image whose every label is unknown gets no annotation.
         path: the JSON file to appear; its folder is made. Serve that folder as Label Studio's root of local files.
-        split: must be empty: the format has none.
+        split: empty or `all`; a file is one split.
         images: `keep` (addresses are relative to the file's folder, or absolute), `link` or `copy` (into the
             folder `images` beside the file).
 
@@ -49,37 +43,19 @@ def write_label_studio(dataset: Dataset, path: Path, *, split: str, images: str)
             placed that is missing.
     """
     spec = f"labelstudio:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=True, spec=spec)
-    if split:
-        raise InputError(
-            f"{spec}: a list of tasks has no splits. Leave #{split} away; write a file per split."
-        )
+    refuse_split_to_write(split, path, spec)
     if path.suffix.lower() != ".json":
         raise InputError(f"{spec}: tasks are written as JSON. Give a file name that ends in .json.")
     refuse_unwritable(dataset.vocabulary, spec)
     refuse_unwritable_images(dataset.images, spec)
-    pictures, configuration = path.parent / "images", path.with_suffix(".xml")
-    for there in (path, configuration, *([] if images == "keep" else [pictures])):
-        if there.exists():
-            raise InputError(f"{spec}: {there} is there already; nothing is overwritten. Give another place.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        folder = pictures if images == "keep" else stack.enter_context(new_folder(pictures))
-        tasks = []
-        for i, key in enumerate(dataset.images):
-            if images == "keep":
-                name = reference(dataset.path(i), path.parent)
-            else:
-                place_image(dataset.path(i), folder / key_inside(key, spec), images=images)
-                name = f"images/{key}"
-            tasks.append(_task(dataset, i, name))
-        stack.enter_context(written_whole(configuration)).write_text(
-            _configuration(dataset), encoding="utf-8"
-        )
-        text = json.dumps(tasks, ensure_ascii=False, indent=1)
-        stack.enter_context(written_whole(path)).write_text(text, encoding="utf-8")
-    somewhat = (dataset.targets != UNKNOWN).any(axis=1)
-    return unknown_note(int((dataset.targets[somewhat] == UNKNOWN).sum()))
+    configuration = path.with_suffix(".xml")
+    refuse_existing(configuration)
+    with new_list_file(dataset, path, images=images, spec=spec, pictures="images") as (part, names):
+        tasks = [_task(dataset, i, name) for i, name in enumerate(names)]
+        part.write_text(json.dumps(tasks, ensure_ascii=False, indent=1), encoding="utf-8")
+        with written_whole(configuration) as second:
+            second.write_text(_configuration(dataset), encoding="utf-8")
+    return unknown_note(dataset.targets[(dataset.targets != UNKNOWN).any(axis=1)])
 
 
 def _task(dataset: Dataset, i: int, name: str) -> dict[str, object]:

@@ -10,12 +10,18 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
-from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.class_numbers import names_of_numbers
-from labelbeam.formats.image_keys import image_key
-from labelbeam.formats.json_document import read_json
-from labelbeam.formats.labelled_images import labelled_dataset, refuse_unwritable_images, unknown_note
-from labelbeam.formats.list_file import check_names, new_list_file
+from labelbeam.errors import InputError
+from labelbeam.formats.parts.class_numbers import names_of_numbers
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.json_document import read_json
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.list_file import (
+    new_list_file,
+    refuse_split_in_file,
+    refuse_split_to_write,
+)
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
 _FORM = '{"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0]}]}'
@@ -42,10 +48,7 @@ def read_mmpretrain(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         mmpretrain, `datasets/multi_label.py`; MMEngine, "OpenMMLab 2.0 style annotation format".
     """
     spec = f"mmpretrain:{path}" + (f"#{split}" if split else "")
-    if split not in {"", "all"}:
-        raise InputError(
-            f"{spec}: {unknown_name('split', split, ['all'])} {path} is one file, without splits."
-        )
+    refuse_split_in_file(split, path, spec)
     document = read_json(path, spec)
     classes, entries = _parts(document, f"{spec}: {path}")
     said, unsaid = [], []
@@ -64,7 +67,7 @@ def read_mmpretrain(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         root=options.root or path.parent,
         names=classes,
         unsaid=unsaid,
-        understood="class numbers of mmpretrain",
+        layout="class numbers of mmpretrain",
         options=options,
         notes=[f"{untold} entries have no gt_label: every label of theirs is unknown."] if untold else [],
     )
@@ -88,11 +91,8 @@ def write_mmpretrain(
         InputError: a split; something is at `path`; an image that is missing; names that are not Unicode.
     """
     spec = f"mmpretrain:{path}" + (f"#{split}" if split else "")
-    if split not in {"", "all"}:
-        raise InputError(
-            f"{spec}: a file holds one split. Name it {path.stem}_{split}.json and leave #{split} away."
-        )
-    check_names(dataset.vocabulary.names, spec)
+    refuse_split_to_write(split, path, spec)
+    refuse_unwritable(dataset.vocabulary, spec, control=False)
     untold = (dataset.targets == UNKNOWN).all(axis=1)
     with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
         refuse_unwritable_images(references, spec)
@@ -102,7 +102,7 @@ def write_mmpretrain(
             entries.append({"img_path": image, **labels})
         document = {"metainfo": {"classes": list(dataset.vocabulary.names)}, "data_list": entries}
         part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-    return unknown_note(int((dataset.targets[~untold] == UNKNOWN).sum()))
+    return unknown_note(dataset.targets[~untold])
 
 
 def _parts(document: object, where: str) -> tuple[list[str], list[object]]:

@@ -14,9 +14,9 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError
-from labelbeam.formats.folder_listing import FolderListing, list_folder
-from labelbeam.formats.nuswide_images import REPEATED, locate, unavailable
-from labelbeam.formats.nuswide_rows import (
+from labelbeam.formats.nuswide_files.folder_listing import FolderListing, list_folder
+from labelbeam.formats.nuswide_files.images import REPEATED, locate, unavailable
+from labelbeam.formats.nuswide_files.rows import (
     IMAGE_LISTS,
     PHOTO_IDS,
     LabelFiles,
@@ -24,7 +24,7 @@ from labelbeam.formats.nuswide_rows import (
     read_label_names,
     read_rows,
 )
-from labelbeam.formats.nuswide_splits import HASHING21, PAPER_SEED, Split, paper_side, split_named
+from labelbeam.formats.nuswide_files.splits import HASHING21, PAPER_SEED, Split, paper_side, split_named
 from labelbeam.labels.hygiene import clean, refuse_reserved
 from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.image_bytes import image_exists
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.image_stems import files_by_stem
+from labelbeam.formats.parts.image_stems import files_by_stem
+from labelbeam.formats.parts.summary import understood
 from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
@@ -60,7 +62,7 @@ def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
     order = sorted(range(len(names)), key=lambda j: (rank.get(labels[j], len(rank)), names[j]))
     root = options.root or _image_root(file, split, next(iter(rows.images)))
     keys = files_by_stem(root, rows.images, spec=spec)
-    notes = [_understood(len(keys), len(names), targets), *name_notes]
+    notes = [understood(tuple(keys.values()), names, targets, _layout(targets)), *name_notes]
     if disagreements:
         notes.append(f"{disagreements:,} labels are said to be present and absent of an image: unknown.")
     vocabulary = Vocabulary(tuple(names[j] for j in order))
@@ -229,14 +231,11 @@ def _image_root(file: Path, split: str, first: str) -> Path:
         base,
     ]
     for folder in likely:
-        if (folder / f"{first}.jpg").is_file():
+        if image_exists(folder / f"{first}.jpg"):
             return folder
     return next((folder for folder in likely if folder.is_dir()), base)
 
 
-def _understood(images: int, labels: int, targets: np.ndarray) -> str:
+def _layout(targets: np.ndarray) -> str:
     present, absent = int((targets == PRESENT).sum()), int((targets == ABSENT).sum())
-    return (
-        f"this is what I understood: {images:,} images, {labels:,} labels, one row per image and label: "
-        f"{present:,} present, {absent:,} verified absent, all others unknown."
-    )
+    return f"one row per image and label ({present:,} present, {absent:,} verified absent)"

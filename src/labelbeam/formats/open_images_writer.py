@@ -10,9 +10,9 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.new_folder import new_folder
-from labelbeam.formats.image_stems import stems_of
-from labelbeam.formats.labelled_images import key_inside, refuse_unwritable, refuse_unwritable_images
-from labelbeam.formats.placing import check_way, place_image, reference
+from labelbeam.formats.parts.image_stems import stems_of
+from labelbeam.formats.parts.placing import check_way, place_images, placed_keys, references
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.labels.targets import UNKNOWN
 
 SOURCE = "verification"
@@ -42,10 +42,8 @@ def write_open_images(dataset: Dataset, path: Path, *, split: str, images: str) 
     refuse_unwritable(dataset.vocabulary, spec)
     refuse_unwritable([split], spec, without="/")
     refuse_unwritable_images(dataset.images, spec)
-    if images == "keep":
-        ids = stems_of([reference(dataset.path(i), path) for i in range(len(dataset))], spec=spec)
-    else:
-        ids = stems_of(dataset.images, spec=spec)
+    keys = references(dataset.paths, path) if images == "keep" else placed_keys(dataset.images)
+    ids = stems_of(keys, spec=spec)
     names = dataset.vocabulary.names
     with new_folder(path) as folder:
         labels = folder / f"{split}-annotations-human-imagelabels.csv"
@@ -58,8 +56,7 @@ def write_open_images(dataset: Dataset, path: Path, *, split: str, images: str) 
         with (folder / "class-descriptions.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows((name, name) for name in names)
         if images != "keep":
-            for i, key in enumerate(dataset.images):
-                place_image(dataset.path(i), folder / split / key_inside(key, spec), images=images)
+            place_images(dataset, folder / split, images=images)
     return _notes(dataset)
 
 

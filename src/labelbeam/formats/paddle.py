@@ -11,11 +11,16 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.data.whole_file import written_whole
-from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.image_keys import image_key
-from labelbeam.formats.labelled_images import refuse_unwritable_images, unknown_note
-from labelbeam.formats.list_file import check_names, new_list_file
-from labelbeam.formats.said_labels import has_label
+from labelbeam.errors import InputError
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.list_file import (
+    new_list_file,
+    refuse_split_in_file,
+    refuse_split_to_write,
+)
+from labelbeam.formats.parts.lost_notes import unknown_note
+from labelbeam.formats.parts.summary import understood
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
@@ -49,10 +54,7 @@ def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         PaddleClas, `ppcls/data/dataloader/multilabel_dataset.py`, and its label list `class_id_map_file`.
     """
     spec = f"paddle:{path}" + (f"#{split}" if split else "")
-    if split not in {"", "all"}:
-        raise InputError(
-            f"{spec}: {unknown_name('split', split, ['all'])} {path} is one list, without splits."
-        )
+    refuse_split_in_file(split, path, spec)
     if path.is_dir():
         raise InputError(
             f"{spec} is a folder. Give the list in it, such as paddle:{path / 'train_list.txt'}."
@@ -69,17 +71,15 @@ def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
                 raise InputError(
                     f"{where}: {len(row)} values, the lines before have {usual}. Repair the line."
                 )
-            images.append(image_key(image.strip(), where).removeprefix("./"))
+            images.append(image_key(image.strip(), where))
             values += row
     if not images:
         raise InputError(f"{spec}: {path} has no line. A line is an image, a tab and 0,1,0.")
     targets = np.frombuffer(values, np.int8).reshape(len(images), -1)
     names, origin = _label_names(path, targets.shape[1])
-    dataset = Dataset(spec, options.root or path.parent, tuple(images), Vocabulary(names), targets)
-    notes = (_summary(dataset, origin), *variants_note(names))
-    return settle(
-        Dataset(spec, dataset.root, dataset.images, dataset.vocabulary, targets, notes=notes), options
-    )
+    notes = (understood(images, names, targets, origin), *variants_note(names))
+    root = options.root or path.parent
+    return settle(Dataset(spec, root, tuple(images), Vocabulary(names), targets, notes=notes), options)
 
 
 def write_paddle(dataset: Dataset, path: Path, *, split: str = "", images: str = "keep") -> tuple[str, ...]:
@@ -99,10 +99,9 @@ def write_paddle(dataset: Dataset, path: Path, *, split: str = "", images: str =
             label with a line end, an image with a tab.
     """
     spec = f"paddle:{path}" + (f"#{split}" if split else "")
-    if split not in {"", "all"}:
-        raise InputError(f"{spec}: a list holds one split. Name it {split}_list.txt and leave #{split} away.")
+    refuse_split_to_write(split, path, spec)
     names = dataset.vocabulary.names
-    check_names(names, spec, without="\0" + _LINE_ENDS)
+    refuse_unwritable(names, spec, without="\0" + _LINE_ENDS, control=False)
     label_file = path.with_name(LABEL_FILES[0])
     text = "".join(f"{j} {name}\n" for j, name in enumerate(names))
     if path == label_file:
@@ -115,16 +114,14 @@ def write_paddle(dataset: Dataset, path: Path, *, split: str = "", images: str =
             "another folder."
         )
     with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
-        refuse_unwritable_images(references, spec)
-        if bad := next((image for image in references if image != image.strip()), None):
-            raise InputError(f"{spec}: the file name {bad!r} has blanks at its ends. Rename the file.")
+        refuse_unwritable_images(references, spec, blanks=False)
         with part.open("w", encoding="utf-8", newline="\n") as file:
             for image, row in zip(references, dataset.targets, strict=True):
                 file.write(image + "\t" + ",".join("1" if value == PRESENT else "0" for value in row) + "\n")
         if not label_file.exists():
             with written_whole(label_file) as label_part:
                 label_part.write_bytes(text.encode())
-    return unknown_note(int((dataset.targets == UNKNOWN).sum()))
+    return unknown_note(dataset.targets)
 
 
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -169,12 +166,3 @@ def _label_names(path: Path, count: int) -> tuple[tuple[str, ...], str]:
         )
     refuse_reserved(names, str(file))
     return names, f"named by {file.name}"
-
-
-def _summary(dataset: Dataset, origin: str) -> str:
-    labelled = has_label(dataset.targets)
-    example = dataset.example(int(labelled.argmax()))
-    return (
-        f"this is what I understood: {len(dataset):,} images, {len(dataset.vocabulary):,} labels {origin}, "
-        f"e.g. {example.image} -> {', '.join(example.present[:5]) or 'no label'}."
-    )

@@ -12,12 +12,13 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.listing import list_images
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.csv_cells import CellStyle, recognise
-from labelbeam.formats.image_stems import stems_of
-from labelbeam.formats.labelled_images import labelled_dataset, unknown_note
-from labelbeam.formats.list_file import check_names, place_images, refuse_unlisted, unused_note
-from labelbeam.formats.placing import check_way
-from labelbeam.formats.split_folders import new_split_folder, split_folder
+from labelbeam.formats.parts.image_stems import stems_of
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.lost_notes import unknown_note, unused_note
+from labelbeam.formats.parts.placing import check_way, place_images
+from labelbeam.formats.parts.split_folders import new_split_folder, split_folder
+from labelbeam.formats.parts.writable import refuse_unlisted, refuse_unwritable
+from labelbeam.formats.tables.cells import CellStyle, recognise
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
 LARGEST = 1 << 20
@@ -69,7 +70,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         root=path,
         names=None,
         unsaid=unsaid,
-        understood=f"a .txt file of tags beside each image, {style}",
+        layout=f"a .txt file of tags beside each image, {style}",
         options=options,
         notes=_notes(home, files, texts),
     )
@@ -93,7 +94,7 @@ def write_sidecar(dataset: Dataset, path: Path, *, split: str = "", images: str 
     """
     spec = f"sidecar:{path}" + (f"#{split}" if split else "")
     check_way(images, keep=False, spec=spec)
-    check_names(dataset.vocabulary.names, spec, without=",\n\r\0")
+    refuse_unwritable(dataset.vocabulary, spec, without=",\n\r\0", control=False)
     refuse_unlisted(dataset.images, spec)
     stems_of(dataset.images, spec=spec)
     present = dataset.targets == PRESENT
@@ -109,7 +110,7 @@ def write_sidecar(dataset: Dataset, path: Path, *, split: str = "", images: str 
                 # One tag that reads like "no label" is a tag where a comma follows.
                 text = ", ".join(labels) + (end or "," * (len(labels) == 1) if labels else "")
                 (home / place).with_suffix(".txt").write_text(text, encoding="utf-8")
-    return unknown_note(int((dataset.targets[~untold] == UNKNOWN).sum())) + unused_note(dataset)
+    return unknown_note(dataset.targets[~untold]) + unused_note(dataset)
 
 
 def _text_file(image: Path, spec: str) -> Path | None:

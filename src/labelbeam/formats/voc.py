@@ -6,8 +6,7 @@ Knows nothing of pixels; `voc_writer` writes.
 """
 
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -15,8 +14,9 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.image_keys import image_key
-from labelbeam.formats.image_stems import files_by_stem
+from labelbeam.formats.parts.image_keys import image_key
+from labelbeam.formats.parts.image_stems import files_by_stem
+from labelbeam.formats.parts.xml_document import parse_xml
 from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.labels.vocabulary import Vocabulary
@@ -196,7 +196,7 @@ def _read_annotation(file: Path, spec: str) -> Objects:
     except OSError as error:
         raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Check the file.") from None
     objects: Objects = {}
-    for element in _parse_xml(raw, f"{spec}: {file}").iterfind("object"):
+    for element in parse_xml(raw, f"{spec}: {file}", lines=False).iterfind("object"):
         name = clean(element.findtext("name") or "")
         if not name:
             raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
@@ -207,34 +207,3 @@ def _read_annotation(file: Path, spec: str) -> Objects:
 def _is_difficult(element: Element) -> bool:
     # Home-made files leave the mark out or write a word ("Unspecified"); only a clear yes is a yes.
     return (element.findtext("difficult") or "").strip().casefold() in {"1", "true", "yes"}
-
-
-def _parse_xml(raw: bytes, where: str) -> Element:
-    """Return the root element; without a document type there are no entities that could expand.
-
-    `xml_document` says the line of each element; here nobody asks, and ten thousand files are read.
-
-    Raises:
-        InputError: not well-formed, or a document type.
-    """
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    try:
-        parser.Parse(raw, True)
-    except (
-        expat.ExpatError,
-        LookupError,
-        ValueError,
-    ) as error:  # the last two: an encoding that is not there
-        line = parser.CurrentLineNumber
-        raise InputError(f"{where}, line {line}: not readable XML ({error}). Repair or remove it.") from None
-    return builder.close()
-
-
-def _refuse_doctype(name: str, *_: object) -> None:
-    raise expat.ExpatError(f"it declares a DOCTYPE, {name!r}, which annotations do not need")

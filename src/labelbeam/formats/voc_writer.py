@@ -6,19 +6,20 @@ to the folder. What is unknown is written as an object that is difficult, which 
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.new_folder import new_folder
 from labelbeam.errors import InputError
-from labelbeam.formats.image_stems import stems_of
-from labelbeam.formats.labelled_images import refuse_unwritable, refuse_unwritable_images
-from labelbeam.formats.placing import check_way, place_image
+from labelbeam.formats.parts.image_stems import stems_of
+from labelbeam.formats.parts.lost_notes import unused_note
+from labelbeam.formats.parts.placing import check_way, place_image, placed_keys
+from labelbeam.formats.parts.whole_boxes import NO_SIZE, box_notes, size_of
+from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
 from labelbeam.formats.voc import VOC_LABELS
-from labelbeam.formats.whole_boxes import NO_SIZE, box_notes, size_of
-from labelbeam.labels.targets import ABSENT, PRESENT
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 
 
 def write_voc2007(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ def _write(edition: str, dataset: Dataset, path: Path, split: str, images: str) 
     check_way(images, keep=False, spec=spec)
     refuse_unwritable(dataset.vocabulary.names, spec)
     refuse_unwritable_images(dataset.images, spec)
-    keys = [_name_inside(image) for image in dataset.images]
+    keys = placed_keys(dataset.images)
     ids = stems_of(keys, spec=spec)
     _refuse_ids(keys, ids, split, spec)
     place = path / "ImageSets" / "Main" / f"{split}.txt"
@@ -81,17 +82,15 @@ def _label_notes(dataset: Dataset) -> tuple[str, ...]:
     """Return sentences about labels that are read back otherwise: annotations know only what they show."""
     said = (dataset.targets != ABSENT).any(axis=0)
     shown = {name for name, is_said in zip(dataset.vocabulary, said, strict=True) if is_said}
-    read = set(VOC_LABELS) if shown <= set(VOC_LABELS) else shown
-    notes = []
-    if lost := sorted(set(dataset.vocabulary) - read):
-        notes.append(
-            f"{len(lost)} labels that no image has cannot be told by this format: {', '.join(lost[:5])}."
+    if not shown <= set(VOC_LABELS):
+        return unused_note(dataset, named=(PRESENT, UNKNOWN))
+    lost = unused_note(dataset, named=(PRESENT, UNKNOWN), elsewhere=VOC_LABELS)
+    if gained := set(VOC_LABELS) - set(dataset.vocabulary):
+        return (
+            *lost,
+            f"all labels are VOC's, so a reader takes its 20 and has {len(gained)} more, all absent.",
         )
-    if gained := read - set(dataset.vocabulary):
-        notes.append(
-            f"all labels are VOC's, so a reader takes its 20 and has {len(gained)} more, all absent."
-        )
-    return tuple(notes)
+    return lost
 
 
 @contextmanager
@@ -113,12 +112,6 @@ def _filled(path: Path) -> Iterator[Path]:
         for file in sorted(files, key=lambda file: file.parts[0] == "ImageSets"):
             (path / file).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / file).replace(path / file)
-
-
-def _name_inside(image: str) -> str:
-    """Return the place of an image in JPEGImages: its key, or its name where the key leads out."""
-    key = PurePosixPath(image)
-    return key.name if key.is_absolute() or ".." in key.parts else str(key)
 
 
 def _refuse_ids(keys: Iterable[str], ids: Iterable[str], split: str, spec: str) -> None:

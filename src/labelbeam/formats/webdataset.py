@@ -11,10 +11,10 @@ from pathlib import Path
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.label_members import LabelSource, choose_source
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.shard_files import class_names, find_shards, shard_notes
-from labelbeam.formats.shard_samples import read_samples
+from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.shards.label_members import LabelSource, choose_source
+from labelbeam.formats.shards.shard_files import class_names, find_shards, shard_notes
+from labelbeam.formats.shards.shard_samples import read_samples
 from labelbeam.labels.targets import ABSENT
 
 
@@ -70,7 +70,7 @@ def read_webdataset(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         root=root,
         names=classes,
         unsaid=ABSENT,
-        understood=f"labels in {source}{style}",
+        layout=f"labels in {source}{style}",
         options=replace(options, missing="keep"),  # every image was just seen in its shard
         notes=[*shard_notes(shards, lost), *_silent(source, values)],
     )

@@ -17,9 +17,9 @@ from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.data.new_folder import new_folder
 from labelbeam.errors import InputError
-from labelbeam.formats.labelled_images import refuse_unwritable
-from labelbeam.formats.placing import check_way
-from labelbeam.formats.shard_files import CLASS_NAMES
+from labelbeam.formats.parts.placing import check_way
+from labelbeam.formats.parts.writable import refuse_unwritable
+from labelbeam.formats.shards.shard_files import CLASS_NAMES
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 
 MOST_IMAGES = 1000

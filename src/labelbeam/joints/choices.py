@@ -30,17 +30,37 @@ def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     return config
 
 
-def decision_from(config: RunConfig, *, decide: str | None, threshold: float | None) -> Decision:
+def decision_from(
+    config: RunConfig,
+    *,
+    decide: str | None,
+    threshold: float | None,
+    tuned_for: str | None = None,
+    abstain: float | None = None,
+) -> Decision:
     """Return the run's decision with what the user said.
 
     Raises:
-        InputError: an unknown rule, a threshold outside [0, 1], or a threshold for the path.
+        InputError: an unknown rule, a threshold outside [0, 1], or two things that exclude each other.
     """
     own = config.decision
-    if threshold is not None and decide not in (None, "threshold"):
-        raise InputError(f"--threshold {threshold} has no use with --decide {decide}. Leave one of them out.")
-    rule = decide or ("threshold" if threshold is not None else own.rule)
-    return replace(own, rule=rule, threshold=own.threshold if threshold is None else threshold)
+    for option, value in (("--threshold", threshold), ("--tuned-for", tuned_for)):
+        if value is not None and decide not in (None, "threshold"):
+            raise InputError(f"{option} {value} has no use with --decide {decide}. Leave one of them out.")
+    if threshold is not None and tuned_for is not None:
+        raise InputError(
+            f"--threshold {threshold} and --tuned-for {tuned_for} both say where thresholds come from. Leave one out."
+        )
+    if decide is not None or threshold is not None:
+        own = replace(own, tuned_for=None)
+    chosen = decide or ("threshold" if (threshold, tuned_for) != (None, None) else own.rule)
+    return replace(
+        own,
+        rule=chosen,
+        threshold=own.threshold if threshold is None else threshold,
+        tuned_for=tuned_for or own.tuned_for,
+        abstain=own.abstain if abstain is None else abstain,
+    )
 
 
 def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> Search:

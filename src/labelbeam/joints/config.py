@@ -17,7 +17,9 @@ from labelbeam.data.options import ReadOptions
 from labelbeam.encoders.catalogue import EncoderConfig
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.joints.plain_values import from_plain, to_plain
+from labelbeam.models.asymmetric_head import AsymmetricOptions
 from labelbeam.models.label_model import LabelModelOptions
+from labelbeam.models.nearest_neighbours import NeighbourOptions
 from labelbeam.models.sigmoid_head import SigmoidOptions
 from labelbeam.training.recipe import Recipe
 
@@ -47,16 +49,23 @@ class RunConfig:
     """A name of `HEADS`."""
     order: str = "frequent"
     """In which order labels are said; see `labels.ordering.LabelOrder`."""
+    order_seed: int | None = None
+    """Decides the order `random`; None: `seed`. Ensembles of orders differ in it alone."""
     scaling: str = "standardize"
     """What is done to features first; see `models.feature_scaling.ScalingName`."""
     label_model: LabelModelOptions = field(default_factory=LabelModelOptions)
     sigmoid: SigmoidOptions = field(default_factory=SigmoidOptions)
+    """Of every head that is a network from features to one number per label."""
+    asymmetric: AsymmetricOptions = field(default_factory=AsymmetricOptions)
+    neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
     recipe: Recipe = field(default_factory=Recipe)
     search: Search = field(default_factory=Search)
     decision: Decision = field(default_factory=Decision)
     suggester: bool = True
     """Whether a label model's run also gets an any-subset head, for `suggest` to ask where it is better on
     validation images (`joints.suggester`); a frozen encoder and validation images are needed for that."""
+    calibrate: bool = True
+    """Whether scores are calibrated and thresholds tuned on the validation images when training ends."""
     seed: int = 0
     """Decides initial values, order, views, dropout and the validation split."""
 
@@ -72,8 +81,19 @@ class RunConfig:
                 "order 'shuffle' says labels in any order, which the allowed outcomes 'canonical' forbid. "
                 "Add --set label_model.allowed=no-repeat."
             )
-        if self.seed < 0:
-            raise InputError(f"the seed is {self.seed}; it must not be negative.")
+        if self.train_encoder and self.order == "easiest":
+            raise InputError(
+                "order 'easiest' is found from a frozen encoder's features. Leave --finetune out, or take another "
+                "order, such as --order frequent."
+            )
+        if self.train_encoder and self.head == "knn":
+            raise InputError(
+                "the head 'knn' learns nothing, so it cannot train an encoder. Leave --finetune out, or take "
+                "--head sigmoid."
+            )
+        for name in ("seed", "order_seed"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"the {name} is {getattr(self, name)}; it must not be negative.")
 
 
 HEADS: Mapping[str, Mapping[str, Any]] = {
@@ -82,13 +102,22 @@ HEADS: Mapping[str, Mapping[str, Any]] = {
     "sigmoid": {},
     "sigmoid-mlp": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
     "any-subset": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
+    "softmax": {},
+    "warp": {},
+    "asymmetric": {},
+    "chow-liu": {},
+    "knn": {},
 }
 """Named heads, as differences from the defaults: the paper's model, the same without recurrence
 (`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one,
-a two-layer one that is told which labels are known (`models.any_subset`)."""
+a two-layer one that is told which labels are known (`models.any_subset`), and rivals on the same features
+(docs/rivals.md): linear networks under other losses, a tree of labels, nearest neighbours."""
 
 END_TO_END = "end to end"
 """Name of a recipe's differences where the encoder is trained too."""
+
+LINEAR: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-3, "epochs": 30}}
+"""Chosen for the linear sigmoid head; its rivals take it as it is."""
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     # Section 3 and its talk: rmsprop, weight decay 1e-4, momentum 0.9, dropout 0.5 on the projections. Rate,
@@ -123,7 +152,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "sigmoid": {"feature_dropout": 0.7},
             "recipe": {"learning_rate": 1e-3, "weight_decay": 3.0, "batch_size": 32, "epochs": 50},
         },
-        "sigmoid": {"recipe": {"learning_rate": 3e-3, "epochs": 30}},
+        "sigmoid": LINEAR,
+        "softmax": LINEAR,
+        "warp": LINEAR,
+        "asymmetric": LINEAR,
+        "chow-liu": LINEAR,
         "sigmoid-mlp": {"sigmoid": {"hidden_size": 1024}, "recipe": {"epochs": 30}},
         # An encoder that learns regularises otherwise; modest values, not chosen by measurement. Features of
         # a network that changes have no fixed mean and deviation.

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
+from labelbeam.answers.tuned_thresholds import TunedThresholds
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.joints.tagger import Tagger
@@ -27,6 +28,7 @@ class Evaluation:
         answers: one row per image.
         log_likelihood: log p(true set | image) per image, nats; None where it cannot be computed.
         notes: sentences for the user.
+        thresholds: those that the run's calibration holds.
     """
 
     dataset: Dataset
@@ -34,6 +36,7 @@ class Evaluation:
     answers: Answers
     log_likelihood: Float[np.ndarray, " images"] | None
     notes: tuple[str, ...] = ()
+    thresholds: TunedThresholds | None = None
 
     def comparison(self, decision: Decision, *, k: int | None = None) -> Comparison:
         """Put the answers beside the truth under one decision protocol.
@@ -54,7 +57,7 @@ class Evaluation:
             return compare(
                 truth, names, protocol=protocol, scores=scores, log_likelihood=likelihood, notes=self.notes
             )
-        sets = decision.decide(self.answers)
+        sets = decision.decide(self.answers, self.thresholds)
         decisions = np.zeros(truth.shape, dtype=np.bool_)
         decisions[:, shared] = sets[:, source]
         return compare(
@@ -104,7 +107,10 @@ def evaluate_features(
     except InputError as error:  # sets too large to sum their orders; every other score can be had
         log_likelihood = None
         told.append(f"no log-likelihood: {error}")
-    return Evaluation(dataset, vocabulary, tagger.answer(features), log_likelihood, tuple(told))
+    if tagger.note:
+        told.append(tagger.note)
+    thresholds = tagger.calibration.thresholds if tagger.calibration else None
+    return Evaluation(dataset, vocabulary, tagger.answer(features), log_likelihood, tuple(told), thresholds)
 
 
 def refuse_strangers(dataset: Dataset, vocabulary: Vocabulary, *, of: str) -> None:

@@ -3,10 +3,11 @@
     model.safetensors    the head
     encoder.safetensors  the encoder, with what rebuilds it; a hard link into the cache's store of encoders
     config.yaml          the resolved configuration
-    labels.json          label names in label order, training counts, thresholds
+    labels.json          label names in label order, training counts
     preprocess.json      the transform in front of the encoder
     metrics.json         validation scores with their protocol
     log.csv              one row per epoch
+    calibration.json     what validation images taught: score maps, thresholds, how odd an image may be
     suggester.safetensors, suggester.json
                          of label models: a second mechanism for suggestions, and which of the two is better
     versions.json        of labelbeam and what it ran on
@@ -29,6 +30,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from labelbeam.answers.run_calibration import RunCalibration
 from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders.image_encoder import ImageEncoder, rebuild_encoder, save_encoder
@@ -43,7 +45,7 @@ from labelbeam.labels.vocabulary import Vocabulary
 PARTS = ("model.safetensors", "encoder.safetensors", "config.yaml", "labels.json")
 """What loading a run needs."""
 
-OPTIONAL = frozenset({"suggester.json", "suggester.safetensors"})
+OPTIONAL = frozenset({"calibration.json", "suggester.json", "suggester.safetensors"})
 """What only some runs have."""
 
 
@@ -58,6 +60,7 @@ class Run:
         encoder: pixels to features.
         head: features to answers.
         suggester: a label model's second mechanism for suggestions, where it was trained.
+        calibration: what validation images taught, where there were any.
     """
 
     config: RunConfig
@@ -66,6 +69,7 @@ class Run:
     encoder: ImageEncoder
     head: Head
     suggester: Suggester | None = None
+    calibration: RunCalibration | None = None
 
 
 def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Sequence[str]) -> None:
@@ -84,7 +88,6 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
         "names": list(run.vocabulary.names),
         "counts": list(run.counts),
         "order": run.config.order,
-        "thresholds": None,
     }
     texts = {
         "labels.json": _json(labels),
@@ -93,6 +96,8 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
         "metrics.json": _json(metrics),
         "versions.json": _json(versions()),
     }
+    if run.calibration is not None:
+        texts["calibration.json"] = _json(run.calibration.to_json())
     heads = {"model.safetensors": run.head}
     if run.suggester is not None:
         heads["suggester.safetensors"] = run.suggester.head
@@ -165,7 +170,15 @@ def load_run(folder: Path) -> Run:
     suggester = None
     if (folder / "suggester.json").is_file():
         suggester = _load_suggester(folder, config, len(vocabulary), encoder.num_features)
-    return Run(config, vocabulary, counts, encoder, head, suggester)
+    calibration = None
+    if (file := folder / "calibration.json").is_file():
+        try:
+            calibration = RunCalibration.from_json(
+                _read_json(file), num_labels=len(vocabulary), num_features=encoder.num_features
+            )
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+    return Run(config, vocabulary, counts, encoder, head, suggester, calibration)
 
 
 def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:

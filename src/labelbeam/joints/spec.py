@@ -230,7 +230,7 @@ FORMATS: dict[str, Format] = {
         patterns=True,
     ),
     "keywords": Format(
-        "formats.keywords:read_keywords", _FILES, "formats.xmp_sidecar:write_keywords", patterns=True
+        "formats.keywords:read_keywords", _FILES, "formats.keywords_writer:write_keywords", patterns=True
     ),
     "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
 }

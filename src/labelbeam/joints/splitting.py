@@ -17,10 +17,10 @@ from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.data.split_report import SplitBalance, balance_of
 from labelbeam.data.stratified import split
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.csv_layouts import IMAGE_COLUMNS
-from labelbeam.formats.csv_rows import Table, opened_table
 from labelbeam.formats.csv_writer import write_csv
-from labelbeam.formats.labelled_rows import image_key
+from labelbeam.formats.parts.image_keys import plain_path
+from labelbeam.formats.tables.csv_layouts import IMAGE_COLUMNS
+from labelbeam.formats.tables.csv_rows import Table, opened_table
 from labelbeam.joints.spec import parse_spec
 
 
@@ -183,7 +183,7 @@ def _column(dataset: Dataset, name: str, options: ReadOptions) -> list[str]:
             raise InputError(f"{table.source}: {unknown_name('column', name, table.header)}")
         column, image = table.column(name), _image_column(table, options)
         for line, fields in table.rows:
-            key, value = image_key(fields[image]), fields[column] if column < len(fields) else ""
+            key, value = plain_path(fields[image]), fields[column] if column < len(fields) else ""
             if value_of.setdefault(key, value) != value:
                 raise InputError(
                     f"{table.source}, line {line}: {key} has {value!r} in column {name!r}, and "

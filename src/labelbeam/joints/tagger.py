@@ -14,6 +14,7 @@ from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
 from labelbeam.features.extract import extract, stream_features
 from labelbeam.joints.build import build_answerer
+from labelbeam.joints.calibrating import calibrated, valid_calibration
 from labelbeam.joints.device import best_device
 from labelbeam.joints.run_directory import Run, load_run
 from labelbeam.joints.suggestions import Suggestions, suggest
@@ -44,6 +45,7 @@ class Tagger:
         )
         self.run = replace(run, config=config)
         self.answerer = build_answerer(run.head, config)
+        self.calibration, self.note = valid_calibration(self.run)
 
     @classmethod
     def load(
@@ -96,6 +98,7 @@ class Tagger:
                     answers,
                     decision=self.run.config.decision,
                     vocabulary=self.run.vocabulary,
+                    thresholds=self.calibration.thresholds if self.calibration else None,
                     all_scores=all_scores,
                 )
             for item in batch:
@@ -104,12 +107,15 @@ class Tagger:
             report(len(batch))
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
-        """Answer from features that are there already.
+        """Answer from features that are there already; scores are calibrated where the run is.
 
         Args:
             features: what the run's encoder says of images; half or single precision.
         """
-        return self.answerer.answer(features)
+        answers = self.answerer.answer(features)
+        if self.calibration is None:
+            return answers
+        return calibrated(self.calibration, answers, self.run.head, features)
 
     def suggest(
         self,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -23,7 +24,8 @@ from labelbeam.data.stratified import split
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
-from labelbeam.joints.build import Head, build_answerer, build_head
+from labelbeam.joints.build import Head, build_answerer, build_head, start_head
+from labelbeam.joints.calibrating import MOST_TRAINING_IMAGES, calibrate
 from labelbeam.joints.config import RunConfig
 from labelbeam.joints.device import accelerator_for
 from labelbeam.joints.evaluation import evaluate_features, refuse_strangers, some
@@ -36,8 +38,9 @@ from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.ordering import order_labels
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.models.sigmoid_head import SigmoidHead
+from labelbeam.models.nearest_neighbours import NearestNeighbours
 from labelbeam.training.batches import FeatureBatches
+from labelbeam.training.checkpoint import Progress
 from labelbeam.training.image_batches import ImageBatches
 from labelbeam.training.loop import RESUME, Batches, fit, mean_nats
 from labelbeam.training.recipe import build_optimiser
@@ -109,9 +112,10 @@ def train_run(
             "Train it too (--finetune), give it weights (--weights), or name a pretrained encoder ('vgg16')."
         )
     _make_folder(folder)
+    if config.order == "easiest":
+        train, held_out = easiest_labels_first(config, train, held_out, encoder)
     head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
-    if isinstance(head, SigmoidHead):
-        head.start_from(torch.from_numpy(train.targets.copy()))
+    start_head(head, train.targets)
     prepare = _pixel_batches if config.train_encoder else _feature_batches
     model, train_batches, held_out_batches, notes = prepare(
         config, train, held_out, encoder, head, accelerator
@@ -124,7 +128,7 @@ def train_run(
         shutil.rmtree(folder / "suggester", ignore_errors=True)
 
     try:
-        progress = fit(
+        progress = remembered(head, train_batches) or fit(
             model,
             build_optimiser(config.recipe, head, encoder.module if config.train_encoder else None),
             train_batches,
@@ -162,13 +166,29 @@ def train_run(
             report=report,
         )
         run = replace(run, suggester=suggester)
-    metrics = validation_metrics(run, held_out) if held_out is not None else {}
+    metrics = {}
+    if held_out is not None:
+        held_out, features, _ = readable_features(held_out, encoder, flips=False)
+        metrics = _validation_metrics(run, held_out, features[:, 0])
+        if config.calibrate:
+            rows = np.unique(np.linspace(0, len(train) - 1, MOST_TRAINING_IMAGES).astype(int))
+            _, seen, _ = readable_features(train.subset(rows), encoder, flips=False)
+            run = replace(run, calibration=calibrate(run, features[:, 0], held_out.targets, seen[:, 0]))
     if accelerator.is_main_process:
         opening = _opening(command, progress.epoch, progress.best_epoch, metrics)
         save_run(run, folder, metrics=metrics, opening=opening)
         (folder / RESUME).unlink(missing_ok=True)
         shutil.rmtree(folder / "suggester", ignore_errors=True)
     return Trained(run, metrics, progress.epoch, progress.best_epoch, (*train.notes, *notes))
+
+
+def remembered(head: Head, batches: Batches) -> Progress | None:
+    """Give a head that learns nothing its training images, unmirrored; None for a head that learns."""
+    if not isinstance(head, NearestNeighbours) or not isinstance(batches, FeatureBatches):
+        return None
+    features = torch.from_numpy(np.ascontiguousarray(batches.features[:, 0]))
+    head.remember(features, torch.from_numpy(batches.targets.copy()))
+    return Progress()
 
 
 def _make_folder(folder: Path) -> None:
@@ -201,7 +221,22 @@ def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
         train, held_out = train.subset(np.sort(rows)), train.subset(np.sort(held_out_rows))
     if not (train.targets == PRESENT).any():
         raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
-    order = order_labels(train.targets, config.order, seed=config.seed)
+    order = order_labels(train.targets, config.order, seed=order_seed(config))
+    names = train.vocabulary.names_of(order.tolist())
+    return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
+
+
+def order_seed(config: RunConfig) -> int:
+    """Return the seed of the label order."""
+    return config.seed if config.order_seed is None else config.order_seed
+
+
+def easiest_labels_first(
+    config: RunConfig, train: Dataset, held_out: Dataset | None, encoder: ImageEncoder
+) -> tuple[Dataset, Dataset | None]:
+    """Sort the columns anew, by how easily the encoder's features tell labels."""
+    readable, features, _ = readable_features(train, encoder, flips=config.flips)
+    order = order_labels(readable.targets, config.order, seed=order_seed(config), features=features[:, 0])
     names = train.vocabulary.names_of(order.tolist())
     return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
 
@@ -268,10 +303,15 @@ def _pixel_batches(
     return EndToEnd(encoder.module, head), ours, batches(held_out), notes + more
 
 
-def validation_metrics(run: Run, held_out: Dataset) -> dict[str, Any]:
-    """Return every score of a run on held-out images, with its protocol, as plain values."""
-    held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
-    comparison = evaluate_features(Tagger(run), held_out, features[:, 0]).comparison(run.config.decision)
+def _validation_metrics(
+    run: Run, held_out: Dataset, features: Float[np.ndarray, "images features"]
+) -> dict[str, Any]:
+    """Return every score of a run on held-out images, with its protocol, as plain values.
+
+    Nothing is calibrated here, no threshold tuned: they would have seen the images that judge them.
+    """
+    decision = replace(run.config.decision, tuned_for=None, abstain=0.0)
+    comparison = evaluate_features(Tagger(run), held_out, features).comparison(decision)
     return {"data": held_out.spec, "seed": run.config.seed, **evaluate(comparison).to_json()}
 
 

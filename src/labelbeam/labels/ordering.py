@@ -8,19 +8,24 @@ Knows target matrices; knows nothing of models.
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Int, Int8
+from jaxtyping import Float, Int, Int8
 
 from labelbeam.errors import unknown_name
+from labelbeam.labels.easiest_order import easiest_first
 from labelbeam.labels.targets import PRESENT
 
-LabelOrder = Literal["frequent", "rare", "random", "shuffle"]
+LabelOrder = Literal["frequent", "rare", "random", "easiest", "shuffle"]
 """`frequent`: most frequent first (the paper's). `rare`: rarest first. `random`: one fixed random order.
-`shuffle`: a new random order for every image and epoch (ids are
-sorted as for `frequent`; needs `no-repeat`)."""
+`easiest`: `labels.easiest_order`, which needs features. `shuffle`: a new random order for every image and
+epoch (ids are sorted as for `frequent`; needs `no-repeat`)."""
 
 
 def order_labels(
-    targets: Int8[np.ndarray, "images labels"], order: str = "frequent", *, seed: int = 0
+    targets: Int8[np.ndarray, "images labels"],
+    order: str = "frequent",
+    *,
+    seed: int = 0,
+    features: Float[np.ndarray, "images features"] | None = None,
 ) -> Int[np.ndarray, " labels"]:
     """Return the columns of a target matrix in label order.
 
@@ -30,7 +35,9 @@ def order_labels(
     Args:
         targets: training targets; 1 present, 0 absent, -1 unknown.
         order: one of `LabelOrder`.
-        seed: decides the order `random`.
+        seed: decides the order `random`, and how `easiest` splits the images.
+        features: of the images, for `easiest`; without them it is `frequent` (features can be had only once the
+            data are read, and the columns are sorted then).
 
     Returns:
         Column numbers, first label first.
@@ -49,6 +56,8 @@ def order_labels(
     """
     if order not in get_args(LabelOrder):
         raise unknown_name("label order", order, get_args(LabelOrder))
+    if order == "easiest" and features is not None:
+        return easiest_first(features, targets, seed=seed)
     counts = (targets == PRESENT).sum(axis=0)
     if order == "random":
         return np.random.default_rng(seed).permutation(len(counts))

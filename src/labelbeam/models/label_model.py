@@ -20,15 +20,22 @@ from torch import Tensor, nn
 
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
-from labelbeam.labels.targets import UNKNOWN
+from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.models.cells import CellName, build_cell
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.order_free import aligned_nats, remaining_set_nats
 
 Allowed = Literal["canonical", "no-repeat", "paper"]
 """Which outcomes the softmax runs over, in training as in decoding (docs/architecture.md).
 `canonical` (default): only labels after the last one said, and END; a set has exactly one path.
 `no-repeat`: labels not said yet, and END; for orders that are not fixed. `paper`: all, repeats too
 (Section 3 forbids none)."""
+
+Loss = Literal["sequence", "mla", "pla", "remaining-set"]
+"""What training lowers. `sequence` (default): -log p of the labels in the run's label order (the paper's).
+`mla`, `pla`: of an order aligned with the model's own path; `remaining-set`: at every step any label not said
+yet, alike (`models.order_free`). The last three need `no-repeat` and run the cell once per image and step,
+instead of once per distinct prefix."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class LabelModelOptions:
     """What the cell reads first: a `learned` vector, or `zero`. The paper does not say."""
     allowed: str = "canonical"
     """`canonical`, `no-repeat` or `paper`; see `Allowed`."""
+    loss: str = "sequence"
+    """`sequence`, `mla`, `pla` or `remaining-set`; see `Loss`."""
     projection_dropout: float = 0.0
     """Chance of dropping each number of U_o o(t) and of U_I I, drawn per image and step."""
     feature_dropout: float = 0.0
@@ -72,12 +81,18 @@ class LabelModelOptions:
             ("activation", ("identity", "relu")),
             ("start", ("learned", "zero")),
             ("allowed", get_args(Allowed)),
+            ("loss", get_args(Loss)),
         ):
             if getattr(self, name) not in allowed:
                 raise unknown_name(name, getattr(self, name), allowed)
         for name in ("projection_dropout", "feature_dropout", "image_hidden_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        if self.loss != "sequence" and self.allowed != "no-repeat":
+            raise InputError(
+                f"the loss {self.loss!r} has no fixed order, which the allowed outcomes {self.allowed!r} do not fit. "
+                "Give --set label_model.allowed=no-repeat, before --set label_model.loss."
+            )
         if self.embedding_size < 1 or self.hidden_size < 1 or self.image_hidden_size < 0:
             raise InputError(
                 "embedding_size and hidden_size must be at least 1, image_hidden_size at least 0."
@@ -85,11 +100,25 @@ class LabelModelOptions:
 
 
 class LabelModel(nn.Module):
-    """The label model; `U_l` rows are labels in label order, then END."""
+    """The label model; `U_l` rows are labels in label order, then END.
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: LabelModelOptions) -> None:
+    Args:
+        num_labels: END not counted.
+        scaling: of features.
+        options: everything else.
+        shuffle: whether each image's labels are said in a new random order whenever it is taught.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        scaling: FeatureScaling,
+        options: LabelModelOptions,
+        *,
+        shuffle: bool = False,
+    ) -> None:
         super().__init__()
-        self.num_labels, self.scaling, self.options = num_labels, scaling, options
+        self.num_labels, self.scaling, self.options, self.shuffle = num_labels, scaling, options, shuffle
         size = options.embedding_size
         self.U_l = nn.Parameter(torch.randn(num_labels + 1, size) * size**-0.5)
         self.start = nn.Parameter(torch.randn(1, size) * size**-0.5, requires_grad=options.start == "learned")
@@ -144,9 +173,10 @@ class LabelModel(nn.Module):
         targets: Int8[Tensor, "batch labels"],
         shuffle: torch.Generator | None = None,
     ) -> Float[Tensor, " batch"]:
-        """Return -log p(sequence | image) per image, in nats: the training loss.
+        """Return the loss that the options name, per image in nats: -log p(sequence | image) for `sequence`.
 
-        Under `canonical` this is the exact negative log-likelihood of the label set.
+        Under `canonical` this is the exact negative log-likelihood of the label set. A model made to `shuffle` draws
+        orders from torch's generator in training, and always the same ones out of training.
 
         Args:
             features: encoder features.
@@ -154,6 +184,10 @@ class LabelModel(nn.Module):
                 image's softmax at every step: an approximation, conditional on their absence.
             shuffle: where given, each image's labels are said in a new random order.
         """
+        if self.options.loss != "sequence":
+            return self._order_free_nats(features, targets)
+        if shuffle is None and self.shuffle:
+            shuffle = torch.default_generator if self.training else torch.Generator().manual_seed(0)
         sequences = sequences_of(targets, shuffle=shuffle)
         allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
         allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
@@ -162,6 +196,57 @@ class LabelModel(nn.Module):
         taught = sequences != PAD
         chosen = log_probs.gather(2, sequences.clamp(min=0)[:, :, None])[:, :, 0]  # [batch steps]
         return -chosen.masked_fill(~taught, 0.0).sum(dim=1)
+
+    def _order_free_nats(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        present, known = targets == PRESENT, targets != UNKNOWN
+        remaining_set, steps = self.options.loss == "remaining-set", int(present.sum(dim=1).max()) + 1
+        sayable = present if remaining_set else known
+        log_probs, said = self.own_run(features, known, sayable=sayable, steps=steps)
+        if remaining_set:
+            return remaining_set_nats(log_probs, said, targets)
+        return aligned_nats(log_probs, said, targets, keep_hits=self.options.loss == "pla")
+
+    def own_run(
+        self,
+        features: Float[Tensor, "batch features"],
+        known: Bool[Tensor, "batch labels"],
+        *,
+        sayable: Bool[Tensor, "batch labels"],
+        steps: int,
+    ) -> tuple[Float[Tensor, "batch steps outcomes"], Int[Tensor, "batch paths"]]:
+        """Let the model say labels of its own choice: at each step the most probable one that it may say.
+
+        END is never chosen. An image whose sayable labels are all said goes on with anything; its steps from
+        there on mean nothing. Gradients flow through the probabilities, not through the choices.
+
+        Args:
+            features: encoder features.
+            known: labels that take part in the softmax; those said take no part after.
+            sayable: labels that may be said, all of them known.
+            steps: how many steps; one label fewer is said.
+
+        Returns:
+            Log-probabilities at each step (-inf: not allowed), and the labels said, [batch steps-1].
+        """
+        batch = len(features)
+        image = self.projection_dropout(self.image_vectors(features))  # [batch embedding]
+        w, state, unsaid = self.start.expand(batch, -1), self.cell.start(batch), known
+        end = known.new_ones(batch, 1)
+        log_probs, said = [], []
+        for step in range(steps):
+            o, state = self.cell(w, state)
+            s = self.h(self.projection_dropout(self.U_o(o)) + image) @ self.U_l.T  # [batch outcomes]
+            allowed = torch.cat((unsaid, end), dim=1)
+            log_probs.append(s.masked_fill(~allowed, -torch.inf).log_softmax(dim=1))
+            if step < steps - 1:
+                chosen = log_probs[-1][:, :-1].detach().masked_fill(~sayable, -torch.inf).argmax(dim=1)
+                said.append(chosen)
+                unsaid = unsaid.scatter(1, chosen[:, None], False)
+                w = self.U_l[chosen]
+        none = torch.zeros(batch, 0, dtype=torch.int64, device=image.device)
+        return torch.stack(log_probs, dim=1), torch.stack(said, dim=1) if said else none
 
 
 def allowed_outcomes(

@@ -38,8 +38,11 @@ class SigmoidOptions:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
 
 
-class SigmoidHead(nn.Module):
-    """Features [batch features] to one logit per label."""
+class LabelScores(nn.Module):
+    """Features [batch features] to one number per label: the network that several heads share.
+
+    What the numbers mean, and the loss that gives them the meaning, is the subclass's.
+    """
 
     def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
         super().__init__()
@@ -63,8 +66,12 @@ class SigmoidHead(nn.Module):
         self.last.bias.copy_(torch.logit(present / known))
 
     def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
-        """Return one logit per label."""
+        """Return one number per label, unbounded."""
         return self.last(self.before(self.scaling(features)))
+
+
+class SigmoidHead(LabelScores):
+    """One probability per label, each by itself."""
 
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]

@@ -52,7 +52,8 @@ def _answer(picture: TaggedPicture) -> str:
     truth = None if picture.truth is None else set(picture.truth)
     sure = "certified" if said.exact else "not certified"
     path = escape(" → ".join((*said.path, "END")))
-    lines = [f'<p class="quiet">{path}<br>log p = {said.log_prob:.2f}, {sure}</p>']
+    log_p = "a ranking, no probability" if said.log_prob is None else f"log p = {said.log_prob:.2f}, {sure}"
+    lines = [f'<p class="quiet">{path}<br>{log_p}</p>']
     lines += [
         f'<div class="row"><span class="{_colour(one.label, truth)}">{escape(one.label)}</span>'
         f'<i style="width:{100 * one.score:.0f}%"></i><span>{one.score:.2f}</span></div>'

@@ -20,9 +20,24 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     data: Annotated[str, typer.Option(help="Labelled images, FORMAT:PATH#SPLIT.")],
     k: Annotated[int | None, typer.Option(help="Decide exactly K labels per image, by ranking.")] = None,
-    decide: Annotated[str | None, typer.Option(help="path (the most probable set) or threshold.")] = None,
+    decide: Annotated[
+        str | None, typer.Option(help="path (the most probable set), threshold, or expected-f1.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least score of a decided label (implies --decide threshold).")
+    ] = None,
+    tuned_for: Annotated[
+        str | None,
+        typer.Option(
+            help="Thresholds that training tuned for: of1, example-f1, label-f1 or subset-accuracy (implies "
+            "--decide threshold)."
+        ),
+    ] = None,
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            help="Decide nothing for images unlike the training's; 0.05 refuses 5 % of those like them."
+        ),
     ] = None,
     search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
@@ -57,10 +72,10 @@ def evaluate(
     from labelbeam.joints.tagger import Tagger
     from labelbeam.metrics import evaluation
 
-    if k is not None and (decide is not None or threshold is not None):
+    if k is not None and (decide, threshold, tuned_for, abstain) != (None, None, None, None):
         raise InputError(
-            "--k decides by ranking, --decide and --threshold in other ways; exactly one decision protocol is "
-            "possible. Leave one out."
+            "--k decides by ranking, --decide, --threshold, --tuned-for and --abstain in other ways; exactly one "
+            "decision protocol is possible. Leave one out."
         )
     if seed < 0:
         raise InputError(f"--seed must be 0 or more, given {seed}.")
@@ -68,7 +83,7 @@ def evaluate(
         require_folder(option, path)
     trained = load_run(run)
     config = with_settings(trained.config, settings or ())
-    decision = decision_from(config, decide=decide, threshold=threshold)
+    decision = decision_from(config, decide=decide, threshold=threshold, tuned_for=tuned_for, abstain=abstain)
     tagger = Tagger(trained, decision=decision, search=search_from(config, method=search, beam=beam))
     dataset = open_dataset(data, options=ReadOptions(**read))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
@@ -80,6 +95,7 @@ def evaluate(
         "data": dataset.spec,
         "data_protocol": dict(dataset.protocol),
         "search": asdict(tagger.run.config.search),
+        "calibrated": measured.answers.calibrated,
         "versions": versions(),
         **evaluation.evaluate(comparison).to_json(),
     }
@@ -91,6 +107,7 @@ def evaluate(
             measured.answers,
             decision=decision,
             vocabulary=trained.vocabulary,
+            thresholds=measured.thresholds,
             all_scores=True,
         )
         _write_lines(predictions, (one.to_json() for one in said))

@@ -28,9 +28,24 @@ def tag(
         typer.Option(help=f"Also write an HTML page of the pictures (the first {PAGE_PICTURES})."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of text.")] = False,
-    decide: Annotated[str | None, typer.Option(help="path (the most probable set) or threshold.")] = None,
+    decide: Annotated[
+        str | None, typer.Option(help="path (the most probable set), threshold, or expected-f1.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least score of a decided label (implies --decide threshold).")
+    ] = None,
+    tuned_for: Annotated[
+        str | None,
+        typer.Option(
+            help="Thresholds that training tuned for: of1, example-f1, label-f1 or subset-accuracy (implies "
+            "--decide threshold)."
+        ),
+    ] = None,
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            help="Decide nothing for images unlike the training's; 0.05 refuses 5 % of those like them."
+        ),
     ] = None,
     search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
@@ -72,9 +87,13 @@ def tag(
     config = with_settings(trained.config, settings or ())
     tagger = Tagger(
         trained,
-        decision=decision_from(config, decide=decide, threshold=threshold),
+        decision=decision_from(
+            config, decide=decide, threshold=threshold, tuned_for=tuned_for, abstain=abstain
+        ),
         search=search_from(config, method=search, beam=beam),
     )
+    if tagger.note:
+        _say(tagger.note)
     as_json = out is not None or json_
     unreadable = count = 0
     on_page: list[Prediction] = []

@@ -1,0 +1,1 @@
+"""What in an image speaks for a label: targets, and maps of them by deconvolution and by gradients."""

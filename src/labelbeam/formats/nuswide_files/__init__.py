@@ -1,0 +1,1 @@
+"""The files of NUS-WIDE, each kind by itself; `formats.nuswide` puts them together."""

@@ -1,0 +1,1 @@
+"""Keywords inside photographs and their sidecars: EXIF containers, IPTC, XMP."""

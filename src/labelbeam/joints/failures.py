@@ -1,0 +1,188 @@
+"""Where a run fails, and what failing goes with: the tables of a report, with names.
+
+Between an evaluation and the analyses; each function answers one question and can be called alone. Results hold
+plain numbers and names, and become JSON by `to_json`. Draws nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int8
+
+from labelbeam.analysis.confusions import Confusion, confusions
+from labelbeam.analysis.label_kinds import kind_of
+from labelbeam.analysis.label_results import (
+    Association,
+    LabelResults,
+    label_results,
+    rank_association,
+    results_by_kind,
+)
+from labelbeam.analysis.predictability import predictability
+from labelbeam.analysis.size_recall import SizeRecall, recall_by_size
+from labelbeam.analysis.worst_images import WorstImage, summed_log_likelihood, worst_images
+from labelbeam.answers.decision import Decision
+from labelbeam.data.dataset import Dataset
+from labelbeam.joints.evaluation import Evaluation
+from labelbeam.joints.spec import parse_spec
+
+TRAITS = ("training_images", "mean_area", "predictability")
+"""What a label's recall may go with."""
+
+NO_BOXES = "object sizes are known for voc2007, voc2012 and coco only."
+
+
+@dataclass(frozen=True, eq=False)
+class Failures:
+    """Where a run fails on labelled images.
+
+    Attributes:
+        names: of the run's labels, the columns of everything.
+        images: keys of the images.
+        decided_by: the rule that decided the sets.
+        results: precision and recall of every label.
+        kinds: `object`, `scene`, `activity` or None, by label (`analysis.label_kinds`).
+        traits: by name of `TRAITS`, one number per label; NaN where it is not known.
+        associations: trait -> rank correlation with recall.
+        sizes: recall by the size of the largest object; None without boxes.
+        confused: missed labels with wrongly emitted ones, beyond chance.
+        worst: the images whose true sets were held least probable.
+        nats: what `worst` is ranked by: `model` (its own log-likelihood) or `scores` (labels as if independent).
+        notes: why something is missing.
+    """
+
+    names: tuple[str, ...]
+    images: tuple[str, ...]
+    decided_by: str
+    results: LabelResults
+    kinds: tuple[str | None, ...]
+    traits: dict[str, Float[np.ndarray, " labels"]]
+    associations: dict[str, Association]
+    sizes: SizeRecall | None
+    confused: tuple[Confusion, ...]
+    worst: tuple[WorstImage, ...]
+    nats: str
+    notes: tuple[str, ...] = ()
+
+    def to_json(self, *, most_confusions: int = 50) -> dict[str, Any]:
+        """Return everything as plain values."""
+        columns: dict[str, Any] = {"kind": self.kinds, **self.traits}
+        return {
+            "images": len(self.images),
+            "decided_by": self.decided_by,
+            "labels": self.results.to_json(self.names, columns),
+            "kinds": results_by_kind(self.results, self.kinds),
+            "associations": {trait: one.to_json() for trait, one in self.associations.items()},
+            "sizes": None if self.sizes is None else self.sizes.to_json(),
+            "confusions": {
+                "count": len(self.confused),
+                "first": [one.to_json(self.names) for one in self.confused[:most_confusions]],
+            },
+            "worst_images": {
+                "by": self.nats,
+                "first": [one.to_json(self.images, self.names) for one in self.worst],
+            },
+            "notes": list(self.notes),
+        }
+
+
+def failures(
+    evaluation: Evaluation,
+    decision: Decision,
+    *,
+    training_images: tuple[int, ...] | None = None,
+    training_targets: Int8[np.ndarray, "training labels"] | None = None,
+    areas: Float[np.ndarray, "images labels"] | None = None,
+    worst: int = 20,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Failures:
+    """Find where a run fails.
+
+    Args:
+        evaluation: a run's answers for labelled images.
+        decision: how sets are decided.
+        training_images: of each of the run's labels (`run.counts`); None: not known.
+        training_targets: training labels, columns in the run's order: says how predictable labels are from one another.
+        areas: of the largest objects, columns in the run's order (`largest_areas`).
+        worst: worst images listed.
+        seed: of the halves and the resampling.
+        resamples: of the labels, for the intervals of correlations.
+
+    Raises:
+        InputError: arrays that do not fit the evaluation.
+    """
+    truth, decided = truth_and_sets(evaluation, decision)
+    results, notes = label_results(truth, decided), []
+    rng = np.random.default_rng(seed)
+    nothing = np.full(len(evaluation.vocabulary), np.nan)
+    traits = dict.fromkeys(TRAITS, nothing)
+    if training_images is not None:
+        traits["training_images"] = np.array(training_images, dtype=np.float64)
+    if training_targets is not None:
+        traits["predictability"] = predictability(training_targets, seed=seed)
+    else:
+        notes.append("predictability of labels needs the training labels; none were given.")
+    sizes = None
+    if areas is not None:
+        sizes = recall_by_size(truth, decided, areas)
+        traits["mean_area"] = sizes.mean_area
+    else:
+        notes.append(NO_BOXES)
+    likelihood, by = evaluation.log_likelihood, "model"
+    if likelihood is None:
+        likelihood, by = summed_log_likelihood(evaluation.answers.scores, truth), "scores"
+    names = evaluation.vocabulary.names
+    return Failures(
+        names,
+        evaluation.dataset.images,
+        decision.name,
+        results,
+        tuple(kind_of(name) for name in names),
+        traits,
+        {
+            trait: rank_association(values, results.recall.value, rng=rng, resamples=resamples)
+            for trait, values in traits.items()
+        },
+        sizes,
+        tuple(confusions(truth, decided)),
+        tuple(worst_images(truth, decided, likelihood, count=worst)),
+        by,
+        tuple(notes),
+    )
+
+
+def truth_and_sets(
+    evaluation: Evaluation, decision: Decision
+) -> tuple[Int8[np.ndarray, "images labels"], Bool[np.ndarray, "images labels"]]:
+    """Return truth and decided sets in the columns of the run's labels.
+
+    Labels that the data lack are unknown; labels of the data that the run lacks are left out (the evaluation's notes
+    name them).
+    """
+    truth = evaluation.dataset.with_vocabulary(evaluation.vocabulary.names).targets
+    return truth, decision.decide(evaluation.answers, evaluation.thresholds)
+
+
+def largest_areas(dataset: Dataset, names: tuple[str, ...]) -> Float[np.ndarray, "images labels"] | None:
+    """Return the size of each label's largest object on each image, as a share of the image's area.
+
+    Args:
+        dataset: of VOC or COCO; images may be a part of its split.
+        names: of the columns.
+
+    Returns:
+        float32, NaN where there is no such object; None for a format without boxes.
+
+    Raises:
+        InputError: annotations that are missing or damaged.
+    """
+    from labelbeam.formats.object_areas import coco_areas, voc_areas
+
+    spec = parse_spec(dataset.spec)
+    if spec.format in ("voc2007", "voc2012"):
+        return voc_areas(dataset.root.parent, dataset.images, names)
+    if spec.format == "coco" and spec.path is not None:
+        return coco_areas(spec.path, spec.split, dataset.images, names)
+    return None
