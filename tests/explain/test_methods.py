@@ -85,7 +85,7 @@ def test_gradient_times_input_of_a_linear_network_adds_up_to_its_output() -> Non
     pixels = torch.zeros(1, 3, 64, 64)
     pixels[:, :, 24:40, 24:40] = picture(16)
     supporting, opposing = gradient_input(net, pixels, lambda features: features[0, :1])[0]
-    assert float(supporting.sum() - opposing.sum()) == pytest.approx(float(net(pixels)[0, 0]), rel=1e-3)
+    assert float(supporting.sum() - opposing.sum()) == pytest.approx(net(pixels)[0, 0].item(), rel=1e-3)
 
 
 def test_captum_gives_the_same_grad_cam() -> None:
@@ -121,9 +121,10 @@ def test_shuffled_weights_change_the_map(method) -> None:
 
     _, maps = explained(net, pixels, targets, method=method)
     _, again = explained(net, pixels, targets, method=method)
-    _, other = explained(with_shuffled_weights(net, 1), pixels, targets, method=method)
     assert rank_correlation(maps, again) == pytest.approx(1.0)
-    assert abs(rank_correlation(maps, other)) < 0.5
+    # A Grad-CAM of 5 x 5 numbers correlates by chance with one other; not with six.
+    others = [explained(with_shuffled_weights(net, seed), pixels, targets, method=method) for seed in range(6)]
+    assert abs(np.mean([rank_correlation(maps, other) for _, other in others])) < 0.5
 
 
 @pytest.mark.parametrize("method", ["deconvnet", "grad-cam"])

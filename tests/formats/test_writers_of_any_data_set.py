@@ -16,13 +16,13 @@ from labelbeam.labels.vocabulary import Vocabulary
 
 PLACES = {
     **{"mmpretrain": "out.json", "paddle": "out.txt", "jsonl": "out.jsonl", "labelstudio": "out.json"},
-    **{"cvat": "out.xml", "csv": "out.csv"},
+    **{"cvat": "out.xml", "csv": "out.csv", "cleanlab": "out.json"},
 }
 """Formats that are one file; the others are folders."""
 
 SPLITS = {"voc2007": "train", "voc2012": "train", "coco": "train"}
 
-WRITERS = [name for name, entry in FORMATS.items() if entry.write and entry.read]
+WRITERS = [name for name, entry in FORMATS.items() if entry.write]
 
 
 def argument(name: str, folder: Path) -> str:

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
+from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.joints.choices import decision_from, search_from, with_settings
+from labelbeam.joints.choices import decision_from, reading_of, search_from, with_settings
 from labelbeam.joints.config import configure
 
 
@@ -30,3 +33,15 @@ def test_search_and_decision_of_a_trained_run_can_be_set() -> None:
 def test_anything_else_is_refused(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         with_settings(configure(), [text])
+
+
+def test_an_evaluation_reads_labels_as_the_training_did_and_files_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "aliases.txt").write_text("kitty -> cat\n")
+    trained = ReadOptions(
+        difficult="present", layout="one-hot", deny="dog", aliases=tmp_path / "aliases.txt", min_images=5
+    )
+    assert reading_of(trained, "voc2007:DIR#test", {}) == ReadOptions(
+        difficult="present", deny="dog", aliases=tmp_path / "aliases.txt"
+    )
+    (tmp_path / "aliases.txt").unlink()
+    assert reading_of(trained, "csv:a.csv", {"deny": "cow"}) == ReadOptions(deny="cow")

@@ -124,3 +124,14 @@ def test_the_page_shows_every_picture_small_escaped_and_without_network(
     assert "not an image" in html
     assert "The first 3 of 4" in html
     assert "http" not in html
+
+
+def test_what_a_decided_label_implies_is_decided_too(finished, command, drawn, tmp_path):
+    picture, file = drawn / "00000.png", tmp_path / "implications.txt"
+    decide = ("--threshold", "0.2", "--json")
+    plain = [one["label"] for one in json.loads(command("tag", finished, picture, *decide).stdout)["labels"]]
+    names = json.loads((finished / "labels.json").read_text())["names"]
+    added = next(name for name in names if name not in plain)
+    file.write_text(f"{plain[0]} -> {added}\n")
+    done = command("tag", finished, picture, *decide, "--implications", file)
+    assert {one["label"] for one in json.loads(done.stdout)["labels"]} == {*plain, added}

@@ -9,6 +9,7 @@ import numpy as np
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
 from labelbeam.answers.tuned_thresholds import TunedThresholds
+from labelbeam.labels.implications import Implications, close_upwards
 from labelbeam.labels.vocabulary import Vocabulary
 
 DIGITS = 6  # of the numbers in a line: float32 has 7
@@ -99,6 +100,7 @@ def predictions_of(
     decision: Decision,
     vocabulary: Vocabulary,
     thresholds: TunedThresholds | None = None,
+    implications: Implications | None = None,
     all_scores: bool = False,
 ) -> Iterator[Prediction]:
     """Turn answers into predictions, in the order of the images.
@@ -109,9 +111,12 @@ def predictions_of(
         decision: the rule that decides the sets.
         vocabulary: names of the columns.
         thresholds: those that the run's calibration holds; None: it has none.
+        implications: what decided labels imply is decided too, whatever its score; None: nothing is added.
         all_scores: whether predictions hold the score of every label, decided or not.
     """
     decided = decision.decide(answers, thresholds)
+    if implications is not None:
+        decided = close_upwards(decided, vocabulary, implications)
     for row, image in enumerate(images):
         columns = zip(
             answers.scores[row], answers.low[row], answers.high[row], answers.stderr[row], strict=True

@@ -1,16 +1,23 @@
 """Command-line choices laid over a run's own: how sets are decided, how label models are searched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from labelbeam.answers.decision import Decision
 from labelbeam.answers.search import Search
+from labelbeam.data.options import OF_LABELS, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.joints.config import RunConfig, parse_setting
 from labelbeam.joints.plain_values import from_plain
+from labelbeam.joints.spec import FORMATS, parse_spec
 
 LATER = ("search", "decision")
 """Parts of a configuration that may change after training."""
+
+JUDGED = frozenset({"difficult", "keep_unlabelled", "aliases", "deny", "keep_only", "implications"})
+"""Switches of reading that change what a label is, and so what an evaluation measures."""
 
 
 def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
@@ -61,6 +68,26 @@ def decision_from(
         tuned_for=tuned_for or own.tuned_for,
         abstain=own.abstain if abstain is None else abstain,
     )
+
+
+def reading_of(run: ReadOptions, spec: str, given: Mapping[str, Any]) -> ReadOptions:
+    """Return how labelled images are read that a run is judged on: as it was trained, where that can be.
+
+    What changes labels is taken over from the run (difficult objects, images without labels, aliases, denied
+    labels, implications); how a file is laid out is not, nor a file of names that is no longer there.
+
+    Args:
+        run: the options that the run's training data were read with.
+        spec: what is to be read.
+        given: what the user said, which wins.
+
+    Raises:
+        InputError: a spec without a known format, or values that are not allowed.
+    """
+    known = {*FORMATS[parse_spec(spec).format].options, *OF_LABELS}
+    own = {name: getattr(run, name) for name in run.changed() if name in JUDGED and name in known}
+    own = {name: value for name, value in own.items() if not isinstance(value, Path) or value.is_file()}
+    return ReadOptions(**{**own, **given})
 
 
 def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> Search:

@@ -17,6 +17,7 @@ from labelbeam.explain.methods import explained
 from labelbeam.explain.targets import check_target, label_targets, path_targets
 from labelbeam.joints.build import build_answerer
 from labelbeam.joints.run_directory import Run
+from labelbeam.models.label_model import LabelModel
 from labelbeam.models.sigmoid_head import SigmoidHead
 
 
@@ -42,14 +43,15 @@ def explain(
 
     Raises:
         InputError: the image cannot be read; an unknown target, method or label; labels that cannot follow each
-            other; a method that the encoder has no way back for.
+            other; a method that the encoder has no way back for; a head that is neither a label model nor a
+            sigmoid head.
     """
     check_target(target)
     transform = run.encoder.preprocess
     rgb = read_rgb(image)
     square = transform.resized(rgb)  # [3 size size]
     pixels = transform.normalize(square[None])
-    encoder, head = run.encoder.module.eval(), run.head.eval()
+    encoder, head = run.encoder.module.eval(), _explainable(run).eval()
     device = next(iter(encoder.state_dict().values())).device
     pixels = pixels.to(device)
     path, note = _path(run, pixels, None if labels is None else list(labels))
@@ -84,10 +86,19 @@ def explain(
         target=target,
         steps=steps,
         joint=joint,
-        logits_depend_on_given=not isinstance(head, SigmoidHead)
-        and head.options.activation != "identity",
+        logits_depend_on_given=not isinstance(head, SigmoidHead) and head.options.activation != "identity",
         note=note,
     )
+
+
+def _explainable(run: Run) -> LabelModel | SigmoidHead:
+    """Return a run's head if its targets are known here."""
+    if not isinstance(run.head, LabelModel | SigmoidHead):
+        raise InputError(
+            f"the head of this run is {run.config.head!r}; explained are label models and sigmoid heads. Train with "
+            "--head cnn-rnn or --head sigmoid."
+        )
+    return run.head
 
 
 def _path(run: Run, pixels: Tensor, labels: list[str] | None) -> tuple[tuple[int, ...], str]:
@@ -108,7 +119,7 @@ def _path(run: Run, pixels: Tensor, labels: list[str] | None) -> tuple[tuple[int
 
 
 def _asked(run: Run, labels: list[str]) -> tuple[int, ...]:
-    end, head = len(run.vocabulary), run.head
+    end, head = len(run.vocabulary), _explainable(run)
     if not labels:
         raise InputError("no label was named. Name some, such as --labels a,b, or leave --labels out.")
     if isinstance(head, SigmoidHead):

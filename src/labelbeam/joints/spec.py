@@ -205,6 +205,9 @@ FORMATS: dict[str, Format] = {
         "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
     ),
     "paddle": Format("formats.paddle:read_paddle", (*_FILES, "root"), "formats.paddle:write_paddle"),
+    "cleanlab": Format(
+        "formats.cleanlab:read_cleanlab", (*_FILES, "root"), "formats.cleanlab:write_cleanlab"
+    ),
     "jsonl": Format(
         "formats.json_lines:read_json_lines", (*_FILES, "root"), "formats.json_lines:write_json_lines"
     ),

@@ -18,6 +18,7 @@ from labelbeam.joints.calibrating import calibrated, valid_calibration
 from labelbeam.joints.device import best_device
 from labelbeam.joints.run_directory import Run, load_run
 from labelbeam.joints.suggestions import Suggestions, suggest
+from labelbeam.labels.implications import Implications
 
 ANSWERED_TOGETHER = 256
 """Images decoded and answered in one go: enough for the searches, little enough to write as one goes."""
@@ -73,6 +74,7 @@ class Tagger:
         paths: Iterable[str | Path],
         *,
         all_scores: bool = False,
+        implications: Implications | None = None,
         report: Callable[[int], None] = lambda images: None,
     ) -> Iterator[Prediction]:
         """Tag image files, in order, as they come; memory does not grow with their number.
@@ -80,6 +82,7 @@ class Tagger:
         Args:
             paths: image files; the iterable is read as images are needed.
             all_scores: whether predictions hold every label's score.
+            implications: what decided labels imply is decided too.
             report: told the number of images after each batch.
 
         Yields:
@@ -99,6 +102,7 @@ class Tagger:
                     decision=self.run.config.decision,
                     vocabulary=self.run.vocabulary,
                     thresholds=self.calibration.thresholds if self.calibration else None,
+                    implications=implications,
                     all_scores=all_scores,
                 )
             for item in batch:

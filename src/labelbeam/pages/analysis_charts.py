@@ -46,9 +46,9 @@ def label_map_chart(space: Values) -> str:
         )
         for number, step in enumerate(steps, 1)
     ]
-    note = f"Two dimensions show {sum(space['explained']):.0%} of the labels' spread."
-    note += f" The steps are drawn {times} times as long as they are." if times > 1 else ""
-    return scatter(spots, way=way, title="labels by their embeddings", note=note)
+    notes = [f"Two dimensions show {sum(space['explained']):.0%} of the labels' spread."]
+    notes += [f"The steps are drawn {times} times as long as they are."] if times > 1 else []
+    return scatter(spots, way=way, title="labels by their embeddings", notes=notes)
 
 
 def _magnified(spots: Sequence[Spot], steps: Sequence[Values]) -> int:

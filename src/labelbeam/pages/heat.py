@@ -28,7 +28,7 @@ def overlaid(
         >>> grey = np.full((2, 2, 3), 100, dtype=np.uint8)
         >>> shown = overlaid(grey, np.array([[1.0, 0.0], [0.0, -1.0]]))
         >>> shown[0, 0].tolist(), shown[0, 1].tolist()
-        ([244, 214, 116], [66, 66, 66])
+        ([244, 216, 117], [66, 66, 66])
     """
     light = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     base = np.repeat((0.62 * light + 4.0)[:, :, None], 3, axis=2)

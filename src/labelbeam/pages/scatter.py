@@ -60,7 +60,7 @@ def scatter(
     title: str,
     way: Sequence[Spot] = (),
     axes: tuple[Axis, Axis] | None = None,
-    note: str = "",
+    notes: Sequence[str] = (),
 ) -> str:
     """Return named points, and a way that joins some places by lines.
 
@@ -69,7 +69,7 @@ def scatter(
         title: for readers of screens.
         way: places in order; each has a name.
         axes: of x and y; None: a map, whose directions have no meaning of their own.
-        note: a remark below the picture.
+        notes: remarks below the picture, a line each; on a phone about 50 letters fit.
     """
     scales = _scales([*spots, *way], axes)
 
@@ -84,8 +84,10 @@ def scatter(
         taken.append((x * WIDTH / 100 - radius, y - radius, x * WIDTH / 100 + radius, y + radius))
     parts = [] if axes is None else _grid(axes, scales)
     lines, stops = _way([(*place(stop), stop) for stop in way], taken)
-    if note:
-        parts.append(f'<text class="quiet" x="0" y="{HEIGHT + 18}">{escape(note)}</text>')
+    parts += [
+        f'<text class="quiet" x="0" y="{HEIGHT + 18 * number}">{escape(note)}</text>'
+        for number, note in enumerate(notes, 1)
+    ]
     names = []
     order = sorted(range(len(spots)), key=lambda i: (-spots[i].weight, i))
     for rank, i in enumerate(order):
@@ -98,7 +100,7 @@ def scatter(
         kind = "halo" if rank < 15 else "halo minor"
         names.append(_name(spots[i].name, x, y, radii[i], taken, kind))
     return (
-        f'<svg class="chart scatter" role="img" width="100%" height="{HEIGHT + 26}"><title>{escape(title)}</title>'
+        f'<svg class="chart scatter" role="img" width="100%" height="{HEIGHT + 26 + 18 * max(len(notes) - 1, 0)}"><title>{escape(title)}</title>'
         + "".join((*parts, *lines, *names, *stops))
         + "</svg>"
     )

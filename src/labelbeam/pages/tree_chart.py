@@ -96,7 +96,7 @@ class _Layout:
             if node["parent"] is not None:
                 self._children[node["parent"]].append(i)
         self._place(0)
-        self.x, at = [], 0
+        self.x, at = [], 2
         for depth in range(max(len(node["prefix"]) for node in nodes) + 2):
             self.x.append(at)
             here = [_width(_name(node)) for node in nodes if len(node["prefix"]) == depth]

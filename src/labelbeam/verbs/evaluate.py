@@ -62,8 +62,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
     from labelbeam.answers.prediction import predictions_of
-    from labelbeam.data.options import ReadOptions
-    from labelbeam.joints.choices import decision_from, search_from, with_settings
+    from labelbeam.joints.choices import decision_from, reading_of, search_from, with_settings
     from labelbeam.joints.evaluation import evaluate_features
     from labelbeam.joints.features import readable_features
     from labelbeam.joints.run_directory import load_run, versions
@@ -85,7 +84,7 @@ def evaluate(
     config = with_settings(trained.config, settings or ())
     decision = decision_from(config, decide=decide, threshold=threshold, tuned_for=tuned_for, abstain=abstain)
     tagger = Tagger(trained, decision=decision, search=search_from(config, method=search, beam=beam))
-    dataset = open_dataset(data, options=ReadOptions(**read))
+    dataset = open_dataset(data, options=reading_of(trained.config.read, data, read))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
     measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))
     comparison = measured.comparison(decision, k=k)

@@ -54,6 +54,9 @@ def tag(
         typer.Option("--set", help="Change the run's search or decision, e.g. search.score=max-step."),
     ] = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Add the score of every label.")] = False,
+    implications: Annotated[
+        Path | None, typer.Option(help="What decided labels imply is decided too: lines `dog -> animal`.")
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Forget what an interrupted call with the same --out has done."),
@@ -71,6 +74,7 @@ def tag(
     from labelbeam.joints.run_directory import fingerprint, load_run
     from labelbeam.joints.score_table import require_folder
     from labelbeam.joints.tagger import Tagger
+    from labelbeam.labels.implications import read_implications
 
     swapped = next((name for name in images if (Path(name) / "labels.json").is_file()), None)
     if swapped and not (run / "labels.json").is_file():
@@ -82,6 +86,7 @@ def tag(
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Names that are not UTF-8 exist on Linux.
         sys.stdin.reconfigure(errors="surrogateescape")
+    implied = None if implications is None else read_implications(implications)
     paths = list_images(images)
     trained = load_run(run)
     config = with_settings(trained.config, settings or ())
@@ -99,7 +104,14 @@ def tag(
     on_page: list[Prediction] = []
     visible = out is not None or not sys.stdout.isatty()
     total = _number_of(images) if visible and sys.stderr.isatty() else None
-    job = {"run": fingerprint(run), "config": to_plain(tagger.run.config), "all_scores": all_scores}
+    job = {
+        "run": fingerprint(run),
+        "config": to_plain(tagger.run.config),
+        "all_scores": all_scores,
+        "implications": None
+        if implied is None
+        else {name: list(more) for name, more in implied.implied.items()},
+    }
     with _lines(out, json=as_json, job=job, anew=overwrite) as lines:
         done = lines.done if isinstance(lines, Journal) else 0
         if done:
@@ -107,7 +119,7 @@ def tag(
         left = lines.remaining(paths) if isinstance(lines, Journal) else paths
         with progress_bar("tagging", total, shown=visible) as advance:
             advance(done)
-            for prediction in tagger.tag(left, all_scores=all_scores, report=advance):
+            for prediction in tagger.tag(left, all_scores=all_scores, implications=implied, report=advance):
                 count += 1
                 unreadable += bool(prediction.error)
                 lines.write(prediction.to_json() if as_json else _text(prediction))

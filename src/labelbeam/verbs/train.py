@@ -27,7 +27,10 @@ def train(
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(help="cnn-rnn, no-rnn, sigmoid, sigmoid-mlp or any-subset (default: cnn-rnn)"),
+        typer.Option(
+            help="cnn-rnn, no-rnn, sigmoid, sigmoid-mlp, any-subset, or a rival: softmax, warp, asymmetric, "
+            "chow-liu, knn (default: cnn-rnn)"
+        ),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="default, or paper (RMSprop and the paper's numbers).")
@@ -46,7 +49,9 @@ def train(
     ] = False,
     order: Annotated[
         str | None,
-        typer.Option(help="Label order: frequent, rare, random or shuffle.", rich_help_panel=TRAINING),
+        typer.Option(
+            help="Label order: frequent, rare, random, easiest or shuffle.", rich_help_panel=TRAINING
+        ),
     ] = None,
     epochs: Annotated[
         int | None,

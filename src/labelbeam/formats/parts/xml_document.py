@@ -25,7 +25,7 @@ def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
         raw: the file's bytes.
         where: what to call it in messages.
         lines: whether all elements are `LinedElement`s, in one file of many images. Without, and without
-            namespaces, a file takes a third of the time: VOC has ten thousand files, and no message needs it.
+            namespaces, a file takes a quarter of the time: VOC has ten thousand files, and no message needs it.
 
     Raises:
         InputError: not well-formed, a document type, or nested deeper than `DEEPEST`.
