@@ -104,3 +104,15 @@ def test_unreadable_images_are_left_out_and_told(finished, command, drawn, tmp_p
     found = json.loads(done.stdout)
     assert found["protocol"]["images"] == 1
     assert any("1 of 2 images" in note and "left out" in note for note in found["notes"])
+
+
+def test_an_evaluation_measures_how_far_scores_are_probabilities(finished, command, drawn) -> None:
+    import json
+
+    data = f"csv:{drawn / 'tags.csv'}#test"
+    told = json.loads(command("evaluate", finished, "--data", data, "--bootstrap", "0", "--json").stdout)
+    pooled = told["reliability"]["pooled"]
+    assert sum(one["count"] for one in pooled["bins"]) == 12 * len(told["reliability"]["per_label"])
+    assert 0 <= pooled["ece"] <= 1
+    shown = command("evaluate", finished, "--data", data, "--bootstrap", "0").stdout
+    assert f"expected calibration error {100 * pooled['ece']:.2f} percentage points" in shown

@@ -38,7 +38,7 @@ class LabelResults:
     recall: Shares
 
     def to_json(
-        self, names: Sequence[str], traits: Mapping[str, Sequence[Any]] | None = None
+        self, names: Sequence[str], traits: Mapping[str, Sequence[Any] | np.ndarray] | None = None
     ) -> list[dict[str, Any]]:
         """Return the labels as plain values, the most frequent first.
 

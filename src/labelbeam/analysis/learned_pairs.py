@@ -168,16 +168,15 @@ def compare_pairs(
             }
         )
         tested = max(tested, len(pairs))
-    ours, theirs = sides[1], sides[0]
 
     def least_p(pair: tuple[int, int]) -> float:
         return min(side[pair][0] for side in sides if pair in side)
 
-    associated = sorted({*ours, *theirs}, key=lambda pair: (least_p(pair), pair))
+    associated = sorted({*sides[0], *sides[1]}, key=lambda pair: (least_p(pair), pair))
     found = []
     for a, b in associated[:MOST_PAIRS]:
         cells = _joint_cells(truth[:, [a, b]], predicted[:, [a, b]])
-        in_truth, in_predicted = theirs.get((a, b), (0, 0))[1], ours.get((a, b), (0, 0))[1]
+        in_truth, in_predicted = (float(side.get((a, b), (0.0, 0.0))[1]) for side in sides)
         pair, errors = _compared(cells, in_truth, in_predicted, rng=rng, resamples=resamples)
         found.append((errors, LearnedPair(int(frequent[a]), int(frequent[b]), *pair)))
     found.sort(key=lambda one: -one[0])

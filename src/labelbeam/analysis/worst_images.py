@@ -43,7 +43,7 @@ class WorstImage:
 def worst_images(
     truth: Int8[np.ndarray, "images labels"],
     decided: Bool[np.ndarray, "rows columns"],
-    log_likelihood: Float[np.ndarray, " images"],
+    log_likelihood: Float[np.ndarray, " likelihoods"],
     *,
     count: int,
 ) -> list[WorstImage]:

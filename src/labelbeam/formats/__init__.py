@@ -1,1 +1,1 @@
-"""Formats: one file per layout that labelled images come in; each reads it to a data set, most write it too."""
+"""Labelled data in the layouts it comes in, one file each (and `NAME_writer`); in folders, what they are made of."""

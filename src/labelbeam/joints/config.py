@@ -119,6 +119,10 @@ END_TO_END = "end to end"
 LINEAR: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-3, "epochs": 30}}
 """Chosen for the linear sigmoid head; its rivals take it as it is."""
 
+RANKING: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-4, "epochs": 30}}
+"""As `LINEAR`, but at its rate of 3e-3 these losses rise on held-out images from the second epoch on; the best of
+3e-3, 1e-3 and 3e-4 on a quarter of the 765 photographs."""
+
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     # Section 3 and its talk: rmsprop, weight decay 1e-4, momentum 0.9, dropout 0.5 on the projections. Rate,
     # batch size, epochs and smoothing are not in the paper; those below train without diverging.
@@ -153,8 +157,8 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "recipe": {"learning_rate": 1e-3, "weight_decay": 3.0, "batch_size": 32, "epochs": 50},
         },
         "sigmoid": LINEAR,
-        "softmax": LINEAR,
-        "warp": LINEAR,
+        "softmax": RANKING,
+        "warp": RANKING,
         "asymmetric": LINEAR,
         "chow-liu": LINEAR,
         "sigmoid-mlp": {"sigmoid": {"hidden_size": 1024}, "recipe": {"epochs": 30}},

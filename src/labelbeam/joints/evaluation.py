@@ -14,6 +14,7 @@ from labelbeam.errors import InputError
 from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.metrics.calibration import CalibrationReport, calibration_report
 from labelbeam.metrics.comparison import Comparison, compare
 from labelbeam.metrics.protocols import Protocol
 
@@ -70,6 +71,13 @@ class Evaluation:
             log_likelihood=likelihood,
             notes=self.notes,
         )
+
+    def reliability(self) -> CalibrationReport:
+        """Measure how far the scores are probabilities, over the labels that both the run and the data have."""
+        names = [name for name in self.dataset.vocabulary if name in self.vocabulary.names]
+        truth = [self.dataset.vocabulary.id_of(name) for name in names]
+        said = [self.vocabulary.id_of(name) for name in names]
+        return calibration_report(self.dataset.targets[:, truth], self.answers.scores[:, said], names)
 
     def _unsayable(self) -> bool:
         """Tell whether the truth has labels that the run cannot say; its likelihood is then no number."""

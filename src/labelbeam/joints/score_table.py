@@ -66,6 +66,13 @@ def show_scores(result: dict[str, Any], *, per_class: bool = False) -> None:
         "mean_labels are labels per image, not percent",
         soft_wrap=True,
     )
+    if reliability := result.get("reliability"):
+        told = "scores calibrated on validation images" if result["calibrated"] else "scores not calibrated"
+        error = reliability["pooled"]["ece"]
+        if error is not None:
+            console.print(
+                f"expected calibration error {100 * error:.2f} percentage points ({told})", soft_wrap=True
+            )
     if ceiling := protocol.get("exact_k_ceiling"):
         best = " / ".join(_cell(name, ceiling[name]) for name in ("OP", "OR", "OF1"))
         console.print(

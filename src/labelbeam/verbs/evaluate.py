@@ -95,6 +95,7 @@ def evaluate(
         "data_protocol": dict(dataset.protocol),
         "search": asdict(tagger.run.config.search),
         "calibrated": measured.answers.calibrated,
+        "reliability": measured.reliability().to_json(),
         "versions": versions(),
         **evaluation.evaluate(comparison).to_json(),
     }
