@@ -60,7 +60,9 @@ def photos(voc: Path, split: str, run: Run) -> Iterator[Photo]:
         yield Photo(path, region, seen, covered, len(boxes) - len(seen))
 
 
-def share_covered(region: Region, boxes: list[tuple[float, float, float, float]], *, cells: int = 112) -> float:
+def share_covered(
+    region: Region, boxes: list[tuple[float, float, float, float]], *, cells: int = 112
+) -> float:
     """Return the share of a region that boxes cover, counted on a grid."""
     middles = (np.arange(cells) + 0.5) / cells
     x, y = region.left + middles * region.width, region.top + middles * region.height
@@ -137,7 +139,9 @@ def rows_of(run: Run, seen: list[Photo]) -> dict[str, dict[tuple[int, str], floa
 
 
 def main() -> None:
-    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reader = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     reader.add_argument("runs", nargs="+", type=Path)
     reader.add_argument("--voc", type=Path, required=True)
     reader.add_argument("--split", default="sub_test")
@@ -155,7 +159,9 @@ def main() -> None:
             for label in photo.boxes
             if photo.covered[label] < SMALL
         }
-        print(f"{folder.name}: {len(seen)} images, {sum(one.out_of_sight for one in seen)} labels out of sight")
+        print(
+            f"{folder.name}: {len(seen)} images, {sum(one.out_of_sight for one in seen)} labels out of sight"
+        )
         results[folder.name] = {}
         for name, hits in rows_of(run, seen).items():
             both = [

@@ -15,6 +15,7 @@ ORDER = [
     ["encoders", "formats", "models", "rivals", "scenes"],
     ["features", "training"],
     ["answers"],
+    ["explain"],
     ["analysis", "pages"],
     ["joints"],
     ["verbs"],

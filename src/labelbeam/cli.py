@@ -21,6 +21,7 @@ from labelbeam.verbs.data.inspect import inspect
 from labelbeam.verbs.data.split import split
 from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
+from labelbeam.verbs.explain import explain
 from labelbeam.verbs.neighbors import neighbors
 from labelbeam.verbs.score import score
 from labelbeam.verbs.suggest import suggest
@@ -76,7 +77,7 @@ data = typer.Typer(
 )
 app.add_typer(data)
 
-for _verb in (demo, train, evaluate, tag, suggest, score, neighbors):
+for _verb in (demo, train, evaluate, tag, suggest, explain, score, neighbors):
     app.command()(told_in_words(_verb))
 for _verb in (inspect, split, convert, download):
     data.command()(told_in_words(_verb))

@@ -91,7 +91,9 @@ def slow_deconvnet(net: nn.Sequential, pixels: Tensor, seed: Tensor) -> Tensor:
     for layer in net:
         sizes.append(maps.shape)
         if isinstance(layer, nn.MaxPool2d):
-            maps, places = nn.functional.max_pool2d(maps, layer.kernel_size, layer.stride, return_indices=True)
+            maps, places = nn.functional.max_pool2d(
+                maps, layer.kernel_size, layer.stride, return_indices=True
+            )
             switches.append(places)
         else:
             maps = layer(maps.clone())
@@ -101,7 +103,9 @@ def slow_deconvnet(net: nn.Sequential, pixels: Tensor, seed: Tensor) -> Tensor:
         elif isinstance(layer, nn.ReLU):
             seed = torch.relu(seed)
         else:
-            seed = nn.functional.conv_transpose2d(seed, layer.weight, stride=layer.stride, padding=layer.padding)
+            seed = nn.functional.conv_transpose2d(
+                seed, layer.weight, stride=layer.stride, padding=layer.padding
+            )
     return seed
 
 
@@ -115,7 +119,9 @@ def test_vgg_goes_back_as_the_written_out_deconvnet() -> None:
 
 
 def test_captum_sends_the_same_back() -> None:
-    attr = pytest.importorskip("captum.attr", reason="pip install -c constraints.txt captum to compare with it")
+    attr = pytest.importorskip(
+        "captum.attr", reason="pip install -c constraints.txt captum to compare with it"
+    )
     net = seeded(lambda: Vgg16(width=2)).features
     flat = nn.Sequential(net, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     pixels = picture(32).requires_grad_()

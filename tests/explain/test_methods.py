@@ -78,9 +78,7 @@ def test_grad_cam_is_the_gradient_weighted_sum_of_channels() -> None:
 
 
 def test_gradient_times_input_of_a_linear_network_adds_up_to_its_output() -> None:
-    net = seeded(
-        lambda: nn.Sequential(nn.Conv2d(3, 2, 3, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    )
+    net = seeded(lambda: nn.Sequential(nn.Conv2d(3, 2, 3, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     # Constant towards the border, so that the blur moves nothing over it.
     pixels = torch.zeros(1, 3, 64, 64)
     pixels[:, :, 24:40, 24:40] = picture(16)
@@ -89,7 +87,9 @@ def test_gradient_times_input_of_a_linear_network_adds_up_to_its_output() -> Non
 
 
 def test_captum_gives_the_same_grad_cam() -> None:
-    attr = pytest.importorskip("captum.attr", reason="pip install -c constraints.txt captum to compare with it")
+    attr = pytest.importorskip(
+        "captum.attr", reason="pip install -c constraints.txt captum to compare with it"
+    )
     net, pixels = seeded(SqueezeNet11), picture(64)
     theirs = attr.LayerGradCam(net, net.features).attribute(pixels, target=7)
     cut = cut_at(net, last_map(net, pixels), pixels, deconvnet=False)
@@ -102,7 +102,7 @@ def test_tokens_get_gradients_times_input_and_say_so_when_asked_for_a_map() -> N
     net = seeded(Tokens)
     assert explained(net, picture(), lambda features: features[0, :1])[0] == "gradient-input"
     for method in ("deconvnet", "grad-cam"):
-        with pytest.raises(InputError, match="works on tokens.*gradient-input"):
+        with pytest.raises(InputError, match=r"works on tokens.*gradient-input"):
             explained(net, picture(), lambda features: features[0, :1], method=method)
 
 
@@ -123,7 +123,9 @@ def test_shuffled_weights_change_the_map(method) -> None:
     _, again = explained(net, pixels, targets, method=method)
     assert rank_correlation(maps, again) == pytest.approx(1.0)
     # A Grad-CAM of 5 x 5 numbers correlates by chance with one other; not with six.
-    others = [explained(with_shuffled_weights(net, seed), pixels, targets, method=method) for seed in range(6)]
+    others = [
+        explained(with_shuffled_weights(net, seed), pixels, targets, method=method) for seed in range(6)
+    ]
     assert abs(np.mean([rank_correlation(maps, other) for _, other in others])) < 0.5
 
 

@@ -113,7 +113,7 @@ def test_labels_of_a_sigmoid_head_have_no_rivals() -> None:
 
 def test_what_cannot_be_explained_says_what_can() -> None:
     head = SigmoidHead(4, FeatureScaling("none", 6), SigmoidOptions())
-    with pytest.raises(InputError, match="a sigmoid head has no steps.*log_prob or logit"):
+    with pytest.raises(InputError, match=r"a sigmoid head has no steps.*log_prob or logit"):
         label_targets(head, features(), (0,), target="expected")
     with pytest.raises(InputError, match="Did you mean 'log_prob'"):
         step_target(LOGITS, REST, 1, target="logprob")

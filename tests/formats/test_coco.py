@@ -264,7 +264,7 @@ def test_a_split_is_added_to_a_folder_and_nothing_is_overwritten(tmp_path):
     ("place", "split", "images", "words"),
     [
         ("out", "a/b", "keep", ["'a/b' cannot be the name of a split"]),
-        ("out.json", "train", "keep", ["one JSON file has no splits"]),
+        ("out.json", "train", "keep", ["a file holds one split", "out_train.json"]),
         ("out", "train", "move", ["unknown way to place images 'move'"]),
     ],
 )

@@ -120,6 +120,10 @@ def test_runs_that_are_no_ensemble_are_refused(finished, train, drawn, tmp_path)
     [
         (["head=knn", "train_encoder=true"], "'knn' learns nothing"),
         (["order=easiest", "train_encoder=true"], "'easiest' is found from a frozen encoder"),
+        (
+            ["label_model.allowed=no-repeat", "order=shuffle", "label_model.loss=mla"],
+            "'mla' finds its own order",
+        ),
         (["order_seed=-1"], "the order_seed is -1; it must not be negative"),
         (["neighbours.weighting=cosin"], "Did you mean 'cosine'"),
         (["asymmetric.margin=1.5"], "the margin is 1.5"),

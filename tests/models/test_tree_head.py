@@ -26,7 +26,6 @@ def head(shape: str = "tree") -> TreeHead:
     made.set_tree(
         torch.tensor(PARENTS[shape]), torch.from_numpy(np.stack((1 - given, given), axis=2)).float()
     )
-    made.strength.data.fill_(0.6)
     return made
 
 
@@ -35,7 +34,7 @@ def log_weights(model: TreeHead, unary: torch.Tensor) -> torch.Tensor:
     total = SETS.double() @ unary.T
     for label, parent in enumerate(model.parent.tolist()):
         above = SETS[:, parent] if parent >= 0 else torch.zeros(len(SETS), dtype=torch.int64)
-        total += 0.6 * model.log_given[label][above, SETS[:, label]].double()[:, None]
+        total += model.log_given[label][above, SETS[:, label]].double()[:, None]
     return total.T
 
 

@@ -109,9 +109,7 @@ def test_a_sigmoid_head_has_one_map_per_label_and_no_steps(command, sigmoid, pic
     assert " − " not in page.read_text(encoding="utf-8")
 
 
-def test_the_page_holds_everything_and_asks_no_network(
-    command, finished, picture, labels, tmp_path
-) -> None:
+def test_the_page_holds_everything_and_asks_no_network(command, finished, picture, labels, tmp_path) -> None:
     page = tmp_path / "page.html"
     done = command("explain", finished, picture, "--labels", ",".join(labels[:3]), "--page", page)
     assert done.exit_code == 0, done.output
@@ -121,7 +119,9 @@ def test_the_page_holds_everything_and_asks_no_network(
     assert f"{labels[1]} − {labels[0]}" in text
 
 
-def test_names_in_any_script_are_drawn_and_markup_in_them_is_text(finished, picture, labels, tmp_path) -> None:
+def test_names_in_any_script_are_drawn_and_markup_in_them_is_text(
+    finished, picture, labels, tmp_path
+) -> None:
     from dataclasses import replace
 
     from labelbeam.joints.explanation import explain

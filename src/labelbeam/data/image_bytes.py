@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelbeam.data.paths import is_file
 from labelbeam.data.tar_members import tar_members
 
 ARCHIVE_SUFFIX = ".tar"
@@ -90,7 +91,7 @@ def image_exists(path: Path) -> bool:
         InputError: the archive is compressed, damaged or cut short.
     """
     inside = within_archive(path)
-    return _is_file(path) if inside is None else _index(inside[0]).find(inside[1]) is not None
+    return is_file(path) if inside is None else _index(inside[0]).find(inside[1]) is not None
 
 
 def image_mark(path: Path) -> tuple[int, int]:
@@ -117,17 +118,9 @@ def within_archive(path: Path) -> tuple[Path, str] | None:
     if ARCHIVE_SUFFIX not in str(path).lower():
         return None
     for folder in path.parents:
-        if folder.suffix.lower() == ARCHIVE_SUFFIX and _is_file(folder):
+        if folder.suffix.lower() == ARCHIVE_SUFFIX and is_file(folder):
             return folder, path.relative_to(folder).as_posix()
     return None
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether a file is there; not where no file can be: the name is too long, or has a NUL."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _index(archive: Path) -> _Index:

@@ -12,6 +12,7 @@ from fnmatch import translate
 from pathlib import Path
 
 from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists
+from labelbeam.data.paths import exists, is_file, is_folder
 from labelbeam.data.tar_members import tar_members
 from labelbeam.errors import InputError
 
@@ -60,10 +61,10 @@ def list_images(paths: Iterable[str | Path], *, stdin: Iterable[str] | None = No
 
 def _problem(argument: str) -> str:
     """Return what is wrong with an argument; empty where nothing is."""
-    if argument == "-" or _exists(Path(argument)) or image_exists(Path(argument)):
+    if argument == "-" or exists(Path(argument)) or image_exists(Path(argument)):
         return ""
     if argument.startswith("@"):
-        found = image_exists(Path(argument[1:]))
+        found = is_file(Path(argument[1:]))
         return "" if found else f"the list {argument[1:]!r} does not exist (looked from {Path.cwd()})."
     if _is_pattern(argument):
         found = next(_matches(argument), None) is not None
@@ -76,9 +77,9 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
         path = Path(argument)
         if argument == "-":
             yield from _from_list(stdin)
-        elif _is_folder(path):
+        elif is_folder(path):
             yield from _walk(path, frozenset())
-        elif _exists(path):
+        elif exists(path):
             yield from _of_archive(path) if path.suffix.lower() == ARCHIVE_SUFFIX else (path,)
         elif image_exists(path):  # a member of an archive
             yield path
@@ -88,7 +89,7 @@ def _all_images(arguments: list[str], stdin: Iterable[str]) -> Iterator[Path]:
                 yield from _from_list(lines)
         else:
             for match in _matches(argument):
-                if _is_folder(match):
+                if is_folder(match):
                     yield from _walk(match, frozenset())
                 else:
                     yield from _of_archive(match) if match.suffix.lower() == ARCHIVE_SUFFIX else (match,)
@@ -106,7 +107,7 @@ def _from_list(lines: Iterable[str]) -> Iterator[Path]:
     for line in lines:
         if name := line.rstrip("\r\n"):
             path = Path(name)
-            yield from _walk(path, frozenset()) if _is_folder(path) else (path,)
+            yield from _walk(path, frozenset()) if is_folder(path) else (path,)
 
 
 def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
@@ -114,8 +115,8 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     here = folder.resolve()
     if here in above:
         return
-    for name, is_folder in _entries(folder):
-        if is_folder:
+    for name, is_dir in _entries(folder):
+        if is_dir:
             yield from _walk(folder / name, above | {here})
         elif _looks_like_image(folder / name):
             yield folder / name
@@ -141,14 +142,6 @@ def _looks_like_image(path: Path) -> bool:
         return False
 
 
-def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110  (Path.exists raises an error for a name that is too long)
-
-
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112  (as above)
-
-
 def _is_pattern(argument: str) -> bool:
     return re.search(r"[*?\[]", argument) is not None
 
@@ -161,20 +154,20 @@ def _matches(pattern: str) -> Iterator[Path]:
 
 
 def _match_parts(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    if not _is_folder(folder):
+    if not is_folder(folder):
         return
     part, rest = parts[0], parts[1:]
     if part == "**":
         if rest:
             yield from _match_parts(folder, rest)
-        for name, is_folder in _entries(folder):
-            if is_folder and not (folder / name).is_symlink():
+        for name, is_dir in _entries(folder):
+            if is_dir and not (folder / name).is_symlink():
                 yield from _match_parts(folder / name, parts)
-            elif not rest and not is_folder:
+            elif not rest and not is_dir:
                 yield folder / name
         return
     matches = re.compile(translate(part)).match if _is_pattern(part) else None
     for name, _ in _entries(folder) if matches else [(part, False)]:
         path = folder / name
-        if (matches is None or matches(name)) and (_exists(path) if not rest else _is_folder(path)):
+        if (matches is None or matches(name)) and (exists(path) if not rest else is_folder(path)):
             yield from _match_parts(path, rest) if rest else (path,)

@@ -26,7 +26,18 @@ RELU = frozenset({"relu", "relu_"})
 INVERTIBLE = frozenset(
     {
         *("conv2d", "linear", "batch_norm", "max_pool2d", "max_pool2d_with_indices", "boolean_dispatch"),
-        *("avg_pool2d", "adaptive_avg_pool2d", "mean", "sum", "amax", "cat", "add", "__add__", "add_", "iadd"),
+        *(
+            "avg_pool2d",
+            "adaptive_avg_pool2d",
+            "mean",
+            "sum",
+            "amax",
+            "cat",
+            "add",
+            "__add__",
+            "add_",
+            "iadd",
+        ),
         *("__iadd__", "__radd__", "flatten", "reshape", "view", "permute", "transpose", "contiguous"),
         *("__getitem__", "squeeze", "unsqueeze", "pad", "_pad", "dropout", "dropout_", "identity", "to"),
         *("size", "dim", "numel", "detach", "requires_grad_", "float", "clone", "chunk", "split", "stride"),

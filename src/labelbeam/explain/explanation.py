@@ -154,13 +154,27 @@ class Explanation:
 
 
 _TARGETS = {
-    ("log_prob", True): "What raises (orange) and lowers (blue) the log-probability of each label, against the "
+    (
+        "log_prob",
+        True,
+    ): "What raises (orange) and lowers (blue) the log-probability of each label, against the "
     "labels that were still in play after those before it.",
-    ("logit", True): "What raises (orange) and lowers (blue) the score of each label by itself, before the softmax.",
-    ("expected", True): "What raises (orange) and lowers (blue) the average score of the labels still in play, "
+    (
+        "logit",
+        True,
+    ): "What raises (orange) and lowers (blue) the score of each label by itself, before the softmax.",
+    (
+        "expected",
+        True,
+    ): "What raises (orange) and lowers (blue) the average score of the labels still in play, "
     "weighted by their probabilities: what the model looks at just before it says the label.",
-    ("log_prob", False): "What raises (orange) and lowers (blue) the log-probability of each label; a sigmoid "
+    (
+        "log_prob",
+        False,
+    ): "What raises (orange) and lowers (blue) the log-probability of each label; a sigmoid "
     "head says each by itself.",
-    ("logit", False): "What raises (orange) and lowers (blue) the score of each label; a sigmoid head says each by "
-    "itself.",
+    (
+        "logit",
+        False,
+    ): "What raises (orange) and lowers (blue) the score of each label; a sigmoid head says each by itself.",
 }

@@ -72,8 +72,8 @@ def deconvnet(cut: Cut, targets: Targets) -> Float[Tensor, "steps 2 size size"]:
     maps = []
     for grad in _gradients(targets(cut.features), cut.maps):
         contribution = cut.maps.detach() * grad  # [1 channels h w]
-        for part in (contribution.clamp(min=0), (-contribution).clamp(min=0)):
-            maps.append(deconvolved(cut.below, cut.pixels, part)[0].abs().sum(dim=0))
+        parts = (contribution.clamp(min=0), (-contribution).clamp(min=0))
+        maps += [deconvolved(cut.below, cut.pixels, part)[0].abs().sum(dim=0) for part in parts]
     return smoothed(torch.stack(maps)).unflatten(0, (-1, 2))
 
 
@@ -117,8 +117,11 @@ def gradient_input(
 def smoothed(
     maps: Float[Tensor, "maps height width"], *, share: float = SMOOTHING
 ) -> Float[Tensor, "maps height width"]:
-    """Blur maps with a Gaussian whose standard deviation is a share of the shorter side; sums stay as they are
-    away from the border.
+    """Blur maps with a Gaussian; away from the border sums stay as they are.
+
+    Args:
+        maps: what is blurred.
+        share: standard deviation, as a share of the shorter side.
 
     Example:
         >>> one = torch.zeros(1, 9, 9)

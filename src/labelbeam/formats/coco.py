@@ -19,6 +19,7 @@ from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.parts.image_keys import image_key
 from labelbeam.formats.parts.json_document import read_json
+from labelbeam.formats.parts.list_file import refuse_split_in_file
 from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
 from labelbeam.labels.targets import PRESENT
 from labelbeam.labels.vocabulary import Vocabulary
@@ -150,10 +151,7 @@ def _count_note(split: str, count: int, labelled: int) -> tuple[str, ...]:
 def _instances_file(path: Path, split: str, spec: str) -> tuple[Path, str]:
     """Return the JSON file of a split, and the split's name in it."""
     if path.is_file():
-        if split not in {"", "all"}:
-            raise InputError(
-                f"{spec}: {unknown_name('split', split, ['all'])} {path} is one file, without splits."
-            )
+        refuse_split_in_file(split, path, spec)
         return path, split
     folder = path / "annotations"
     splits = {file.stem.removeprefix("instances_"): file for file in sorted(folder.glob("instances_*.json"))}

@@ -15,6 +15,7 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.new_folder import new_folder
 from labelbeam.data.whole_file import written_whole
 from labelbeam.errors import InputError
+from labelbeam.formats.parts.list_file import refuse_split_to_write
 from labelbeam.formats.parts.lost_notes import unknown_note
 from labelbeam.formats.parts.placing import check_way, place_images, references
 from labelbeam.formats.parts.whole_boxes import NO_SIZE, box_notes, size_of
@@ -58,10 +59,7 @@ def write_coco(dataset: Dataset, path: Path, *, split: str, images: str) -> tupl
 def _places(path: Path, split: str, spec: str) -> tuple[Path, Path]:
     """Return where the JSON file and the pictures go; neither is there yet."""
     if path.suffix.lower() == ".json":
-        if split not in {"", "all"}:
-            raise InputError(
-                f"{spec}: one JSON file has no splits. Leave #{split} out, or name a folder instead of {path.name}."
-            )
+        refuse_split_to_write(split, path, spec)
         file, pictures = path, path.with_name(path.stem.removeprefix("instances_"))
     else:
         name = split or "all"

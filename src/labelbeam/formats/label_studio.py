@@ -18,6 +18,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.parts.json_document import read_json
 from labelbeam.formats.parts.label_studio_images import find_images
 from labelbeam.formats.parts.labelled_images import labelled_dataset
+from labelbeam.formats.parts.list_file import refuse_split_in_file
 from labelbeam.formats.parts.xml_document import parse_xml
 from labelbeam.labels.hygiene import clean
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
@@ -78,8 +79,7 @@ def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS
     spec = f"labelstudio:{path}" + (f"#{split}" if split else "")
     if path.is_dir():
         raise InputError(f"{spec}: {path} is a folder. Give the exported .json or .csv file.")
-    if split not in {"", "all"}:
-        raise InputError(f"{spec}: an export is one file, without splits. Leave #{split} away.")
+    refuse_split_in_file(split, path, spec)
     form, control, tasks = _tasks(path, options, spec)
     root = options.root or path.parent
     keys, notes = find_images([task.image for task in tasks], root, spec)

@@ -29,8 +29,8 @@ class RunConfig:
     """Everything that decides what a training makes, the code's version and the machine apart.
 
     Raises:
-        InputError: an unknown head, a fraction outside [0, 1), an order that the allowed outcomes do not fit,
-            or a negative seed.
+        InputError: an unknown head, a fraction outside [0, 1), an order that does not fit the allowed
+            outcomes, the loss or the training of the encoder, a head that cannot train it, or a negative seed.
     """
 
     data: str = ""
@@ -80,6 +80,11 @@ class RunConfig:
             raise InputError(
                 "order 'shuffle' says labels in any order, which the allowed outcomes 'canonical' forbid. "
                 "Add --set label_model.allowed=no-repeat."
+            )
+        if self.order == "shuffle" and self.label_model.loss != "sequence":
+            raise InputError(
+                f"the loss {self.label_model.loss!r} finds its own order, so order 'shuffle' would change nothing. "
+                "Leave one of the two out."
             )
         if self.train_encoder and self.order == "easiest":
             raise InputError(

@@ -13,6 +13,7 @@ from typing import Any
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.hygiene import tidy
 from labelbeam.data.options import DEFAULTS, OF_LABELS, ReadOptions
+from labelbeam.data.paths import exists, is_folder
 from labelbeam.errors import InputError, unknown_name
 
 
@@ -55,14 +56,14 @@ def parse_spec(text: str) -> DatasetSpec:
             return DatasetSpec(name, None, split)
         if name in FORMATS:
             raise InputError(f"{text!r} names no folder or file. Write {name}:PATH#SPLIT.")
-        example = f"coco:{name}#train2017" if Path(name).is_dir() else f"csv:{name or 'tags.csv'}"
+        example = f"coco:{name}#train2017" if is_folder(Path(name)) else f"csv:{name or 'tags.csv'}"
         raise InputError(
             f"{text!r} does not say its format: there is no colon. Write FORMAT:PATH#SPLIT, "
             f"such as {example}; formats: {', '.join(FORMATS)}."
         )
     if name not in FORMATS:
         raise unknown_name("data set format", name, FORMATS)
-    path, _, split = (rest, "", "") if Path(rest).exists() else rest.rpartition("#")
+    path, _, split = (rest, "", "") if exists(Path(rest)) else rest.rpartition("#")
     if "#" not in rest:
         path, split = rest, ""
     if not FORMATS[name].needs_path:
@@ -93,7 +94,7 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
         flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
         known = ", ".join("--" + name.replace("_", "-") for name in entry.options) or "none"
         raise InputError(f"{spec}: the format {parsed.format} has no option {flags}. Its options: {known}.")
-    if parsed.path is not None and not parsed.path.exists() and not entry.patterns:
+    if parsed.path is not None and not exists(parsed.path) and not entry.patterns:
         raise InputError(f"{spec}: {parsed.path} does not exist (looked from {Path.cwd()}). Check the path.")
     read = _function(entry.read)
     if parsed.path is None:

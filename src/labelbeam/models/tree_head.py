@@ -1,17 +1,17 @@
 """A sigmoid head's network on top of a tree of labels: unary scores from the image, pairs from label statistics.
 
-    p(set | image) = T(y)^a exp(sum_l s_l y_l) / Z(image)
+    p(set | image) = T(y) exp(sum_l s_l y_l) / Z(image)
 
 T is a distribution over label sets in which each label depends on one other, fixed before training (a Chow-Liu tree of
-the training labels); s = network(image); a is one learned number, 1 at first. Network and a learn beside the tree, by
-the exact likelihood: labels of which the image tells that they go together need the tree less. All is exact in one pass over the tree: Z by sums, the most probable set by maxima; the
+the training labels); s = network(image). The network learns beside the tree, by the exact likelihood, so that what the
+tree says is not counted twice. All is exact in one pass over the tree: Z by sums, the most probable set by maxima; the
 derivative of log Z by s_l is p(l | image), that of the maximum is the label's place in the set. Unknown labels are
 summed out. Knows no search and no label name.
 """
 
 import torch
 from jaxtyping import Bool, Float, Int, Int8
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelbeam.errors import InputError
 from labelbeam.labels.targets import ABSENT, PRESENT
@@ -20,7 +20,7 @@ from labelbeam.models.sigmoid_head import LabelScores, SigmoidOptions
 
 
 class TreeHead(LabelScores):
-    """A conditional random field on a tree, its pairs fixed but for their common strength.
+    """A conditional random field on a tree, its pairs fixed.
 
     Source:
         Chow and Liu 1968 (the tree); Lafferty, McCallum, Pereira 2001 (conditional random fields); Darwiche 2003, A
@@ -35,7 +35,6 @@ class TreeHead(LabelScores):
         # Until `set_tree`: no pair at all, every label as often present as absent.
         self.register_buffer("parent", torch.full((num_labels,), -1, dtype=torch.int64))
         self.register_buffer("log_given", torch.full((num_labels, 2, 2), 0.5).log())
-        self.strength = nn.Parameter(torch.ones(1))
 
     @torch.no_grad()
     def set_tree(self, parent: Int[Tensor, " labels"], given: Float[Tensor, "labels 2 2"]) -> None:
@@ -75,7 +74,7 @@ class TreeHead(LabelScores):
         """
         beliefs = self._beliefs(unary, known, maximum=maximum)
         roots = self._levels()[0]
-        return _over(beliefs[:, roots] + self.strength * self.log_given[roots, 0], maximum=maximum).sum(dim=1)
+        return _over(beliefs[:, roots] + self.log_given[roots, 0], maximum=maximum).sum(dim=1)
 
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
@@ -118,9 +117,7 @@ class TreeHead(LabelScores):
         """
         beliefs = self._beliefs(unary, None, maximum=False)
         from_below = beliefs[:, None, :, 1] - beliefs[:, None, :, 0]  # [batch 1 labels]
-        log_odds = self.strength * (
-            self.log_given[:, :, 1] - self.log_given[:, :, 0]
-        )  # [labels 2], by the parent's value
+        log_odds = self.log_given[:, :, 1] - self.log_given[:, :, 0]  # [labels 2], by the parent's value
         drawn = torch.zeros(len(unary), *uniform.shape, dtype=torch.bool, device=unary.device)
         for level in self._levels():
             above = drawn[:, :, self.parent[level].clamp(min=0)]  # of a root: any, its rows are equal

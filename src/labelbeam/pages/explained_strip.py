@@ -17,9 +17,12 @@ PANEL, GAP, MARGIN = 288, 20, 28
 PER_ROW = 6
 """Panels in a row, the photo included."""
 
+LEAST_WIDTH = 2 * MARGIN + 2 * PANEL + GAP
+"""So that there is room for words under a single panel."""
+
 _PAPER, _INK, _QUIET = (251, 250, 248), (29, 36, 48), (102, 102, 119)
 _ORANGE, _BLUE = (225, 125, 10), (20, 105, 185)
-_HEADING, _UNDER, _ROW_GAP = 26, 44, 18
+_HEADING, _UNDER, _ROW_GAP, _KEY = 26, 36, 14, 34
 
 
 def write_strip(explanation: Explanation, path: Path) -> None:
@@ -34,34 +37,36 @@ def write_strip(explanation: Explanation, path: Path) -> None:
 
 
 def strip(explanation: Explanation) -> Image.Image:
-    """Return the strip as a picture: rows of maps, each with the row of its differences below it."""
+    """Return the strip as a picture: rows of maps, each with the row of its differences below it.
+
+    The one difference of two maps stands beside them.
+    """
     steps = len(explanation.steps)
+    beside = explanation.joint and steps == 2
     per_row = min(PER_ROW - 1, steps)
     blocks = [range(first, min(first + per_row, steps)) for first in range(0, steps, per_row)]
-    moves = [explanation.joint and any(step > 0 for step in block) for block in blocks]
-    rows = len(blocks) + sum(moves)
-    width = 2 * MARGIN + (per_row + 1) * PANEL + per_row * GAP
+    moves = [explanation.joint and not beside and any(step > 0 for step in block) for block in blocks]
+    row_height = _HEADING + PANEL + _UNDER + _ROW_GAP
+    columns = 1 + per_row + beside
+    width = max(2 * MARGIN + columns * PANEL + (columns - 1) * GAP, LEAST_WIDTH)
     lines = textwrap.wrap(_below(explanation), width=int((width - 2 * MARGIN) / 7.4))
-    height = 2 * MARGIN + rows * (_HEADING + PANEL + _UNDER + _ROW_GAP) + 22 * len(lines)
+    height = 2 * MARGIN + (len(blocks) + sum(moves)) * row_height + _KEY + 22 * len(lines)
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     top = MARGIN
-    for number, (block, moved) in enumerate(zip(blocks, moves, strict=True)):
-        if number == 0:
-            _panel(image, draw, (MARGIN, top), explanation.picture, "photo", "as the encoder sees it")
+    _panel(image, draw, (MARGIN, top), explanation.picture, "photo", "as the encoder sees it")
+    if beside:
+        _move(image, draw, (MARGIN + 3 * (PANEL + GAP), top), explanation, 1)
+    for block, moved in zip(blocks, moves, strict=True):
         for column, step in enumerate(block, start=1):
-            _step(image, draw, (MARGIN + column * (PANEL + GAP), top), explanation, step)
-        top += _HEADING + PANEL + _UNDER + _ROW_GAP
-        if moved:
-            if number == 0:
-                _key(draw, (MARGIN, top + _HEADING))
-            for column, step in enumerate(block, start=1):
-                if step:
-                    _move(image, draw, (MARGIN + column * (PANEL + GAP), top), explanation, step)
-            top += _HEADING + PANEL + _UNDER + _ROW_GAP
-    for line in lines:
-        _write(draw, (MARGIN, top), line, 14, _QUIET)
-        top += 22
+            at = (MARGIN + column * (PANEL + GAP), top)
+            _step(image, draw, at, explanation, step)
+            if moved and step:
+                _move(image, draw, (at[0], top + row_height), explanation, step)
+        top += row_height * (2 if moved else 1)
+    _key(draw, (MARGIN, top))
+    for number, line in enumerate(lines):
+        _write(draw, (MARGIN, top + _KEY + 22 * number), line, 14, _QUIET)
     return image
 
 
@@ -99,20 +104,21 @@ def _panel(
 
 def _key(draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
     left, top = at
-    for row, (colour, words) in enumerate([(_ORANGE, "speaks for the label"), (_BLUE, "speaks against it")]):
-        y = top + 30 * row
-        draw.rounded_rectangle((left, y + 2, left + 18, y + 16), 3, fill=colour)
-        _write(draw, (left + 28, y), words, 14, _INK)
-    note = "Right: each map less the one before it, both scaled to the same total; where attention moved."
-    for row, line in enumerate(textwrap.wrap(note, 36)):
-        _write(draw, (left, top + 74 + 22 * row), line, 14, _QUIET)
+    for colour, words in ((_ORANGE, "speaks for the label"), (_BLUE, "speaks against it")):
+        draw.rounded_rectangle((left, top + 2, left + 18, top + 16), 3, fill=colour)
+        _write(draw, (left + 28, top), words, 14, _INK)
+        left += 200
 
 
 def _below(explanation: Explanation) -> str:
-    parts = [explanation.caption, explanation.note]
-    return " ".join(part for part in parts if part) + (
-        f" Method: {explanation.method}; target: {explanation.target}. Each map has its own scale."
-    )
+    differences = "Differences are between maps that are scaled to the same total."
+    parts = [
+        explanation.caption,
+        differences if explanation.joint and len(explanation.steps) > 1 else "",
+        explanation.note,
+        f"Method: {explanation.method}; target: {explanation.target}. Each map has its own colour scale.",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def _write(

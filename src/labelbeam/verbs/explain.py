@@ -44,7 +44,8 @@ def explain(
     if page is not None:
         write_page([found], page)
     if json_:
-        typer.echo(json.dumps(told(found), ensure_ascii=False))
+        # Names that are not UTF-8 exist on Linux.
+        typer.echo(json.dumps(told(found), ensure_ascii=False).encode("utf-8", "backslashreplace"))
     else:
         typer.echo(_text(found))
 

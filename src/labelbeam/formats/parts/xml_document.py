@@ -24,8 +24,9 @@ def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
     Args:
         raw: the file's bytes.
         where: what to call it in messages.
-        lines: whether all elements are `LinedElement`s, in one file of many images. Without, and without
-            namespaces, a file takes a quarter of the time: VOC has ten thousand files, and no message needs it.
+        lines: whether all elements are `LinedElement`s, for messages about one file of many images. Without, a
+            file takes a quarter of the time, but names in a namespace stay as expat writes them, and depth is
+            not limited: for VOC, which has ten thousand small files.
 
     Raises:
         InputError: not well-formed, a document type, or nested deeper than `DEEPEST`.
@@ -34,26 +35,11 @@ def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
         >>> parse_xml(b'<a xmlns="urn:b"><c d="1"/></a>', "a.xml")[0].tag
         '{urn:b}c'
     """
-    builder = TreeBuilder(element_factory=LinedElement if lines else None)
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
-    depth = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEEPEST:
-            raise expat.ExpatError(f"nested more than {DEEPEST} levels deep")
-        element = builder.start(_clark(tag), {_clark(key): value for key, value in attributes.items()})
-        element.line = parser.CurrentLineNumber  # type: ignore[attr-defined]
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(_clark(tag))
-
-    parser.StartElementHandler = start if lines else builder.start
-    parser.EndElementHandler = end if lines else builder.end
+    builder = _LinedBuilder(parser) if lines else TreeBuilder()
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
@@ -66,6 +52,28 @@ def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
         line = parser.CurrentLineNumber
         raise InputError(f"{where}, line {line}: not readable XML ({error}). Repair or remove it.") from None
     return builder.close()
+
+
+class _LinedBuilder:
+    """Builds `LinedElement`s from what a parser calls, with names in ElementTree's notation."""
+
+    def __init__(self, parser: expat.XMLParserType) -> None:
+        self._parser = parser
+        self._builder = TreeBuilder(element_factory=LinedElement)
+        self._depth = 0
+        self.data, self.close = self._builder.data, self._builder.close
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise expat.ExpatError(f"nested more than {DEEPEST} levels deep")
+        named = {_clark(key): value for key, value in attributes.items()}
+        element = self._builder.start(_clark(tag), named)
+        element.line = self._parser.CurrentLineNumber  # type: ignore[attr-defined]
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        self._builder.end(_clark(tag))
 
 
 def _clark(name: str) -> str:
