@@ -35,8 +35,8 @@ def step_target(
         InputError: another target; an outcome that may not come; `expected` where only END may come.
 
     Source:
-        Wang et al. 2016, Section 4.4, for `expected`: the weights are constants, as for a convex combination of
-        the label nodes' own maps.
+        Wang et al. 2016, attention pictures, for `expected`; read here as: the weights are constants, as for a
+        convex combination of the label nodes' own maps.
 
     Example:
         >>> logits, allowed = torch.tensor([1.0, 3.0, 0.0]), torch.tensor([True, True, False])

@@ -32,11 +32,11 @@ def explain(
     from labelbeam.joints.explanation_files import told, write_explanation, write_page
     from labelbeam.joints.run_directory import load_run
     from labelbeam.joints.score_table import require_folder
-    from labelbeam.verbs.suggest import _names
+    from labelbeam.verbs.label_names import names_in
 
     require_folder("--page", page)
     trained = load_run(run)
-    asked = None if labels is None else _names(labels, trained.vocabulary.names)
+    asked = None if labels is None else names_in(labels, trained.vocabulary.names)
     found = explained(trained, image, target=target, method=method, labels=asked)
     if out is not None:
         for file in write_explanation(found, out):

@@ -1,13 +1,13 @@
 """`labelbeam suggest`: which labels to add to an image, given those accepted and rejected so far."""
 
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labelbeam.errors import InputError
+from labelbeam.verbs.label_names import names_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def suggest(
         given = "neither was given" if image is None else "both were given"
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
     tagger = Tagger.load(run)
-    said, refused = _names(known, tagger.labels), _names(rejected, tagger.labels)
+    said, refused = names_in(known, tagger.labels), names_in(rejected, tagger.labels)
     found = tagger.suggest(asked, known=said, rejected=refused, count=count, mechanism=mechanism)
     if json_:
         typer.echo(found.to_json(str(image or vector)))
@@ -76,15 +76,6 @@ def read_vector(path: Path) -> "np.ndarray":
         values.close()
         raise InputError(f"--vector {path} is an archive of arrays; give one array, saved with numpy.save.")
     return values[0] if values.ndim == 2 and len(values) == 1 else values
-
-
-def _names(texts: Iterable[str] | None, labels: Sequence[str]) -> list[str]:
-    """Split `a,b`; a text that is a label itself stays whole, its commas included."""
-    names = []
-    for text in texts or ():
-        parts = [text] if text in labels else text.split(",")
-        names += [part.strip() for part in parts if part.strip()]
-    return names
 
 
 def _text(found: "Suggestions") -> str:
