@@ -5,7 +5,8 @@ probabilities: of images that the model was not trained on (a test split, or cro
 
 Source:
     Northcutt, Jiang, Chuang 2021, Confident Learning; Thyagarajan et al. 2022 for several labels per image
-    (self-confidence, exponential moving average): the defaults of cleanlab 2, rewritten.
+    (self-confidence, exponential moving average). Rewritten; gives what cleanlab 2.9 gives with
+    `filter_by="confident_learning"`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -126,8 +127,9 @@ def cleanlab_values(
 ) -> dict[str, Any]:
     """Return errors in the shapes of `cleanlab.multilabel_classification`, as plain values.
 
-    `labels` is its list of lists of class numbers, `issues` what `find_label_issues(..., return_indices_ranked_by=
-    "self_confidence")` returns, `label_quality_scores` what `get_label_quality_scores` returns.
+    `labels` is its list of lists of class numbers, `issues` what `find_label_issues` returns with
+    `filter_by="confident_learning", return_indices_ranked_by="self_confidence"`, `label_quality_scores` what
+    `get_label_quality_scores` returns.
 
     Args:
         errors: as found.

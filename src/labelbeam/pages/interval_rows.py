@@ -108,7 +108,7 @@ def _framed(lines: Sequence[str], title: str) -> str:
     ticks = "".join(
         f'<text class="quiet" x="{_at(value)}" y="14" text-anchor="middle">{value:g}</text>'
         f'<line class="grid" x1="{_at(value)}" x2="{_at(value)}" y1="{HEAD - 2}" y2="{HEAD + ROW * len(lines)}"/>'
-        for value in (0, 0.25, 0.5, 0.75, 1)
+        for value in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
     return (
         f'<svg class="chart rows" role="img" width="100%" height="{height_of(len(lines))}">'

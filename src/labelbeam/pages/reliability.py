@@ -41,10 +41,10 @@ def reliability(bins: Sequence[ReliabilityBin], *, title: str) -> str:
     """
     most = max((one.count for one in bins), default=1)
     parts = [
-        f'<line class="grid" x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" stroke-dasharray="4 4"/>'
+        f'<line class="grid" x1="{_x(0.0)}" y1="{_y(0.0)}" x2="{_x(1.0)}" y2="{_y(1.0)}" stroke-dasharray="4 4"/>'
     ]
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(f'<line class="grid" x1="{_x(0)}" x2="{_x(1)}" y1="{_y(tick)}" y2="{_y(tick)}"/>')
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(f'<line class="grid" x1="{_x(0.0)}" x2="{_x(1.0)}" y1="{_y(tick)}" y2="{_y(tick)}"/>')
         parts.append(
             f'<text class="quiet" x="{EDGE - 6}" y="{_y(tick) + 4:g}" text-anchor="end">{tick:g}</text>'
         )
@@ -60,9 +60,9 @@ def reliability(bins: Sequence[ReliabilityBin], *, title: str) -> str:
             f'<circle class="dot" cx="{_x(one.score)}" cy="{_y(one.share)}" r="{radius:.1f}"/></g>'
         )
     parts.append(
-        f'<text class="quiet" x="{_x(1)}" y="{SIDE + 44}" text-anchor="end">probability said →</text>'
+        f'<text class="quiet" x="{_x(1.0)}" y="{SIDE + 44}" text-anchor="end">probability said →</text>'
     )
-    parts.append(f'<text class="quiet" x="{_x(0) + 6}" y="{_y(1) + 14:g}">↑ share present</text>')
+    parts.append(f'<text class="quiet" x="{_x(0.0) + 6}" y="{_y(1.0) + 14:g}">↑ share present</text>')
     return (
         f'<svg class="chart reliability" role="img" width="{SIDE + EDGE + 16}" height="{SIDE + 50}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"

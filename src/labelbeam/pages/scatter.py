@@ -99,10 +99,10 @@ def scatter(
         )
         kind = "halo" if rank < 15 else "halo minor"
         names.append(_name(spots[i].name, x, y, radii[i], taken, kind))
+    tall = HEIGHT + 26 + 18 * max(len(notes) - 1, 0)
     return (
-        f'<svg class="chart scatter" role="img" width="100%" height="{HEIGHT + 26 + 18 * max(len(notes) - 1, 0)}"><title>{escape(title)}</title>'
-        + "".join((*parts, *lines, *names, *stops))
-        + "</svg>"
+        f'<svg class="chart scatter" role="img" width="100%" height="{tall}">'
+        f"<title>{escape(title)}</title>" + "".join((*parts, *lines, *names, *stops)) + "</svg>"
     )
 
 
@@ -162,7 +162,7 @@ def _way(stops: Sequence[tuple[float, float, Spot]], taken: list[Box]) -> tuple[
             "</circle>"
         )
         taken.append((x * WIDTH / 100 - 5, y - 5, x * WIDTH / 100 + 5, y + 5))
-    marks += [_name(stop.name, x, y, 5, taken, "halo strong") for x, y, stop in stops]
+    marks += [_name(stop.name, x, y, 5.0, taken, "halo strong") for x, y, stop in stops]
     return lines, marks
 
 

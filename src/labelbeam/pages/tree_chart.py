@@ -37,12 +37,12 @@ def tree_chart(tree: Mapping[str, Any], *, exact: Sequence[str], beam: Sequence[
             start = laid.right_of(node["parent"])
             parts.append(_branch(start, laid.left_of(i), node["probability"], _passing(node, paths)))
         if i in laid.ends:
-            end = laid.x[len(node["prefix"]) + 1], laid.ends[i]
+            end = float(laid.x[len(node["prefix"]) + 1]), laid.ends[i]
             parts.append(_branch(laid.right_of(i), end, node["path_probability"], _ending(node, paths)))
     for i, node in enumerate(nodes):
         parts.append(_box(node, *laid.left_of(i), _passing(node, paths)))
         if i in laid.ends:
-            at = laid.x[len(node["prefix"]) + 1]
+            at = float(laid.x[len(node["prefix"]) + 1])
             parts.append(_end(node, at, laid.ends[i], _ending(node, paths)))
     return (
         f'<svg class="chart tree" role="img" width="{laid.width}" height="{laid.height}">'
@@ -105,7 +105,7 @@ class _Layout:
         self.height = TOP + ROW * self._rows + 8
 
     def left_of(self, i: int) -> tuple[float, float]:
-        return self.x[len(self.nodes[i]["prefix"])], self.y[i]
+        return float(self.x[len(self.nodes[i]["prefix"])]), self.y[i]
 
     def right_of(self, i: int) -> tuple[float, float]:
         x, y = self.left_of(i)
