@@ -8,6 +8,7 @@ heavy: verbs import what they need when they run.
 import errno
 import functools
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -61,8 +62,11 @@ def told_in_words(verb: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             if error.errno not in MACHINE:
                 raise
-            where = error.filename or "a file"
-            _say(f"{where} cannot be used: {error.strerror}. Make room, or give a place that can be written.")
+            # What is being written has a hidden name until it is whole; people know the other one.
+            where = re.sub(r"\.([^/]+)\.[0-9a-f]{8}\.part$", r"\1", str(error.filename or "a file"))
+            _say(
+                f"{where} cannot be used: {error.strerror}. Make room, change its permissions, or give another place."
+            )
             raise typer.Exit(2) from None
 
     return run

@@ -75,3 +75,28 @@ def test_damaged_settings_of_a_job_are_told(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl.job.json").write_text("{")
     with pytest.raises(InputError, match="is damaged"), journal(tmp_path / "out.jsonl", job={}):
         pass
+
+
+def test_a_second_writer_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    with journal(tmp_path / "out.jsonl", job={}) as first:
+        with (
+            pytest.raises(InputError, match="another call is writing"),
+            journal(tmp_path / "out.jsonl", job={}),
+        ):
+            pass
+        first.write('{"image": "a.jpg"}')
+    assert (tmp_path / "out.jsonl").read_text() == '{"image": "a.jpg"}\n'
+
+
+@given(st.integers(0, 12), st.integers(1, 5))
+def test_a_job_goes_on_at_a_whole_group_of_lines(stop: int, together: int) -> None:
+    names = [f"{number}.jpg" for number in range(12)]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.jsonl"
+        (Path(folder) / "out.jsonl.job.json").write_text("{}")
+        lines = "".join(json.dumps({"image": name}) + "\n" for name in names[:stop])
+        (Path(folder) / "out.jsonl.partial").write_text(lines + '{"image": "half')
+        with journal(out, job={}, together=together) as found:
+            assert found.done == stop // together * together
+            assert [str(path) for path in found.remaining(map(Path, names))] == names[found.done :]

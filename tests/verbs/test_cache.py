@@ -64,13 +64,13 @@ def test_a_full_disk_leaves_no_half_file_and_ends_in_words(
 ):
     """The operating system's own errors, wherever they come up, are not defects of ours."""
     out = tmp_path / "out.json"
-    out.write_text("older")
+    out.write_text("{}")
 
     def full(self: Path, target: Path) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
 
     arguments = (
-        ["tag", finished, drawn / "00000.png", "--out", out]
+        ["tag", finished, drawn / "00000.png", "--overwrite", "--out", out]
         if verb == "tag"
         else [
             "evaluate",
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_no_half_file_and_ends_in_words(
     assert done.exit_code == 2, done.output
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert out.read_text() == "older"
+    assert out.read_text() == "{}"
     # What is tagged already stays for the next call; nothing else does.
     kept = {"out.json.partial"} if verb == "tag" else set()
     assert {path.name for path in tmp_path.iterdir()} - {"out.json.job.json"} == {"out.json", *kept}

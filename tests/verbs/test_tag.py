@@ -63,7 +63,7 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_bytes(finished, drawn
     partial = tmp_path / "out.jsonl.partial"
     with subprocess.Popen([*call, str(out)], stderr=subprocess.PIPE, env=environment(own_cache)) as process:
         deadline = time.monotonic() + 60
-        while not (partial.exists() and partial.stat().st_size > 10_000) and time.monotonic() < deadline:
+        while not (partial.exists() and partial.stat().st_size > 100_000) and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(stop)
         _, told = process.communicate(timeout=60)
@@ -85,7 +85,9 @@ def test_a_job_of_other_settings_is_not_continued(finished, command, drawn, tmp_
     (tmp_path / "out.jsonl.job.json").write_text('{"all_scores": true}')
     done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "out.jsonl")
     assert done.exit_code == 2
-    assert "begun with other settings (all_scores, config, run differ)" in " ".join(done.stderr.split())
+    assert "begun with other settings (all_scores, config, images, run differ)" in " ".join(
+        done.stderr.split()
+    )
     done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "out.jsonl", "--overwrite")
     assert done.exit_code == 0
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
@@ -135,3 +137,32 @@ def test_what_a_decided_label_implies_is_decided_too(finished, command, drawn, t
     file.write_text(f"{plain[0]} -> {added}\n")
     done = command("tag", finished, picture, *decide, "--implications", file)
     assert {one["label"] for one in json.loads(done.stdout)["labels"]} == {*plain, added}
+
+
+def test_a_result_that_is_there_is_replaced_only_when_asked(finished, command, drawn, tmp_path):
+    out = tmp_path / "tags.jsonl"
+    for options, code in ((), 0), ((), 2), (("--overwrite",), 0):
+        done = command("tag", finished, drawn / "00000.png", "--out", out, *options)
+        assert done.exit_code == code
+    for verb in (
+        ["tag", finished, drawn / "00000.png", "--page"],
+        ["data", "inspect", f"csv:{drawn / 'tags.csv'}", "--out"],
+    ):
+        (tmp_path / "own.csv").write_text("image,tags\n")
+        done = command(*verb, tmp_path / "own.csv")
+        assert done.exit_code == 2
+        assert "not overwritten" in done.stderr
+        assert (tmp_path / "own.csv").read_text() == "image,tags\n"
+
+
+def test_two_outputs_at_one_place_are_refused(finished, command, drawn, tmp_path):
+    done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "a", "--page", tmp_path / "a")
+    assert done.exit_code == 2
+    assert "--out and --page are both" in done.stderr
+
+
+def test_an_image_that_fits_nothing_is_told_so(finished, command, drawn):
+    done = command("tag", finished, drawn / "00000.png", "--abstain", "0.999")
+    assert done.stdout.endswith("(nothing fits)\n")
+    told = json.loads(command("tag", finished, drawn / "00000.png", "--abstain", "0.999", "--json").stdout)
+    assert (told["refused"], told["labels"]) == (True, [])

@@ -52,6 +52,7 @@ class Prediction:
         exact: whether the path is certified to be the most probable one.
         calibrated: whether scores and bounds went through maps fitted on validation images.
         fits: share of validation images at least as odd as this one; None where nothing was measured.
+        refused: whether nothing was decided because the image fits no better than the decision asks for.
         scores: every label's score where asked for, by name.
         error: why there is no answer; everything else is then empty.
     """
@@ -64,6 +65,7 @@ class Prediction:
     exact: bool = False
     calibrated: bool = False
     fits: float | None = None
+    refused: bool = False
     scores: dict[str, float] = field(default_factory=dict)
     error: str = ""
 
@@ -88,6 +90,8 @@ class Prediction:
             }
             if self.fits is not None:
                 told["fits"] = round(self.fits, DIGITS)
+            if self.refused:
+                told["refused"] = True
             if self.scores:
                 told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
         return json.dumps(told, ensure_ascii=False)
@@ -136,5 +140,8 @@ def predictions_of(
             exact=bool(answers.exact[row]),
             calibrated=answers.calibrated,
             fits=None if answers.fits is None else float(answers.fits[row]),
+            refused=bool(
+                decision.abstain and answers.fits is not None and answers.fits[row] <= decision.abstain
+            ),
             scores={one.label: one.score for one in every} if all_scores else {},
         )

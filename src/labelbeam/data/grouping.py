@@ -55,7 +55,13 @@ def matches_of(images: Sequence[str], pattern: str) -> list[str]:
     found = [expression.search(image) for image in images]
     if lost := [image for image, match in zip(images, found, strict=True) if match is None]:
         raise InputError(
-            f"{pattern!r} finds nothing in {len(lost)} of {len(images)} image names: {', '.join(lost[:5])}. Widen "
-            "it, for example with '|.*' at its end, so that each image has a group."
+            f"{pattern!r} finds nothing in {len(lost)} of {len(images)} image names: {', '.join(lost[:5])}. "
+            "Widen it, so that each image has a group."
         )
-    return [match.group(1 if expression.groups else 0) or "" for match in found if match is not None]
+    keys = [match.group(1 if expression.groups else 0) for match in found if match is not None]
+    if empty := [image for image, key in zip(images, keys, strict=True) if not key]:
+        raise InputError(
+            f"{pattern!r} finds an empty group in {len(empty)} of {len(images)} image names: {', '.join(empty[:5])}. "
+            "They would all be one group; write a pattern whose parentheses take part in every match."
+        )
+    return keys

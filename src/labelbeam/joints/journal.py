@@ -71,16 +71,21 @@ class Journal:
 
 
 @contextmanager
-def journal(out: Path, *, job: Mapping[str, Any], anew: bool = False) -> Iterator[Journal]:
+def journal(
+    out: Path, *, job: Mapping[str, Any], together: int = 1, anew: bool = False
+) -> Iterator[Journal]:
     """Open the journal of a job; when the block ends its lines are at `out`, and when it fails they are kept.
 
     Args:
         out: where all lines are to be in the end; a file there is replaced at that moment.
         job: what was asked, plain values; lines made for something else are not continued.
+        together: lines that are made in one go: an interrupted job goes on at a multiple of it, so that every line
+            is computed beside the same others as in an unbroken one, to the last bit.
         anew: forget an interrupted job.
 
     Raises:
-        InputError: an interrupted job of other settings is there, or its lines are damaged.
+        InputError: an interrupted job of other settings is there, its settings are damaged, or another call is
+            writing it.
     """
     partial, about = out.with_name(out.name + ".partial"), out.with_name(out.name + ".job.json")
     if anew:
@@ -93,13 +98,30 @@ def journal(out: Path, *, job: Mapping[str, Any], anew: bool = False) -> Iterato
         partial.write_bytes(b"")
         with written_whole(about) as part:
             part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    done = _cut_half_line(partial)
     with partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        _lock(file, out)
+        done = _cut_back(partial, together)
         yield Journal(partial, done, file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(out)
     about.unlink(missing_ok=True)
+
+
+def _lock(file: IO[str], out: Path) -> None:
+    """Keep a second call from writing the same lines; the lock goes with the process, however that ends.
+
+    Raises:
+        InputError: another call has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows refuses to rename a file that another process has open
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError(f"another call is writing {out} now. Wait for it, or give another --out.") from None
 
 
 def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
@@ -118,15 +140,17 @@ def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
         )
 
 
-def _cut_half_line(partial: Path) -> int:
-    """Cut off what has no line end, and return the number of lines."""
-    count, whole = 0, 0
+def _cut_back(partial: Path, together: int) -> int:
+    """Cut off a half line and an unfinished group of lines, and return the number of lines left."""
+    count, kept, read = 0, 0, 0
     with partial.open("r+b") as file:
-        for line in file:
+        for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
-            count, whole = count + 1, whole + len(line)
-        file.truncate(whole)
+            read += len(line)
+            if number % together == 0:
+                count, kept = number, read
+        file.truncate(kept)
     return count
 
 

@@ -5,6 +5,7 @@ Knows the JSON form of `metrics.evaluation.Scores`; computes nothing.
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,15 +136,40 @@ def intervals(comparison: "Comparison", *, resamples: int, seed: int) -> dict[st
 
 
 def require_folder(option: str, path: Path | None) -> None:
-    """Refuse an output file whose folder is not there, before any work is done.
+    """Refuse an output file whose folder is not there, or that would replace somebody else's, before any work.
+
+    What labelbeam writes begins with a brace, a bracket or an angle; a file that begins otherwise is not a result
+    of it (a table of labels, say), and is not replaced.
 
     Raises:
-        InputError: there is no such folder, or the file is one.
+        InputError: there is no such folder, the file is one, or another kind of file is there.
     """
     if path is not None and path.is_dir():
         raise InputError(f"{option} {path} is a folder. Name a file, such as {path / 'out.jsonl'}.")
     if path is not None and not path.parent.is_dir():
         raise InputError(f"{option} {path}: there is no folder {path.parent}. Create it first.")
+    if path is not None and path.is_file():
+        with path.open("rb") as file:
+            start = file.read(64).lstrip()
+        if start and start[:1] not in (b"{", b"[", b"<"):
+            raise InputError(
+                f"{option} {path}: a file is there that is no result of labelbeam's; it is not overwritten. Give "
+                "another name, or remove it."
+            )
+
+
+def refuse_one_file_for_two(outputs: Mapping[str, Path | None]) -> None:
+    """Refuse two outputs at one place.
+
+    Raises:
+        InputError: two options name the same file.
+    """
+    seen: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is not None:
+            first = seen.setdefault(path.resolve(), option)
+            if first != option:
+                raise InputError(f"{first} and {option} are both {path}; give each a file of its own.")
 
 
 def write_json(path: Path, result: object) -> None:

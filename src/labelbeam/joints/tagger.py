@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
+from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
 from labelbeam.features.extract import extract, stream_features
@@ -90,6 +91,10 @@ class Tagger:
         """
         stream = stream_features((Path(path) for path in paths), self.run.encoder, device=best_device())
         while batch := list(islice(stream, ANSWERED_TOGETHER)):
+            # Each batch starts with an empty trie: what it says does then not depend, in the last digits, on which
+            # images came before it, and an interrupted job goes on with the same bytes.
+            if isinstance(self.answerer, LabelModelAnswerer):
+                self.answerer.forget()
             read = [item.path for item in batch if item.features is not None]
             answered: Iterator[Prediction] = iter(())
             if read:

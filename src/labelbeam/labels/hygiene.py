@@ -24,7 +24,7 @@ def clean(label: str) -> str:
 
 
 def refuse_reserved(labels: Iterable[str], where: str) -> None:
-    """Raise an error where a label has the name of a special token.
+    """Raise an error where a label has the name of a special token, or a line break or the like in its name.
 
     Args:
         labels: names.
@@ -33,6 +33,11 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
     Raises:
         InputError: such a label is there.
     """
+    if odd := sorted(label for label in set(labels) if any(unicodedata.category(c) == "Cc" for c in label)):
+        raise InputError(
+            f"{where}: {', '.join(map(repr, odd[:5]))} holds a line break or another control "
+            "character. Repair the name."
+        )
     if taken := sorted(label for label in set(labels) if label.casefold() in RESERVED):
         raise InputError(
             f"{where}: {', '.join(map(repr, taken))} is the name of a special token, not of a label. "

@@ -31,7 +31,9 @@ def remaining_nats(
         [0.693]
     """
     if not scores.shape == targets.shape == known.shape:
-        raise InputError(f"scores {scores.shape}, targets {targets.shape} and known {known.shape} differ in shape.")
+        raise InputError(
+            f"scores {scores.shape}, targets {targets.shape} and known {known.shape} differ in shape."
+        )
     p = np.clip(scores.astype(np.float64), PROBABLE, 1 - PROBABLE)
     losses = -np.log(np.where(targets == PRESENT, p, 1 - p))
     asked = (known == UNKNOWN) & (targets != UNKNOWN)

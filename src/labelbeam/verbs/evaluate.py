@@ -66,7 +66,13 @@ def evaluate(
     from labelbeam.joints.evaluation import evaluate_features
     from labelbeam.joints.features import readable_features
     from labelbeam.joints.run_directory import load_run, versions
-    from labelbeam.joints.score_table import intervals, require_folder, show_scores, write_json
+    from labelbeam.joints.score_table import (
+        intervals,
+        refuse_one_file_for_two,
+        require_folder,
+        show_scores,
+        write_json,
+    )
     from labelbeam.joints.spec import open_dataset
     from labelbeam.joints.tagger import Tagger
     from labelbeam.metrics import evaluation
@@ -80,6 +86,7 @@ def evaluate(
         raise InputError(f"--seed must be 0 or more, given {seed}.")
     for option, path in (("--out", out), ("--predictions", predictions), ("--truth", truth)):
         require_folder(option, path)
+    refuse_one_file_for_two({"--out": out, "--predictions": predictions, "--truth": truth})
     trained = load_run(run)
     config = with_settings(trained.config, settings or ())
     decision = decision_from(config, decide=decide, threshold=threshold, tuned_for=tuned_for, abstain=abstain)

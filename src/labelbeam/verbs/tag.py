@@ -59,7 +59,9 @@ def tag(
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Forget what an interrupted call with the same --out has done."),
+        typer.Option(
+            "--overwrite", help="Replace --out, and forget what an interrupted call has done for it."
+        ),
     ] = False,
 ) -> None:
     """Tag images; a file that cannot be read gets a line with its error, and the run goes on.
@@ -72,7 +74,7 @@ def tag(
     from labelbeam.joints.plain_values import to_plain
     from labelbeam.joints.progress import progress_bar
     from labelbeam.joints.run_directory import fingerprint, load_run
-    from labelbeam.joints.score_table import require_folder
+    from labelbeam.joints.score_table import refuse_one_file_for_two, require_folder
     from labelbeam.joints.tagger import Tagger
     from labelbeam.labels.implications import read_implications
 
@@ -83,6 +85,11 @@ def tag(
         raise InputError("--all-scores is for JSON Lines. Add --json, or --out FILE.")
     require_folder("--out", out)
     require_folder("--page", page)
+    refuse_one_file_for_two({"--out": out, "--page": page})
+    if out is not None and out.exists() and not overwrite:
+        raise InputError(
+            f"{out} is there already, and would be replaced. Give another --out, or say --overwrite."
+        )
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Names that are not UTF-8 exist on Linux.
         sys.stdin.reconfigure(errors="surrogateescape")
@@ -105,6 +112,7 @@ def tag(
     visible = out is not None or not sys.stdout.isatty()
     total = _number_of(images) if visible and sys.stderr.isatty() else None
     job = {
+        "images": images,
         "run": fingerprint(run),
         "config": to_plain(tagger.run.config),
         "all_scores": all_scores,
@@ -142,7 +150,7 @@ def _text(prediction: "Prediction") -> str:
     if prediction.error:
         return f"{prediction.image}\terror: {prediction.error}"
     said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
-    return f"{prediction.image}\t{said or '(no label)'}"
+    return f"{prediction.image}\t{said or ('(nothing fits)' if prediction.refused else '(no label)')}"
 
 
 class _Printed:
@@ -168,11 +176,12 @@ def _lines(
 ) -> "Iterator[Journal | _Printed]":
     """Yield where lines go: standard output, or a journal that becomes the file when all is done."""
     from labelbeam.joints.journal import journal
+    from labelbeam.joints.tagger import ANSWERED_TOGETHER
 
     if out is None:
         yield _Printed(json=json)
         return
-    with journal(out, job=job, anew=anew) as lines:
+    with journal(out, job=job, together=ANSWERED_TOGETHER, anew=anew) as lines:
         yield lines
 
 

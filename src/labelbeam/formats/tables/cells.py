@@ -74,6 +74,8 @@ def recognise(cells: Iterable[str], where: str) -> CellStyle:
         delimiter ';'
     """
     distinct = {cell.strip() for cell in cells if cell.strip().casefold() not in NO_LABEL}
+    if broken := [cell for cell in distinct if cell[:2] in ("['", '["') and cell[-1] != "]"]:
+        raise InputError(f"{where}: {broken[0][:60]!r} begins a list that never ends. Repair the cell.")
     if distinct and all(cell[0] in "[(" and cell[-1] in "])" for cell in distinct):
         return CellStyle(is_list=True)
     found = {

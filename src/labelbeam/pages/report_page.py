@@ -1,0 +1,242 @@
+"""The page of a report: what a run is, how good, how sure, what it learned, where it fails.
+
+Shows the plain values of `joints.report` (the same that the JSON beside it holds) and, for images, small copies with
+maps. Computes nothing. Every text that a user wrote is escaped.
+"""
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from labelbeam.pages.analysis_charts import label_map_chart
+from labelbeam.pages.chart_style import CHART_STYLE
+from labelbeam.pages.charts import legend
+from labelbeam.pages.inspection_style import STYLE as SECTION_STYLE
+from labelbeam.pages.learning_curve import learning_curve
+from labelbeam.pages.page import page, table
+from labelbeam.pages.reliability import ReliabilityBin, reliability
+from labelbeam.pages.report_failures import confusions_part, labels_part, pairs_part, worst_part
+from labelbeam.pages.report_images import errors_part, images_part, search_part
+from labelbeam.pages.report_style import STYLE
+from labelbeam.pages.wording import quiet
+
+if TYPE_CHECKING:
+    from labelbeam.joints.report import Report
+
+Values = Mapping[str, Any]
+
+PLAIN = ("mean_labels_true", "mean_labels_predicted", "log_likelihood")
+"""Scores that are no fractions."""
+
+
+def report_page(report: "Report") -> str:
+    """Return the page as one HTML document without network, script or outside file.
+
+    Args:
+        report: as `joints.report.report_on` gives it.
+    """
+    values = report.values
+    parts = [
+        ("scores", "Scores", _scores(values)),
+        ("training", "Training", _training(values)),
+        ("calibration", "Are the scores probabilities?", _calibration(values)),
+        ("labels", "Label by label", labels_part(values)),
+        ("pairs", "Pairs of labels", pairs_part(values)),
+        ("confusions", "Confusions", confusions_part(values)),
+        ("map", "The label space", _map(values)),
+        ("images", "Images", images_part(report.images, values["missing"])),
+        ("search", "One search", search_part(values)),
+        ("worst", "The worst images", worst_part(values)),
+        ("errors", "Labels of the data that are probably wrong", errors_part(values, report.error_paths)),
+        ("versions", "Made with", _versions(values)),
+    ]
+    links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
+    sections = "\n".join(
+        f'<section id="{name}"><h2>{escape(heading)}</h2>\n{body}</section>' for name, heading, body in parts
+    )
+    style = f"<style>{SECTION_STYLE}{CHART_STYLE}{STYLE}</style>"
+    return page("A run on labelled images", f"{style}\n{_about(values)}<nav>{links}</nav>\n{sections}")
+
+
+def _about(values: Values) -> str:
+    about, scores = values["about"], values["scores"]
+    rows = [("run", f"{about['run']} ({about['head']} on {about['encoder']}, seed {about['training_seed']})")]
+    rows += [("trained on", about["training_data"] or "not said")]
+    rows += [("judged on", f"{about['data']}: {about['images']:,} images, {about['labels']:,} labels")]
+    if about["beside"]:
+        rows.append(("beside it", f"{about['beside']} ({about['beside_head']})"))
+    search, decision = about["search"], about["decision"]
+    rows.append(("sets decided by", _decided(decision)))
+    if about["head"] == "cnn-rnn":
+        rows.append(("search", f"{search['method']}, score of a label: {search['score']}"))
+    protocol = [f"{key}: {value}" for key, value in about["data_protocol"].items()]
+    rows += [("how it was read", "; ".join(protocol))] if protocol else []
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
+    tiles = [
+        (_score(name, scores[name]), wording)
+        for name, wording in (
+            ("mAP_area", "mAP"),
+            ("OF1", "F1 over all decisions"),
+            ("CF1", "F1 of label averages"),
+            ("subset_accuracy", "sets exactly right"),
+            ("log_likelihood", "nats per image, log-likelihood"),
+        )
+        if scores.get(name) is not None
+    ]
+    boxes = "".join(
+        f"<div><b>{escape(number)}</b><span>{escape(text)}</span></div>" for number, text in tiles
+    )
+    warning = ""
+    if known := about["images_in_training_data"]:
+        text = (
+            f"{known:,} of the {about['images']:,} images are among the training data: scores, calibration and label "
+            "errors flatter the run."
+        )
+        warning = f'<p class="warn">{escape(text)}</p>'
+    return f'<dl class="about">{told}</dl>{warning}<div class="tiles">{boxes}</div>'
+
+
+def _decided(decision: Values) -> str:
+    if decision["rule"] == "threshold":
+        by = f"tuned for {decision['tuned_for']}" if decision["tuned_for"] else f"{decision['threshold']:g}"
+        return f"threshold, {by}"
+    return {"path": "path (the most probable set)"}.get(decision["rule"], str(decision["rule"]))
+
+
+def _score(name: str, value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    return f"{value:{sign}.2f}" if name in PLAIN else f"{100 * value:{sign}.1f}"
+
+
+def _between(name: str, ends: Values | None, *, signed: bool = False) -> str:
+    if ends is None:
+        return "–"
+    return f"{_score(name, ends['low'], signed=signed)} to {_score(name, ends['high'], signed=signed)}"
+
+
+def _scores(values: Values) -> str:
+    scores, about = values["scores"], values["about"]
+    intervals, versus = scores.get("intervals"), scores.get("versus")
+    heads = ["score, percent", "value"] + (["95 % interval"] if intervals else [])
+    if versus:
+        heads += ["rival", "difference"] if "differences" in versus else ["rival"]
+        heads += ["its 95 % interval", "p"] if "differences" in versus else []
+    rows = []
+    for name, value in scores.items():
+        if not (value is None or isinstance(value, float)):
+            continue
+        cells = [name, _score(name, value)]
+        cells += [_between(name, intervals["of"].get(name))] if intervals else []
+        if versus:
+            cells.append(_score(name, versus["scores"].get(name)))
+            if "differences" in versus:
+                pair = versus["differences"].get(name)
+                cells += [_score(name, pair and pair["difference"], signed=True)]
+                cells += [_between(name, pair, signed=True), f"{pair['p']:.3f}" if pair else "–"]
+        rows.append(cells)
+    protocol = scores["protocol"]
+    told = (
+        f"Protocol: {protocol['name']}, {protocol['decides']}. {protocol['labels_with_a_positive']:,} of "
+        f"{protocol['labels']:,} labels have a positive. mean_labels are labels per image, log_likelihood is nats per "
+        "image; neither is percent."
+    )
+    if intervals:
+        told += f" Intervals: percentile bootstrap over images, {about['bootstrap']:,} resamples, seed {about['seed']}."
+    if versus and "differences" in versus:
+        told += (
+            " Differences are paired over the same resamples; p is one-sided, small where this run is better."
+        )
+    reasons: dict[str, list[str]] = {}
+    for name, reason in scores["null_because"].items():
+        reasons.setdefault(reason, []).append(name)
+    notes = [f"{', '.join(names)}: none, because {reason}" for reason, names in reasons.items()]
+    notes += list(scores["notes"])
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return table(heads, rows) + quiet(told) + (f'<ul class="quiet">{items}</ul>' if items else "")
+
+
+def _training(values: Values) -> str:
+    rows = values["training"]
+    if rows is None:
+        return quiet(values["missing"]["training"])
+    epochs = [row.get("epoch") or i for i, row in enumerate(rows, 1)]
+    names = [name for name in rows[0] if name != "epoch" and "nats" in name][:4]
+    lines = {name.replace("_nats", ""): [row.get(name) for row in rows] for name in names}
+    validated = [
+        (row["val_nats"], epoch) for row, epoch in zip(rows, epochs, strict=True) if row.get("val_nats")
+    ]
+    best = min(validated)[1] if validated else None
+    chart = learning_curve(epochs, lines, title="loss by epoch", best=best)
+    if not chart:
+        return quiet("There is no training curve: fewer than two epochs were logged.")
+    told = "Loss per image, nats, by epoch. "
+    told += "Training is with dropout, validation without." if validated else "Of training alone; with dropout."
+    if best is not None:
+        told += f" Upright: the least validation loss, epoch {best:g}."
+    return legend(list(lines)) + chart + quiet(told)
+
+
+def _calibration(values: Values) -> str:
+    told, parts = values["calibration"], []
+    if not told["probabilities"]:
+        parts.append(quiet("The scores of this run rank labels; they are no probabilities."))
+    bins = [
+        ReliabilityBin(
+            one["score"], one["share"]["value"], one["share"]["low"], one["share"]["high"], one["count"]
+        )
+        for one in told["pooled"]["bins"]
+        if one["share"]["value"] is not None
+    ]
+    chart = reliability(bins, title="share present against the probability said")
+    words = []
+    if told["pooled"]["ece"] is not None:
+        words.append(
+            f"Expected calibration error: {100 * told['pooled']['ece']:.2f} percentage points over all labels "
+            f"together, {100 * told['mean_label_ece']:.2f} averaged over labels. Few scores in a bin make it larger."
+        )
+    if told["method"] is None:
+        words.append(values["missing"]["calibration"])
+    else:
+        done = {"none": "nothing was changed"}.get(told["method"], f"method: {told['method']}")
+        words.append(f"Calibrated on {told['images']:,} validation images; {done}.")
+    words.append(
+        "Discs on the dashed line say what is true; bins hold equally many scores; intervals are Wilson's."
+    )
+    parts.append(
+        f'<div class="side"><div>{chart}</div><div>{"".join(map(quiet, words))}{_thresholds(told)}</div></div>'
+    )
+    return "".join(parts)
+
+
+def _thresholds(told: Values) -> str:
+    if told["thresholds"] is None:
+        return ""
+    names = list(told["thresholds"])
+    labels = list(told["thresholds"][names[0]])
+    rows = [[label, *(_threshold(told["thresholds"][name][label]) for name in names)] for label in labels]
+    same = [name for name in names if len(set(told["thresholds"][name].values())) == 1]
+    single = ", ".join(f"{name}: {_threshold(told['thresholds'][name][labels[0]])}" for name in same)
+    note = quiet(f"One threshold for all labels: {single}.") if single else ""
+    body = table(["tuned for", *names], rows).replace("<table>", '<table class="named">')
+    return f"{note}<details><summary>Tuned thresholds of every label</summary>{body}</details>"
+
+
+def _threshold(value: float) -> str:
+    return "never" if value > 1 else f"{value:.3f}"
+
+
+def _map(values: Values) -> str:
+    space = values["label_space"]
+    if space is None:
+        return quiet(values["missing"]["label_space"])
+    told = "Labels whose embeddings point the same way stand together; discs grow with the training images."
+    return label_map_chart(space) + quiet(told)
+
+
+def _versions(values: Values) -> str:
+    now, then = values["about"]["versions"], values["about"]["trained_with"] or {}
+    names = list(dict.fromkeys([*now, *then]))
+    rows = [[name, str(now.get(name, "–")), str(then.get(name, "–"))] for name in names]
+    return table(["", "this report", "the training"], rows)
