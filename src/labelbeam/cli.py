@@ -24,6 +24,7 @@ from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
 from labelbeam.verbs.explain import explain
 from labelbeam.verbs.neighbors import neighbors
+from labelbeam.verbs.report import report
 from labelbeam.verbs.score import score
 from labelbeam.verbs.suggest import suggest
 from labelbeam.verbs.tag import tag
@@ -81,7 +82,7 @@ data = typer.Typer(
 )
 app.add_typer(data)
 
-for _verb in (demo, train, evaluate, tag, suggest, explain, score, neighbors):
+for _verb in (demo, train, evaluate, tag, suggest, explain, report, score, neighbors):
     app.command()(told_in_words(_verb))
 for _verb in (inspect, split, convert, download):
     data.command()(told_in_words(_verb))

@@ -1,7 +1,7 @@
 """The label space of a run: neighbours of labels, of images and of label sets, and its map, with names.
 
 Between the run and the analyses of points (`analysis.neighbors`, `analysis.label_map`); results are plain values
-when asked (`to_json`). Draws nothing: `pages.label_map` does.
+when asked (`to_json`). Draws nothing: `pages.analysis_charts` does.
 """
 
 from collections.abc import Sequence

@@ -4,8 +4,7 @@ Asks the evaluation and every analysis, and keeps a sentence where one of them h
 file beside the page; `pages.report_page` shows them. Draws nothing.
 """
 
-import csv
-import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,27 +13,26 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int8
 
-from labelbeam.analysis.shares import shares_of
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.joints.evaluation import Evaluation, evaluate_features
+from labelbeam.joints.evaluation import Evaluation
 from labelbeam.joints.failures import Failures, failures, largest_areas
-from labelbeam.joints.features import readable_features
 from labelbeam.joints.label_error_files import label_errors_told, probable_label_errors
 from labelbeam.joints.label_space import label_space
 from labelbeam.joints.pair_learning import pair_learning
-from labelbeam.joints.reported_images import ShownImage, shown_images
-from labelbeam.joints.run_directory import load_run, versions
+from labelbeam.joints.progress import progress_bar
+from labelbeam.joints.reported_images import shown_images
+from labelbeam.joints.reported_run import Subject, about, calibration_of, subject_of, training_log
 from labelbeam.joints.score_table import intervals
 from labelbeam.joints.spec import open_dataset
-from labelbeam.joints.tagger import Tagger
 from labelbeam.joints.visible_search import visible_search
 from labelbeam.metrics.bootstrap import paired_bootstrap
 from labelbeam.metrics.evaluation import evaluate
-
-Say = Callable[[str], None]
+from labelbeam.pages.report_images import ShownImage
 
 ERRORS_SHOWN = 20
+
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -51,22 +49,18 @@ class Report:
     images: tuple[ShownImage, ...]
     error_paths: tuple[Path, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return every number of the page; JSON has no infinity: null."""
+        told: dict[str, Any] = _finite(self.values)
+        return told
 
-@dataclass(frozen=True)
-class Subject:
-    """A run with its answers for the data.
 
-    Attributes:
-        folder: of the run.
-        tagger: it.
-        evaluation: its answers beside the truth.
-        features: single precision [images features].
-    """
-
-    folder: Path
-    tagger: Tagger
-    evaluation: Evaluation
-    features: np.ndarray
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def report_on(
@@ -77,7 +71,6 @@ def report_on(
     images: int = 6,
     resamples: int = 1000,
     seed: int = 0,
-    say: Say = lambda stage: None,
 ) -> Report:
     """Measure a run on labelled images in every way there is.
 
@@ -86,35 +79,31 @@ def report_on(
         dataset: labelled images that it was not trained on.
         beside: a rival's folder.
         images: how many are shown with their attention; the first half are the worst, the others drawn.
-        resamples: of the images, for intervals.
+        resamples: of the images, for intervals; 0: scores have none, pairs and correlations are judged by
+            `RESAMPLES`.
         seed: of everything random.
-        say: told what comes next, a few words.
 
     Raises:
         InputError: not a run, data that do not fit it, or a rival that could not read the same images.
     """
-    say("answers")
-    ours = _subject(run, dataset)
-    rival = None if beside is None else _subject(beside, dataset)
+    ours = subject_of(run, dataset)
+    rival = None if beside is None else subject_of(beside, dataset)
     missing: dict[str, str] = {}
-    say("scores and intervals")
-    scores = _scores(ours, rival, resamples=resamples, seed=seed)
+    judged = resamples or RESAMPLES  # a pair cannot be judged without an interval
+    with progress_bar("scores and intervals", None):
+        scores = _scores(ours, rival, resamples=resamples, seed=seed)
     reading = _training_data(ours, missing)
     targets = None if reading is None else reading.with_vocabulary(ours.tagger.labels).targets
-    say("labels and failures")
-    found = _failures(ours, targets, missing, resamples=resamples, seed=seed)
-    say("pairs of labels")
-    pairs = None
-    if targets is None:
-        missing["pairs"] = "Pairs are not compared: " + missing["training_data"]
-    else:
-        pairs = _part("pairs", missing, lambda: _pairs(ours, rival, targets, missing, resamples, seed))
-    errors = _part("label_errors", missing, lambda: _label_errors(ours.evaluation))
-    space = _part("label_space", missing, lambda: label_space(ours.tagger).to_json())
-    say("images")
-    shown = shown_images(
-        ours.tagger, ours.evaluation, found.worst, count=images, seed=seed, missing=missing, say=say
-    )
+    with progress_bar("labels, pairs and mistakes", None):
+        found = _failures(ours, targets, missing, resamples=judged, seed=seed)
+        pairs = None
+        if targets is None:
+            missing["pairs"] = "Pairs are not compared: " + missing["training_data"]
+        else:
+            pairs = _part("pairs", missing, lambda: _pairs(ours, rival, targets, missing, judged, seed))
+        errors = _part("label_errors", missing, lambda: _label_errors(ours.evaluation))
+        space = _part("label_space", missing, lambda: label_space(ours.tagger).to_json())
+    shown = shown_images(ours.tagger, ours.evaluation, found.worst, count=images, seed=seed, missing=missing)
     search = None
     if shown:
         first = shown[0]
@@ -127,10 +116,10 @@ def report_on(
             },
         )
     values = {
-        "about": _about(ours, rival, reading, resamples=resamples, seed=seed),
-        "training": _training(run, missing),
+        "about": about(ours, rival, reading, resamples=resamples, seed=seed),
+        "training": training_log(run, missing),
         "scores": scores,
-        "calibration": _calibration(ours, missing),
+        "calibration": calibration_of(ours, missing),
         "failures": found.to_json(),
         "pairs": pairs,
         "label_space": space,
@@ -142,14 +131,6 @@ def report_on(
     where = dict(zip(ours.evaluation.dataset.images, ours.evaluation.dataset.paths, strict=True))
     paths = tuple(where[one["image"]] for one in (errors or {"errors": []})["errors"])
     return Report(values, shown, paths)
-
-
-def _subject(folder: Path, dataset: Dataset) -> Subject:
-    run = load_run(folder)
-    tagger = Tagger(run)
-    kept, features, notes = readable_features(dataset, run.encoder, flips=False)
-    measured = evaluate_features(tagger, kept, features[:, 0], notes=(*kept.notes, *notes))
-    return Subject(folder, tagger, measured, features[:, 0].astype(np.float32))
 
 
 def _part(name: str, missing: dict[str, str], ask: Callable[[], Any]) -> Any:
@@ -208,7 +189,7 @@ def _failures(
         training_targets=targets,
         areas=areas,
         seed=seed,
-        resamples=max(resamples, 2),
+        resamples=resamples,
     )
 
 
@@ -228,7 +209,7 @@ def _pairs(
             rival=None if other is None else other.evaluation,
             rival_decision=None if other is None else other.tagger.run.config.decision,
             seed=seed,
-            resamples=max(resamples, 2),
+            resamples=resamples,
         ).to_json()
 
     if rival is not None and (found := _part("rival_pairs", missing, lambda: compared(rival))):
@@ -238,85 +219,3 @@ def _pairs(
 
 def _label_errors(evaluation: Evaluation) -> dict[str, Any]:
     return label_errors_told(evaluation, probable_label_errors(evaluation), most=ERRORS_SHOWN)
-
-
-def _calibration(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
-    """Return reliability with Wilson's intervals of the bins, and what calibration the run has."""
-    report = ours.evaluation.reliability()
-    told = dict(report.to_json())
-    pooled = report.pooled
-    if len(pooled.count):
-        shares = shares_of(np.rint(pooled.present * pooled.count).astype(np.int64), pooled.count)
-        told["pooled"] = {
-            "ece": pooled.ece,
-            "bins": [
-                {"score": float(score), "count": int(count), "share": shares.told(i)}
-                for i, (score, count) in enumerate(zip(pooled.score, pooled.count, strict=True))
-            ],
-        }
-    answers, calibration = ours.evaluation.answers, ours.tagger.calibration
-    told["calibrated"] = answers.calibrated
-    told["probabilities"] = answers.calibrated or not bool(np.isnan(answers.log_probs).any())
-    told["method"], told["images"], told["thresholds"] = None, None, None
-    if calibration is None:
-        missing["calibration"] = ours.tagger.note or "The run was not calibrated: no validation images."
-        return told
-    names = ours.tagger.labels
-    told |= {"method": calibration.scores.method, "images": calibration.images}
-    told["thresholds"] = {
-        objective: dict(zip(names, values, strict=True))  # type: ignore[call-overload]
-        for objective, values in calibration.thresholds.to_json().items()
-    }
-    return told
-
-
-def _about(
-    ours: Subject, rival: Subject | None, training: Dataset | None, *, resamples: int, seed: int
-) -> dict[str, Any]:
-    config, data = ours.tagger.run.config, ours.evaluation.dataset
-    seen: set[Path] = set() if training is None else {path.resolve() for path in training.paths}
-    return {
-        "run": str(ours.folder),
-        "head": config.head,
-        "encoder": config.encoder.name,
-        "training_data": config.data,
-        "training_seed": config.seed,
-        "data": data.spec,
-        "data_protocol": dict(data.protocol),
-        "images": len(data),
-        "images_in_training_data": None
-        if training is None
-        else sum(path.resolve() in seen for path in data.paths),
-        "labels": len(ours.tagger.labels),
-        "search": asdict(config.search),
-        "decision": asdict(config.decision),
-        "beside": None if rival is None else str(rival.folder),
-        "beside_head": None if rival is None else rival.tagger.run.config.head,
-        "bootstrap": resamples,
-        "seed": seed,
-        "versions": versions(),
-        "trained_with": _trained_with(ours.folder),
-    }
-
-
-def _trained_with(folder: Path) -> Mapping[str, str] | None:
-    try:
-        told = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told if isinstance(told, dict) else None
-
-
-def _training(folder: Path, missing: dict[str, str]) -> list[dict[str, float | None]] | None:
-    """Return the rows of log.csv; empty cells are null."""
-    try:
-        with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
-            rows = [
-                {str(name): float(cell) if cell else None for name, cell in row.items()}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError):
-        rows = []
-    if not rows:
-        missing["training"] = "There is no training curve: the run has no log.csv."
-    return rows or None

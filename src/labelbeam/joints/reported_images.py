@@ -3,43 +3,24 @@
 Between an evaluation and the page: names, bounds and explanations. Draws nothing.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from labelbeam.analysis.worst_images import WorstImage
 from labelbeam.errors import InputError
-from labelbeam.explain.explanation import Explanation
 from labelbeam.joints.evaluation import Evaluation
 from labelbeam.joints.explanation import explain
 from labelbeam.joints.explanation_files import told
 from labelbeam.joints.failures import truth_and_sets
+from labelbeam.joints.progress import progress_bar
 from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.pages.report_images import ShownImage
 
 SCORES_SHOWN = 8
 """Labels listed per image, at least; every true and every decided one is listed."""
-
-
-@dataclass(frozen=True)
-class ShownImage:
-    """An image of a report.
-
-    Attributes:
-        row: in the evaluation.
-        path: its file.
-        values: `image`, `why` (worst or random), `truth`, `unknown`, `labels` (score, bounds, whether decided and
-            true), `path`, `log_prob`, `exact`, `explanation`; plain values.
-        explanation: maps; None where the head or encoder cannot be explained.
-    """
-
-    row: int
-    path: Path
-    values: dict[str, Any]
-    explanation: Explanation | None
 
 
 def shown_images(
@@ -50,7 +31,6 @@ def shown_images(
     count: int,
     seed: int,
     missing: dict[str, str],
-    say: Callable[[str], None],
 ) -> tuple[ShownImage, ...]:
     """Choose images, and say of them all there is to say.
 
@@ -61,7 +41,6 @@ def shown_images(
         count: how many, at most.
         seed: of the draw of the others.
         missing: gets a sentence under `attention` where nothing can be explained.
-        say: told before each image.
     """
     bad = [one.image for one in worst[: (count + 1) // 2]]
     others = np.setdiff1d(np.arange(len(evaluation.dataset)), bad)
@@ -69,19 +48,20 @@ def shown_images(
     rows = [(row, "worst") for row in bad] + [(int(row), "random") for row in drawn]
     truth, decided = truth_and_sets(evaluation, tagger.run.config.decision)
     shown = []
-    for number, (row, why) in enumerate(rows, 1):
-        say(f"image {number} of {len(rows)}")
-        path = evaluation.dataset.paths[row]
-        explanation = None
-        if "attention" not in missing:
-            try:
-                explanation = explain(tagger.run, path)
-            except InputError as error:
-                missing["attention"] = str(error)
-        said = _said(evaluation, row, truth[row], decided[row])
-        values = {"image": evaluation.dataset.images[row], "why": why, **said}
-        values["explanation"] = None if explanation is None else told(explanation)
-        shown.append(ShownImage(row, path, values, explanation))
+    with progress_bar("images", len(rows)) as advance:
+        for row, why in rows:
+            path = evaluation.dataset.paths[row]
+            explanation = None
+            if "attention" not in missing:
+                try:
+                    explanation = explain(tagger.run, path)
+                except InputError as error:
+                    missing["attention"] = str(error)
+            said = _said(evaluation, row, truth[row], decided[row])
+            values = {"image": evaluation.dataset.images[row], "why": why, **said}
+            values["explanation"] = None if explanation is None else told(explanation)
+            shown.append(ShownImage(row, path, values, explanation))
+            advance(1)
     return tuple(shown)
 
 

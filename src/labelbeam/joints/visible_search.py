@@ -1,7 +1,7 @@
 """The search of one image, to be looked at: its tree, the two paths, every label's score, what a click would change.
 
 Puts together what `analysis.search_tree`, the searches and `joints.suggestions` say of one image. Draws nothing:
-`pages.search_tree` does.
+`pages.analysis_charts` does.
 """
 
 from dataclasses import dataclass

@@ -127,12 +127,12 @@ def _exclusive(found: Values) -> str:
         [name, f"{one['images']:,}", _share(one["share"]["value"]), _ends(one["share"])]
         for name, one in found["rates"].items()
     ]
-    body = table(["images that get both labels of such a pair", "images", "share", "95 % interval"], rows)
+    body = table(["", "images", "share", "95 % interval"], rows)
     emitted = "; ".join(
         f"{' + '.join(one['labels'])} ({', '.join(f'{who} {n:,}' for who, n in one['images'].items())})"
         for one in found["emitted"][:8]
     )
-    told = f"{found['pairs']:,} pairs of labels (nearly) exclude each other in the training data."
+    told = f"{found['pairs']:,} pairs of labels (nearly) exclude each other in the training data. Images that get both:"
     more = quiet(f"Most often together: {emitted}.") if emitted else ""
     return f"<h3>Labels that exclude each other</h3>{quiet(told)}{_classed(body)}{more}"
 
@@ -151,7 +151,7 @@ def confusions_part(values: Values) -> str:
         ]
         for one in found["first"][:ROWS_SHOWN]
     ]
-    told = f"Missed label → label emitted instead, on the same image. {found['count']:,} are beyond chance."
+    told = f"Missed label → label emitted instead, on the same image. Beyond chance: {found['count']:,}."
     return quiet(told) + _named(["missed → emitted", "images", "by chance", "log10 p, corrected"], rows)
 
 
@@ -172,7 +172,8 @@ def worst_part(values: Values) -> str:
         ]
         for one in found["first"]
     ]
-    body = _named(["image", "nats", "missed", "wrongly decided"], rows)
+    body = table(["image", "nats", "missed", "wrongly decided"], rows)
+    body = body.replace("<table>", '<table class="words">', 1)
     return quiet(f"Images whose true sets the run held least probable, {by}.") + body
 
 

@@ -2,10 +2,11 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -16,15 +17,30 @@ from labelbeam.pages.heat import overlaid
 from labelbeam.pages.thumbnail import embedded_thumbnail
 from labelbeam.pages.wording import quiet
 
-if TYPE_CHECKING:
-    from labelbeam.joints.reported_images import ShownImage
-
 Values = Mapping[str, Any]
 
 MAP_SIDE, CLICKS = 224, 2
 
 
-def images_part(images: "Sequence[ShownImage]", missing: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class ShownImage:
+    """An image of a report.
+
+    Attributes:
+        row: in the evaluation.
+        path: its file.
+        values: `image`, `why` (worst or random), `truth`, `unknown`, `labels` (score, bounds, whether decided and
+            true), `path`, `log_prob`, `exact`, `explanation`; plain values.
+        explanation: maps; None where the head or encoder cannot be explained.
+    """
+
+    row: int
+    path: Path
+    values: dict[str, Any]
+    explanation: Explanation | None
+
+
+def images_part(images: Sequence[ShownImage], missing: Mapping[str, str]) -> str:
     """Return images with their scores, bounds and what speaks for each label."""
     if not images:
         return quiet("None were asked for (--images 0).")
@@ -37,7 +53,7 @@ def images_part(images: "Sequence[ShownImage]", missing: Mapping[str, str]) -> s
     return quiet(told) + note + "".join(_shown(one) for one in images)
 
 
-def _shown(one: "ShownImage") -> str:
+def _shown(one: ShownImage) -> str:
     said = one.values
     sure = "certified the most probable set" if said["exact"] else "not certified"
     log_p = (
@@ -123,7 +139,7 @@ def errors_part(values: Values, paths: Sequence[Path]) -> str:
     told = (
         f"{found['count']:,} on {found['images_with_errors']:,} of {found['images']:,} images: {found['missing']:,} "
         f"labels probably missing, {found['wrong']:,} probably wrong; shown are the {len(found['errors'])} most "
-        "probable. Honest only for images that the run was not trained on."
+        "probable, with the probability of what the data say. Honest only for images that the run was not trained on."
     )
     figures = "".join(
         f"<figure>{_picture(path, side=200)}<figcaption><b>{escape(one['label'])}</b>"

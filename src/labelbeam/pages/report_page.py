@@ -4,9 +4,10 @@ Shows the plain values of `joints.report` (the same that the JSON beside it hold
 maps. Computes nothing. Every text that a user wrote is escaped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from labelbeam.pages.analysis_charts import label_map_chart
 from labelbeam.pages.chart_style import CHART_STYLE
@@ -16,12 +17,9 @@ from labelbeam.pages.learning_curve import learning_curve
 from labelbeam.pages.page import page, table
 from labelbeam.pages.reliability import ReliabilityBin, reliability
 from labelbeam.pages.report_failures import confusions_part, labels_part, pairs_part, worst_part
-from labelbeam.pages.report_images import errors_part, images_part, search_part
+from labelbeam.pages.report_images import ShownImage, errors_part, images_part, search_part
 from labelbeam.pages.report_style import STYLE
 from labelbeam.pages.wording import quiet
-
-if TYPE_CHECKING:
-    from labelbeam.joints.report import Report
 
 Values = Mapping[str, Any]
 
@@ -29,13 +27,14 @@ PLAIN = ("mean_labels_true", "mean_labels_predicted", "log_likelihood")
 """Scores that are no fractions."""
 
 
-def report_page(report: "Report") -> str:
+def report_page(values: Values, images: Sequence[ShownImage], error_paths: Sequence[Path]) -> str:
     """Return the page as one HTML document without network, script or outside file.
 
     Args:
-        report: as `joints.report.report_on` gives it.
+        values: as `joints.report.Report` holds them.
+        images: those shown.
+        error_paths: files of the images of `values["label_errors"]`, in their order.
     """
-    values = report.values
     parts = [
         ("scores", "Scores", _scores(values)),
         ("training", "Training", _training(values)),
@@ -44,10 +43,10 @@ def report_page(report: "Report") -> str:
         ("pairs", "Pairs of labels", pairs_part(values)),
         ("confusions", "Confusions", confusions_part(values)),
         ("map", "The label space", _map(values)),
-        ("images", "Images", images_part(report.images, values["missing"])),
+        ("images", "Images", images_part(images, values["missing"])),
         ("search", "One search", search_part(values)),
         ("worst", "The worst images", worst_part(values)),
-        ("errors", "Labels of the data that are probably wrong", errors_part(values, report.error_paths)),
+        ("errors", "Labels of the data that are probably wrong", errors_part(values, error_paths)),
         ("versions", "Made with", _versions(values)),
     ]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
@@ -161,7 +160,7 @@ def _training(values: Values) -> str:
     rows = values["training"]
     if rows is None:
         return quiet(values["missing"]["training"])
-    epochs = [row.get("epoch") or i for i, row in enumerate(rows, 1)]
+    epochs = [row.get("epoch") or float(i) for i, row in enumerate(rows, 1)]
     names = [name for name in rows[0] if name != "epoch" and "nats" in name][:4]
     lines = {name.replace("_nats", ""): [row.get(name) for row in rows] for name in names}
     validated = [
@@ -172,7 +171,9 @@ def _training(values: Values) -> str:
     if not chart:
         return quiet("There is no training curve: fewer than two epochs were logged.")
     told = "Loss per image, nats, by epoch. "
-    told += "Training is with dropout, validation without." if validated else "Of training alone; with dropout."
+    told += (
+        "Training is with dropout, validation without." if validated else "Of training alone; with dropout."
+    )
     if best is not None:
         told += f" Upright: the least validation loss, epoch {best:g}."
     return legend(list(lines)) + chart + quiet(told)

@@ -38,7 +38,8 @@ ul.quiet { font-size: .9rem; padding-left: 1.2rem; max-width: 52rem; overflow-wr
 .errors { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .9rem; }
 .errors figcaption b { font-weight: 650; }
 .tree-box { overflow-x: auto; padding-bottom: .5rem; }
-@media (max-width: 40rem) { .forest .head { font-size: .7rem; } .shown .head { grid-template-columns: 1fr; } .shown .head > img { max-height: 16rem;
+@media (max-width: 40rem) { .forest .head { font-size: .7rem; }
+  .shown .head { grid-template-columns: 1fr; } .shown .head > img { max-height: 16rem;
   object-fit: contain; object-position: left; } .tags > div { grid-template-columns: 6.5rem 1fr 2.2rem 3.8rem; }
   .tags .bounds { display: none; }
   dl.about { grid-template-columns: 1fr; gap: 0; } dl.about dd { margin-bottom: .4rem; }

@@ -26,7 +26,7 @@ def report(
         ),
     ] = 6,
     bootstrap: Annotated[
-        int, typer.Option(help="Resamples of the images for 95 % intervals; 0: none.", min=0)
+        int, typer.Option(help="Resamples of the images for 95 % intervals; 0: scores have none.", min=0)
     ] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resampling and of the images drawn.", min=0)] = 0,
     *,
@@ -49,18 +49,14 @@ def report(
             "--bootstrap 1: an interval needs at least 2 resamples; 1000 is usual, 0 gives none."
         )
     dataset = open_dataset(data, options=reading_of(load_run(run).config.read, data, read))
-    found = report_on(run, dataset, beside=beside, images=images, resamples=bootstrap, seed=seed, say=_say)
+    found = report_on(run, dataset, beside=beside, images=images, resamples=bootstrap, seed=seed)
     numbers = out.with_suffix(".json")
     # Names that are not UTF-8 exist on Linux.
     texts = {
-        numbers: json.dumps(found.values, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
-        out: report_page(found),
+        numbers: json.dumps(found.to_json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        out: report_page(found.values, found.images, found.error_paths),
     }
     for path, text in texts.items():
         with written_whole(path) as part:
             part.write_bytes(text.encode("utf-8", "backslashreplace" if path == numbers else "replace"))
-        _say(str(path))
-
-
-def _say(text: str) -> None:
-    print(f"labelbeam: {text}", file=sys.stderr)
+        print(f"labelbeam: {path}", file=sys.stderr)

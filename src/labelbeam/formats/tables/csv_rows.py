@@ -112,9 +112,10 @@ def _trimmed_rows(reader: "_csv.Reader", file: Path) -> Iterator[tuple[int, list
                 yield line, trimmed
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(
-            f"{file}, line {line}: {error}. Is there a quotation mark that opens and never closes?"
-        ) from None
+        remedy = "Is there a quotation mark that opens and never closes?"
+        if "field limit" in str(error):
+            remedy += f" If the cell really is that long: {csv.field_size_limit():,} characters are the most."
+        raise InputError(f"{file}, line {line}: {error}. {remedy}") from None
 
 
 def _wrong_encoding(file: Path, encoding: str | None) -> InputError:
