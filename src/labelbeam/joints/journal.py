@@ -71,9 +71,7 @@ class Journal:
 
 
 @contextmanager
-def journal(
-    out: Path, *, job: Mapping[str, Any], together: int = 1, anew: bool = False
-) -> Iterator[Journal]:
+def journal(out: Path, *, job: Mapping[str, Any], together: int = 1, anew: bool = False) -> Iterator[Journal]:
     """Open the journal of a job; when the block ends its lines are at `out`, and when it fails they are kept.
 
     Args:
