@@ -21,3 +21,9 @@ def test_case_and_width_variants_are_noted():
     assert "'Dog' and 'dog'" in variants_note(["Dog", "dog"])[0]
     assert "'ｶﾒﾗ'" in variants_note(["カメラ", "ｶﾒﾗ"])[0]
     assert variants_note(["cat", "dog"]) == ()
+
+
+@pytest.mark.parametrize("name", ["ca\nt", "do\0g", "a\ta"])
+def test_a_name_with_a_line_break_or_the_like_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="control character"):
+        refuse_reserved(["cat", name], "a.csv")

@@ -19,7 +19,7 @@ def refuse_unwritable(names: Iterable[str], spec: str, *, without: str = "", con
         names: labels.
         spec: what is to be written, for the message.
         without: characters that the format cannot hold inside a name.
-        control: whether the format cannot hold control characters, as XML cannot.
+        control: whether the format cannot hold what XML cannot; control characters are refused everywhere.
 
     Raises:
         InputError: such a name, or one that is not Unicode text, which is quoted.
