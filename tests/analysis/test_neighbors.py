@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelbeam.analysis import neighbors
-from labelbeam.analysis.neighbors import nearest_images, similarities
+from labelbeam.analysis.neighbors import nearest, similarities
 from labelbeam.errors import InputError
 
 
@@ -18,8 +18,8 @@ def test_the_nearest_images_are_those_of_a_plain_loop_in_whatever_blocks(measure
         ]
     best = [i for i in sorted(range(50), key=lambda i: -plain[i]) if i != 7][:5]
     monkeypatch.setattr(neighbors, "AT_ONCE", 8)
-    found = nearest_images(query, points, count=5, measure=measure, leave_out=7)
-    assert [near.image for near in found] == best
+    found = nearest(query, points, count=5, measure=measure, leave_out=7)
+    assert [near.row for near in found] == best
     assert [near.similarity for near in found] == pytest.approx([plain[i] for i in best])
 
 
@@ -35,9 +35,9 @@ def test_half_precision_features_give_the_same_order_and_a_blank_one_is_like_not
 
 
 def test_no_more_images_are_given_than_there_are() -> None:
-    assert len(nearest_images(np.ones(2), np.eye(2), count=9, leave_out=0)) == 1
+    assert len(nearest(np.ones(2), np.eye(2), count=9, leave_out=0)) == 1
 
 
 def test_an_unknown_measure_is_told() -> None:
     with pytest.raises(InputError, match="'cosine'"):
-        nearest_images(np.ones(2), np.eye(2), count=1, measure="cosin")
+        nearest(np.ones(2), np.eye(2), count=1, measure="cosin")

@@ -1,6 +1,7 @@
 """Every decision rule: what it decides, what it is called, what it asks for."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,3 +143,10 @@ def test_tuned_thresholds_that_are_not_there_or_do_not_fit_are_refused() -> None
         asked.decide(answers())
     with pytest.raises(InputError, match="1 thresholds for 3 labels"):
         asked.decide(answers(), TunedThresholds((0.1,), (0.1,), (0.1,), (0.1,)))
+
+
+def test_expected_f1_is_refused_where_scores_only_rank() -> None:
+    found = replace(answers(), log_probs=np.full(4, np.nan))
+    with pytest.raises(InputError, match="only rank labels"):
+        Decision("expected-f1").decide(found)
+    Decision("expected-f1").decide(replace(found, calibrated=True))

@@ -22,79 +22,33 @@ AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Neighbor:
-    """A label near the query.
+    """A label or an image near the query.
 
     Attributes:
-        label: id of the label.
+        row: of the points that were searched: a label's id, or an image's row.
         similarity: cosine in [-1, 1], or dot product.
     """
 
-    label: int
+    row: int
     similarity: float
 
 
-def nearest_labels(
-    query: Float[np.ndarray, " embedding"],
-    embeddings: Float[np.ndarray, "labels embedding"],
+def nearest(
+    query: Float[np.ndarray, " width"],
+    points: Float[np.ndarray, "points width"],
     *,
     count: int,
     measure: str = "cosine",
     leave_out: int | None = None,
 ) -> list[Neighbor]:
-    """Return the labels whose embeddings are most similar to a query point.
+    """Return the points that are most similar to a query.
 
     Args:
-        query: a label's embedding, or an image's point h(U_I I).
-        embeddings: one row per label, END left out.
+        query: a point of the same space: a label's embedding, an image's h(U_I I) or features, a label set's.
+        points: one row per label (END left out) or image; half precision will do.
         count: how many neighbours.
         measure: `cosine` or `dot`.
-        leave_out: id of the label that the query is.
-
-    Returns:
-        The most similar first; equal ones by id.
-
-    Raises:
-        InputError: the measure is unknown.
-
-    Example:
-        >>> points = np.array([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]])
-        >>> [n.label for n in nearest_labels(points[0], points, count=2, leave_out=0)]
-        [1, 2]
-    """
-    similarity = similarities(query, embeddings, measure=measure)
-    order = np.argsort(-similarity, kind="stable")
-    return [Neighbor(int(i), float(similarity[i])) for i in order if i != leave_out][:count]
-
-
-@dataclass(frozen=True)
-class NearImage:
-    """An image near the query.
-
-    Attributes:
-        image: row of the image.
-        similarity: cosine in [-1, 1], or dot product.
-    """
-
-    image: int
-    similarity: float
-
-
-def nearest_images(
-    query: Float[np.ndarray, " width"],
-    points: Float[np.ndarray, "images width"],
-    *,
-    count: int,
-    measure: str = "cosine",
-    leave_out: int | None = None,
-) -> list[NearImage]:
-    """Return the images whose points are most similar to a query point.
-
-    Args:
-        query: an image's point, or a label set's.
-        points: one row per image, in the query's space; half precision will do.
-        count: how many.
-        measure: `cosine` or `dot`.
-        leave_out: row of the image that the query is.
+        leave_out: the row that the query itself is.
 
     Returns:
         The most similar first; equal ones by row.
@@ -103,15 +57,15 @@ def nearest_images(
         InputError: the measure is unknown.
 
     Example:
-        >>> points = np.array([[0.0, 2.0], [1.0, 1.0], [3.0, 0.1]])
-        >>> [near.image for near in nearest_images(np.array([1.0, 0.0]), points, count=2)]
-        [2, 1]
+        >>> points = np.array([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]])
+        >>> [near.row for near in nearest(points[0], points, count=2, leave_out=0)]
+        [1, 2]
     """
     similarity = similarities(query, points, measure=measure)
     if leave_out is not None:
         similarity[leave_out] = -np.inf
     order = np.argsort(-similarity, kind="stable")[: min(count, len(points) - (leave_out is not None))]
-    return [NearImage(int(i), float(similarity[i])) for i in order]
+    return [Neighbor(int(row), float(similarity[row])) for row in order]
 
 
 def similarities(

@@ -73,8 +73,8 @@ class Decision:
             thresholds: what the run's calibration holds; None: it has none.
 
         Raises:
-            InputError: tuned thresholds are asked for and there are none, or not one per label; abstaining is
-                asked for and the run was not calibrated.
+            InputError: tuned thresholds are asked for and there are none, or not one per label; expected F1 is asked
+                of scores that only rank; abstaining is asked for and the run was not calibrated.
         """
         sets = self._decide(answers, thresholds)
         if self.abstain:
@@ -92,6 +92,11 @@ class Decision:
         if self.rule == "path":
             return answers.path_sets()
         if self.rule == "expected-f1":
+            if len(answers.scores) and np.isnan(answers.log_probs).all() and not answers.calibrated:
+                raise InputError(
+                    "expected-f1 needs probabilities, and this head's scores only rank labels. Train with validation "
+                    "data, which calibrates them, or decide by --threshold."
+                )
             return expected_f1_sets(answers)
         if self.tuned_for is None:
             return answers.scores >= self.threshold

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.analysis.label_map import LabelMap, QueryWay, label_map
-from labelbeam.analysis.neighbors import nearest_images, nearest_labels
+from labelbeam.analysis.neighbors import nearest
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.joints.build import build_answerer
@@ -90,8 +90,8 @@ def label_neighbors(
     names, points = run.vocabulary.names, label_points(run)
     found = {}
     for i in [run.vocabulary.id_of(label) for label in labels] or range(len(names)):
-        near = nearest_labels(points[i], points, count=count, measure=measure, leave_out=i)
-        found[names[i]] = tuple(Named(names[one.label], one.similarity) for one in near)
+        near = nearest(points[i], points, count=count, measure=measure, leave_out=i)
+        found[names[i]] = tuple(Named(names[one.row], one.similarity) for one in near)
     return found
 
 
@@ -117,8 +117,8 @@ def image_neighbors(
     """
     names = run.vocabulary.names
     query = image_points(run, features[None])[0]
-    near = nearest_labels(query, label_points(run), count=count, measure=measure)
-    named = tuple(Named(names[one.label], one.similarity) for one in near)
+    near = nearest(query, label_points(run), count=count, measure=measure)
+    named = tuple(Named(names[one.row], one.similarity) for one in near)
     if beside is None:
         return ImageNeighbors(
             named,
@@ -183,8 +183,8 @@ def images_near(
     elif image is not None:
         query = image.astype(np.float32) if space == "features" else image_points(run, image[None])[0]
     points = features if space == "features" else image_points(run, features)
-    near = nearest_images(query, points, count=count, measure=measure, leave_out=leave_out)
-    return tuple(Named(images[one.image], one.similarity) for one in near)
+    near = nearest(query, points, count=count, measure=measure, leave_out=leave_out)
+    return tuple(Named(images[one.row], one.similarity) for one in near)
 
 
 @dataclass(frozen=True)
