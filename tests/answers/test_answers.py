@@ -13,8 +13,10 @@ from labelbeam.answers.prediction import predictions_of
 from labelbeam.answers.search import Search
 from labelbeam.answers.thresholds import tune_thresholds
 from labelbeam.errors import InputError
+from labelbeam.heads.label_model import LabelModelHead
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel, LabelModelOptions
 from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
 
@@ -34,6 +36,10 @@ def label_model(**options: object) -> LabelModel:
     return model
 
 
+def trained_model(**options: object) -> LabelModelHead:
+    return trained(label_model(**options))
+
+
 def sigmoid_head() -> SigmoidHead:
     torch.manual_seed(1)
     head = SigmoidHead(LABELS, FeatureScaling("none", FEATURES), SigmoidOptions(hidden_size=8))
@@ -49,11 +55,11 @@ def enumerated(answerer: LabelModelAnswerer | SigmoidAnswerer) -> np.ndarray:
 
 
 ANSWERERS = {
-    "lstm": lambda: LabelModelAnswerer(label_model(), Search()),
-    "relu": lambda: LabelModelAnswerer(label_model(activation="relu"), Search()),
-    "no-rnn": lambda: LabelModelAnswerer(label_model(cell="none"), Search()),
-    "no-repeat": lambda: LabelModelAnswerer(label_model(allowed="no-repeat"), Search(expansions=400)),
-    "sigmoid": lambda: SigmoidAnswerer(sigmoid_head()),
+    "lstm": lambda: LabelModelAnswerer(trained_model(), Search()),
+    "relu": lambda: LabelModelAnswerer(trained_model(activation="relu"), Search()),
+    "no-rnn": lambda: LabelModelAnswerer(trained_model(cell="none"), Search()),
+    "no-repeat": lambda: LabelModelAnswerer(trained_model(allowed="no-repeat"), Search(expansions=400)),
+    "sigmoid": lambda: SigmoidAnswerer(trained(sigmoid_head())),
 }
 
 
@@ -91,7 +97,7 @@ def test_an_image_alone_gets_the_answer_it_gets_in_a_batch(name: str) -> None:
 
 def test_beam_and_greedy_give_a_path_without_a_certificate() -> None:
     for method in ("beam", "greedy"):
-        answers = LabelModelAnswerer(label_model(), Search(method=method)).answer(features())
+        answers = LabelModelAnswerer(trained_model(), Search(method=method)).answer(features())
         assert not answers.exact.any()
         assert (answers.log_probs < 0).all()
 
@@ -99,7 +105,7 @@ def test_beam_and_greedy_give_a_path_without_a_certificate() -> None:
 @pytest.mark.parametrize("score", ["beam", "max-step", "first-step"])
 @pytest.mark.parametrize("method", ["exact", "beam"])
 def test_every_kind_of_score_lies_between_nought_and_one(method: str, score: str) -> None:
-    answers = LabelModelAnswerer(label_model(), Search(method=method, score=score)).answer(features())
+    answers = LabelModelAnswerer(trained_model(), Search(method=method, score=score)).answer(features())
     assert answers.scores.shape == (IMAGES, LABELS)
     assert (answers.scores >= 0).all()
     assert (answers.scores <= 1).all()
@@ -107,17 +113,17 @@ def test_every_kind_of_score_lies_between_nought_and_one(method: str, score: str
 
 def test_first_step_scores_are_the_first_softmax_and_max_step_scores_are_no_less() -> None:
     model = label_model()
-    first = LabelModelAnswerer(model, Search(score="first-step")).answer(features()).scores
+    first = LabelModelAnswerer(trained(model), Search(score="first-step")).answer(features()).scores
     with torch.inference_mode():
         ends = torch.full((IMAGES, 1), LABELS)
         expected = model.logits(torch.from_numpy(features()), ends).softmax(2)[:, 0, :LABELS].numpy()
     np.testing.assert_allclose(first, expected, atol=1e-5)
-    most = LabelModelAnswerer(model, Search(score="max-step")).answer(features()).scores
+    most = LabelModelAnswerer(trained(model), Search(score="max-step")).answer(features()).scores
     assert (most >= first - 1e-6).all()
 
 
 def test_a_path_forced_to_k_labels_has_k_labels() -> None:
-    answers = LabelModelAnswerer(label_model(), Search(min_labels=3, max_labels=3)).answer(features())
+    answers = LabelModelAnswerer(trained_model(), Search(min_labels=3, max_labels=3)).answer(features())
     assert {len(path) for path in answers.paths} == {3}
 
 

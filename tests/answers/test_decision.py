@@ -16,6 +16,7 @@ from labelbeam.answers.tuned_thresholds import TunedThresholds
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel, LabelModelOptions
 
 SETS = np.array(list(itertools.product([False, True], repeat=3)), dtype=bool)
@@ -93,7 +94,7 @@ def test_a_label_models_sets_have_the_greatest_expected_f1_of_its_enumerated_dis
     options = LabelModelOptions(embedding_size=8, hidden_size=6, allowed=allowed)
     model = LabelModel(4, FeatureScaling("none", 6), options)
     model.U_l.data *= 4  # decided, but not certain
-    answerer = LabelModelAnswerer(model, Search(expansions=400))
+    answerer = LabelModelAnswerer(trained(model), Search(expansions=400))
     features = np.random.default_rng(0).normal(size=(6, 6)).astype(np.float16)
     sets = np.array(list(itertools.product([0, 1], repeat=4)), dtype=np.int8)
     probs = np.exp(

@@ -20,6 +20,7 @@ from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.models.asymmetric_head import AsymmetricHead, AsymmetricOptions
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel, LabelModelOptions
 from labelbeam.models.nearest_neighbours import NearestNeighbours, NeighbourOptions
 from labelbeam.models.sigmoid_head import LabelScores, SigmoidHead, SigmoidOptions
@@ -52,7 +53,7 @@ def tree_answerer(**search) -> TreeAnswerer:
     head = TreeHead(LABELS, scaling(), SigmoidOptions())
     tree = ChowLiuTree.fit(TAUGHT)
     head.set_tree(torch.from_numpy(tree.parent), torch.from_numpy(tree.given).float())
-    return TreeAnswerer(spread(head), Search(**search))  # type: ignore[arg-type]
+    return TreeAnswerer(trained(spread(head)), Search(**search))  # type: ignore[arg-type]
 
 
 def ranking_heads() -> list:
@@ -66,7 +67,7 @@ def ranking_heads() -> list:
 
 @pytest.mark.parametrize("head", ranking_heads(), ids=lambda head: type(head).__name__)
 def test_rankings_have_scores_and_sets_but_no_probability(head) -> None:
-    answerer = RankingAnswerer(spread(head))
+    answerer = RankingAnswerer(trained(spread(head)))
     answers = answerer.answer(images())
     assert isinstance(answerer, Answerer)
     assert ((answers.scores >= 0) & (answers.scores <= 1)).all()
@@ -79,7 +80,7 @@ def test_rankings_have_scores_and_sets_but_no_probability(head) -> None:
 
 
 def test_a_ranking_s_prediction_is_valid_json_without_a_probability() -> None:
-    answers = RankingAnswerer(spread(ranking_heads()[0])).answer(images(1))
+    answers = RankingAnswerer(trained(spread(ranking_heads()[0]))).answer(images(1))
     (said,) = predictions_of(["a.jpg"], answers, decision=Decision(), vocabulary=Vocabulary(tuple("abcd")))
     line = json.loads(said.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert (line["log_prob"], line["exact"], len(line["labels"])) == (None, False, 1)
@@ -98,7 +99,7 @@ def test_a_tree_s_answers_are_the_sums_over_all_sets() -> None:
 
 def test_a_tree_that_nothing_is_added_to_is_the_chow_liu_tree_of_the_training_labels() -> None:
     answerer = tree_answerer()
-    torch.nn.init.zeros_(answerer.head.last.weight)
+    answerer.head.last[:] = 0
     expected = ChowLiuTree.fit(TAUGHT).log_prob(SETS)
     found = answerer.set_log_prob(np.zeros((len(SETS), FEATURES), dtype=np.float32), SETS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -118,7 +119,7 @@ def test_sets_sampled_from_a_tree_have_its_marginals_and_do_not_depend_on_the_ba
 def test_nearest_neighbours_answer_as_a_sigmoid_head_does() -> None:
     head = NearestNeighbours(LABELS, scaling(), NeighbourOptions(neighbours=2))
     head.remember(torch.from_numpy(images()), torch.from_numpy(TAUGHT))
-    answerer = SigmoidAnswerer(head)
+    answerer = SigmoidAnswerer(trained(head))
     answers = answerer.answer(images())
     p = answers.scores.astype(np.float64)
     np.testing.assert_allclose(
@@ -136,8 +137,8 @@ def members() -> list[Member]:
     head = spread(SigmoidHead(LABELS, scaling(), SigmoidOptions()))
     assert isinstance(head, SigmoidHead)
     return [
-        Member(LabelModelAnswerer(model, Search()), np.array([2, 0, 3, 1])),
-        Member(SigmoidAnswerer(head), np.arange(LABELS)),
+        Member(LabelModelAnswerer(trained(model), Search()), np.array([2, 0, 3, 1])),
+        Member(SigmoidAnswerer(trained(head)), np.arange(LABELS)),
     ]
 
 

@@ -40,7 +40,7 @@ def test_a_place_in_the_map_is_the_place_in_the_photograph(transform, height, wi
     rgb = np.zeros((height, width, 3), dtype=np.uint8)
     y, x = int(0.52 * height), int(0.45 * width)
     rgb[y - 3 : y + 4, x - 3 : x + 4] = 255
-    seen = transform.resized(rgb).float().sum(dim=0).numpy()
+    seen = transform.resized(rgb).astype(np.float32).sum(axis=0)
     rows, columns = np.indices(seen.shape)
     row, column = (seen * rows).sum() / seen.sum(), (seen * columns).sum() / seen.sum()
     region = seen_region(transform, height=height, width=width)

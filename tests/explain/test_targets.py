@@ -6,8 +6,8 @@ from labelbeam.decoding.allowed import PathLength
 from labelbeam.errors import InputError
 from labelbeam.explain.targets import TARGETS, label_targets, path_targets, step_target
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel, LabelModelOptions
-from labelbeam.models.label_step import TrainedStep
 from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, 3.0])
@@ -56,7 +56,7 @@ def test_gradients_of_targets_by_hand() -> None:
 def test_a_path_has_the_probability_that_the_searches_give_it(activation) -> None:
     label_model, step = model(activation=activation), None
     values, probs = path_targets(label_model, features(), (0, 2, 4), target="log_prob")
-    step = TrainedStep(label_model)
+    step = trained(label_model)
     state, row = step.start()
     image = step.image_rows(features().detach().numpy())
     expected = []

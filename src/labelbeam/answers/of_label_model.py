@@ -4,10 +4,10 @@ Keeps one prefix trie for all images it ever answers for; what the trie holds ne
 """
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answers
+from labelbeam.answers.known_likelihood import known_log_prob
 from labelbeam.answers.search import Search
 from labelbeam.answers.step_scores import first_step_scores, max_step_scores
 from labelbeam.decoding.allowed import PathLength
@@ -19,16 +19,15 @@ from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import BeamPaths
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import PrefixTrie
-from labelbeam.models.label_model import LabelModel
-from labelbeam.models.label_step import TrainedStep
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.labels.targets import PRESENT
 
 
 class LabelModelAnswerer:
-    """Answers from a `LabelModel`."""
+    """Answers from a `LabelModelHead`."""
 
-    def __init__(self, model: LabelModel, search: Search) -> None:
-        self.search = search
-        self.step = TrainedStep(model.eval())
+    def __init__(self, head: LabelModelHead, search: Search) -> None:
+        self.search, self.step = search, head
         self.forget()
 
     def forget(self) -> None:
@@ -85,19 +84,10 @@ class LabelModelAnswerer:
         Raises:
             InputError: under `no-repeat`, a set with too many labels to sum over their orders.
         """
-        model = self.step.model
-        if model.options.allowed == "no-repeat":
-            return set_log_prob(self.trie, self.step.image_rows(features), (targets == 1).astype(np.int8))
-        device = model.U_l.device
-        with torch.inference_mode():
-            nats = [
-                model(
-                    torch.from_numpy(features[first : first + 1024].astype(np.float32)).to(device),
-                    torch.from_numpy(targets[first : first + 1024].copy()).to(device),
-                )
-                for first in range(0, len(features), 1024)
-            ]
-        return -torch.cat(nats).double().cpu().numpy()
+        rows = self.step.image_rows(features)
+        if self.step.allowed == "no-repeat":
+            return set_log_prob(self.trie, rows, (targets == PRESENT).astype(np.int8))
+        return known_log_prob(self.step, rows, targets)
 
     def _sets(self, rows: np.ndarray) -> SetSamples:
         """Return weighted label sets; every image draws the same numbers, as for its marginals."""

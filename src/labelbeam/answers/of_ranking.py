@@ -6,31 +6,23 @@ nothing certifies it.
 """
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answers
-from labelbeam.answers.of_sigmoid import BLOCK
 from labelbeam.errors import InputError
-from labelbeam.models.ranking_head import RankingHead
+from labelbeam.heads.label_scores import RankingHead
 
 
 class RankingAnswerer:
     """Answers from a `RankingHead`."""
 
     def __init__(self, head: RankingHead) -> None:
-        self.head = head.eval()
+        self.head = head
 
-    @torch.inference_mode()
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
         """Return ranking scores (their own bounds), and as path the labels that the head decides, by falling score."""
-        device = self.head.scaling.mean.device
-        blocks = [
-            self.head.scores(torch.from_numpy(features[first : first + BLOCK].astype(np.float32)).to(device))
-            for first in range(0, len(features), BLOCK)
-        ]
-        found = torch.cat(blocks)
-        scores, decided = found.cpu().numpy(), self.head.decided(found).cpu().numpy()
+        scores = self.head.scores(features)
+        decided = self.head.decided(scores)
         paths = [
             tuple(int(label) for label in order[row[order]])
             for row, order in zip(decided, np.argsort(-scores, axis=1, kind="stable"), strict=True)
@@ -54,6 +46,6 @@ class RankingAnswerer:
             InputError: always.
         """
         raise InputError(
-            f"a {type(self.head).__name__} ranks labels; its scores are not p(label | image), so a set has no "
+            f"the head {self.head.name!r} ranks labels; its scores are not p(label | image), so a set has no "
             "probability. For one, train --head sigmoid."
         )

@@ -7,28 +7,17 @@ calibration void: then it is left out, and said.
 from dataclasses import replace
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.run_calibration import RunCalibration, fit_run_calibration
+from labelbeam.heads.label_model import LabelModelHead
 from labelbeam.joints.build import Head, build_answerer
 from labelbeam.joints.config import RunConfig
 from labelbeam.joints.run_directory import Run
-from labelbeam.models.label_model import LabelModel
 
 MOST_TRAINING_IMAGES = 2000
 """Training images whose features say where images like them lie; more change little."""
-
-
-@torch.inference_mode()
-def scaled(
-    head: Head, features: Float[np.ndarray, "images features"]
-) -> Float[np.ndarray, "images features"]:
-    """Return features as the head sees them."""
-    device = head.scaling.mean.device
-    values: np.ndarray = head.scaling(torch.from_numpy(features.astype(np.float32)).to(device)).cpu().numpy()
-    return values
 
 
 def calibrate(
@@ -53,15 +42,15 @@ def calibrate(
         answers,
         targets,
         score=score_name(run.head, run.config),
-        features=scaled(run.head, features),
-        training_features=scaled(run.head, training_features),
+        features=run.head.scaling(features),
+        training_features=run.head.scaling(training_features),
         seed=run.config.seed,
     )
 
 
 def score_name(head: Head, config: RunConfig) -> str:
     """Return which number per label a run's scores are; heads that are not searched have but one."""
-    return config.search.score if isinstance(head, LabelModel) else "marginal"
+    return config.search.score if isinstance(head, LabelModelHead) else "marginal"
 
 
 def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
@@ -71,7 +60,7 @@ def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
     search, score = run.config.search, score_name(run.head, run.config)
     if score != run.calibration.score:
         why = f"it was fitted on the score {run.calibration.score!r}, asked is {score!r}"
-    elif isinstance(run.head, LabelModel) and (search.min_labels or search.max_labels is not None):
+    elif isinstance(run.head, LabelModelHead) and (search.min_labels or search.max_labels is not None):
         why = "the number of labels is forced, which changes the scores"
     else:
         return run.calibration, ""
@@ -82,5 +71,5 @@ def calibrated(
     calibration: RunCalibration, answers: Answers, head: Head, features: Float[np.ndarray, "images features"]
 ) -> Answers:
     """Return answers with mapped scores, and how well each image fits."""
-    fits = calibration.fitness.fits(answers, scaled(head, features))
+    fits = calibration.fitness.fits(answers, head.scaling(features))
     return replace(calibration.scores.apply(answers), fits=fits)

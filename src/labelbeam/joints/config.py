@@ -14,13 +14,15 @@ import yaml
 from labelbeam.answers.decision import Decision
 from labelbeam.answers.search import Search
 from labelbeam.data.options import ReadOptions
-from labelbeam.encoders.catalogue import EncoderConfig
+from labelbeam.encoders.encoder_config import EncoderConfig
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.options import (
+    AsymmetricOptions,
+    LabelModelOptions,
+    NeighbourOptions,
+    SigmoidOptions,
+)
 from labelbeam.joints.plain_values import from_plain, to_plain
-from labelbeam.models.asymmetric_head import AsymmetricOptions
-from labelbeam.models.label_model import LabelModelOptions
-from labelbeam.models.nearest_neighbours import NeighbourOptions
-from labelbeam.models.sigmoid_head import SigmoidOptions
 from labelbeam.training.recipe import Recipe
 
 
@@ -52,7 +54,7 @@ class RunConfig:
     order_seed: int | None = None
     """Decides the order `random`; None: `seed`. Ensembles of orders differ in it alone."""
     scaling: str = "standardize"
-    """What is done to features first; see `models.feature_scaling.ScalingName`."""
+    """What is done to features first; see `heads.options.ScalingName`."""
     label_model: LabelModelOptions = field(default_factory=LabelModelOptions)
     sigmoid: SigmoidOptions = field(default_factory=SigmoidOptions)
     """Of every head that is a network from features to one number per label."""
@@ -240,7 +242,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if values is not None and not isinstance(values, dict):
         raise InputError(

@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.nearest_neighbours import NearestNeighbours
 from labelbeam.joints.run_directory import Run
-from labelbeam.models.label_model import LabelModel
-from labelbeam.models.nearest_neighbours import NearestNeighbours
-
-AT_ONCE = 8192
-"""Images projected at a time."""
 
 
 def label_points(run: Run) -> Float[np.ndarray, "labels embedding"]:
@@ -23,11 +19,11 @@ def label_points(run: Run) -> Float[np.ndarray, "labels embedding"]:
     Raises:
         InputError: a nearest-neighbour head, which has neither.
     """
-    if isinstance(run.head, LabelModel):
-        return run.head.U_l[:-1].detach().numpy()
+    if isinstance(run.head, LabelModelHead):
+        return run.head.U_l[:-1]
     if isinstance(run.head, NearestNeighbours):
         raise InputError("the head 'knn' compares images, not labels: it has no point per label.")
-    return run.head.last.weight.detach().numpy()
+    return run.head.last
 
 
 def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
@@ -43,13 +39,13 @@ def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
     return image_points(run, extract([image], run.encoder).values)[0]
 
 
-def space_of(run: Run) -> LabelModel:
+def space_of(run: Run) -> LabelModelHead:
     """Return the label model of a run, which has a joint embedding space.
 
     Raises:
         InputError: another kind of head, which has none.
     """
-    if not isinstance(run.head, LabelModel):
+    if not isinstance(run.head, LabelModelHead):
         raise InputError(
             f"--image needs a joint embedding space; the head of this run is {run.config.head!r}. "
             "Train with --head cnn-rnn."
@@ -66,13 +62,7 @@ def image_points(
         InputError: the head is no label model.
     """
     model = space_of(run)
-    blocks = np.array_split(features, max(1, -(-len(features) // AT_ONCE)))
-    with torch.inference_mode():
-        points = [
-            model.h(model.image_vectors(torch.from_numpy(block.astype(np.float32)))).numpy()
-            for block in blocks
-        ]
-    return np.concatenate(points)
+    return model.h(model.image_vectors(features))
 
 
 def label_set_point(run: Run, labels: Sequence[int]) -> Float[np.ndarray, " embedding"]:
@@ -108,12 +98,4 @@ def query_points(
     Source:
         Wang et al. 2016, eq. 4: x_t = h(U_o o(t) + U_I I).
     """
-    model = space_of(run)
-    with torch.inference_mode():
-        image = model.image_vectors(torch.from_numpy(features[None].astype(np.float32)))
-        output, state = model.cell(model.start, model.cell.start(1))
-        points = [model.h(model.U_o(output) + image)]
-        for label in path:
-            output, state = model.cell(model.U_l[label : label + 1], state)
-            points.append(model.h(model.U_o(output) + image))
-        return torch.cat(points).numpy()
+    return space_of(run).joint_points(features[None], np.array(path, dtype=np.int64))

@@ -7,14 +7,12 @@ measures them against each other. Knows no label name.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answerer
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.decoding.evidence import conditional_marginals
-from labelbeam.labels.targets import ABSENT, PRESENT
-from labelbeam.models.any_subset import AnySubsetHead
+from labelbeam.heads.label_scores import AnySubsetHead
 
 LIKELIHOOD_WEIGHTING = "likelihood-weighting"
 ANY_SUBSET = "any-subset"
@@ -79,19 +77,13 @@ def by_search(
     )
 
 
-@torch.inference_mode()
 def by_head(
     head: AnySubsetHead,
     features: Float[np.ndarray, "images features"],
     known: Int8[np.ndarray, "images labels"],
 ) -> Conditionals:
     """Ask a head that was trained with labels revealed at random; one pass, no sampling."""
-    device = head.scaling.mean.device
-    given = torch.from_numpy(known).to(device)
-    probs = head.conditional(
-        torch.from_numpy(features.astype(np.float32)).to(device), given == PRESENT, given == ABSENT
-    )
-    score = probs.double().cpu().numpy()
+    score = head.conditional(features, known)
     return Conditionals(ANY_SUBSET, score, score, score, np.zeros_like(score))
 
 

@@ -12,6 +12,9 @@
                          of label models: a second mechanism for suggestions, and which of the two is better
     versions.json        of labelbeam and what it ran on
 
+A run that `labelbeam export` wrote has another form of the encoder in the place of encoder.safetensors
+(`joints.exported_encoder`), and needs no PyTorch.
+
 Nothing is unpickled. `labels.json` is written last: a folder without it is an unfinished run.
 """
 
@@ -19,31 +22,33 @@ import hashlib
 import json
 import platform
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from labelbeam.answers.run_calibration import RunCalibration
 from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.whole_file import written_whole
-from labelbeam.encoders.image_encoder import ImageEncoder, rebuild_encoder, save_encoder
-from labelbeam.encoders.weights import read_weights
+from labelbeam.encoders.encoder import Encoder
 from labelbeam.errors import InputError
-from labelbeam.joints.build import Head, build_head
+from labelbeam.joints.build import Head, stored_head
 from labelbeam.joints.config import RunConfig, read_yaml, write_yaml
+from labelbeam.joints.exported_encoder import EXPORT, exported_encoder
 from labelbeam.joints.plain_values import from_plain
 from labelbeam.joints.suggester import Suggester, suggester_config
 from labelbeam.labels.vocabulary import Vocabulary
 
-PARTS = ("model.safetensors", "encoder.safetensors", "config.yaml", "labels.json")
-"""What loading a run needs."""
+ENCODER = "encoder.safetensors"
+
+PARTS = ("model.safetensors", "config.yaml", "labels.json")
+"""What loading a run needs, beside an encoder."""
 
 OPTIONAL = frozenset({"calibration.json", "suggester.json", "suggester.safetensors"})
 """What only some runs have."""
@@ -66,7 +71,7 @@ class Run:
     config: RunConfig
     vocabulary: Vocabulary
     counts: tuple[int, ...]
-    encoder: ImageEncoder
+    encoder: Encoder
     head: Head
     suggester: Suggester | None = None
     calibration: RunCalibration | None = None
@@ -84,6 +89,35 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
     Raises:
         InputError: the folder cannot be written or its disk is full.
     """
+    texts, heads = _texts(run, metrics, opening), {"model.safetensors": run.head}
+    if run.suggester is not None:
+        heads["suggester.safetensors"] = run.suggester.head
+    try:
+        # All is written before anything is replaced (the first last), so that a full disk leaves an older
+        # run in the folder as it was.
+        with ExitStack() as replaced:
+            for name, text in texts.items():
+                text_part = replaced.enter_context(written_whole(folder / name))
+                text_part.write_text(text, encoding="utf-8")
+            encoder_part = replaced.enter_context(written_whole(folder / ENCODER))
+            _save_encoder(run.encoder, encoder_part)
+            parts = [encoder_part]
+            for name, head in heads.items():
+                parts.append(replaced.enter_context(written_whole(folder / name)))
+                save_file(dict(head.arrays), parts[-1], metadata={"head": run.config.head})
+            # safetensors makes files that nobody else may read; a run is read by services and colleagues.
+            for file in parts:
+                file.chmod(text_part.stat().st_mode)
+            for name in OPTIONAL - set(texts) - set(heads):  # of an older run in the same folder
+                (folder / name).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} cannot be written ({_first_line(error)}). Make room there, or choose another --out."
+        ) from error
+
+
+def _texts(run: Run, metrics: Mapping[str, Any], opening: Sequence[str]) -> dict[str, str]:
+    """Return the text files of a run by name, labels.json first: it is put in place last."""
     labels = {
         "names": list(run.vocabulary.names),
         "counts": list(run.counts),
@@ -98,38 +132,22 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
     }
     if run.calibration is not None:
         texts["calibration.json"] = _json(run.calibration.to_json())
-    heads = {"model.safetensors": run.head}
     if run.suggester is not None:
-        heads["suggester.safetensors"] = run.suggester.head
         measured = {name: getattr(run.suggester, name) for name in ("better", "log_loss", "images", "seed")}
         texts["suggester.json"] = _json(measured)
-    try:
-        # All is written before anything is replaced (the first last), so that a full disk leaves an older
-        # run in the folder as it was.
-        with ExitStack() as replaced:
-            for name, text in texts.items():
-                text_part = replaced.enter_context(written_whole(folder / name))
-                text_part.write_text(text, encoding="utf-8")
-            encoder_part = replaced.enter_context(written_whole(folder / "encoder.safetensors"))
-            _save_encoder(run.encoder, encoder_part)
-            parts = [encoder_part]
-            for name, head in heads.items():
-                parts.append(replaced.enter_context(written_whole(folder / name)))
-                state = {key: tensor.detach().cpu().contiguous() for key, tensor in head.state_dict().items()}
-                save_file(state, parts[-1], metadata={"head": run.config.head})
-            # safetensors makes files that nobody else may read; a run is read by services and colleagues.
-            for file in parts:
-                file.chmod(text_part.stat().st_mode)
-            for name in OPTIONAL - set(texts) - set(heads):  # of an older run in the same folder
-                (folder / name).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{folder} cannot be written ({_first_line(error)}). Make room there, or choose another --out."
-        ) from error
+    return texts
 
 
-def _save_encoder(encoder: ImageEncoder, path: Path) -> None:
-    """Write the encoder as a link into the cache, which saves space; without a cache, as a file of its own."""
+def _save_encoder(encoder: Encoder, path: Path) -> None:
+    """Write the encoder as a link into the cache, which saves space; without a cache, as a file of its own.
+
+    Raises:
+        InputError: an exported encoder, which is no torch module.
+    """
+    from labelbeam.encoders.image_encoder import ImageEncoder, save_encoder
+
+    if not isinstance(encoder, ImageEncoder):
+        raise InputError("an exported run cannot be saved as a run again. Export the original once more.")
     try:
         save_encoder(encoder, path, store=cache_folder() / "encoders")
     except (InputError, SafetensorError):
@@ -146,7 +164,8 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder} is not a run directory: there is no such folder. Train one: labelbeam train."
         )
-    if missing := [name for name in PARTS if not (folder / name).is_file()]:
+    parts = PARTS if (folder / EXPORT).is_file() else (PARTS[0], ENCODER, *PARTS[1:])
+    if missing := [name for name in parts if not (folder / name).is_file()]:
         raise InputError(
             f"{folder} is not a finished run: {', '.join(missing)} missing. Give the --out folder of a "
             "finished `labelbeam train`, or finish it with --resume."
@@ -158,14 +177,17 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{config_file} is damaged or of another version: {error}") from error
     labels = _read_json(folder / "labels.json")
     try:
-        vocabulary, counts = Vocabulary(tuple(labels["names"])), tuple(int(n) for n in labels["counts"])
-    except (KeyError, TypeError, ValueError) as error:
+        names, counts = tuple(labels["names"]), tuple(int(n) for n in labels["counts"])
+        if strange := [name for name in names if not isinstance(name, str)]:
+            raise ValueError(f"a name is {strange[0]!r:.40}")
+        vocabulary = Vocabulary(names)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{folder / 'labels.json'} needs 'names' and 'counts' ({error}).") from error
     if len(counts) != len(vocabulary):
         raise InputError(
             f"{folder / 'labels.json'} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
         )
-    encoder = _load_encoder(folder / "encoder.safetensors")
+    encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
     head = _load_head(folder / "model.safetensors", config, len(vocabulary), encoder.num_features)
     suggester = None
     if (folder / "suggester.json").is_file():
@@ -183,14 +205,12 @@ def load_run(folder: Path) -> Run:
 
 def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:
     try:
-        state = load_file(path)
-        head = build_head(config, num_labels=num_labels, feature_size=feature_size)
-        head.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
+        return stored_head(load_file(path), config, num_labels=num_labels, num_features=feature_size)
+    # A number type that NumPy does not have is one of the last three.
+    except (OSError, SafetensorError, InputError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} does not fit its config.yaml and labels.json: {_first_line(error)}"
         ) from error
-    return head.eval()
 
 
 def _load_suggester(folder: Path, config: RunConfig, num_labels: int, feature_size: int) -> Suggester:
@@ -202,8 +222,17 @@ def _load_suggester(folder: Path, config: RunConfig, num_labels: int, feature_si
         raise InputError(f"{file} is damaged: {_first_line(error)}. Train the run again.") from error
 
 
-def _load_encoder(path: Path) -> ImageEncoder:
+def _load_encoder(path: Path) -> Encoder:
     """Build the run's encoder; a run is used offline, so what it says may name no other place."""
+    try:
+        from labelbeam.encoders.image_encoder import rebuild_encoder
+        from labelbeam.encoders.weights import read_weights
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path.parent} is a run as it was trained, and its encoder needs PyTorch, which is not installed "
+            f"({error.name}): pip install 'labelbeam[torch]'. Or export it where PyTorch is: labelbeam export RUN "
+            "--to onnx --out DIR."
+        ) from error
     weights = read_weights(path)
     try:
         if weights.encoder is None:
@@ -222,23 +251,35 @@ def _load_encoder(path: Path) -> ImageEncoder:
 def fingerprint(folder: Path) -> str:
     """Return a text that is another one when anything that decides a run's answers is another."""
     digest = hashlib.sha256()
-    for name in (*PARTS, *sorted(OPTIONAL)):
-        if name != "encoder.safetensors" and (folder / name).is_file():
+    for name in (*PARTS, *sorted(OPTIONAL), EXPORT, "encoder.json"):
+        if (folder / name).is_file():
             digest.update(name.encode() + (folder / name).read_bytes())
-    encoder = folder / "encoder.safetensors"
+    encoder = folder / ENCODER
     digest.update(str(encoder.stat().st_size).encode() if encoder.is_file() else b"")
     return digest.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a number depends on."""
-    packages = ("labelbeam", "torch", "numpy", "pillow", "safetensors", "accelerate")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "threads": str(torch.get_num_threads()),
-    }
+    """Return the versions that a number depends on, of what is installed, and torch's threads where it is used."""
+    told = {"python": platform.python_version()}
+    for name in (
+        "labelbeam",
+        "torch",
+        "numpy",
+        "pillow",
+        "safetensors",
+        "accelerate",
+        "onnxruntime",
+        "openvino",
+    ):
+        try:
+            told[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    told["machine"] = f"{platform.system()} {platform.machine()}"
+    if (torch := sys.modules.get("torch")) is not None:
+        told["threads"] = str(torch.get_num_threads())
+    return told
 
 
 def _json(values: object) -> str:
@@ -248,7 +289,7 @@ def _json(values: object) -> str:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not readable JSON ({_first_line(error)}).") from error
 
 

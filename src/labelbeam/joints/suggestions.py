@@ -15,6 +15,7 @@ from labelbeam.answers.answers import Answerer
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.prediction import DIGITS, ScoredLabel
 from labelbeam.errors import InputError
+from labelbeam.heads.label_scores import AnySubsetHead
 from labelbeam.joints.mechanisms import (
     ANY_SUBSET,
     LIKELIHOOD_WEIGHTING,
@@ -27,7 +28,6 @@ from labelbeam.joints.mechanisms import (
 from labelbeam.joints.run_directory import Run
 from labelbeam.labels.known import known_labels
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
-from labelbeam.models.any_subset import AnySubsetHead
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from labelbeam.answers.decision import Decision
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
+from labelbeam.features.batch_worker import ImageFeatures
 from labelbeam.features.extract import extract, stream_features
 from labelbeam.joints.build import build_answerer
 from labelbeam.joints.calibrating import calibrated, valid_calibration
 from labelbeam.joints.device import best_device
 from labelbeam.joints.run_directory import Run, load_run
-from labelbeam.joints.suggestions import Suggestions, suggest
+from labelbeam.joints.suggestions import Suggestions, check_features, suggest
 from labelbeam.labels.implications import Implications
 
 ANSWERED_TOGETHER = 256
@@ -56,7 +57,7 @@ class Tagger:
         """Load a run directory.
 
         Args:
-            folder: what `labelbeam train --out` wrote.
+            folder: what `labelbeam train --out` or `labelbeam export --out` wrote.
             decision: how sets are decided; None: as the run says.
             search: how label models are searched; None: as the run says.
 
@@ -89,30 +90,68 @@ class Tagger:
         Yields:
             One prediction per path. A file that cannot be read gives a prediction with an `error`.
         """
+        items = self.features(paths)
+        yield from self.tag_features(items, all_scores=all_scores, implications=implications, report=report)
+
+    def features(self, paths: Iterable[str | Path]) -> Iterator[tuple[str, np.ndarray | str]]:
+        """Read image files, in order, as they come: what `tag_features` takes.
+
+        Args:
+            paths: image files.
+
+        Returns:
+            Each path with its features float16 [features], or with why it cannot be read.
+        """
         stream = stream_features((Path(path) for path in paths), self.run.encoder, device=best_device())
-        while batch := list(islice(stream, ANSWERED_TOGETHER)):
+        return ((str(item.path), _features_or_reason(item)) for item in stream)
+
+    def tag_features(
+        self,
+        items: Iterable[tuple[str, np.ndarray | str]],
+        *,
+        all_scores: bool = False,
+        implications: Implications | None = None,
+        report: Callable[[int], None] = lambda images: None,
+    ) -> Iterator[Prediction]:
+        """Tag images whose features are there already, in order, as they come.
+
+        What it says of an image is what `tag` says of it at the same place of the same list.
+
+        Args:
+            items: for each image its name and its features [features] as the run's encoder gives them, half or
+                single precision; or a text instead of features: why there are none.
+            all_scores: whether predictions hold every label's score.
+            implications: what decided labels imply is decided too.
+            report: told the number of images after each batch.
+
+        Yields:
+            One prediction per item; one with an `error` where a text came instead of features.
+
+        Raises:
+            InputError: features of another number than the run's encoder gives, or not finite.
+        """
+        remaining = iter(items)
+        while batch := list(islice(remaining, ANSWERED_TOGETHER)):
             # Each batch starts with an empty trie: what it says does then not depend, in the last digits, on which
             # images came before it, and an interrupted job goes on with the same bytes.
             if isinstance(self.answerer, LabelModelAnswerer):
                 self.answerer.forget()
-            read = [item.path for item in batch if item.features is not None]
+            read = [(name, vector) for name, vector in batch if not isinstance(vector, str)]
+            for _, vector in read:
+                check_features(self.run, vector)
             answered: Iterator[Prediction] = iter(())
             if read:
-                answers = self.answer(
-                    np.stack([item.features for item in batch if item.features is not None])
-                )
                 answered = predictions_of(
-                    [str(path) for path in read],
-                    answers,
+                    [name for name, _ in read],
+                    self.answer(np.stack([vector for _, vector in read])),
                     decision=self.run.config.decision,
                     vocabulary=self.run.vocabulary,
                     thresholds=self.calibration.thresholds if self.calibration else None,
                     implications=implications,
                     all_scores=all_scores,
                 )
-            for item in batch:
-                failed = item.error
-                yield next(answered) if failed is None else Prediction(str(item.path), error=failed.reason)
+            for name, values in batch:
+                yield Prediction(name, error=values) if isinstance(values, str) else next(answered)
             report(len(batch))
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
@@ -162,3 +201,10 @@ class Tagger:
             count=count,
             mechanism=mechanism,
         )
+
+
+def _features_or_reason(item: ImageFeatures) -> np.ndarray | str:
+    """Return the features of a file, or why there are none."""
+    if item.features is not None:
+        return item.features
+    return item.error.reason if item.error is not None else "it has no features"

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
+from labelbeam.heads.options import SigmoidOptions
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
+from labelbeam.models.sigmoid_head import SigmoidHead
 
 
 class AnySubsetHead(SigmoidHead):

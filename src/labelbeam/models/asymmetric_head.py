@@ -8,40 +8,14 @@ labels below the margin m have no gradient at all: the scores rank, they are not
 Knows no search and no label name.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 
-from labelbeam.errors import InputError
+from labelbeam.heads.options import AsymmetricOptions, SigmoidOptions
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.models.feature_scaling import FeatureScaling
 from labelbeam.models.ranking_head import RankingHead
-from labelbeam.models.sigmoid_head import SigmoidOptions
-
-
-@dataclass(frozen=True)
-class AsymmetricOptions:
-    """The loss's three numbers; the defaults are those that its authors use for COCO.
-
-    Raises:
-        InputError: a negative number, or a margin that is not below 1.
-    """
-
-    gamma_positive: float = 0.0
-    """Focusing of present labels."""
-    gamma_negative: float = 4.0
-    """Focusing of absent labels."""
-    margin: float = 0.05
-    """Absent labels of at most this probability do not count."""
-
-    def __post_init__(self) -> None:
-        for name in ("gamma_positive", "gamma_negative", "margin"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative.")
-        if not self.margin < 1:
-            raise InputError(f"the margin is {self.margin}; it must be below 1, such as 0.05.")
 
 
 class AsymmetricHead(RankingHead):

@@ -7,19 +7,14 @@ Letters are those of Wang et al. 2016, eq. 1: r the state, w the label embedding
 i, f, o the input, forget and output gates.
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelbeam.errors import unknown_name
-
-CellName = Literal["lstm", "paper", "paper-gated", "none"]
-"""`lstm`: the textbook LSTM (default: it trains without care, and every re-implementation used it).
-`paper`: eq. 1 as printed, ReLU for candidate and gates alike, recurrence on the cell state r.
-`paper-gated`: eq. 1 with sigmoid gates and a ReLU candidate, the likeliest meaning of the print.
-`none`: no recurrence; o(t) is the sum of the embeddings said so far (the paper's "No RNN", Table 3)."""
+from labelbeam.heads.options import CellName
 
 GATES = 4
 FORGET = 1  # which quarter of the gate vector is the forget gate, in every cell

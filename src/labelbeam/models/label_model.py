@@ -1,7 +1,7 @@
 """The label model of CNN-RNN: which label comes next, given an image and the labels said so far.
 
 Takes features (not pixels) and label sequences; returns logits or the loss. Searches are elsewhere
-(`decoding`), and see this model only through `models.label_step`.
+(`decoding`), and see the trained model as arrays (`heads.label_model`).
 
 Equations, Wang et al. 2016, Section 3 (K labels, I the image's features, t the position):
     w_k = U_l e_k                          label embedding                         (2)
@@ -11,92 +11,17 @@ Equations, Wang et al. 2016, Section 3 (K labels, I the image's features, t the 
     p(t) = softmax(s(t)) over the allowed labels and END
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor, nn
 
-from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.options import LabelModelOptions
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.targets import PRESENT, UNKNOWN
-from labelbeam.models.cells import CellName, build_cell
+from labelbeam.models.cells import LSTM, build_cell
 from labelbeam.models.feature_scaling import FeatureScaling
 from labelbeam.models.order_free import aligned_nats, remaining_set_nats
-
-Allowed = Literal["canonical", "no-repeat", "paper"]
-"""Which outcomes the softmax runs over, in training as in decoding (docs/architecture.md).
-`canonical` (default): only labels after the last one said, and END; a set has exactly one path.
-`no-repeat`: labels not said yet, and END; for orders that are not fixed. `paper`: all, repeats too
-(Section 3 forbids none)."""
-
-Loss = Literal["sequence", "mla", "pla", "remaining-set"]
-"""What training lowers. `sequence` (default): -log p of the labels in the run's label order (the paper's).
-`mla`, `pla`: of an order aligned with the model's own path; `remaining-set`: at every step any label not said
-yet, alike (`models.order_free`). The last three need `no-repeat` and run the cell once per image and step,
-instead of once per distinct prefix."""
-
-
-@dataclass(frozen=True)
-class LabelModelOptions:
-    """The choices the paper leaves open, each with its default and the reason for it.
-
-    Raises:
-        InputError: a name or number outside what is allowed.
-    """
-
-    embedding_size: int = 64
-    """Numbers in a label embedding and in the joint embedding (the paper's 64)."""
-    hidden_size: int = 512
-    """LSTM units (the paper's 512)."""
-    cell: str = "lstm"
-    """`lstm`, `paper`, `paper-gated` or `none`; see `models.cells.CellName`. Default lstm: the printed
-    equation has unbounded gates and trains only with care."""
-    cell_bias: bool = True
-    """Biases in the gates, the forget gate's starting at 1. The paper prints none;
-    without them a START of 0 stays 0."""
-    activation: str = "identity"
-    """h of eq. (4), `identity` or `relu`; the paper does not say. Identity makes scores additive in image and
-    prefix, which the searches exploit, and measured no worse."""
-    start: str = "learned"
-    """What the cell reads first: a `learned` vector, or `zero`. The paper does not say."""
-    allowed: str = "canonical"
-    """`canonical`, `no-repeat` or `paper`; see `Allowed`."""
-    loss: str = "sequence"
-    """`sequence`, `mla`, `pla` or `remaining-set`; see `Loss`."""
-    projection_dropout: float = 0.0
-    """Chance of dropping each number of U_o o(t) and of U_I I, drawn per image and step."""
-    feature_dropout: float = 0.0
-    """Chance of dropping each feature before U_I."""
-    image_hidden_size: int = 0
-    """Units of a hidden ReLU layer before U_I; 0 for the paper's linear projection. With it, what the image
-    says is no longer linear in its features; it stays `embedding_size` numbers."""
-    image_hidden_dropout: float = 0.0
-    """Chance of dropping each of those units."""
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("cell", get_args(CellName)),
-            ("activation", ("identity", "relu")),
-            ("start", ("learned", "zero")),
-            ("allowed", get_args(Allowed)),
-            ("loss", get_args(Loss)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise unknown_name(name, getattr(self, name), allowed)
-        for name in ("projection_dropout", "feature_dropout", "image_hidden_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
-        if self.loss != "sequence" and self.allowed != "no-repeat":
-            raise InputError(
-                f"the loss {self.loss!r} has no fixed order, which the allowed outcomes {self.allowed!r} do not fit. "
-                "Give --set label_model.allowed=no-repeat, before --set label_model.loss."
-            )
-        if self.embedding_size < 1 or self.hidden_size < 1 or self.image_hidden_size < 0:
-            raise InputError(
-                "embedding_size and hidden_size must be at least 1, image_hidden_size at least 0."
-            )
+from labelbeam.models.prefix_lstm import lstm_over_prefixes
 
 
 class LabelModel(nn.Module):
@@ -142,6 +67,11 @@ class LabelModel(nn.Module):
 
     def prefix_vectors(self, levels: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "prefixes embedding"]:
         """Return U_o o(t) for the empty prefix, then every prefix of `DistinctPrefixes.levels`."""
+        if isinstance(self.cell, LSTM) and levels:
+            said = nn.functional.embedding(torch.cat([label for _, label in levels]), self.U_l)
+            gates = self.cell.from_label(torch.cat((self.start, said)))
+            parents = [parent for parent, _ in levels]
+            return self.U_o(lstm_over_prefixes(gates, self.cell.from_state.weight, parents))
         output, state = self.cell(self.start, self.cell.start(1))
         outputs = [output]
         for parent, label in levels:
@@ -158,14 +88,31 @@ class LabelModel(nn.Module):
     ) -> Float[Tensor, "batch steps outcomes"]:
         """Return s(t) for every step, each given the true labels before it (teacher forcing), unmasked.
 
+        `forward` computes the same for the steps that are taught alone.
+        """
+        every_step = torch.ones_like(sequences, dtype=torch.bool)
+        return self._taught_logits(features, sequences, every_step).unflatten(0, sequences.shape)
+
+    def _taught_logits(
+        self,
+        features: Float[Tensor, "batch features"],
+        sequences: Int[Tensor, "batch steps"],
+        taught: Bool[Tensor, "batch steps"],
+    ) -> Float[Tensor, "taught outcomes"]:
+        """Return s(t) of the taught steps, image by image.
+
         The recurrence runs once per distinct prefix of the batch. Dropout comes after the gather, drawn
         per image and step, so that sharing changes neither loss nor gradients.
         """
         prefixes = distinct_prefixes(sequences, self.num_labels)
-        o = self.prefix_vectors(prefixes.levels)[prefixes.rows]  # [batch steps embedding]
+        o = nn.functional.embedding(prefixes.rows[taught], self.prefix_vectors(prefixes.levels))
         I = self.image_vectors(features)  # noqa: E741  the paper's letter
-        x = self.h(self.projection_dropout(o) + self.projection_dropout(I)[:, None])
-        return x @ self.U_l.T  # [batch steps outcomes]
+        if self.training and self.projection_dropout.p:
+            # Drawn for steps behind END too, so that what is drawn does not depend on how steps are stored.
+            o = o * self.projection_dropout(o.new_ones(*sequences.shape, o.shape[1]))[taught]
+        I = self.projection_dropout(I)  # noqa: E741
+        x = self.h(o + nn.functional.embedding(taught.nonzero()[:, 0], I))  # [taught embedding]
+        return x @ self.U_l.T  # [taught outcomes]
 
     def forward(
         self,
@@ -191,11 +138,12 @@ class LabelModel(nn.Module):
         sequences = sequences_of(targets, shuffle=shuffle)
         allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
         allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
-        logits = self.logits(features, sequences).masked_fill(~allowed, -torch.inf)
-        log_probs = logits.log_softmax(dim=2)
         taught = sequences != PAD
-        chosen = log_probs.gather(2, sequences.clamp(min=0)[:, :, None])[:, :, 0]  # [batch steps]
-        return -chosen.masked_fill(~taught, 0.0).sum(dim=1)
+        logits = self._taught_logits(features, sequences, taught)  # [taught outcomes]
+        nats = nn.functional.cross_entropy(
+            logits.masked_fill(~allowed[taught], -torch.inf), sequences[taught], reduction="none"
+        )
+        return nats.new_zeros(len(targets)).index_add(0, taught.nonzero()[:, 0], nats)
 
     def _order_free_nats(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]

@@ -6,44 +6,18 @@ Nothing is learned: the head remembers the training images' features, in half pr
 cosine of scaled features. Labels are independent given the image, as for a sigmoid head. Knows no label name.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
-from labelbeam.errors import InputError, unknown_name
+from labelbeam.errors import InputError
+from labelbeam.heads.options import NeighbourOptions
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.models.feature_scaling import FeatureScaling
 
-WEIGHTINGS = ("equal", "cosine")
 BLOCK = 256  # images at a time: bounds the memory of similarities to all training images
-
-
-@dataclass(frozen=True)
-class NeighbourOptions:
-    """Choices of the nearest-neighbour head.
-
-    Raises:
-        InputError: a number or name outside what is allowed.
-    """
-
-    neighbours: int = 20
-    """k; with fewer training images, all of them."""
-    weighting: str = "cosine"
-    """`equal`: each neighbour counts 1. `cosine`: by its cosine, at least 0."""
-    smoothing: float = 1.0
-    """s: imagined neighbours in which labels are as frequent as in training; above 0, so that no label is
-    impossible."""
-
-    def __post_init__(self) -> None:
-        if self.weighting not in WEIGHTINGS:
-            raise unknown_name("weighting", self.weighting, WEIGHTINGS)
-        if self.neighbours < 1:
-            raise InputError(f"neighbours is {self.neighbours}; it must be at least 1.")
-        if not 0 < self.smoothing < float("inf"):
-            raise InputError(f"smoothing is {self.smoothing}; it must be above 0, such as 1.")
 
 
 class NearestNeighbours(nn.Module):

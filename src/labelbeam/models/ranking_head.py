@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
+from labelbeam.heads.options import SigmoidOptions
 from labelbeam.labels.targets import PRESENT
 from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.sigmoid_head import LabelScores, SigmoidOptions
+from labelbeam.models.sigmoid_head import LabelScores
 
 
 class RankingHead(LabelScores):

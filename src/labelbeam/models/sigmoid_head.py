@@ -4,38 +4,13 @@ It models each label alone: p(set | image) is a product. Where that is enough, i
 is trained, saved, evaluated and served by the same verbs as the label model.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
-from labelbeam.errors import InputError
+from labelbeam.heads.options import SigmoidOptions
 from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.models.feature_scaling import FeatureScaling
-
-
-@dataclass(frozen=True)
-class SigmoidOptions:
-    """Shape of a sigmoid head.
-
-    Raises:
-        InputError: a negative size or a dropout outside [0, 1).
-    """
-
-    hidden_size: int = 0
-    """Units of the hidden ReLU layer; 0 for a linear head."""
-    feature_dropout: float = 0.0
-    """Chance of dropping each feature."""
-    hidden_dropout: float = 0.0
-    """Chance of dropping each hidden unit."""
-
-    def __post_init__(self) -> None:
-        if self.hidden_size < 0:
-            raise InputError(f"hidden_size is {self.hidden_size}; give 0 (linear) or a number of units.")
-        for name in ("feature_dropout", "hidden_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
 
 
 class LabelScores(nn.Module):

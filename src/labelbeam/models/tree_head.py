@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from labelbeam.errors import InputError
+from labelbeam.heads.options import SigmoidOptions
 from labelbeam.labels.targets import ABSENT, PRESENT
 from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.sigmoid_head import LabelScores, SigmoidOptions
+from labelbeam.models.sigmoid_head import LabelScores
 
 
 class TreeHead(LabelScores):

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 
+from labelbeam.heads.options import SigmoidOptions
 from labelbeam.labels.targets import ABSENT, PRESENT
 from labelbeam.models.feature_scaling import FeatureScaling
 from labelbeam.models.ranking_head import RankingHead
-from labelbeam.models.sigmoid_head import SigmoidOptions
 
 
 class WarpHead(RankingHead):

@@ -1,0 +1,166 @@
+"""What a head is: the choices that decide its shape, its meaning and its training; the same trained or to be trained.
+
+Plain values that validate themselves. `labelbeam.models` trains by them, `labelbeam.heads` answers by them; a
+configuration holds them. Knows no array.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from labelbeam.errors import InputError, unknown_name
+
+ScalingName = Literal["standardize", "l2", "none"]
+"""`standardize` (default): zero mean and unit variance per feature; one learning rate then serves every
+encoder. `l2`: unit length. `none`: as the encoder gives them (the paper says nothing of scaling)."""
+
+CellName = Literal["lstm", "paper", "paper-gated", "none"]
+"""`lstm`: the textbook LSTM (default: it trains without care, and every re-implementation used it).
+`paper`: eq. 1 as printed, ReLU for candidate and gates alike, recurrence on the cell state r.
+`paper-gated`: eq. 1 with sigmoid gates and a ReLU candidate, the likeliest meaning of the print.
+`none`: no recurrence; o(t) is the sum of the embeddings said so far (the paper's "No RNN", Table 3)."""
+
+Allowed = Literal["canonical", "no-repeat", "paper"]
+"""Which outcomes the softmax runs over, in training as in decoding (docs/architecture.md).
+`canonical` (default): only labels after the last one said, and END; a set has exactly one path.
+`no-repeat`: labels not said yet, and END; for orders that are not fixed. `paper`: all, repeats too
+(Section 3 forbids none)."""
+
+Loss = Literal["sequence", "mla", "pla", "remaining-set"]
+"""What training lowers. `sequence` (default): -log p of the labels in the run's label order (the paper's).
+`mla`, `pla`: of an order aligned with the model's own path; `remaining-set`: at every step any label not said
+yet, alike (`models.order_free`). The last three need `no-repeat` and run the cell once per image and step,
+instead of once per distinct prefix."""
+
+WEIGHTINGS = ("equal", "cosine")
+
+
+@dataclass(frozen=True)
+class LabelModelOptions:
+    """The choices the paper leaves open, each with its default and the reason for it.
+
+    Raises:
+        InputError: a name or number outside what is allowed.
+    """
+
+    embedding_size: int = 64
+    """Numbers in a label embedding and in the joint embedding (the paper's 64)."""
+    hidden_size: int = 512
+    """LSTM units (the paper's 512)."""
+    cell: str = "lstm"
+    """`lstm`, `paper`, `paper-gated` or `none`; see `CellName`. Default lstm: the printed
+    equation has unbounded gates and trains only with care."""
+    cell_bias: bool = True
+    """Biases in the gates, the forget gate's starting at 1. The paper prints none;
+    without them a START of 0 stays 0."""
+    activation: str = "identity"
+    """h of eq. (4), `identity` or `relu`; the paper does not say. Identity makes scores additive in image and
+    prefix, which the searches exploit, and measured no worse."""
+    start: str = "learned"
+    """What the cell reads first: a `learned` vector, or `zero`. The paper does not say."""
+    allowed: str = "canonical"
+    """`canonical`, `no-repeat` or `paper`; see `Allowed`."""
+    loss: str = "sequence"
+    """`sequence`, `mla`, `pla` or `remaining-set`; see `Loss`."""
+    projection_dropout: float = 0.0
+    """Chance of dropping each number of U_o o(t) and of U_I I, drawn per image and step."""
+    feature_dropout: float = 0.0
+    """Chance of dropping each feature before U_I."""
+    image_hidden_size: int = 0
+    """Units of a hidden ReLU layer before U_I; 0 for the paper's linear projection. With it, what the image
+    says is no longer linear in its features; it stays `embedding_size` numbers."""
+    image_hidden_dropout: float = 0.0
+    """Chance of dropping each of those units."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("cell", get_args(CellName)),
+            ("activation", ("identity", "relu")),
+            ("start", ("learned", "zero")),
+            ("allowed", get_args(Allowed)),
+            ("loss", get_args(Loss)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise unknown_name(name, getattr(self, name), allowed)
+        for name in ("projection_dropout", "feature_dropout", "image_hidden_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        if self.loss != "sequence" and self.allowed != "no-repeat":
+            raise InputError(
+                f"the loss {self.loss!r} has no fixed order, which the allowed outcomes {self.allowed!r} do not fit. "
+                "Give --set label_model.allowed=no-repeat, before --set label_model.loss."
+            )
+        if self.embedding_size < 1 or self.hidden_size < 1 or self.image_hidden_size < 0:
+            raise InputError(
+                "embedding_size and hidden_size must be at least 1, image_hidden_size at least 0."
+            )
+
+
+@dataclass(frozen=True)
+class SigmoidOptions:
+    """Shape of a sigmoid head.
+
+    Raises:
+        InputError: a negative size or a dropout outside [0, 1).
+    """
+
+    hidden_size: int = 0
+    """Units of the hidden ReLU layer; 0 for a linear head."""
+    feature_dropout: float = 0.0
+    """Chance of dropping each feature."""
+    hidden_dropout: float = 0.0
+    """Chance of dropping each hidden unit."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size < 0:
+            raise InputError(f"hidden_size is {self.hidden_size}; give 0 (linear) or a number of units.")
+        for name in ("feature_dropout", "hidden_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+
+
+@dataclass(frozen=True)
+class AsymmetricOptions:
+    """The loss's three numbers; the defaults are those that its authors use for COCO.
+
+    Raises:
+        InputError: a negative number, or a margin that is not below 1.
+    """
+
+    gamma_positive: float = 0.0
+    """Focusing of present labels."""
+    gamma_negative: float = 4.0
+    """Focusing of absent labels."""
+    margin: float = 0.05
+    """Absent labels of at most this probability do not count."""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma_positive", "gamma_negative", "margin"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        if not self.margin < 1:
+            raise InputError(f"the margin is {self.margin}; it must be below 1, such as 0.05.")
+
+
+@dataclass(frozen=True)
+class NeighbourOptions:
+    """Choices of the nearest-neighbour head.
+
+    Raises:
+        InputError: a number or name outside what is allowed.
+    """
+
+    neighbours: int = 20
+    """k; with fewer training images, all of them."""
+    weighting: str = "cosine"
+    """`equal`: each neighbour counts 1. `cosine`: by its cosine, at least 0."""
+    smoothing: float = 1.0
+    """s: imagined neighbours in which labels are as frequent as in training; above 0, so that no label is
+    impossible."""
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise unknown_name("weighting", self.weighting, WEIGHTINGS)
+        if self.neighbours < 1:
+            raise InputError(f"neighbours is {self.neighbours}; it must be at least 1.")
+        if not 0 < self.smoothing < float("inf"):
+            raise InputError(f"smoothing is {self.smoothing}; it must be above 0, such as 1.")

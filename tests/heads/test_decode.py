@@ -1,0 +1,121 @@
+"""The decoder that needs NumPy alone against labelbeam's own searches."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from labelbeam.answers.of_label_model import LabelModelAnswerer
+from labelbeam.answers.of_sigmoid import SigmoidAnswerer
+from labelbeam.answers.search import Search
+from labelbeam.heads import decode
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_scores import SigmoidHead
+from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
+from labelbeam.models import sigmoid_head
+from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
+from labelbeam.models.label_model import LabelModel
+
+LABELS, FEATURES = 5, 6
+
+
+def images(count: int = 12) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, FEATURES)).astype(np.float16)
+
+
+def head_of(**options: object) -> LabelModelHead:
+    torch.manual_seed(1)
+    scaling = FeatureScaling("l2", FEATURES)
+    small = LabelModelOptions(**({"embedding_size": 8, "hidden_size": 7} | options))  # type: ignore[arg-type]
+    model = LabelModel(LABELS, scaling, small)
+    model.U_l.data *= 4
+    head = trained(model)
+    assert isinstance(head, LabelModelHead)
+    return head
+
+
+def decoder(head: LabelModelHead, least: int = 0, most: int = LABELS) -> decode.LabelModel:
+    options = {"scaling": "l2", "min_labels": least, "max_labels": most}
+    for name in ("cell", "activation", "allowed"):
+        options[name] = getattr(head.options, name)
+    return decode.LabelModel(dict(head.arrays), options)
+
+
+CASES = [{"cell": cell} for cell in ("lstm", "paper", "paper-gated", "none")] + [
+    {"activation": "relu"},
+    {"image_hidden_size": 5},
+    {"cell_bias": False, "start": "zero"},
+    {"allowed": "no-repeat"},
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_it_finds_the_certified_path_with_its_log_probability(options) -> None:
+    head = head_of(**options)
+    answers = LabelModelAnswerer(head, Search(expansions=2000)).answer(images())
+    for row, path, log_prob in zip(images(), answers.paths, answers.log_probs, strict=True):
+        found = decoder(head).best_first(row)
+        assert found == (path, pytest.approx(log_prob, abs=1e-4), True)
+
+
+@pytest.mark.parametrize("width", [1, 3, 10])
+def test_its_beam_finds_the_path_of_the_beam(width) -> None:
+    head = head_of()
+    answers = LabelModelAnswerer(head, Search(method="beam", beam_width=width)).answer(images())
+    for row, path, log_prob in zip(images(), answers.paths, answers.log_probs, strict=True):
+        assert decoder(head).beam(row, width) == (path, pytest.approx(log_prob, abs=1e-4), False)
+
+
+def test_a_forced_number_of_labels_is_kept() -> None:
+    head = head_of()
+    answers = LabelModelAnswerer(head, Search(min_labels=2, max_labels=3, expansions=2000)).answer(images())
+    for row, path in zip(images(), answers.paths, strict=True):
+        found, _, exact = decoder(head, 2, 3).best_first(row)
+        assert (found, exact) == (path, True)
+        assert 2 <= len(decoder(head, 2, 3).beam(row, 4)[0]) <= 3
+
+
+def test_without_enough_expansions_there_is_a_path_but_no_certificate() -> None:
+    path, log_prob, exact = decoder(head_of()).best_first(images()[0], budget=1)
+    assert (path, exact) == ((), False)
+    assert log_prob < 0
+
+
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_a_sigmoid_heads_set_is_the_one_with_p_of_a_half_or_more(hidden) -> None:
+    torch.manual_seed(1)
+    options = SigmoidOptions(hidden_size=hidden)
+    module = sigmoid_head.SigmoidHead(LABELS, FeatureScaling("standardize", FEATURES), options)
+    torch.nn.init.normal_(module.last.weight)
+    head = trained(module)
+    assert isinstance(head, SigmoidHead)
+    answers = SigmoidAnswerer(head).answer(images())
+    stands_alone = decode.SigmoidHead(dict(head.arrays), {"scaling": "standardize"})
+    for row, path, log_prob in zip(images(), answers.paths, answers.log_probs, strict=True):
+        assert stands_alone.best_first(row) == (path, pytest.approx(log_prob, abs=1e-5), True)
+
+
+def test_it_reads_the_arrays_that_safetensors_writes(tmp_path) -> None:
+    arrays = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.array(3),
+        "c": np.ones(2, np.float16),
+        "d": np.array([-1], np.int8),
+    }
+    save_file(arrays, tmp_path / "some.safetensors", metadata={"head": "x"})
+    found = decode.read_arrays(tmp_path / "some.safetensors")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_it_is_a_file_of_under_two_hundred_lines_that_imports_numpy_and_the_standard_library() -> None:
+    with open(decode.__file__, encoding="utf-8") as file:  # noqa: PTH123
+        lines = file.read().splitlines()
+    assert len(lines) < 200
+    imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    assert imported == {
+        *("argparse", "heapq", "itertools", "json", "math", "numpy", "pathlib", "struct", "sys", "typing")
+    }

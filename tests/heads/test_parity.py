@@ -1,0 +1,210 @@
+"""Every head as arrays against its torch twin, which trains it."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from labelbeam.answers.known_likelihood import known_log_prob
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_scores import AnySubsetHead, RankingHead, SigmoidHead
+from labelbeam.heads.nearest_neighbours import NearestNeighbours
+from labelbeam.heads.options import AsymmetricOptions, LabelModelOptions, NeighbourOptions, SigmoidOptions
+from labelbeam.heads.tree import TreeHead
+from labelbeam.models import any_subset, nearest_neighbours, sigmoid_head, tree_head
+from labelbeam.models.asymmetric_head import AsymmetricHead
+from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
+from labelbeam.models.label_model import LabelModel
+from labelbeam.models.softmax_head import SoftmaxHead
+from labelbeam.models.warp_head import WarpHead
+
+LABELS, FEATURES, IMAGES = 4, 6, 9
+SETS = np.array(list(itertools.product([0, 1], repeat=LABELS)), dtype=np.int8)
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(1, 2, size=(IMAGES, FEATURES)).astype(np.float16)
+
+
+def tensor(features: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(features.astype(np.float32))
+
+
+def targets() -> np.ndarray:
+    return np.random.default_rng(1).integers(-1, 2, size=(IMAGES, LABELS)).astype(np.int8)
+
+
+def scaling(name: str = "standardize") -> FeatureScaling:
+    made = FeatureScaling(name, FEATURES)
+    made.fit(images())
+    return made
+
+
+def label_model(name: str = "standardize", **options: object) -> LabelModel:
+    torch.manual_seed(1)
+    small = LabelModelOptions(**({"embedding_size": 8, "hidden_size": 7} | options))  # type: ignore[arg-type]
+    model = LabelModel(LABELS, scaling(name), small).eval()
+    model.U_l.data *= 3
+    return model
+
+
+def spread(head: sigmoid_head.LabelScores) -> sigmoid_head.LabelScores:
+    torch.manual_seed(2)
+    torch.nn.init.normal_(head.last.weight)
+    torch.nn.init.normal_(head.last.bias)
+    return head.eval()
+
+
+MODELS = [
+    {"cell": cell, "activation": activation, "cell_bias": bias}
+    for cell in ("lstm", "paper", "paper-gated", "none")
+    for activation in ("identity", "relu")
+    for bias in (True, False)
+] + [{"image_hidden_size": 5}, {"image_hidden_size": 5, "activation": "relu"}, {"start": "zero"}]
+
+
+@pytest.mark.parametrize("options", MODELS, ids=str)
+def test_a_label_models_logits_are_those_of_the_torch_model_after_every_prefix(options) -> None:
+    model = label_model(**options)
+    head = trained(model)
+    assert isinstance(head, LabelModelHead)
+    path = [0, 2, 3, LABELS]
+    with torch.inference_mode():
+        expected = model.logits(tensor(images()), torch.tensor([path] * IMAGES)).numpy()
+    rows = head.image_rows(images())
+    state, row = head.start()
+    for step, label in enumerate(path):
+        found = head.combine(row.repeat(IMAGES, axis=0), rows)
+        np.testing.assert_allclose(found, expected[:, step], atol=1e-4)
+        if label < LABELS:
+            state, row = head.step(state, np.array([label]))
+
+
+@pytest.mark.parametrize("name", ["standardize", "l2", "none"])
+def test_features_are_scaled_as_in_training_images_of_zeros_too(name) -> None:
+    features = np.concatenate((images(), np.zeros((1, FEATURES), np.float16)))
+    model = label_model(name)
+    with torch.inference_mode():
+        expected = model.scaling(tensor(features)).numpy()
+    np.testing.assert_allclose(trained(model).scaling(features), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("allowed", ["canonical", "paper"])
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_set_likelihoods_with_unknown_labels_are_the_training_losses(allowed, activation) -> None:
+    model = label_model(allowed=allowed, activation=activation)
+    head = trained(model)
+    assert isinstance(head, LabelModelHead)
+    with torch.inference_mode():
+        expected = -model(tensor(images()), torch.from_numpy(targets())).numpy()
+    found = known_log_prob(head, head.image_rows(images()), targets())
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_query_point_gives_the_logits_of_its_step() -> None:
+    head = trained(label_model(activation="relu"))
+    assert isinstance(head, LabelModelHead)
+    state, row = head.start()
+    points = head.joint_points(images()[:1], np.array([1]))
+    np.testing.assert_allclose(
+        points[0] @ head.U_l.T, head.combine(row, head.image_rows(images()[:1]))[0], atol=1e-5
+    )
+    _, row = head.step(state, np.array([1]))
+    np.testing.assert_allclose(
+        points[1] @ head.U_l.T, head.combine(row, head.image_rows(images()[:1]))[0], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_a_sigmoid_heads_log_odds_are_those_of_the_torch_head(hidden) -> None:
+    module = spread(sigmoid_head.SigmoidHead(LABELS, scaling(), SigmoidOptions(hidden_size=hidden)))
+    head = trained(module)
+    assert isinstance(head, SigmoidHead)
+    with torch.inference_mode():
+        expected = module.logits(tensor(images())).numpy()
+    np.testing.assert_allclose(head.logits(images()), expected, atol=1e-5)
+
+
+def test_an_any_subset_head_told_some_labels_says_what_the_torch_head_says() -> None:
+    module = spread(any_subset.AnySubsetHead(LABELS, scaling(), SigmoidOptions(hidden_size=5)))
+    head, known = trained(module), targets()
+    assert isinstance(head, AnySubsetHead)
+    given = torch.from_numpy(known)
+    with torch.inference_mode():
+        expected = module.conditional(tensor(images()), given == 1, given == 0).numpy()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(head.conditional(images(), known), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("made", [SoftmaxHead, WarpHead, AsymmetricHead])
+def test_a_rankings_scores_and_sets_are_those_of_the_torch_head(made) -> None:
+    extra = (AsymmetricOptions(),) if made is AsymmetricHead else ()
+    module = made(LABELS, scaling(), SigmoidOptions(), *extra)
+    module.start_from(torch.from_numpy(np.ones((3, LABELS), dtype=np.int8)[:, :]))
+    module.labels_per_image.fill_(2)
+    head = trained(spread(module))
+    assert isinstance(head, RankingHead)
+    with torch.inference_mode():
+        scores = module.scores(tensor(images()))
+        decided = module.decided(scores).numpy()
+    np.testing.assert_allclose(head.scores(images()), scores.numpy(), atol=1e-6)
+    assert (head.decided(head.scores(images())) == decided).all()
+
+
+def tree(parents: list[int]) -> tree_head.TreeHead:
+    module = spread(tree_head.TreeHead(LABELS, scaling(), SigmoidOptions()))
+    assert isinstance(module, tree_head.TreeHead)
+    given = np.random.default_rng(3).dirichlet([1, 1], size=(LABELS, 2)).astype(np.float32)
+    given[[parent < 0 for parent in parents], 1] = given[[parent < 0 for parent in parents], 0]
+    module.set_tree(torch.tensor(parents), torch.from_numpy(given))
+    return module
+
+
+@pytest.mark.parametrize("parents", [[-1, 0, 0, 1], [2, -1, 1, -1], [-1, -1, -1, -1]], ids=str)
+def test_a_trees_likelihoods_marginals_and_sets_are_those_of_the_torch_head(parents) -> None:
+    module = tree(parents)
+    head = trained(module)
+    assert isinstance(head, TreeHead)
+    with torch.inference_mode():
+        unary = module.logits(tensor(images())).double()
+    s = unary.numpy()
+    assert head.log_partition(s) == pytest.approx(module.log_partition(unary).numpy(), abs=1e-6)
+    known = module.log_partition(unary, torch.from_numpy(targets())).numpy()
+    assert head.log_partition(s, targets()) == pytest.approx(known, abs=1e-6)
+    np.testing.assert_allclose(head.marginals(s), module.marginals(unary).numpy(), atol=1e-6)
+    assert (head.most_probable(s) == module.most_probable(unary).numpy()).all()
+    uniform = np.random.default_rng(4).random((50, LABELS))
+    drawn = module.sample(unary, torch.from_numpy(uniform)).numpy()
+    assert (head.sample(s, uniform) == drawn).all()
+
+
+def test_a_trees_most_probable_set_is_that_of_the_enumeration() -> None:
+    head = trained(tree([-1, 0, 0, 1]))
+    assert isinstance(head, TreeHead)
+    s = head.logits(images()).astype(np.float64)
+    every = np.stack([head.log_partition(s, np.tile(one, (IMAGES, 1))) for one in SETS], axis=1)
+    assert (head.most_probable(s) == (SETS[every.argmax(axis=1)] == 1)).all()
+
+
+@pytest.mark.parametrize("weighting", ["equal", "cosine"])
+@pytest.mark.parametrize("neighbours", [3, 50])
+def test_neighbours_vote_as_in_torch(weighting, neighbours) -> None:
+    options = NeighbourOptions(neighbours=neighbours, weighting=weighting)
+    module = nearest_neighbours.NearestNeighbours(LABELS, scaling(), options)
+    module.remember(tensor(images()), torch.from_numpy(targets()))
+    head = trained(module)
+    assert isinstance(head, NearestNeighbours)
+    asked = images()[::2] + np.float16(0.3)
+    with torch.inference_mode():
+        expected = module.logits(tensor(asked)).numpy()
+    np.testing.assert_allclose(head.logits(asked), expected, atol=1e-4)
+
+
+def test_training_on_does_not_change_what_was_handed_over() -> None:
+    model = label_model()
+    head = trained(model)
+    before = head.U_l.copy()
+    with torch.no_grad():
+        model.U_l.add_(1.0)
+    assert (head.U_l == before).all()
