@@ -21,41 +21,36 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from labelbeam.data.images import read_rgb
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.engines import with_engine
 from labelbeam.features.extract import extract
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def decode_all(paths: list[Path], encoder: ImageEncoder, cores: int) -> list[Tensor]:
+def decode_all(paths: list[Path], encoder: Encoder, cores: int) -> list[np.ndarray]:
     transform = encoder.preprocess
 
-    def decode(path: Path) -> Tensor:
+    def decode(path: Path) -> np.ndarray:
         return transform.resized(read_rgb(path, at_least=transform.enough))
 
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(decode, paths))
 
 
-def encode(pixels: Tensor, encoder: ImageEncoder) -> None:
-    with torch.inference_mode():
-        batch = encoder.preprocess.normalize(pixels).contiguous(memory_format=torch.channels_last)
-        encoder.module(batch).half().numpy()
-
-
-def encode_in_turn(batches: list[Tensor], encoder: ImageEncoder) -> None:
+def encode_in_turn(batches: list[np.ndarray], encoder: Encoder) -> None:
     for pixels in batches:
-        encode(pixels, encoder)
+        encoder.encode(pixels)
 
 
-def encode_side_by_side(batches: list[Tensor], encoder: ImageEncoder, cores: int) -> None:
+def encode_side_by_side(batches: list[np.ndarray], encoder: Encoder, cores: int) -> None:
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        list(pool.map(lambda pixels: encode(pixels, encoder), batches))
+        list(pool.map(encoder.encode, batches))
 
 
 def images_per_second(work: Callable[[], object], images: int, cores: int) -> float:
@@ -65,11 +60,16 @@ def images_per_second(work: Callable[[], object], images: int, cores: int) -> fl
     return images / (time.perf_counter() - start)
 
 
-def measure(data: Path, *, images: int, rounds: int, batch_size: int) -> dict:
+def measure(
+    data: Path, *, images: int, rounds: int, batch_size: int, engine: str = "torch", precision: str = "auto"
+) -> dict:
     cores = len(os.sched_getaffinity(0))
-    encoder = build_encoder(EncoderConfig("", data / "weights/mobilenetv2_100.tf_in1k.safetensors"))
-    paths = sorted((data / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))[:images]
-    batches = list(torch.stack(decode_all(paths, encoder, cores)).split(batch_size))
+    built = build_encoder(EncoderConfig("", data / "weights/mobilenetv2_100.tf_in1k.safetensors"))
+    every = sorted((data / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))
+    encoder = with_engine(built, engine=engine, precision=precision, photographs=every)
+    paths = every[:images]
+    pixels = np.stack(decode_all(paths, encoder, cores))
+    batches = np.split(pixels, range(batch_size, len(pixels), batch_size))
 
     def pipeline() -> None:
         with tempfile.TemporaryDirectory() as cache:
@@ -81,7 +81,7 @@ def measure(data: Path, *, images: int, rounds: int, batch_size: int) -> dict:
         "encode_side_by_side": lambda: encode_side_by_side(batches, encoder, cores),
         "pipeline": pipeline,
     }
-    encode(batches[0], encoder)  # the first pass sets kernels up
+    encoder.encode(batches[0])  # the first pass sets kernels up
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, work in ways.items():
@@ -94,6 +94,8 @@ def measure(data: Path, *, images: int, rounds: int, batch_size: int) -> dict:
         "ideal": ideal,
         "ratio": speeds["pipeline"] / ideal,
         "target": 0.9,
+        "engine": engine,
+        "precision": precision,
         "images": len(paths),
         "rounds": rounds,
         "batch_size": batch_size,
@@ -120,10 +122,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--engine", default="torch", help="torch, onnx or openvino")
+    parser.add_argument("--precision", default="auto", help="float32, bfloat16 or int8")
     parser.add_argument("--out", type=Path, help="JSON file for the whole result")
     options = parser.parse_args()
     result = measure(
-        options.data, images=options.images, rounds=options.rounds, batch_size=options.batch_size
+        options.data,
+        images=options.images,
+        rounds=options.rounds,
+        batch_size=options.batch_size,
+        engine=options.engine,
+        precision=options.precision,
     )
     for name, speed in result["images_per_second"].items():
         print(f"{name:20} {speed:8.1f} images/s")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,7 +29,7 @@ def test_resizing_differs_from_pillows_by_no_more_than_stated(
             height, width = int(256 * rgb.shape[0] / rgb.shape[1]), 256
         resized = np.asarray(Image.fromarray(rgb).resize((width, height), resampling)).astype(int)
         top, left = (height - 224) // 2, (width - 224) // 2
-        ours = transform.resized(rgb).permute(1, 2, 0).numpy().astype(int)
+        ours = transform.resized(rgb).transpose(1, 2, 0).astype(int)
         difference = np.abs(resized[top : top + 224, left : left + 224] - ours)
         assert difference.max() <= largest
         assert difference.mean() < 0.02
@@ -52,7 +51,7 @@ def test_caffe_input_is_bgr_from_0_to_255_less_the_mean() -> None:
 def test_the_centre_crop_shows_the_centre_and_squash_shows_everything() -> None:
     wide = np.zeros((10, 30, 3), dtype=np.uint8)
     wide[:, 10:20] = 200
-    assert Preprocess(10, "center").resized(wide).eq(200).all()
+    assert (Preprocess(10, "center").resized(wide) == 200).all()
     squashed = Preprocess(10, "squash").resized(wide)
     assert squashed[0, 5, 0] == 0
     assert squashed[0, 5, 5] == 200
@@ -61,7 +60,7 @@ def test_the_centre_crop_shows_the_centre_and_squash_shows_everything() -> None:
 def test_flipping_mirrors_left_and_right() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     plain, flipped = Preprocess(8), Preprocess(8, horizontal_flip=True)
-    assert torch.equal(flipped.resized(rgb), plain.resized(rgb).flip(2))
+    assert np.array_equal(flipped.resized(rgb), plain.resized(rgb)[:, :, ::-1])
     assert plain.identity != flipped.identity
 
 
@@ -69,8 +68,8 @@ def test_a_picture_of_the_right_size_keeps_its_bytes_and_is_not_shared() -> None
     rgb = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     rgb.flags.writeable = False
     resized = Preprocess(8).resized(rgb)
-    assert np.array_equal(resized.permute(1, 2, 0).numpy(), rgb)
-    resized.zero_()
+    assert np.array_equal(resized.transpose(1, 2, 0), rgb)
+    resized[:] = 0
     assert rgb.any()
 
 
@@ -79,12 +78,12 @@ def test_a_picture_of_the_right_size_keeps_its_bytes_and_is_not_shared() -> None
 def test_any_shape_becomes_the_square_and_one_colour_stays_one_colour(h: int, w: int, resize: str) -> None:
     out = Preprocess(9, resize).resized(np.full((h, w, 3), 77, dtype=np.uint8))
     assert out.shape == (3, 9, 9)
-    assert out.eq(77).all()
+    assert (out == 77).all()
 
 
 def test_a_very_long_picture_is_not_blown_up() -> None:
     strip = np.full((20_000, 1, 3), 9, dtype=np.uint8)
-    assert Preprocess(224, resize_to=256).resized(strip).eq(9).all()
+    assert (Preprocess(224, resize_to=256).resized(strip) == 9).all()
 
 
 def test_the_transform_survives_json() -> None:

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,19 +153,28 @@ def test_an_unreadable_file_is_reported_and_the_rest_goes_on(tmp_path: Path, enc
         extract(paths, encoder)
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_filed_under_its_old_content(
+def test_a_file_that_changes_while_it_is_read_is_filed_under_the_content_that_was_decoded(
     tmp_path: Path, encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [path, other] = pictures(tmp_path / "p", 2)
-    original = batch_worker.read_rgb
+    (tmp_path / "q").mkdir()
+    (before := tmp_path / "q" / "before.png").write_bytes(path.read_bytes())
+    original = batch_worker.image_content
+    reads = []
 
-    def meddling(file: Path, **options: object) -> np.ndarray:
+    def meddling(file: Path) -> bytes:
+        content = original(file)
+        reads.append(file)
         path.write_bytes(other.read_bytes())
-        return original(file, **options)
+        return content
 
-    monkeypatch.setattr(batch_worker, "read_rgb", meddling)
-    features = extract([path], encoder, cache=tmp_path / "c", on_error="keep")
-    assert "changed while it was read" in str(features.errors[0])
+    monkeypatch.setattr(batch_worker, "image_content", meddling)
+    first = extract([path], encoder, cache=tmp_path / "c").values
+    assert reads == [path]  # once, for its digest and its pixels
+    assert np.array_equal(first, extract([before], encoder).values)
+    assert np.array_equal(
+        extract([path], encoder, cache=tmp_path / "c").values, extract([other], encoder).values
+    )
 
 
 def test_the_encoder_is_left_as_it_was_and_used_as_in_evaluation(tmp_path: Path) -> None:
@@ -223,7 +233,7 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, encoder: 
 def test_bfloat16_is_close_and_cached_apart(tmp_path: Path, encoder: ImageEncoder) -> None:
     paths = pictures(tmp_path / "p", 2)
     exact = extract(paths, encoder, cache=tmp_path / "c").values
-    rough = extract(paths, encoder, cache=tmp_path / "c", bfloat16=True).values
+    rough = extract(paths, replace(encoder, precision="bfloat16"), cache=tmp_path / "c").values
     assert not np.array_equal(exact, rough)
     assert np.allclose(exact, rough, rtol=0.05, atol=0.05)
 

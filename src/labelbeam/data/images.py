@@ -26,7 +26,15 @@ try:
 except ImportError:  # the extra `fast` is not installed: Pillow reads JPEG too
     simplejpeg = None
 
-__all__ = ["DAMAGE", "MAX_PIXELS", "UnreadableImage", "list_images", "read_rgb"]
+__all__ = [
+    "DAMAGE",
+    "MAX_PIXELS",
+    "UnreadableImage",
+    "image_content",
+    "list_images",
+    "read_rgb",
+    "read_rgb_bytes",
+]
 
 MAX_PIXELS = 178_956_970
 """Where Pillow stops as well: twice its `MAX_IMAGE_PIXELS`; 512 MB of RGB."""
@@ -91,7 +99,31 @@ def read_rgb(
         [200, 200, 200]
     """
     path = Path(path)
-    raw = _read_bytes(path)
+    return read_rgb_bytes(image_content(path), path, at_least=at_least, max_pixels=max_pixels)
+
+
+def read_rgb_bytes(
+    content: bytes,
+    name: Path | str,
+    *,
+    at_least: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Read the content of an image file as RGB, as `read_rgb` does; nothing is opened.
+
+    Args:
+        content: the bytes of the file.
+        name: what errors call it.
+        at_least: as in `read_rgb`.
+        max_pixels: as in `read_rgb`.
+
+    Raises:
+        UnreadableImage: empty, not an image, damaged or truncated, too many pixels, 32-bit pixels, or HEIC
+            without pillow-heif.
+    """
+    path, raw = Path(name), content
+    if not raw:
+        raise UnreadableImage(path, "the file is empty (0 bytes). Copy it again.")
     if raw.startswith(b"\xff\xd8\xff") and simplejpeg is not None:
         pixels = _read_jpeg(path, raw, at_least, max_pixels)
         if pixels is not None:
@@ -119,9 +151,14 @@ def read_rgb(
         raise UnreadableImage(path, _damaged(kind or "image", error)) from None
 
 
-def _read_bytes(path: Path) -> bytes:
+def image_content(path: Path) -> bytes:
+    """Return the bytes of an image file, which may lie inside a tar archive.
+
+    Raises:
+        UnreadableImage: no such file, a folder, no permission, or a damaged archive or drive.
+    """
     try:
-        raw = image_bytes(path)
+        return image_bytes(path)
     except InputError as error:
         raise UnreadableImage(path, f"its archive cannot be read: {error}") from None
     except (FileNotFoundError, NotADirectoryError):
@@ -132,9 +169,6 @@ def _read_bytes(path: Path) -> bytes:
         raise UnreadableImage(path, "no permission to read it. Change the file's permissions.") from None
     except OSError as error:
         raise UnreadableImage(path, f"cannot be read ({error.strerror}). Check the drive.") from None
-    if not raw:
-        raise UnreadableImage(path, "the file is empty (0 bytes). Copy it again.")
-    return raw
 
 
 def _read_jpeg(

@@ -4,25 +4,30 @@ Sits between pixels and features. Knows its architecture by name and plain argum
 rebuilds it from a dictionary and a safetensors file, offline, with nothing to guess.
 """
 
+import copy
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float32, UInt8
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders import timm_encoder
+from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.encoders.squeezenet import SqueezeNet11
 from labelbeam.encoders.tiny import TinyEncoder
 from labelbeam.encoders.vgg16 import Vgg16
-from labelbeam.encoders.weights import ENCODER_KEY, content_hash, load_strictly, read_weights
+from labelbeam.encoders.weights import ENCODER_KEY, content_hash, load_strictly, read_weights, refuse_other_weights
 from labelbeam.errors import InputError, unknown_name
 
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
@@ -35,8 +40,8 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class ImageEncoder:
-    """A network from pixels to features, with its transform.
+class ImageEncoder(Encoder):
+    """A network from pixels to features, with its transform, in PyTorch.
 
     Attributes:
         module: pixels float32 `[batch 3 size size]` to features `[batch features]`; built in evaluation mode.
@@ -44,6 +49,7 @@ class ImageEncoder:
         preprocess: from a decoded picture to its input.
         architecture: one of `ARCHITECTURES`.
         arguments: plain JSON values that the architecture is built with.
+        precision: of `encode`: "float32", or "bfloat16" (convolutions and products; features to 8 bits).
     """
 
     module: nn.Module
@@ -51,6 +57,7 @@ class ImageEncoder:
     preprocess: Preprocess
     architecture: str
     arguments: Mapping[str, Any]
+    precision: str = "float32"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -72,6 +79,34 @@ class ImageEncoder:
         arguments = json.dumps(dict(self.arguments), sort_keys=True, separators=(",", ":"))
         return f"{self.architecture}{arguments}:{content_hash(self.module)}"
 
+    def ready(self, device: str) -> "ImageEncoder":
+        """Return the encoder in evaluation mode on a device, a copy where that changes anything.
+
+        Args:
+            device: as torch names it.
+
+        Raises:
+            InputError: the device cannot be used here.
+        """
+        _check_device(device)
+        first = self._first()
+        if not self.module.training and (first is None or first.device == torch.device(device)):
+            return self
+        return replace(self, module=copy.deepcopy(self.module).eval().to(device))
+
+    def encode(self, pixels: UInt8[np.ndarray, "batch 3 size size"]) -> Float32[np.ndarray, "batch features"]:
+        """Return the features of resized pictures, one pass through the network where it is."""
+        first = self._first()
+        where = first.device if first is not None else torch.device("cpu")
+        rough = self.precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=rough):
+            batch = self.preprocess.normalize(torch.from_numpy(pixels).to(where))
+            features = self.module(batch.contiguous(memory_format=torch.channels_last))
+            return features.float().cpu().numpy()
+
+    def _first(self) -> Tensor | None:
+        return next(itertools.chain(self.module.parameters(), self.module.buffers()), None)
+
 
 def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: str) -> ImageEncoder:
     """Build an encoder from what `ImageEncoder.config` returned and its weights.
@@ -91,7 +126,10 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
     if name not in ARCHITECTURES:
         raise unknown_name("encoder architecture", str(name), ARCHITECTURES)
     try:
-        module = ARCHITECTURES[name](**config["arguments"])
+        arguments = dict(config["arguments"])
+        with torch.device("meta"):  # a file may claim a network of any size: what it holds decides, before memory is taken
+            refuse_other_weights(ARCHITECTURES[name](**arguments), weights, source=source)
+        module = ARCHITECTURES[name](**arguments)
     except (TypeError, KeyError) as error:
         raise InputError(
             f"{source}: encoder {name!r} cannot be built from its arguments ({error})."
@@ -161,6 +199,16 @@ def load_encoder(path: Path) -> ImageEncoder:
     if weights.encoder is None:
         raise InputError(f"{path} was not written by labelbeam: name its architecture with --encoder.")
     return rebuild_encoder(weights.encoder, weights.tensors, source=str(path))
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device {device!r} cannot be used here ({reason}). Use cpu, or what this machine has: cuda, mps, xpu."
+        ) from error
 
 
 def _write(encoder: ImageEncoder, path: Path) -> None:

@@ -1,13 +1,13 @@
 """The transform between a decoded picture and what an image encoder receives.
 
 A run stores it whole (`preprocess.json`), because the same weights under another resize or normalisation
-give other features and nothing in their shapes tells. Two halves: `resize` works on bytes, one image at a
-time, off the interpreter's lock; `normalize` works on a batch, wherever the encoder runs. Knows nothing of
-files, encoders or the cache; sits between `data.images.read_rgb` and the encoder.
+give other features and nothing in their shapes tells. Two halves: `resized` works on bytes, one image at a
+time, and needs no torch; `normalize` works on a batch, wherever the encoder runs (an exported graph has it
+inside). Knows nothing of files, encoders or the cache; sits between `data.images.read_rgb` and the encoder.
 
-Resizing is torch's antialiased one on uint8. It weighs source pixels as Pillow's does, with 16-bit
-instead of 22-bit coefficients: no value differs by more than 1 of 255 from Pillow's for bilinear, 2 for
-bicubic, on photographs (`tests/encoders/test_preprocess.py`).
+Resizing (`encoders.resize`) weighs source pixels as Pillow's antialiased one does, with 16-bit instead of
+22-bit coefficients: no value differs by more than 1 of 255 from Pillow's for bilinear, 2 for bicubic, on
+photographs (`tests/encoders/test_preprocess.py`).
 """
 
 import json
@@ -17,11 +17,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
-from torch.nn.functional import interpolate
 
+from labelbeam.encoders.resize import resized_window
 from labelbeam.errors import InputError, unknown_name
 
 RESIZES = ("center", "squash")
@@ -97,18 +95,20 @@ class Preprocess:
             problems.append(f"std must be positive, given {self.std}")
         return problems
 
-    def __call__(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "3 size size"]:
-        """Return what the encoder receives for one decoded picture: float32, normalised."""
-        return self.normalize(self.resized(rgb).unsqueeze(0))[0]
+    def __call__(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Float[Any, "3 size size"]:
+        """Return what the encoder receives for one decoded picture: a float32 tensor, normalised."""
+        import torch
 
-    def resized(self, rgb: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "3 size size"]:
+        return self.normalize(torch.from_numpy(self.resized(rgb))[None])[0]
+
+    def resized(self, rgb: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "3 size size"]:
         """Resize, crop and flip one decoded picture; bytes in, bytes out, still RGB.
 
         Args:
             rgb: the picture as decoded, 0..255.
 
         Returns:
-            The square the encoder looks at, 0..255.
+            The square the encoder looks at, 0..255; freshly allocated.
 
         Raises:
             InputError: the picture has no pixels.
@@ -116,31 +116,26 @@ class Preprocess:
         if 0 in rgb.shape:
             raise InputError(f"a picture of {rgb.shape[1]} x {rgb.shape[0]} pixels has nothing to show.")
         rgb = self._cut(rgb)
-        height, width, _ = rgb.shape
-        # A view: torch has a fast path for channels-last bytes that never makes them float.
-        pixels = (
-            torch.from_numpy(np.require(rgb, requirements=["C", "W"])).permute(2, 0, 1).unsqueeze(0)
-        )  # [1 3 height width]
-        target = self._target(height, width)
-        if (height, width) != target:
-            pixels = interpolate(
-                pixels, size=target, mode=self.interpolation, antialias=True, align_corners=False
-            )
+        target = self._target(*rgb.shape[:2])
         top, left = ((side - self.size) // 2 for side in target)
-        pixels = pixels[0, :, top : top + self.size, left : left + self.size]  # [3 size size]
-        return pixels.flip(2) if self.horizontal_flip else pixels.clone()
+        window = (top, left, self.size, self.size)
+        pixels = resized_window(rgb, target, window, interpolation=self.interpolation)  # [3 size size]
+        return np.ascontiguousarray(pixels[:, :, ::-1]) if self.horizontal_flip else pixels
 
-    def normalize(self, pixels: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 size size"]:
-        """Turn resized bytes (RGB) into the encoder's float32 values, on the device they are on."""
+    def normalize(self, pixels: UInt8[Any, "batch 3 size size"]) -> Float[Any, "batch 3 size size"]:
+        """Turn a tensor of resized bytes (RGB) into the encoder's float32 values, on the device it is on."""
         if self.channels == "BGR":
             pixels = pixels.flip(1)
-        white = 255.0 / self.scale
-        # (x / white - mean) / std as one multiplication and one addition.
-        slope = torch.tensor([1.0 / (white * std) for std in self.std], device=pixels.device)
-        offset = torch.tensor(
-            [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=pixels.device
+        slope, offset = self.slope_and_offset()
+        return (
+            pixels.float().mul_(_per_channel(slope, pixels.device)).add_(_per_channel(offset, pixels.device))
         )
-        return pixels.float().mul_(slope.view(1, 3, 1, 1)).add_(offset.view(1, 3, 1, 1))
+
+    def slope_and_offset(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the normalisation of bytes, (x / white - mean) / std, as x * slope + offset per channel."""
+        white = 255.0 / self.scale
+        slope = tuple(1.0 / (white * std) for std in self.std)
+        return slope, tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
 
     @property
     def enough(self) -> tuple[int, int]:
@@ -196,6 +191,12 @@ class Preprocess:
     def identity(self) -> str:
         """The transform as canonical JSON: equal exactly where the transform is."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def _per_channel(values: tuple[float, ...], device: Any) -> Any:
+    import torch
+
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 IMAGENET = Preprocess(resize="center", resize_to=256)

@@ -113,7 +113,7 @@ def read_weights(path: Path) -> Weights:
         raise InputError(
             f"{path} is not a whole safetensors file ({error}). Copy or download it again."
         ) from error
-    encoder = json.loads(metadata[ENCODER_KEY]) if ENCODER_KEY in metadata else None
+    encoder = _described(metadata[ENCODER_KEY], path) if ENCODER_KEY in metadata else None
     said = {key: metadata[key] for key in KEYS if key in metadata} | _beside(path)
     return Weights(path, tensors, parse_needs(said, source=str(path)), sha256, encoder)
 
@@ -167,6 +167,23 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], *, source: s
     Raises:
         InputError: weights of another architecture; the first missing, extra and differing keys are shown.
     """
+    refuse_other_weights(module, weights, source=source)
+    # Older torch did not write batch normalisation's counter of batches; no feature depends on it.
+    counters = {key: value for key, value in module.state_dict().items() if key.endswith(_COUNTER)}
+    module.load_state_dict(counters | dict(weights))
+
+
+def refuse_other_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse tensors whose names or shapes are not a module's; its values are not looked at.
+
+    Args:
+        module: on any device, also "meta", where networks of any size cost nothing.
+        weights: tensors by name.
+        source: the file, for the message.
+
+    Raises:
+        InputError: weights of another architecture; the first missing, extra and differing keys are shown.
+    """
     wanted = module.state_dict()
     missing = [
         f"{key} {list(wanted[key].shape)}"
@@ -191,9 +208,6 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], *, source: s
             + ". ".join(parts)
             + ". Name the architecture the file belongs to (--encoder), or give its own weights (--weights)."
         )
-    # Older torch did not write batch normalisation's counter of batches; no feature depends on it.
-    counters = {key: value for key, value in wanted.items() if key.endswith(_COUNTER)}
-    module.load_state_dict(counters | dict(weights))
 
 
 def content_hash(module: nn.Module) -> str:
@@ -243,6 +257,16 @@ def _converted(path: Path, sha256: str) -> Path:
     return safe
 
 
+def _described(text: str, path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} says no JSON of its encoder ({error}). Copy it again.") from error
+    if not isinstance(said, dict):
+        raise InputError(f"{path} says nothing of its encoder that can be understood. Copy it again.")
+    return said
+
+
 def _beside(path: Path) -> dict[str, Any]:
     """Return what `NAME.json` beside the weights says, under the known keys; empty where there is none."""
     described = path.with_suffix(".json")
@@ -250,7 +274,7 @@ def _beside(path: Path) -> dict[str, Any]:
         return {}
     try:
         said = json.loads(described.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"{described} is not JSON ({error}). It should hold an object with: {', '.join(KEYS)}."
         ) from error

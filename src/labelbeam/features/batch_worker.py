@@ -1,7 +1,7 @@
 """What one thread of an extraction does: a few files, from their names to features.
 
-Reads and hashes each file, looks its features up, and takes what is missing through decoding, transform and
-network; a picture that another thread has under way is waited for, not computed twice. Knows nothing of the
+Reads each file once, hashes it, looks its features up, and takes what is missing through decoding, transform
+and network; a picture that another thread has under way is waited for, not computed twice. Knows nothing of the
 order of files or of how many there are (`features.extract`).
 """
 
@@ -11,16 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float16, UInt8
-from torch import Tensor
+from jaxtyping import Float16
 
-from labelbeam.data.image_bytes import image_bytes, image_mark
-from labelbeam.data.images import UnreadableImage, read_rgb
-from labelbeam.encoders.image_encoder import ImageEncoder
-from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.errors import InputError
+from labelbeam.data.images import UnreadableImage, image_content, read_rgb_bytes
+from labelbeam.encoders.encoder import Encoder
 from labelbeam.features.cache import FeatureCache, image_digest
-from labelbeam.features.encode import encode_batch, on_device
+from labelbeam.features.half_precision import to_half
 
 
 @dataclass(frozen=True)
@@ -60,14 +56,9 @@ class Memory(dict[bytes, np.ndarray]):
 class BatchWorker:
     """Takes a few files from names to features; called by several threads at once."""
 
-    def __init__(
-        self, encoder: ImageEncoder, store: FeatureCache | Memory, *, device: str, bfloat16: bool
-    ) -> None:
-        self._module = on_device(encoder.module, device)
-        self._preprocess = encoder.preprocess
+    def __init__(self, encoder: Encoder, store: FeatureCache | Memory) -> None:
+        self._encoder = encoder
         self._store = store
-        self._device = device
-        self._bfloat16 = bfloat16
         self._lock = threading.Lock()
         self._claimed: dict[bytes, Future[np.ndarray | None]] = {}
 
@@ -79,12 +70,13 @@ class BatchWorker:
         """
         done: dict[int, ImageFeatures] = {}
         waiting: list[tuple[int, bytes, Future[np.ndarray | None]]] = []
-        mine: list[tuple[int, bytes, Tensor]] = []
+        mine: list[tuple[int, bytes, np.ndarray]] = []
         promised: set[bytes] = set()
         try:
             for i, path in enumerate(paths):
                 try:
-                    digest, before = _digest_of(path)
+                    content = image_content(path)
+                    digest = image_digest(content)
                     if (found := self._store.get(digest)) is not None:
                         done[i] = ImageFeatures(path, found)
                     elif (theirs := self._claim(digest)) is not None:
@@ -95,7 +87,7 @@ class BatchWorker:
                         done[i] = ImageFeatures(path, found)
                     else:
                         promised.add(digest)
-                        mine.append((i, digest, _pixels_of(path, self._preprocess, before)))
+                        mine.append((i, digest, self._pixels(content, path)))
                 except UnreadableImage as error:
                     done[i] = ImageFeatures(path, None, error)
             for (i, digest, _), features in zip(
@@ -128,27 +120,12 @@ class BatchWorker:
         if claim is not None:
             claim.set_result(features)
 
-    def _encode(self, pictures: list[Tensor]) -> Float16[np.ndarray, "images features"] | list[np.ndarray]:
-        if not pictures:
-            return []
-        return encode_batch(
-            pictures, self._module, self._preprocess, device=self._device, bfloat16=self._bfloat16
-        )
+    def _pixels(self, content: bytes, path: Path) -> np.ndarray:
+        """Return uint8 [3 size size], of the very bytes that were hashed."""
+        transform = self._encoder.preprocess
+        return transform.resized(read_rgb_bytes(content, path, at_least=transform.enough))
 
-
-def _digest_of(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """Return the digest of a file and a mark (time of change, size) by which a later change shows."""
-    before = image_mark(path)
-    try:
-        return image_digest(image_bytes(path)), before
-    except (OSError, InputError):
-        read_rgb(path)  # says in its own words why not
-        raise UnreadableImage(path, "could be read only at the second attempt. Check the drive.") from None
-
-
-def _pixels_of(path: Path, preprocess: Preprocess, before: tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
-    """Return the resized picture, made sure to be of the content that was hashed."""
-    pixels = preprocess.resized(read_rgb(path, at_least=preprocess.enough))
-    if image_mark(path) != before:
-        raise UnreadableImage(path, "changed while it was read. Run again when it is complete.")
-    return pixels
+    def _encode(
+        self, pictures: list[np.ndarray]
+    ) -> Float16[np.ndarray, "images features"] | list[np.ndarray]:
+        return to_half(self._encoder.encode(np.stack(pictures))) if pictures else []

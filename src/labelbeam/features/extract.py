@@ -8,6 +8,7 @@ readers' paths and everything that trains or tags. Knows nothing of labels.
 
 import itertools
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float16
 
 from labelbeam.data.images import UnreadableImage
-from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.encoders.encoder import Encoder
 from labelbeam.errors import InputError
 from labelbeam.features.batch_worker import BatchWorker, ImageFeatures, Memory
 from labelbeam.features.cache import FeatureCache
@@ -51,13 +51,12 @@ class Features:
 
 def extract(
     paths: Sequence[Path],
-    encoder: ImageEncoder,
+    encoder: Encoder,
     *,
     cache: Path | None = None,
     device: str = "cpu",
     batch_size: int = 16,
     workers: int | None = None,
-    bfloat16: bool = False,
     progress: Callable[[int, int], None] | None = None,
     on_error: str = "raise",
 ) -> Features:
@@ -67,10 +66,9 @@ def extract(
         paths: the files; the same picture may occur more than once, under any names.
         encoder: in whatever mode; it is used as in evaluation, and left as it is.
         cache: folder of feature caches (usually `cache_folder() / "features"`); None to keep nothing.
-        device: where the network runs, as torch names it.
+        device: where the network runs, as torch names it; a graph runs on the cpu.
         batch_size: images a worker takes through the network at a time.
         workers: threads; None for one per core, at most `MOST_WORKERS`.
-        bfloat16: let convolutions and products run in bfloat16: faster, features to 8 bits; cached apart.
         progress: called with (files done, files in all) as they are done, in order.
         on_error: "raise" at the first unreadable file, or "keep" and report it in `Features.errors`.
 
@@ -99,7 +97,6 @@ def extract(
         device=device,
         batch_size=max(1, min(batch_size, -(-len(paths) // max(1, several)))),
         workers=workers,
-        bfloat16=bfloat16,
         remember=True,
     )
     for row, image in enumerate(stream):
@@ -117,13 +114,12 @@ def extract(
 
 def stream_features(
     paths: Iterable[Path],
-    encoder: ImageEncoder,
+    encoder: Encoder,
     *,
     cache: Path | None = None,
     device: str = "cpu",
     batch_size: int = 16,
     workers: int | None = None,
-    bfloat16: bool = False,
     remember: bool = False,
 ) -> Generator[ImageFeatures, None, None]:
     """Yield the features of image files in the order given, however many there are.
@@ -138,7 +134,6 @@ def stream_features(
         device: as in `extract`.
         batch_size: as in `extract`.
         workers: as in `extract`.
-        bfloat16: as in `extract`.
         remember: keep every feature in memory, so that copies of a picture far apart are computed once
             without a cache too.
 
@@ -151,9 +146,8 @@ def stream_features(
     workers = workers if workers is not None else _usual_workers()
     if batch_size < 1 or workers < 1:
         raise InputError(f"batch_size and workers must be at least 1, given {batch_size} and {workers}.")
-    _check_device(device)
-    store = _store(encoder, cache, bfloat16=bfloat16, remember=remember)
-    worker = BatchWorker(encoder, store, device=device, bfloat16=bfloat16)
+    store = _store(encoder, cache, remember=remember)
+    worker = BatchWorker(encoder.ready(device), store)
     remaining = iter(paths)
     batches = iter(lambda: list(itertools.islice(remaining, batch_size)), [])
     with store, _single_threaded(workers) as pool:
@@ -170,27 +164,15 @@ def stream_features(
                 future.cancel()
 
 
-def _store(
-    encoder: ImageEncoder, root: Path | None, *, bfloat16: bool, remember: bool
-) -> FeatureCache | Memory:
+def _store(encoder: Encoder, root: Path | None, *, remember: bool) -> FeatureCache | Memory:
     if root is None:
         return Memory(remember=remember)
     key = {
         "encoder": encoder.identity,
         "transform": encoder.preprocess.identity,
-        "precision": "bfloat16" if bfloat16 else "float32",
+        "precision": encoder.precision,
     }
     return FeatureCache(root, key, num_features=encoder.num_features)
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device {device!r} cannot be used here ({reason}). Use cpu, or what this machine has: cuda, mps, xpu."
-        ) from error
 
 
 def _cores() -> int:
@@ -203,7 +185,15 @@ def _usual_workers() -> int:
 
 @contextmanager
 def _single_threaded(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool whose threads share the cores for arithmetic; the setting is as before afterwards."""
+    """Yield a pool whose threads share the cores for torch's arithmetic, in the network or in resizing.
+
+    The setting is as before afterwards. Without torch there is nothing to set: a graph is made for one thread.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool
+        return
     before = torch.get_num_threads()
     each = max(1, before // workers)
     try:
