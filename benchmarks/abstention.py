@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from labelbeam.answers.answers import Answers
@@ -32,8 +31,7 @@ class Measured:
 
 def scaled(head: Head, features: np.ndarray) -> np.ndarray:
     """Return features as the head scales them."""
-    with torch.inference_mode():
-        return head.scaling(torch.from_numpy(features.astype(np.float32))).numpy()
+    return head.scaling(features)
 
 
 def candidates(training: np.ndarray) -> dict[str, Oddness]:

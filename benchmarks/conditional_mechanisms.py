@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from conditional_sources import Part
 from conditional_truth import AWARE, TRUE
 
@@ -17,9 +16,10 @@ from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.search import Search
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.prefix_feed import prefix_feed
+from labelbeam.heads.label_scores import log_sigmoid
 from labelbeam.joints.mechanisms import EXPANSIONS, SAMPLES
 from labelbeam.labels.known import drawn_evidence
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.targets import PRESENT, UNKNOWN
 from labelbeam.rivals.chow_liu import ChowLiuTree
 from labelbeam.rivals.cooccurrence import CooccurrenceReweighting
 
@@ -123,12 +123,10 @@ class Mechanisms:
         return prefix_feed(self.answerer.trie, rows, known, samples=2 * SAMPLES, seed=self.part.seed)
 
     def _probs(self, name: str, features: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-        head, inputs = self.part.heads[name], torch.from_numpy(features.astype(np.float32))
-        with torch.inference_mode():
-            if known is None:
-                return torch.sigmoid(head.logits(inputs)).double().numpy()
-            given = torch.from_numpy(known)
-            return head.conditional(inputs, given == PRESENT, given == ABSENT).double().numpy()
+        head = self.part.heads[name]
+        if known is None:
+            return np.exp(log_sigmoid(head.logits(features).astype(np.float64)))
+        return head.conditional(features, known)
 
     def _frequencies(self, images: int) -> np.ndarray:
         train = self.part.train_targets

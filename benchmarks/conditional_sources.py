@@ -25,6 +25,7 @@ from labelbeam.joints.features import readable_features
 from labelbeam.joints.spec import open_dataset
 from labelbeam.joints.training import train_run
 from labelbeam.labels.ordering import order_labels
+from labelbeam.models.handing_over import trained
 from labelbeam.models.sigmoid_head import SigmoidHead
 from labelbeam.scenes.files import read_scenes, scene_cues
 from labelbeam.scenes.world import VOCABULARY
@@ -116,7 +117,7 @@ def fitted_head(
             settings="",
             accelerator=accelerator,
         )
-    return head.cpu().eval()
+    return trained(head)
 
 
 def scenes(out: Path, *, quick: bool) -> Iterator[Part]:
@@ -224,4 +225,4 @@ def time_boxed(
         losses = [
             head(torch.zeros(len(part), 1), torch.from_numpy(part)) for part in np.array_split(val_targets, 8)
         ]
-    return head.eval(), {"steps": steps, "val_nats": round(float(torch.cat(losses).mean()), 4)}
+    return trained(head), {"steps": steps, "val_nats": round(float(torch.cat(losses).mean()), 4)}

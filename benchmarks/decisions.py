@@ -50,6 +50,7 @@ from labelbeam.metrics.calibration import calibration_report
 from labelbeam.metrics.comparison import compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.metrics.protocols import Protocol
+from labelbeam.models.handing_over import trained
 from labelbeam.scenes.files import read_scenes
 
 HEADS = ("cnn-rnn", "sigmoid-mlp")
@@ -209,11 +210,11 @@ def head_of(config: RunConfig, features: np.ndarray, targets: np.ndarray, start:
     if path.exists():
         head = build_head(config, num_labels=targets.shape[1], feature_size=features.shape[2])
         head.load_state_dict(torch.load(path, weights_only=True))
-        return head.eval()
+        return trained(head)
     head = train(family, plain | options, features, targets, seed=0)
     with written_whole(path) as part:
         torch.save(head.state_dict(), part)
-    return head
+    return trained(head)
 
 
 def coco_strangers(root: Path) -> list[Path]:

@@ -6,10 +6,6 @@ and each beam width miss the certified best path. Rivals take turns in one run; 
 """
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from coco_like import LstmStep, Weights, image_vectors, load_label_sets, train
+from loop_beam import LoopBeam
 from lstm_beam import LstmBeam
+from measuring import Figure, machine, save
 
 from labelbeam.decoding.backend import has_numba
 from labelbeam.decoding.beam import beam_search, greedy_search
@@ -35,26 +33,14 @@ from labelbeam.decoding.trie import PrefixTrie
 NOISE, STEPS, BATCH, STEADY = 0.75, 1000, 512, 50_000
 """The noise makes the held-out log-likelihood about 6.7 nats per image after so many training steps."""
 
+LOOPED = 16
+"""Images of a batch that the Python loop is timed on."""
+
 MARGINALS = (
     (10, 16, None), (10, 32, None), (10, 48, None), (20, 20, None), (20, 40, None), (20, 200, 0.03),
     (20, 200, 0.02), (200, 200, 0.02), (200, 200, 0.01), (200, 200, None),
 )  # fmt: skip
 """Expansions, samples, and the standard error at which sampling stops."""
-
-
-def machine() -> dict[str, str | int | None]:
-    """Return what a figure depends on."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())  # fmt: skip
-    return {
-        "cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "load": f"{os.getloadavg()[0]:.1f}", "python": platform.python_version(), "numpy": np.__version__,
-        "torch": torch.__version__, "numba": __import__("numba").__version__ if has_numba() else None,
-        "commit": commit.stdout.strip(),
-    }  # fmt: skip
 
 
 def timed(run: Callable[..., Any], *arguments: object, **options: object) -> tuple[float, Any]:
@@ -95,13 +81,14 @@ def against_lstm(
     """Time trie beam search against both rivals, taking turns on the same new batches."""
     plain = LstmBeam(weights, width=10, drop_dead=False)
     lean = LstmBeam(weights, width=10, drop_dead=True)
+    loop = LoopBeam(weights, width=10)
     backends = ["numpy", "numba"] if has_numba() else ["numpy"]
     tries = {backend: PrefixTrie(LstmStep(weights)) for backend in backends}
     for backend, trie in tries.items():
         for i in range(0, len(warm) if warm is not None else 0, BATCH):
             beam_search(trie, warm[i : i + BATCH], backend=backend)
     times: dict[str, list[float]] = {}
-    tally = {"images": 0.0, "same_path": 0.0, "largest_difference": 0.0}
+    tally = {"images": 0.0, "same_path": 0.0, "largest_difference": 0.0, "loop_same_path": 0.0}
     nodes = []
     for repeat in range(repeats):
         batch = rows[repeat * BATCH : (repeat + 1) * BATCH]
@@ -109,6 +96,10 @@ def against_lstm(
         for name, rival in (("lstm", plain), ("lstm_dead_beams_leave", lean)):
             seconds, answer = timed(rival, tensor)
             times.setdefault(name, []).append(seconds)
+        if repeat < 3:  # it is slow, and as fast on any image
+            seconds, paths = timed(loop, tensor[:LOOPED])
+            times.setdefault("loop", []).append(seconds * BATCH / LOOPED)
+            tally["loop_same_path"] += sum(a == b for a, b in zip(paths, answer[0], strict=False))
         for backend in backends:
             trie = tries[backend] if warm is not None else PrefixTrie(LstmStep(weights))
             before = trie.created
@@ -120,6 +111,7 @@ def against_lstm(
     best = medians[f"trie_{backends[-1]}"]
     return {
         "images_per_second": {name: round(BATCH / seconds) for name, seconds in medians.items()},
+        "ratio_to_loop": round(medians["loop"] / best, 1),
         "ratio_to_lstm": {b: round(medians["lstm"] / medians[f"trie_{b}"], 2) for b in backends},
         "ratio_to_lstm_dead_beams_leave": round(medians["lstm_dead_beams_leave"] / best, 2),
         "new_prefixes_per_image": round(median(nodes), 2),
@@ -233,7 +225,7 @@ def main() -> None:
         ),
         "misses": lambda: misses(weights, rows[: 2000 if options.quick else 10_000]),
     }
-    figures: dict[str, dict[str, Any]] = {
+    measured: dict[str, dict[str, Any]] = {
         "machine": machine(),
         "model": {
             "held_out_nats_per_image": round(-float(likelihood.mean()), 2),
@@ -243,15 +235,35 @@ def main() -> None:
     }
     for name, measure in sections.items():
         if options.only is None or name.startswith(options.only):
-            figures[name] = measure()
-    for section, values in figures.items():
+            measured[name] = measure()
+    for section, values in measured.items():
         sys.stdout.write(f"\n{section}\n")
         for name, value in values.items():
             sys.stdout.write(f"  {name:32} {value}\n")
-    if options.out:
-        temporary = options.out.with_suffix(".tmp")
-        temporary.write_text(json.dumps(figures, indent=2) + "\n")
-        temporary.replace(options.out)
+    save(
+        options.out,
+        figures_of(measured),
+        **{name: values for name, values in measured.items() if name != "machine"},
+    )
+
+
+def figures_of(measured: dict[str, dict[str, Any]]) -> list[Figure]:
+    """Return the ratios that `all.py` shows."""
+    figures = []
+    for section, of in measured.items():
+        if "ratio_to_lstm" not in of:
+            continue
+        for backend, ratio in of["ratio_to_lstm"].items():
+            speed = of["images_per_second"][f"trie_{backend}"]
+            told = (
+                f"{speed:,} images/s; same first path {of['paths']['same_path'] / of['paths']['images']:.2%}"
+            )
+            what = f"beam 10, 80 labels, {backend}, {section.replace('_', ' ')}"
+            figures.append(Figure(what, "batched LSTM beam, finished images leave", ratio, measured=told))
+            if section.startswith("steady") and backend == "numba":
+                figures.append(Figure(what, "30,000 images/s", speed / 30_000, least=1.0))
+        figures.append(Figure(what, "a Python loop over beams", of["ratio_to_loop"]))
+    return figures
 
 
 if __name__ == "__main__":

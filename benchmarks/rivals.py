@@ -24,7 +24,8 @@ from labelbeam.joints.ensemble import load_ensemble
 from labelbeam.joints.evaluation import evaluate_features
 from labelbeam.joints.features import readable_features
 from labelbeam.joints.run_directory import versions
-from labelbeam.joints.training import train_run, training_data
+from labelbeam.joints.training import train_run
+from labelbeam.joints.training_data import training_data
 from labelbeam.metrics.evaluation import evaluate
 
 NO_REPEAT = ["label_model.allowed=no-repeat"]

@@ -34,6 +34,7 @@ from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.known import drawn_evidence
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.metrics.log_loss import remaining_nats
+from labelbeam.models import handing_over
 
 NOISE, STEPS, BATCH = 0.75, 1000, 256
 HEADS = ("cnn-rnn", "any-subset", "sigmoid-mlp")
@@ -61,7 +62,9 @@ def trained(head_name: str, targets: np.ndarray, vectors: np.ndarray, *, steps: 
         optimiser.step()
         schedule.step()
     names = tuple(f"label {i}" for i in range(targets.shape[1]))
-    run = Run(config, Vocabulary(names), tuple(map(int, targets.sum(axis=0))), encoder, head.eval())
+    run = Run(
+        config, Vocabulary(names), tuple(map(int, targets.sum(axis=0))), encoder, handing_over.trained(head)
+    )
     return Tagger(run)
 
 

@@ -40,6 +40,7 @@ from labelbeam.metrics.comparison import Comparison, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.metrics.protocols import Protocol
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel, LabelModelOptions
 from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
 from labelbeam.training.batches import FeatureBatches
@@ -146,9 +147,8 @@ def train(family: str, config: dict, features: np.ndarray, targets: np.ndarray, 
 
 def predict(model: torch.nn.Module, features: np.ndarray, targets: np.ndarray) -> Predictions:
     """Answer for held-out images from their plain view."""
-    answerer = (
-        SigmoidAnswerer(model) if isinstance(model, SigmoidHead) else LabelModelAnswerer(model, Search())
-    )
+    head = trained(model)
+    answerer = SigmoidAnswerer(head) if isinstance(model, SigmoidHead) else LabelModelAnswerer(head, Search())
     answers = answerer.answer(features[:, 0])
     return Predictions(answers.scores, answers.path_sets(), answerer.set_log_prob(features[:, 0], targets))
 

@@ -171,6 +171,32 @@ def test_a_trie_of_a_few_nodes_gives_what_an_unlimited_one_gives(backend):
     np.testing.assert_allclose(limited.log_probs, free.log_probs, atol=1e-5)
 
 
+def long_paths(num_labels):
+    """A model that says every label: the next one is always the most probable."""
+    step = TableStep({}, num_labels=num_labels, max_depth=num_labels)
+    row = -5.0 * np.arange(num_labels + 1, dtype=np.float32)[None]
+    return step, row
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("num_labels", [15, 16, 17, 40])
+def test_paths_may_be_longer_than_the_room_they_start_with(backend, num_labels):
+    step, row = long_paths(num_labels)
+    found = beam_search(PrefixTrie(step), row, BeamOptions(width=3), backend=backend)
+    assert found.best(0) == tuple(range(num_labels))
+    assert found.labels.shape == (1, 3, num_labels)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_limit_too_small_for_a_path_of_hundreds_of_labels_is_told_when_one_comes(backend):
+    step, row = long_paths(300)
+    trie = PrefixTrie(step, byte_limit=100 * PrefixTrie(step).bytes_per_node)
+    short = -5.0 * np.arange(300, -1, -1, dtype=np.float32)[None]  # END at once
+    assert beam_search(trie, short, BeamOptions(width=2), backend=backend).best(0) == ()
+    with pytest.raises(InputError, match=r"too small for the beams of a single image. Raise the limit"):
+        beam_search(trie, row, BeamOptions(width=2), backend=backend)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_one_megabyte_is_enough_for_a_state_of_four_kilobytes(backend):
     class WideStep(TableStep):

@@ -50,8 +50,10 @@ def conditioned(trie, row, known):
     return total, by_label
 
 
-def check(trie, rows, known, budget, seed):
-    found = conditional_marginals(trie, rows, known, expansions=budget, samples=20, seed=seed)
+def check(trie, rows, known, budget, seed, *, samples=20):
+    """Assert what is certain; return for each trusted image whether an estimate is far off."""
+    far = []
+    found = conditional_marginals(trie, rows, known, expansions=budget, samples=samples, seed=seed)
     for i, row in enumerate(rows):
         evidence, with_label = conditioned(trie, row, known[i])
         true = with_label / evidence
@@ -62,7 +64,8 @@ def check(trie, rows, known, budget, seed):
         assert (found.score[i][known[i] == 1] == 1).all()
         assert (found.score[i][known[i] == 0] == 0).all()
         if found.trusted[i]:
-            assert (np.abs(found.score[i] - true) <= 8 * found.stderr[i] + 0.05).all()
+            far.append(bool((np.abs(found.score[i] - true) > 4 * found.stderr[i] + 0.05).any()))
+    return far
 
 
 # --- against enumeration
@@ -71,10 +74,23 @@ def check(trie, rows, known, budget, seed):
 @settings(max_examples=250, deadline=None)
 @given(model=models, seed=st.integers(0, 10**6), scale=st.sampled_from([0.3, 1.0, 3.0]),
        budget=st.integers(1, 14))  # fmt: skip
-def test_the_true_conditional_lies_within_the_bounds_and_near_the_estimate(model, seed, scale, budget):
+def test_the_true_conditional_lies_within_the_bounds(model, seed, scale, budget):
     trie, rows = build(*model, seed, scale=scale, images=2)
     known = np.stack([draw_known(model[1], seed + i) for i in range(2)])
     check(trie, rows, known, budget, seed)
+
+
+@pytest.mark.parametrize(("rule", "num_labels"), [("canonical", 6), ("no-repeat", 4)])
+def test_a_trusted_estimate_is_hardly_ever_far_off(rule, num_labels):
+    """Not never: what is rarely proposed and weighs much may be missing from 100 samples, and no statistic of theirs
+    shows it. Hypothesis finds such models, so these are drawn."""
+    far = []
+    for seed in range(60):
+        trie, rows = build(rule, num_labels, seed, scale=(0.3, 1.0, 3.0)[seed % 3], images=2)
+        known = np.stack([draw_known(num_labels, seed + i) for i in range(2)])
+        far += check(trie, rows, known, 1 + seed % 8, seed, samples=100)
+    assert len(far) > 60
+    assert np.mean(far) <= 0.02
 
 
 @pytest.mark.parametrize("seed", range(4))

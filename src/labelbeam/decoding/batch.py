@@ -1,4 +1,4 @@
-"""What every search does with a batch of images: check its rows, and halve it where the trie is too small.
+"""What every search does with a batch: check its rows, wait for its turn, halve it where the trie is too small.
 
 Knows the trie's one exception and the shape of image rows; no search.
 """
@@ -38,6 +38,8 @@ def check_image_rows(trie: PrefixTrie, image_rows: Float[np.ndarray, "images wid
 def in_halves(trie: PrefixTrie, search: Callable[..., Answer], *arrays: np.ndarray) -> list[Answer]:
     """Run a search over a batch, or over parts of it where it needs more nodes than the trie may hold.
 
+    The trie is locked meanwhile; threads that share it take turns, batch by batch.
+
     Args:
         trie: the trie that the search uses.
         search: called with the arrays, or with the same part of each; may raise TrieFullError.
@@ -53,9 +55,10 @@ def in_halves(trie: PrefixTrie, search: Callable[..., Answer], *arrays: np.ndarr
     spans = [(0, len(arrays[0]))] if len(arrays[0]) else []
     while spans:
         first, last = spans.pop()
-        trie.start_batch()
         try:
-            answers.append(search(*(array[first:last] for array in arrays)))
+            with trie.lock:
+                trie.start_batch()
+                answers.append(search(*(array[first:last] for array in arrays)))
         except TrieFullError:
             if last - first == 1:
                 raise InputError(

@@ -12,7 +12,7 @@ from labelbeam.decoding import beam_arrays
 from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.beam_options import BeamOptions
-from labelbeam.decoding.paths import BeamPaths
+from labelbeam.decoding.paths import NO_LABEL, BeamPaths
 from labelbeam.decoding.trie import PrefixTrie
 
 
@@ -53,9 +53,13 @@ def beam_search(
     check_image_rows(trie, rows)
     chosen = choose_backend(backend, additive=trie.step.additive)
     found = in_halves(trie, lambda part: _search(trie, part, options, chosen), rows)
-    width, longest = options.width, trie.longest
+    width, first = options.width, 0
+    labels = np.full((len(rows), width, trie.longest), NO_LABEL, dtype=np.int32)
+    for paths in found:
+        labels[first : first + len(paths), :, : paths.labels.shape[2]] = paths.labels
+        first += len(paths)
     return BeamPaths(
-        np.concatenate([paths.labels for paths in found] or [np.zeros((0, width, longest), np.int32)]),
+        labels,
         np.concatenate([paths.lengths for paths in found] or [np.zeros((0, width), np.int32)]),
         np.concatenate([paths.log_probs for paths in found] or [np.zeros((0, width))]),
     )
@@ -94,6 +98,7 @@ def _search(
         step = beam_arrays.StepArrays(trie, image_rows, options)
     state = beam_arrays.BeamState.start(len(image_rows), options.width, trie.longest)
     for depth in range(trie.longest + 1):
+        state.make_room(depth, trie.longest)
         parents, labels, live = step.advance(state, depth)
         if not len(state.images):
             break

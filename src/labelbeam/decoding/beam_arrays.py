@@ -3,7 +3,7 @@
 Knows log-probabilities after prefixes (from the trie) and the options; `beam` drives it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float, Int
 from labelbeam.decoding.beam_options import BeamOptions
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, best_first_order
 from labelbeam.decoding.trie import ROOT, PrefixTrie
+
+FIRST_ROOM = 16
+"""Labels of a path that arrays have room for at first."""
 
 
 @dataclass
@@ -21,15 +24,15 @@ class BeamState:
         images: int64 [active], positions in the batch.
         nodes: int32 [active width], trie node of each live path.
         log_probs: float64 [active width], nats, descending; -inf where there are fewer live paths.
-        labels: int32 [active width longest].
-        finished: C of every image, best first.
+        labels: int32 [active width room].
+        finished: C of every image, best first, its paths in as much room.
         scores: float64 [images width], what C is ordered by.
     """
 
     images: Int[np.ndarray, " active"]
     nodes: Int[np.ndarray, "active width"]
     log_probs: Float[np.ndarray, "active width"]
-    labels: Int[np.ndarray, "active width longest"]
+    labels: Int[np.ndarray, "active width room"]
     finished: BeamPaths
     scores: Float[np.ndarray, "images width"]
 
@@ -38,17 +41,29 @@ class BeamState:
         """Return the state before the first step: one live path per image, the empty one."""
         log_probs = np.full((count, width), -np.inf)
         log_probs[:, 0] = 0.0
+        room = min(longest, FIRST_ROOM)
         return cls(
             images=np.arange(count),
             nodes=np.full((count, width), ROOT, dtype=np.int32),
             log_probs=log_probs,
-            labels=np.full((count, width, longest), NO_LABEL, dtype=np.int32),
+            labels=np.full((count, width, room), NO_LABEL, dtype=np.int32),
             finished=BeamPaths(
-                np.full((count, width, longest), NO_LABEL, dtype=np.int32),
+                np.full((count, width, room), NO_LABEL, dtype=np.int32),
                 np.full((count, width), NO_LABEL, dtype=np.int32),
                 np.full((count, width), -np.inf),
             ),
             scores=np.full((count, width), -np.inf),
+        )
+
+    def make_room(self, depth: int, longest: int) -> None:
+        """Let paths have more than `depth` labels, as far as they may: few are as long as the longest allowed."""
+        room = self.labels.shape[2]
+        if room > depth or room == longest:
+            return
+        more = ((0, 0), (0, 0), (0, min(room, longest - room)))
+        self.labels = np.pad(self.labels, more, constant_values=NO_LABEL)
+        self.finished = replace(
+            self.finished, labels=np.pad(self.finished.labels, more, constant_values=NO_LABEL)
         )
 
     def keep(self, going: Bool[np.ndarray, " active"]) -> None:
@@ -126,7 +141,7 @@ class StepArrays:
     def _best(
         self,
         totals: Float[np.ndarray, "active width outcomes"],
-        labels: Int[np.ndarray, "active width longest"],
+        labels: Int[np.ndarray, "active width room"],
     ) -> tuple[
         Int[np.ndarray, "active width"], Int[np.ndarray, "active width"], Float[np.ndarray, "active width"]
     ]:
@@ -167,7 +182,7 @@ class StepArrays:
         self,
         state: BeamState,
         log_probs: Float[np.ndarray, "active width"],
-        labels: Int[np.ndarray, "active width longest"],
+        labels: Int[np.ndarray, "active width room"],
         depth: int,
     ) -> None:
         """Merge paths that end here into C, of which the N best stay."""

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from labelbeam.decoding.beam_arrays import BeamState, StepArrays
 from labelbeam.decoding.beam_options import BeamOptions
 from labelbeam.decoding.paths import NO_LABEL
+from labelbeam.decoding.threads import in_parts
 from labelbeam.decoding.trie import PrefixTrie
 
 SAFE_SPAN = 80.0
@@ -43,12 +44,19 @@ class StepKernel(StepArrays):
         trie: prefixes of an additive label model.
         image_rows: float32, one row per image of the batch.
         options: width, END and stop rules.
+        threads: parts of the batch that are done at the same time; None: as many as there are processors.
     """
 
     def __init__(
-        self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: BeamOptions
+        self,
+        trie: PrefixTrie,
+        image_rows: Float[np.ndarray, "images width"],
+        options: BeamOptions,
+        *,
+        threads: int | None = None,
     ) -> None:
         super().__init__(trie, image_rows, options)
+        self.threads = threads
         self.image = ImageWeights(image_rows)
 
     def advance(
@@ -63,19 +71,23 @@ class StepKernel(StepArrays):
         outcomes = np.full(shape, NO_LABEL, dtype=np.int32)
         log_probs = np.full(shape, -np.inf)
         labels = np.empty_like(state.labels)
-        _advance(
-            (trie.rows, trie.weights, trie.peaks, trie.spans, trie.labels),
-            (image.rows, image.weights, image.peaks, image.spans),
-            (state.images, state.nodes, state.log_probs, state.labels),
-            (finished.labels, finished.lengths, finished.log_probs, state.scores),
-            (slots, outcomes, log_probs, labels),
-            depth,
-            trie.step.allowed == "canonical",
-            options.end == "competes",
-            0 if options.stop == "best" else options.width - 1,
-            options.penalty(depth + 1),
-            options.penalty(trie.longest + 1),
-        )
+
+        def advance(part: slice) -> None:
+            _advance(
+                (trie.rows, trie.weights, trie.peaks, trie.spans, trie.labels),
+                (image.rows, image.weights, image.peaks, image.spans),
+                (state.images[part], state.nodes[part], state.log_probs[part], state.labels[part]),
+                (finished.labels, finished.lengths, finished.log_probs, state.scores),
+                (slots[part], outcomes[part], log_probs[part], labels[part]),
+                depth,
+                trie.step.allowed == "canonical",
+                options.end == "competes",
+                0 if options.stop == "best" else options.width - 1,
+                options.penalty(depth + 1),
+                options.penalty(trie.longest + 1),
+            )
+
+        in_parts(advance, len(state.images), size=options.width * image.rows.shape[1], threads=self.threads)
         parents = np.take_along_axis(state.nodes, slots, axis=1)
         state.log_probs, state.labels = log_probs, labels
         live = log_probs > -np.inf

@@ -4,8 +4,10 @@ A node is a label prefix with its state, its row and the table of its children. 
 when a search first needs them; the trie keeps within a byte limit by dropping nodes of the batches longest
 ago, the deepest first, so a node never outlives its parent. What was dropped is computed again when
 needed: the limit changes the time a search takes, not its answer. Knows a `LabelStep`, the rule of allowed
-outcomes and the path length; no images and no search. One search at a time: it is not locked for threads.
+outcomes and the path length; no images and no search. Searches of several threads take turns (`lock`).
 """
+
+from threading import RLock
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,6 +17,9 @@ from labelbeam.decoding.step import LabelStep, check_step
 from labelbeam.errors import InputError
 
 DEFAULT_BYTE_LIMIT = 512 * 2**20
+LONG_PATH = 64
+"""Labels of a path for which there must be space, where more are allowed; should one be longer and not fit, the
+search says so."""
 ROOT = 0
 MISSING = -1
 EVICTED_SHARE = 4
@@ -38,6 +43,8 @@ class PrefixTrie:
         peaks: float32 [nodes], the greatest allowed number of a row (additive only).
         spans: float32 [nodes], greatest minus least allowed number of a row (additive only).
         children: int32 [nodes labels], MISSING where a child does not exist.
+        lock: held while a batch is searched (`batch.in_halves`), so that threads may share a trie and get the
+            answers they would get alone; hold it where you call `start_batch`, `find` or `extend` yourself.
         created: nodes computed since the start; what a search costs in steps of the label model.
         evictions: how many times room was made; while it does not change, node ids stay what they are.
 
@@ -61,6 +68,7 @@ class PrefixTrie:
         self, step: LabelStep, *, byte_limit: int = DEFAULT_BYTE_LIMIT, length: PathLength | None = None
     ) -> None:
         check_step(step)
+        self.lock = RLock()
         self.step = step
         self.length = length or PathLength()
         self.num_labels = step.num_labels
@@ -71,11 +79,12 @@ class PrefixTrie:
         self.bytes_per_node = 4 * numbers + (0 if step.additive else outcomes) + 4 + 4 + 4 + 8 + 4
         self.byte_limit = byte_limit
         capacity = byte_limit // self.bytes_per_node
-        if capacity < self.longest + 2:
+        least = min(self.longest, LONG_PATH) + 2
+        if capacity < least:
             raise InputError(
                 f"a trie limit of {byte_limit:,} bytes holds {capacity} prefixes of {self.bytes_per_node:,} "
-                f"bytes, but one path may need {self.longest + 2}. "
-                f"Give at least {(self.longest + 2) * self.bytes_per_node:,} bytes."
+                f"bytes, but one path may need {least}. "
+                f"Give at least {least * self.bytes_per_node:,} bytes."
             )
         capacity = min(capacity, np.iinfo(np.int32).max - 1)
         # Pages of an empty array are taken when first written, so the arrays grow without being copied.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 
@@ -39,8 +39,7 @@ class FeatureBatches:
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.features))
         views = random.integers(self.features.shape[1], size=len(order))
-        # Equal parts for all processes: the last batch is filled from the start of the same order.
-        order = np.resize(order, math.ceil(len(order) / self.processes) * self.processes)
+        order = filled(order, batch_size=self.batch_size, processes=self.processes)
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size][self.process :: self.processes]
             features = self.features[rows, views[rows]].astype(np.float32)
@@ -54,3 +53,21 @@ class FeatureBatches:
                 torch.from_numpy(self.features[rows].astype(np.float32).mean(axis=1)),
                 torch.from_numpy(self.targets[rows].copy()),
             )
+
+
+def filled(order: Int[np.ndarray, " images"], *, batch_size: int, processes: int) -> Int[np.ndarray, " more"]:
+    """Return an epoch's order with so many images in its last batch that every process has one.
+
+    Args:
+        order: rows in the order of the epoch.
+        batch_size: images per step over all processes, at least as many as there are processes.
+        processes: how many there are.
+
+    Example:
+        >>> filled(np.arange(5), batch_size=4, processes=3).tolist()
+        [0, 1, 2, 3, 4, 0, 1]
+        >>> filled(np.arange(7), batch_size=4, processes=3).tolist()
+        [0, 1, 2, 3, 4, 5, 6]
+    """
+    last = len(order) % batch_size or batch_size
+    return np.resize(order, len(order) + max(0, processes - last))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from labelbeam.data.images import read_rgb
 from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.training.batches import filled
 
 KEEP_BYTES = 2**30
 
@@ -65,7 +66,7 @@ class ImageBatches:
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.paths))
         mirrored = random.random(len(order)) < (0.5 if self.flips else 0.0)
-        order = np.resize(order, math.ceil(len(order) / self.processes) * self.processes)
+        order = filled(order, batch_size=self.batch_size, processes=self.processes)
         yield from self._batches(order, mirrored)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -91,4 +92,4 @@ class ImageBatches:
                 yield self.preprocess.normalize(pixels), torch.from_numpy(self.targets[rows].copy())
 
     def _pixels(self, row: int) -> Tensor:
-        return self.preprocess.resized(read_rgb(self.paths[int(row)]))
+        return torch.from_numpy(self.preprocess.resized(read_rgb(self.paths[int(row)])))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelbeam.data.whole_file import written_whole
@@ -84,12 +85,13 @@ def fit(
         step, losses = progress.epoch * len(batches), []
         model.train()
         with torch.random.fork_rng():  # dropout draws from (seed, epoch): a resumed epoch is the same epoch
-            torch.manual_seed(int(np.random.SeedSequence([seed, progress.epoch]).generate_state(1)[0]))
+            torch.manual_seed(_dropout_seed(seed, progress.epoch, accelerator.process_index))
             for inputs, targets in batches.epoch(progress.epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.learning_rate * group["share"] * recipe.rate_at(step, steps_in_all)
                 with accelerator.autocast():
-                    loss = model(inputs.to(accelerator.device), targets.to(accelerator.device)).mean()
+                    nats = model(inputs.to(accelerator.device), targets.to(accelerator.device))
+                    loss = _mean_over_processes(nats, accelerator)
                 accelerator.backward(loss)
                 if recipe.clip_norm:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -97,7 +99,7 @@ def fit(
                 optimiser.zero_grad()
                 losses.append(loss.detach())
                 step += 1
-        train_nats = float(torch.stack(losses).mean())
+        train_nats = float(accelerator.reduce(torch.stack(losses).mean(), reduction="mean"))
         if not math.isfinite(train_nats):
             raise InputError(
                 f"training diverged in epoch {progress.epoch + 1}: the loss is {train_nats}. Lower the "
@@ -134,6 +136,19 @@ def mean_nats(model: nn.Module, batches: Batches, *, device: torch.device) -> fl
 def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return a copy of a state dict on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+
+def _mean_over_processes(nats: Float[Tensor, " batch"], accelerator: Accelerator) -> Float[Tensor, ""]:
+    """Return what, averaged over processes, is the mean of all their nats: their parts of a batch may differ by one."""
+    if accelerator.num_processes == 1:
+        return nats.mean()
+    images = accelerator.reduce(torch.tensor(float(len(nats)), device=nats.device), reduction="sum")
+    return nats.sum() * accelerator.num_processes / images
+
+
+def _dropout_seed(seed: int, epoch: int, process: int) -> int:
+    """Return what an epoch's dropout is drawn from: another thing in every process, each having other images."""
+    return int(np.random.SeedSequence([seed, epoch, *([process] if process else [])]).generate_state(1)[0])
 
 
 def _stalled(progress: Progress, recipe: Recipe, validated: bool) -> bool:

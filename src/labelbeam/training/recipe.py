@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from labelbeam.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 OPTIMISERS = ("adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -84,25 +86,27 @@ class Recipe:
 
 
 def build_optimiser(
-    recipe: Recipe, head: nn.Module, encoder: nn.Module | None = None
-) -> torch.optim.Optimizer:
+    recipe: Recipe, head: "nn.Module", encoder: "nn.Module | None" = None
+) -> "torch.optim.Optimizer":
     """Build the optimiser over the head's parameters, and the encoder's where it is trained too.
 
     Matrices decay, vectors (biases, normalisations) do not. Each group keeps its share of the rate under
     "share", which the loop multiplies with the scheduled rate.
     """
+    import torch
+
     groups = [*_groups(head.parameters(), recipe, 1.0)]
     if encoder is not None:
         groups += _groups(encoder.parameters(), recipe, recipe.encoder_rate)
     rate = recipe.learning_rate
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, betas=(recipe.momentum, 0.999))
+        return torch.optim.AdamW(groups, lr=rate, betas=(recipe.momentum, 0.999), fused=True)
     if recipe.optimiser == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=recipe.smoothing, momentum=recipe.momentum)
     return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum)
 
 
-def _groups(parameters: Iterable[nn.Parameter], recipe: Recipe, share: float) -> list[dict]:
+def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) -> list[dict]:
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.ndim > 1]
     vectors = [parameter for parameter in trained if parameter.ndim <= 1]

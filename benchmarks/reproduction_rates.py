@@ -1,0 +1,129 @@
+"""How fast heads train and answer at the sizes of the paper's benchmarks, and how fast VGG-16 runs: images a second.
+
+    python benchmarks/reproduction_rates.py --out rates.json
+
+Features are random numbers, 4,096 an image, as VGG-16's fc7 would be; label sets are the real ones of VOC 2007, COCO
+2014 and NUS-WIDE's 81 concepts from $LABELBEAM_DATA, and drawn ones of the published mean length (5.93) for the 1,000
+tags. Random features teach nothing, so searches are about as unsure as at the start of a training: answering is
+slower here than it will be. What `labelbeam reproduce --dry-run` computes with (`joints/reproduction/rates.py`) was
+measured by this script; takes ten minutes on 2 cores.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labelbeam.data.options import ReadOptions
+from labelbeam.encoders.vgg16 import Vgg16
+from labelbeam.joints.build import build_answerer, build_head, start_head
+from labelbeam.joints.config import HEADS, configure
+from labelbeam.joints.reproduction.recipes import LARGE
+from labelbeam.joints.run_directory import versions
+from labelbeam.joints.spec import open_dataset
+from labelbeam.labels.ordering import order_labels
+from labelbeam.training.batches import FeatureBatches
+from labelbeam.training.recipe import build_optimiser
+
+FEATURES, IMAGES, ANSWERED = {"scenes": 256}, 5000, 256
+"""Of VGG-16 4,096; the scenes' encoder has fewer."""
+
+NAMES = ("voc2007", "coco2014", "nuswide81", "nuswide1000", "scenes")
+
+
+def label_sets(name: str, root: Path) -> np.ndarray:
+    """Return int8 [images labels] of a benchmark's training images, columns by frequency."""
+    if name == "scenes":
+        targets = open_dataset("scenes#train").targets
+    elif name == "voc2007":
+        keep = ReadOptions(missing="keep")
+        targets = open_dataset(f"voc2007:{root / 'VOCdevkit'}#trainval", options=keep).targets
+    elif name == "nuswide1000":
+        random, shares = np.random.default_rng(0), 1 / np.arange(1, 1001) ** 0.8
+        targets = (random.random((IMAGES, 1000)) < np.minimum(5.93 * shares / shares.sum(), 0.9)).astype(
+            np.int8
+        )
+    else:
+        file = {"coco2014": "coco80_labels.npz", "nuswide81": "nuswide81_labels.npz"}[name]
+        with np.load(root / "labels" / file) as arrays:
+            targets = arrays["labels"].astype(np.int8)
+        targets = targets[targets.any(axis=1)][:IMAGES]
+    return targets[:, order_labels(targets, "frequent", seed=0)][:IMAGES]
+
+
+def measured(head: str, targets: np.ndarray, size: int, batches_timed: int) -> dict[str, float]:
+    """Return training and answering rates of a head."""
+    options = {**LARGE, "calibrate": False, "suggester": False}
+    config = configure(head=head, options=options)
+    random = np.random.default_rng(1)
+    features = random.standard_normal((len(targets), 1, size), dtype=np.float32).astype(np.float16)
+    model = build_head(config, num_labels=targets.shape[1], feature_size=size)
+    start_head(model, targets)
+    model.scaling.fit(features[:1000, 0])
+    rate = float("inf")
+    if head == "knn":
+        model.remember(torch.from_numpy(features[:, 0]), torch.from_numpy(targets))
+    else:
+        optimiser = build_optimiser(config.recipe, model)
+        batches = FeatureBatches(features, targets, config.recipe.batch_size, 0)
+        taken = []
+        for step, (inputs, truth) in enumerate(batches.epoch(0)):
+            start = time.perf_counter()
+            model(inputs, truth).mean().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.recipe.clip_norm)
+            optimiser.step()
+            optimiser.zero_grad()
+            taken.append(time.perf_counter() - start)
+            if step == batches_timed:
+                break
+        rate = config.recipe.batch_size / float(np.median(taken[1:]))
+    answerer = build_answerer(model.eval(), config)
+    answerer.answer(features[:8, 0])
+    start = time.perf_counter()
+    answerer.answer(features[:ANSWERED, 0])
+    return {"train": rate, "answer": ANSWERED / (time.perf_counter() - start)}
+
+
+def vgg_rate() -> float:
+    """Return images a second of VGG-16 with random weights, the median of five batches of eight."""
+    module = Vgg16().eval().to(memory_format=torch.channels_last)
+    pixels = torch.rand(8, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    taken = []
+    with torch.inference_mode():
+        for _ in range(6):
+            start = time.perf_counter()
+            module(pixels)
+            taken.append(time.perf_counter() - start)
+    return 8 / float(np.median(taken[1:]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    here = Path(__file__).resolve().parent.parent
+    root = Path(os.environ.get("LABELBEAM_DATA", here.parent / "shared" / "data"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="*", choices=NAMES, default=NAMES)
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    rates: dict[str, dict] = {"vgg16": {"encode": vgg_rate()}}
+    print(rates, flush=True)
+    for name in arguments.only:
+        targets = label_sets(name, root)
+        for head in HEADS:
+            rates.setdefault(name, {})[head] = row = measured(
+                head, targets, FEATURES.get(name, 4096), arguments.batches
+            )
+            told = f"train {row['train']:8.0f}  answer {row['answer']:8.0f}"
+            print(f"{name:12} {head:12} {told}  load {os.getloadavg()[0]:.1f}", flush=True)
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"rates": rates, "versions": versions()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
