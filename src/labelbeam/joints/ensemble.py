@@ -5,20 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from labelbeam.answers.decision import Decision
 from labelbeam.answers.ensemble import EnsembleAnswerer, Member
 from labelbeam.errors import InputError
 from labelbeam.joints.build import build_answerer
-from labelbeam.joints.run_directory import Run, load_run
+from labelbeam.joints.run_directory import load_run
 from labelbeam.joints.tagger import Tagger
 
 
-def load_ensemble(folders: Sequence[Path]) -> Tagger:
+def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) -> Tagger:
     """Load some runs as one tagger: it tags and is evaluated as a single run's; labels in the first run's order.
 
     Args:
         folders: run directories, at least one.
+        decision: how sets are decided; None: as the first run's configuration says.
 
     Raises:
         InputError: no folder, not finished runs, other labels, or other encoders.
@@ -32,13 +33,16 @@ def load_ensemble(folders: Sequence[Path]) -> Tagger:
             raise InputError(
                 f"{folder} has other labels than {folders[0]}; an ensemble is of the same labels."
             )
-        if not _same_encoder(run, first):
+        if (run.encoder.identity, run.encoder.preprocess) != (
+            first.encoder.identity,
+            first.encoder.preprocess,
+        ):
             raise InputError(
                 f"{folder} has another encoder than {folders[0]}, so its features are others. Train both with the "
                 "same --encoder or --weights, not finetuned."
             )
     # Each run was calibrated for itself; the mixture's scores are others.
-    tagger = Tagger(replace(first, calibration=None))
+    tagger = Tagger(replace(first, calibration=None), decision=decision)
     tagger.answerer = EnsembleAnswerer(
         [
             Member(
@@ -49,13 +53,3 @@ def load_ensemble(folders: Sequence[Path]) -> Tagger:
         ]
     )
     return tagger
-
-
-def _same_encoder(one: Run, other: Run) -> bool:
-    """Tell whether two runs give an image the same features."""
-    ours, theirs = one.encoder.module.state_dict(), other.encoder.module.state_dict()
-    return (
-        one.encoder.config == other.encoder.config
-        and ours.keys() == theirs.keys()
-        and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
-    )

@@ -1,13 +1,15 @@
 """The lines of a long job: written as they come, found again after a kill, under their name when all are there.
 
 Lines go to `FILE.partial`, with what was asked beside it; the next call of the same job finds which images are done,
-cuts off a half line, and goes on. Knows nothing of what a line says, but that it is JSON with an `image`.
+cuts off a half line, and goes on. A table (CSV, Parquet) is made of all lines at the end, so a kill at any moment
+loses nothing there either. Knows nothing of what a line says, but that it is JSON with an `image`, and an `error`
+where nothing could be said of it.
 """
 
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -25,11 +27,13 @@ class Journal:
     Attributes:
         partial: where lines are.
         done: lines that an earlier call wrote.
+        failed: those of them that hold an error.
         file: open for appending, in UTF-8.
     """
 
     partial: Path
     done: int
+    failed: int
     file: IO[str]
 
     def remaining(self, images: Iterable[Path]) -> Iterator[Path]:
@@ -71,7 +75,14 @@ class Journal:
 
 
 @contextmanager
-def journal(out: Path, *, job: Mapping[str, Any], together: int = 1, anew: bool = False) -> Iterator[Journal]:
+def journal(
+    out: Path,
+    *,
+    job: Mapping[str, Any],
+    together: int = 1,
+    anew: bool = False,
+    table: Callable[[Path, Path], None] | None = None,
+) -> Iterator[Journal]:
     """Open the journal of a job; when the block ends its lines are at `out`, and when it fails they are kept.
 
     Args:
@@ -80,6 +91,8 @@ def journal(out: Path, *, job: Mapping[str, Any], together: int = 1, anew: bool 
         together: lines that are made in one go: an interrupted job goes on at a multiple of it, so that every line
             is computed beside the same others as in an unbroken one, to the last bit.
         anew: forget an interrupted job.
+        table: told the file of all lines and a new file, writes the second from the first; None: `out` is the lines
+            themselves.
 
     Raises:
         InputError: an interrupted job of other settings is there, its settings are damaged, or another call is
@@ -97,17 +110,22 @@ def journal(out: Path, *, job: Mapping[str, Any], together: int = 1, anew: bool 
         with written_whole(about) as part:
             part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     with partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        _lock(file, out)
-        done = _cut_back(partial, together)
-        yield Journal(partial, done, file)
+        lock_alone(file, out)
+        done, failed = _cut_back(partial, together)
+        yield Journal(partial, done, failed, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(out)
+        if table is not None:
+            with written_whole(out) as part:
+                table(partial, part)
+    if table is None:
+        partial.replace(out)
+    partial.unlink(missing_ok=True)
     about.unlink(missing_ok=True)
 
 
-def _lock(file: IO[str], out: Path) -> None:
-    """Keep a second call from writing the same lines; the lock goes with the process, however that ends.
+def lock_alone(file: IO[Any], out: Path) -> None:
+    """Keep a second call from writing the same file; the lock goes with the process, however that ends.
 
     Raises:
         InputError: another call has it.
@@ -138,18 +156,19 @@ def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
         )
 
 
-def _cut_back(partial: Path, together: int) -> int:
-    """Cut off a half line and an unfinished group of lines, and return the number of lines left."""
-    count, kept, read = 0, 0, 0
+def _cut_back(partial: Path, together: int) -> tuple[int, int]:
+    """Cut off a half line and an unfinished group of lines; return the number of lines left, and of errors in them."""
+    count, failed, kept, read, wrong = 0, 0, 0, 0, 0
     with partial.open("r+b") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
             read += len(line)
+            wrong += b'"error"' in line and bool(json.loads(line).get("error"))
             if number % together == 0:
-                count, kept = number, read
+                count, failed, kept = number, wrong, read
         file.truncate(kept)
-    return count
+    return count, failed
 
 
 def _digest(name: str) -> bytes:

@@ -1,34 +1,104 @@
-"""Progress bars: on standard error, and only to a terminal."""
+"""Progress of long work, on standard error: a bar with rate and remaining time, or a line now and then in a log."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 
 @contextmanager
-def progress_bar(task: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar while the block runs.
+def progress_bar(
+    task: str, total: int | None, *, shown: bool = True, done: int = 0, log_every: float | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar while the block runs, where standard error is a terminal.
 
     Args:
         task: what is going on, a few words.
         total: how many items there are; None where nobody knows.
         shown: False where something else on the terminal says how far things are.
+        done: items that were done before; they are no part of the rate.
+        log_every: seconds after which a line is printed where standard error is not a terminal; None: never.
 
     Yields:
         A function that is told how many more items are done.
     """
-    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        yield (lambda items: None) if log_every is None else _Log(task, total, done, log_every)
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, disable=not (shown and sys.stderr.isatty()), transient=True
-    ) as bar:
-        number = bar.add_task(task, total=total)
-        yield lambda done: bar.advance(number, done)
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+        number = bar.add_task(task, total=total, completed=done)
+        yield lambda items: bar.advance(number, items)
+
+
+class _Rate(ProgressColumn):
+    """Items a second, of the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_rate(task.speed) if task.speed else "")
+
+
+class _Log:
+    """Lines for a log: how many items are done, how fast, and how long the others will take."""
+
+    def __init__(self, task: str, total: int | None, done: int, every: float) -> None:
+        self._task, self._total, self._every = task, total, every
+        self._before = self._done = done
+        self._start = self._told = time.monotonic()
+
+    def __call__(self, items: int) -> None:
+        self._done += items
+        now = time.monotonic()
+        if now - self._told < self._every:
+            return
+        self._told = now
+        print(told(self._task, self._done, self._total, self._before, now - self._start), file=sys.stderr)
+
+
+def told(task: str, done: int, total: int | None, before: int, seconds: float) -> str:
+    """Return how far things are, in a sentence.
+
+    Args:
+        task: what is going on.
+        done: items done, those of earlier calls too.
+        total: items in all; None where nobody knows.
+        before: items that earlier calls did.
+        seconds: time of this call.
+
+    Example:
+        >>> told("tagging", 1500, 61_500, before=500, seconds=10.0)
+        'tagging: 1,500 of 61,500, 100/s, 10 min left'
+    """
+    speed = (done - before) / seconds if seconds else 0.0
+    parts = [f"{task}: {done:,}" + (f" of {total:,}" if total is not None else ""), _rate(speed)]
+    if total is not None and speed:
+        parts.append(f"{_time((total - done) / speed)} left")
+    return ", ".join(parts)
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

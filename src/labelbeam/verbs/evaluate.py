@@ -9,42 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelbeam.errors import InputError
-from labelbeam.verbs.option_groups import READ, Differences, takes_options
+from labelbeam.verbs.option_groups import DECIDE, READ, Differences, takes_options
 
 if TYPE_CHECKING:
     from labelbeam.data.dataset import Example
 
 
+@takes_options("asked", DECIDE, panel="How labels are decided")
 @takes_options("read", READ, panel="How the data is read")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Folder of a trained run; several answer as one.")
+    ],
     data: Annotated[str, typer.Option(help="Labelled images, FORMAT:PATH#SPLIT.")],
     k: Annotated[int | None, typer.Option(help="Decide exactly K labels per image, by ranking.")] = None,
-    decide: Annotated[
-        str | None, typer.Option(help="path (the most probable set), threshold, or expected-f1.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least score of a decided label (implies --decide threshold).")
-    ] = None,
-    tuned_for: Annotated[
-        str | None,
-        typer.Option(
-            help="Thresholds that training tuned for: of1, example-f1, label-f1 or subset-accuracy (implies "
-            "--decide threshold)."
-        ),
-    ] = None,
-    abstain: Annotated[
-        float | None,
-        typer.Option(
-            help="Decide nothing for images unlike the training's; 0.05 refuses 5 % of those like them."
-        ),
-    ] = None,
-    search: Annotated[str | None, typer.Option(help="exact, beam or greedy.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Beam width (implies --search beam).")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change the run's search or decision, e.g. search.score=max-step."),
-    ] = None,
     bootstrap: Annotated[
         int, typer.Option(help="Resamples of the images for 95 % intervals; 0: none.")
     ] = 1000,
@@ -59,13 +37,15 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file.")] = None,
     *,
     read: Differences,
+    asked: Differences,
 ) -> None:
     """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
     from labelbeam.answers.prediction import predictions_of
-    from labelbeam.joints.choices import decision_from, reading_of, search_from, with_settings
+    from labelbeam.joints.asked_tagger import asked_tagger
+    from labelbeam.joints.choices import reading_of
     from labelbeam.joints.evaluation import evaluate_features
     from labelbeam.joints.features import readable_features
-    from labelbeam.joints.run_directory import load_run, versions
+    from labelbeam.joints.run_directory import versions
     from labelbeam.joints.score_table import (
         intervals,
         refuse_one_file_for_two,
@@ -74,10 +54,9 @@ def evaluate(
         write_json,
     )
     from labelbeam.joints.spec import open_dataset
-    from labelbeam.joints.tagger import Tagger
     from labelbeam.metrics import evaluation
 
-    if k is not None and (decide, threshold, tuned_for, abstain) != (None, None, None, None):
+    if k is not None and not asked.keys().isdisjoint(("decide", "threshold", "tuned_for", "abstain")):
         raise InputError(
             "--k decides by ranking, --decide, --threshold, --tuned-for and --abstain in other ways; exactly one "
             "decision protocol is possible. Leave one out."
@@ -87,16 +66,14 @@ def evaluate(
     for option, path in (("--out", out), ("--predictions", predictions), ("--truth", truth)):
         require_folder(option, path)
     refuse_one_file_for_two({"--out": out, "--predictions": predictions, "--truth": truth})
-    trained = load_run(run)
-    config = with_settings(trained.config, settings or ())
-    decision = decision_from(config, decide=decide, threshold=threshold, tuned_for=tuned_for, abstain=abstain)
-    tagger = Tagger(trained, decision=decision, search=search_from(config, method=search, beam=beam))
+    tagger = asked_tagger(runs, asked)
+    trained, decision = tagger.run, tagger.run.config.decision
     dataset = open_dataset(data, options=reading_of(trained.config.read, data, read))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
     measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))
     comparison = measured.comparison(decision, k=k)
     result: dict[str, Any] = {
-        "run": str(run),
+        "run": str(runs[0]) if len(runs) == 1 else [str(run) for run in runs],
         "head": trained.config.head,
         "data": dataset.spec,
         "data_protocol": dict(dataset.protocol),

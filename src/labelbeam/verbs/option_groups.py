@@ -1,4 +1,4 @@
-"""Options that several verbs share: how data is read, which encoder is used; each declared once, here.
+"""Options that several verbs share: how data is read, which encoder is used, how sets are decided; each once, here.
 
 A verb takes a whole group as one parameter and gets the differences that the user asked for, as a mapping.
 Sits between the command line and the verbs. Imports nothing heavy and knows no default: those are the
@@ -26,13 +26,13 @@ class SharedOption:
 
     Attributes:
         field: the field of the dataclass that it sets.
-        kind: type of the value on the command line.
+        kind: type of the value on the command line, such as `int` or `list[str]`.
         help: for `--help`.
         flags: its names; empty: `--` and the field's name with hyphens.
     """
 
     field: str
-    kind: type
+    kind: Any
     help: str
     flags: tuple[str, ...] = ()
 
@@ -82,6 +82,32 @@ ENCODER = (
     SharedOption("pad_type", str, "What the weights want: same (TensorFlow's), or '' (symmetric)."),
 )
 """`encoders.encoder_config.EncoderConfig` on the command line."""
+
+
+DECIDE = (
+    SharedOption("decide", str, "path (the most probable set), threshold, or expected-f1."),
+    SharedOption("threshold", float, "Least score of a decided label (implies --decide threshold)."),
+    SharedOption(
+        "tuned_for",
+        str,
+        "Thresholds that training tuned for: of1, example-f1, label-f1 or subset-accuracy (implies --decide "
+        "threshold).",
+    ),
+    SharedOption(
+        "abstain",
+        float,
+        "Decide nothing for images unlike the training's; 0.05 refuses 5 % of those like them.",
+    ),
+    SharedOption("search", str, "exact, beam or greedy."),
+    SharedOption("beam", int, "Beam width (implies --search beam)."),
+    SharedOption(
+        "settings",
+        list[str],
+        "Change the run's search or decision, e.g. search.score=max-step.",
+        ("--set",),
+    ),
+)
+"""How label sets are decided and searched, `joints.asked_tagger`."""
 
 
 def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: str) -> Callable:

@@ -108,6 +108,8 @@ def train(
         if (out / RESUME).exists():
             print(f"What is done is kept in {out}: go on with --resume.", file=sys.stderr)
         raise
+    if not trained.written:
+        return
     print(f"{out}: epoch {trained.best_epoch} of {trained.epochs} kept")
     for name in ("mAP_area", "OF1", "CF1", "subset_accuracy", "MAP@10", "log_likelihood"):
         value = trained.metrics.get(name)
