@@ -80,28 +80,29 @@ def _columns(dataset: Dataset) -> dict[str, Iterable[str]]:
     unsaid = [name for j, name in enumerate(names) if not some[PRESENT][j] and not some[UNKNOWN][j]]
     # A blank is known not to separate where a semicolon does.
     blank = any(" " in name for name in names) and max(most, len(unsaid)) < 2
-    as_list = blank or not all(map(_is_plain, names))
+    as_list = blank or not all(map(is_plain, names))
     columns: dict[str, Iterable[str]] = {"tags": _cells(dataset, PRESENT, as_list=as_list)}
     if some[UNKNOWN].any():
         columns["unknown"] = _cells(dataset, UNKNOWN, as_list=as_list)
     if unsaid:
-        columns["absent"] = [_cell(unsaid, as_list=as_list), *[""] * (len(dataset) - 1)]
+        columns["absent"] = [labels_cell(unsaid, as_list=as_list), *[""] * (len(dataset) - 1)]
     return columns
 
 
 def _cells(dataset: Dataset, value: int, *, as_list: bool) -> Iterator[str]:
     names = dataset.vocabulary.names
     for row in dataset.targets:
-        yield _cell([names[j] for j in np.flatnonzero(row == value)], as_list=as_list)
+        yield labels_cell([names[j] for j in np.flatnonzero(row == value)], as_list=as_list)
 
 
-def _cell(labels: list[str], *, as_list: bool) -> str:
+def labels_cell(labels: list[str], *, as_list: bool) -> str:
+    """Return the cell of an image's labels: separated by semicolons, or a list as Python and JSON write it."""
     if not labels:
         return ""
     return json.dumps(labels, ensure_ascii=False) if as_list else ";".join(labels)
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """Return whether a name between semicolons is read as it is, whichever others are there."""
     odd = any(mark in name for mark in SUSPICIOUS) or name.casefold() in NO_LABEL or name[0] in "[("
     return not odd and name.isprintable()

@@ -236,6 +236,7 @@ FORMATS: dict[str, Format] = {
     "keywords": Format(
         "formats.keywords:read_keywords", _FILES, "formats.keywords_writer:write_keywords", patterns=True
     ),
+    "project": Format("formats.project:read_project", _FILES),
     "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
 }
 """Every data set format by its name."""

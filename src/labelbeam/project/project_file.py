@@ -1,0 +1,274 @@
+"""A project: photographs, labels and decisions in one SQLite file, each change on the disk before it is told.
+
+What the service writes while a person tags and what `project:FILE` reads. One process may serve it while others
+read it. Knows nothing of models, pages and requests.
+"""
+
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float16
+
+from labelbeam.data.paths import is_folder
+from labelbeam.errors import InputError
+from labelbeam.labels.hygiene import clean, refuse_reserved
+from labelbeam.project import history
+from labelbeam.project.records import Change, Photograph
+from labelbeam.project.schema import connect
+from labelbeam.project.stored_files import content_hash, images_folder, store
+
+LONGEST = 200
+"""Characters of a label's name, and (times five) of a photograph's."""
+
+
+class Project:
+    """An open project file.
+
+    Attributes:
+        path: the file.
+        images: the folder of the photographs that the project holds.
+        id: 16 hexadecimal digits, drawn when the project was made.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with Project(Path(folder, "holiday.lbp")) as project:
+        ...         project.add_labels(["boat", "sea"])
+        ...         project.labels()
+        ('boat', 'sea')
+        ('boat', 'sea')
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a project; a file that is not there is made.
+
+        Args:
+            path: the file.
+
+        Raises:
+            InputError: its folder is missing, or the file is damaged, foreign, or of a newer labelbeam.
+        """
+        if not is_folder(path.parent):
+            raise InputError(
+                f"the project {path} cannot be made: there is no folder {path.parent}. Make it first."
+            )
+        if is_folder(path):
+            raise InputError(
+                f"{path} is a folder; a project is a file. Name one, such as {path / 'photos.lbp'}."
+            )
+        self.path, self.images = path, images_folder(path)
+        self._connection = connect(path)
+        self._lock = threading.RLock()
+        self.id: str = self._all("SELECT id FROM project")[0][0]
+
+    def __enter__(self) -> "Project":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing is lost without it."""
+        with self._lock:
+            self._connection.close()
+
+    def labels(self) -> tuple[str, ...]:
+        """Return every label's name, in the order of adding."""
+        return tuple(name for (name,) in self._all("SELECT name FROM labels ORDER BY id"))
+
+    def add_labels(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Add labels; those that are there stay as they are.
+
+        Args:
+            names: in any script; cleaned here.
+
+        Returns:
+            The names as the project has them.
+
+        Raises:
+            InputError: an empty name, one too long, a control character, or the name of a special token.
+        """
+        cleaned = tuple(clean(name) for name in names)
+        refuse_reserved(cleaned, "new label")
+        for name in cleaned:
+            if not name or len(name) > LONGEST or not _is_text(name):
+                raise InputError(
+                    f"a label's name has 1 to {LONGEST} characters of Unicode text; given {name[:40]!r}."
+                )
+        with self._transaction() as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM labels")}
+            new = [(name,) for name in dict.fromkeys(cleaned) if name not in known]
+            connection.executemany("INSERT INTO labels (name) VALUES (?)", new)
+        return cleaned
+
+    def add_photograph(self, content: bytes, *, name: str) -> Photograph:
+        """Add a photograph's bytes; one that is there already is returned as it is.
+
+        Args:
+            content: the file's bytes, which could be decoded.
+            name: what its owner calls it; kept for showing, never used as a path.
+        """
+        found = self._by_hash(content_hash(content))
+        if found is not None:
+            return found
+        file = store(self.images, content)
+        return self._insert(content, name=name, file=file, added=True)
+
+    def add_reference(self, path: Path, *, name: str) -> Photograph:
+        """Add a photograph that stays where it is; one that is there already is returned as it is.
+
+        Args:
+            path: the file; from the command line, never from a request.
+            name: what to call it.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        content = path.read_bytes()
+        found = self._by_hash(content_hash(content))
+        if found is not None:
+            return found
+        return self._insert(content, name=name, file=str(path.resolve()), added=False)
+
+    def photographs(self) -> tuple[Photograph, ...]:
+        """Return every photograph, in the order of adding."""
+        rows = self._all("SELECT id, name, file, hash, added FROM images ORDER BY id")
+        return tuple(self._photograph(row) for row in rows)
+
+    def photograph(self, image: int) -> Photograph:
+        """Return a photograph.
+
+        Raises:
+            InputError: there is none of that number.
+        """
+        query = "SELECT id, name, file, hash, added FROM images WHERE id = ?"
+        if not (rows := self._all(query, image)):
+            raise InputError(f"the project has no photograph {image}. Load the page again.")
+        return self._photograph(rows[0])
+
+    def decisions(self, image: int | None = None) -> dict[int, dict[str, int]]:
+        """Return what is decided, the earliest decision first.
+
+        Args:
+            image: of this photograph only; None: of all.
+
+        Returns:
+            By photograph, label names with PRESENT or ABSENT; photographs without a decision are missing.
+        """
+        query = "SELECT image, name, value FROM decisions JOIN labels ON labels.id = label"
+        rows = (
+            self._all(f"{query} ORDER BY decided, label")
+            if image is None
+            else self._all(f"{query} WHERE image = ? ORDER BY decided, label", image)
+        )
+        said: dict[int, dict[str, int]] = {}
+        for number, name, value in rows:
+            said.setdefault(number, {})[name] = value
+        return said
+
+    def decide(self, changes: Iterable[Change]) -> tuple[Change, ...]:
+        """Decide labels as one step, on the disk when this returns.
+
+        Returns:
+            What was changed.
+
+        Raises:
+            InputError: an unknown photograph or label; nothing is changed then.
+        """
+        with self._transaction() as connection:
+            return history.decide(connection, changes)
+
+    def undo(self) -> tuple[Change, ...]:
+        """Take the last step back and return what is so now; empty where there is none."""
+        with self._transaction() as connection:
+            return history.undo(connection)
+
+    def redo(self) -> tuple[Change, ...]:
+        """Do the step taken back last again and return what is so now; empty where there is none."""
+        with self._transaction() as connection:
+            return history.redo(connection)
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many steps can be taken back, and how many done again."""
+        with self._lock:
+            return history.waiting(self._connection)
+
+    def features(self, image: int, encoder: str) -> Float16[np.ndarray, " features"] | None:
+        """Return what an encoder said of a photograph; None where it was not asked yet.
+
+        Args:
+            image: number of the photograph.
+            encoder: identity of the encoder.
+        """
+        query = "SELECT vector FROM features WHERE image = ? AND encoder = ?"
+        rows = self._all(query, image, encoder)
+        return np.frombuffer(rows[0][0], dtype="<f2").astype(np.float16) if rows else None
+
+    def keep_features(self, image: int, encoder: str, features: Float[np.ndarray, " features"]) -> None:
+        """Keep what an encoder says of a photograph; half precision."""
+        vector = features.astype("<f2").tobytes()
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (image, encoder, vector))
+
+    def _insert(self, content: bytes, *, name: str, file: str, added: bool) -> Photograph:
+        row = (content_hash(content), _shown(name), file, int(added))
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO images (hash, name, file, added) VALUES (?, ?, ?, ?)",
+                row,
+            )
+        found = self._by_hash(row[0])
+        if found is None:  # cannot be: it was committed a moment ago
+            raise RuntimeError("a photograph that was added is not in the project")
+        return found
+
+    def _by_hash(self, hash_: str) -> Photograph | None:
+        query = "SELECT id, name, file, hash, added FROM images WHERE hash = ?"
+        rows = self._all(query, hash_)
+        return self._photograph(rows[0]) if rows else None
+
+    def _photograph(self, row: tuple[int, str, str, str, int]) -> Photograph:
+        image, name, file, hash_, added = row
+        return Photograph(image, name, self.images / file if added else Path(file), hash_, bool(added))
+
+    def _all(self, query: str, *values: object) -> list[tuple]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection inside a transaction that is committed, on the disk, when the block ends."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+@contextmanager
+def temporary_project() -> Iterator[Project]:
+    """Yield a project that is gone when the block ends."""
+    with (
+        tempfile.TemporaryDirectory(prefix="labelbeam-") as folder,
+        Project(Path(folder, "unsaved")) as project,
+    ):
+        yield project
+
+
+def _is_text(name: str) -> bool:
+    """Return whether UTF-8, and so the file, can hold a name."""
+    return not any(0xD800 <= ord(char) <= 0xDFFF for char in name)
+
+
+def _shown(name: str) -> str:
+    """Return a photograph's name as it can be stored and shown: text without control characters, not too long."""
+    text = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join(char for char in text if char.isprintable())[-5 * LONGEST :].strip() or "photograph"

@@ -1,0 +1,172 @@
+"""In front of everything: how many requests, how large, for how long.
+
+Counts bytes as they come in, so that an endless stream ends at the limit and not in memory; one timer goes over
+receiving, answering and sending, so that a slow client holds its place only so long; work for a client that has
+gone is dropped. Knows nothing of what is asked.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from labelbeam.service.limits import Limits
+from labelbeam.service.refusals import Refusal
+
+ALWAYS = ("/healthz", "/readyz")
+"""Paths that answer however busy the service is."""
+
+BUSY_SECONDS = 1.0
+"""After which a refused client may try again, where nothing better is known."""
+
+LINGER_BYTES, LINGER_SECONDS = 8_000_000, 2.0
+"""What is read and thrown away of a refused body: a client that is still sending would else never read why."""
+
+
+@dataclass
+class _Progress:
+    """How far one request is."""
+
+    received: int = 0
+    whole: bool = False
+    started: bool = False
+    finished: bool = False
+    gone: bool = False
+
+
+class Admission:
+    """Lets requests in within the limits."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+        self._under_way = 0
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in ALWAYS:
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal_of(scope)
+        if refusal is not None:
+            if dict(scope["headers"]).get(b"expect", b"").lower() != b"100-continue":
+                await _linger(receive)
+            await _refuse(refusal, scope, receive, send)
+            return
+        self._under_way += 1
+        names = {name for name, _ in scope["headers"]}
+        progress = _Progress(whole=names.isdisjoint({b"content-length", b"transfer-encoding"}))
+        try:
+            await self._serve(scope, receive, send, progress)
+        finally:
+            self._under_way -= 1
+            self._held -= progress.received
+
+    def _refusal_of(self, scope: Scope) -> Refusal | None:
+        limits = self._limits
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        size = int(declared) if declared.isdigit() else 0
+        if size > limits.body_bytes:
+            return _too_large(limits)
+        if self._under_way >= limits.requests or (self._held and self._held + size > limits.held_bytes):
+            return Refusal(503, "too many requests are under way. Try again.", retry_after=BUSY_SECONDS)
+        return None
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, progress: _Progress) -> None:
+        limits, clock = self._limits, asyncio.get_running_loop().time
+        main = asyncio.current_task()
+        never = asyncio.Event()
+        # A request without a body is whole at once.
+        empty: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}] * progress.whole
+        watcher: asyncio.Task[None] | None = None
+
+        async def watch() -> None:
+            """Stop the work when the client hangs up."""
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            if not progress.finished and main is not None:
+                progress.gone = True
+                main.cancel()
+
+        async def counted() -> Message:
+            nonlocal watcher
+            if empty:
+                return empty.pop()
+            if progress.whole:
+                await never.wait()
+            message = await receive()
+            size = len(message.get("body", b""))
+            progress.received += size
+            self._held += size
+            if progress.received > limits.body_bytes:
+                raise _too_large(limits)
+            if self._held > limits.held_bytes:
+                raise Refusal(503, "too much is being sent at once. Try again.", retry_after=BUSY_SECONDS)
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                progress.whole = True
+                timer.reschedule(clock() + limits.answer_seconds)
+                watcher = asyncio.create_task(watch())
+            return message
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                progress.started = True
+                timer.reschedule(clock() + limits.receive_seconds)
+                if not progress.whole:
+                    # The rest of the body is not wanted: this connection cannot serve another request.
+                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+                    await _linger(receive)
+            progress.finished = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        try:
+            seconds = limits.answer_seconds if progress.whole else limits.receive_seconds
+            async with asyncio.timeout(seconds) as timer:
+                if progress.whole:
+                    watcher = asyncio.create_task(watch())
+                await self._app(scope, counted, watched)
+        except TimeoutError:
+            if progress.started:
+                raise
+            await _refuse(_too_slow(limits, progress), scope, receive, send)
+        except asyncio.CancelledError:
+            if not progress.gone or main is None:
+                raise
+            main.uncancel()
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+
+
+def _too_large(limits: Limits) -> Refusal:
+    return Refusal(
+        413,
+        f"the request is larger than {limits.body_bytes:,} bytes. Send fewer or smaller images at a time.",
+    )
+
+
+def _too_slow(limits: Limits, progress: _Progress) -> Refusal:
+    if progress.whole:
+        return Refusal(
+            503, f"no answer within {limits.answer_seconds:g} s. Try again.", retry_after=BUSY_SECONDS
+        )
+    return Refusal(408, f"the request did not arrive within {limits.receive_seconds:g} s.")
+
+
+async def _linger(receive: Receive) -> None:
+    thrown = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while thrown < LINGER_BYTES:
+                message = await receive()
+                thrown += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    response = refusal.response()
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)

@@ -1,0 +1,140 @@
+"""A project as a file to take home: a zip archive of any format that can be written, or of XMP sidecars.
+
+Photographs get back what their owner called them (`export_names`). Unzipped over the folder that the photographs
+came from, sidecars lie beside them. Knows no request.
+"""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.keywords_writer import SUFFIX, new_sidecar
+from labelbeam.formats.parts.writable import refuse_unwritable
+from labelbeam.joints.spec import FORMATS, write_dataset
+from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.project.project_file import Project
+from labelbeam.project.records import Photograph
+from labelbeam.service.export_names import export_names
+
+XMP = "xmp"
+"""Name of the export of sidecars."""
+
+FILES = {"csv": "tags.csv", "jsonl": "tags.jsonl", "labelstudio": "tasks.json", "cvat": "annotations.xml"} | {
+    **{"mmpretrain": "annotations.json", "paddle": "tags.txt", "cleanlab": "labels.json"},
+}
+"""Formats that are one file, and what it is called: it names the photographs, which stay where they are."""
+
+
+def export_formats() -> tuple[str, ...]:
+    """Return the names of all exports: sidecars, then every format that has a writer."""
+    return (XMP, *(name for name, entry in FORMATS.items() if entry.write and name != "keywords"))
+
+
+@contextmanager
+def exported(project: Project, format_: str) -> Iterator[Path]:
+    """Yield a zip archive of a project that is gone when the block ends.
+
+    Args:
+        project: the project.
+        format_: a name of `export_formats`.
+
+    Raises:
+        InputError: an unknown format, nothing decided yet, or labels and photographs that the format cannot hold.
+    """
+    if format_ not in export_formats():
+        raise unknown_name("export format", format_, export_formats())
+    photographs, dataset = _decided(project, format_)
+    with tempfile.TemporaryDirectory(prefix="labelbeam-export-") as folder:
+        archive = Path(folder, "export.zip")
+        if format_ == XMP:
+            _write_sidecars(dataset, archive)
+        else:
+            _write_format(dataset, photographs, format_, archive)
+        yield archive
+
+
+def _decided(project: Project, format_: str) -> tuple[list[Photograph], Dataset]:
+    """Return the photographs with a decision, and the data set of their decisions under their owner's names."""
+    decisions = project.decisions()
+    photographs = [one for one in project.photographs() if one.id in decisions]
+    used = {name for said in decisions.values() for name in said}
+    names = [name for name in project.labels() if name in used]
+    if not photographs:
+        raise InputError("nothing is accepted or rejected yet, so there is nothing to export.")
+    targets = np.full((len(photographs), len(names)), UNKNOWN, dtype=np.int8)
+    column = {name: j for j, name in enumerate(names)}
+    for row, one in zip(targets, photographs, strict=True):
+        for name, value in decisions[one.id].items():
+            row[column[name]] = value
+    keys = export_names((one.name, one.path.suffix.lower()) for one in photographs)
+    return photographs, Dataset(
+        f"project:{project.path.name}", Path(), tuple(keys), Vocabulary(tuple(names)), targets
+    )
+
+
+def _write_sidecars(dataset: Dataset, archive: Path) -> None:
+    refuse_unwritable(dataset.vocabulary, XMP)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for i, key in enumerate(dataset.images):
+            keywords = [
+                name
+                for name, value in zip(dataset.vocabulary, dataset.targets[i], strict=True)
+                if value == PRESENT
+            ]
+            zipped.writestr(_entry(key + SUFFIX), new_sidecar(keywords))
+
+
+def _write_format(dataset: Dataset, photographs: Sequence[Photograph], format_: str, archive: Path) -> None:
+    """Write a format in a folder of links to the photographs, then pack what was written."""
+    folder = archive.with_name("photographs")
+    for one, key in zip(photographs, dataset.images, strict=True):
+        _link(one.path, folder / key)
+    here = replace(dataset, root=folder)
+    if format_ in FILES:
+        written = folder / FILES[format_]
+        write_dataset(here, f"{format_}:{written}", images="keep")
+        beside = [path for path in folder.iterdir() if path.is_file() and not _is_photograph(path, here)]
+        _pack(archive, [(path.name, path) for path in beside])
+        return
+    written = archive.with_name("written")
+    write_dataset(here, f"{format_}:{written}", images="link")
+    files = sorted(path for path in written.rglob("*") if path.is_file())
+    _pack(archive, [(path.relative_to(written).as_posix(), path) for path in files])
+
+
+def _is_photograph(path: Path, dataset: Dataset) -> bool:
+    return path.name in dataset.images
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise InputError(f"the photograph {source.name} is gone from the disk. Put it back.") from None
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
+def _pack(archive: Path, files: Sequence[tuple[str, Path]]) -> None:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, path in files:
+            zipped.writestr(_entry(name), path.read_bytes())
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Return a zip entry without a time, so that one project gives one archive, byte for byte."""
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    return entry

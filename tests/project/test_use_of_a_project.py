@@ -1,0 +1,85 @@
+"""What was decided is data: training and conversion read a project as it is, in use or not."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelbeam.data.options import ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.project import read_project
+from labelbeam.joints.spec import open_dataset
+from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.project.project_file import Project
+from labelbeam.project.records import Change
+
+
+@pytest.fixture
+def tagged(drawn: Path, tmp_path: Path) -> Path:
+    """A project of forty drawn pictures: of each, its labels accepted and four others rejected."""
+    file = tmp_path / "drawn.lbp"
+    data = open_dataset(f"csv:{drawn / 'tags.csv'}#train")
+    names = data.vocabulary.names
+    with Project(file) as project:
+        project.add_labels(names)
+        for i in range(40):
+            one = project.add_photograph(data.path(i).read_bytes(), name=data.images[i])
+            absent = [name for name, value in zip(names, data.targets[i], strict=True) if value == ABSENT]
+            changes = [Change(one.id, name, PRESENT) for name in data.example(i).present]
+            project.decide(changes + [Change(one.id, name, ABSENT) for name in absent[:4]])
+    return file
+
+
+def test_a_project_trains_a_model(
+    command: Callable, tagged: Path, encoder_file: Path, tmp_path: Path
+) -> None:
+    done = command(
+        *("train", "--data", f"project:{tagged}", "--head", "sigmoid", "--weights", encoder_file),
+        *("--out", tmp_path / "run", "--epochs", 1),
+    )
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "labels.json").is_file()
+
+
+def test_a_project_converts_to_any_format(command: Callable, tagged: Path, tmp_path: Path) -> None:
+    done = command("data", "convert", f"project:{tagged}", f"csv:{tmp_path / 'tags.csv'}")
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "tags.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 40
+    project, converted = open_dataset(f"project:{tagged}"), open_dataset(f"csv:{tmp_path / 'tags.csv'}")
+    for i in range(40):
+        assert set(project.example(i).present) == set(converted.example(i).present)
+
+
+def test_a_project_in_use_is_read_as_it_was_acknowledged(tagged: Path) -> None:
+    with Project(tagged) as project:
+        project.add_labels(["new"])
+        project.decide([Change(1, "new", PRESENT)])
+        data = read_project(tagged, "")
+        column = data.vocabulary.id_of("new")
+        assert data.targets[0, column] == PRESENT
+        assert np.all(data.targets[1:, column] == UNKNOWN)
+
+
+def test_a_missing_photograph_is_named_and_can_be_skipped(tagged: Path) -> None:
+    with Project(tagged) as project:
+        project.photograph(1).path.unlink()
+    with pytest.raises(InputError, match="1 of 40 image files are missing"):
+        read_project(tagged, "")
+    assert len(read_project(tagged, "", options=ReadOptions(missing="skip"))) == 39
+
+
+def test_a_project_has_no_splits(tagged: Path) -> None:
+    with pytest.raises(InputError, match="train"):
+        read_project(tagged, "train")
+
+
+def test_two_projects_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    with Project(tmp_path / "a" / "x.lbp") as one, Project(tmp_path / "b" / "x.lbp") as other:
+        assert one.id != other.id
+        with Project(tmp_path / "a" / "x.lbp") as again:
+            assert again.id == one.id

@@ -1,0 +1,453 @@
+"""The page in a real browser: a person with a mouse, a person without one, a reload, a crash, a phone."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from labelbeam.joints.tagger import Tagger
+from labelbeam.project.project_file import Project
+from labelbeam.service.app import create_app
+from labelbeam.service.limits import Limits
+from labelbeam.service.server import LOOPBACK, bound_socket, web_server
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs a browser's driver: pip install playwright"
+)
+expect = playwright.expect
+
+CHROMIUM = Path(os.environ.get("LABELBEAM_CHROMIUM", "/usr/bin/chromium"))
+OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+SCRIPT = "<script>alert(1)</script>"
+SHIP = "سفينة"
+
+
+@dataclass
+class Shown:
+    """A page that is shown, its project, and what the browser complained about."""
+
+    page: "playwright.Page"
+    project: Project
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def cards(self) -> "playwright.Locator":
+        return self.page.locator(".card")
+
+    def add(self, photographs: list[Path]) -> None:
+        before = self.cards.count()
+        self.page.set_input_files("#files", [str(path) for path in photographs])
+        expect(self.cards).to_have_count(before + len(photographs))
+        expect(self.cards.first.locator("[data-label]").first).to_be_visible()
+
+    def chip(self, label: str, card: int = 0) -> "playwright.Locator":
+        return self.cards.nth(card).locator(f'button[data-label="{label}"]')
+
+    def first_label(self) -> str:
+        return self.cards.first.locator("button[data-label]").first.get_attribute("data-label")
+
+    def saved(self) -> dict[int, dict[str, int]]:
+        expect(self.page.locator("#saved")).to_have_attribute("data-state", "saved")
+        return self.project.decisions()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs Chromium: set LABELBEAM_CHROMIUM (looked at {CHROMIUM})")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(OPTIONS))
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def served(tagger: Tagger, project: Project, *, port: int = 0, **options: object) -> Iterator[str]:
+    with bound_socket("127.0.0.1", port) as listening:
+        app = create_app(tagger, hosts=LOOPBACK, project=project, **options)  # type: ignore[arg-type]
+        server = web_server(app, drain_seconds=5.0, log="warning")
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def show(browser, tagger: Tagger, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
+    """Show the page of a new project; whatever the browser complains about fails the test."""
+    with Project(tmp_path / "holiday.lbp") as project, served(tagger, project) as address:
+        opened: list[Shown] = []
+
+        def make(**context: object) -> Shown:
+            page = browser.new_context(**context).new_page()
+            shown = Shown(page, project)
+            page.on("console", lambda one: one.type == "error" and shown.complaints.append(one.text))
+            page.on("pageerror", lambda one: shown.complaints.append(str(one)))
+            page.on("dialog", lambda one: (shown.complaints.append(one.message), one.dismiss()))
+            page.on(
+                "request",
+                lambda one: (
+                    one.url.startswith((address, "blob:", "data:"))
+                    or shown.complaints.append(f"asks {one.url}")
+                ),
+            )
+            page.goto(address)
+            opened.append(shown)
+            return shown
+
+        yield make
+        for one in opened:
+            one.page.context.close()
+            assert one.complaints == []
+
+
+@pytest.fixture
+def shown(show: Callable[..., Shown], photographs: list[Path]) -> Shown:
+    """A page with three photographs."""
+    made = show(viewport={"width": 1200, "height": 800})
+    expect(made.page.get_by_text("Drop photographs here")).to_be_visible()
+    made.add(photographs[:3])
+    return made
+
+
+def test_a_click_accepts_another_rejects_a_third_clears_and_each_is_on_the_disk(shown: Shown) -> None:
+    label = shown.first_label()
+    chip = shown.chip(label)
+    assert re.search(r"suggested, score 0\.\d\d|suggested, score 1\.00", chip.get_attribute("aria-label"))
+    for state, decisions in (("accepted", {1: {label: 1}}), ("rejected", {1: {label: 0}}), ("suggested", {})):
+        chip.click()
+        expect(chip).to_have_attribute("data-state", state)
+        assert shown.saved() == decisions
+
+
+def test_dropped_photographs_show_their_tags(show: Callable[..., Shown], photographs: list[Path]) -> None:
+    shown = show()
+    content = list(photographs[0].read_bytes())
+    shown.page.evaluate(
+        """(content) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(content)], "<b>dropped.png", { type: "image/png" }));
+            transfer.items.add(new File(["no image"], "notes.txt", { type: "text/plain" }));
+            transfer.items.add(new File(["no image"], "broken.jpg", { type: "image/jpeg" }));
+            const options = { dataTransfer: transfer, cancelable: true, bubbles: true };
+            for (const kind of ["dragover", "drop"]) window.dispatchEvent(new DragEvent(kind, options));
+        }""",
+        content,
+    )
+    expect(shown.cards).to_have_count(1)
+    expect(shown.page.locator("#problems")).to_contain_text("broken.jpg")
+    expect(shown.page.locator("#problems")).to_contain_text("not an image")
+    shown.page.keyboard.press("Escape")
+    assert [one.name for one in shown.project.photographs()] == ["<b>dropped.png"]
+    expect(shown.cards.first).to_contain_text("<b>dropped.png")
+    expect(shown.cards.first.locator("[data-label] .score").first).to_be_visible()
+
+
+def test_every_click_updates_the_other_suggestions_with_a_reason(shown: Shown) -> None:
+    page = shown.page
+    page.keyboard.press("Space")
+    expect(page.locator("#photo .row").first).to_be_visible()
+    page.locator(".mechanism select").select_option("likelihood-weighting")
+    rows = page.locator("#photo .row")
+    expect(rows).not_to_have_count(0)
+    label = rows.first.get_attribute("data-label")
+    rows.first.locator(".main").click()
+    expect(page.locator("#photo .because").first).to_contain_text(re.compile(rf"[+−]0\.\d\d since {label}"))
+
+
+def test_a_dozen_photographs_are_labelled_without_the_mouse(
+    show: Callable[..., Shown], photographs: list[Path]
+) -> None:
+    shown = show()
+    shown.add(photographs[:12])
+    keyboard = shown.page.keyboard
+    for i in range(12):
+        card = shown.cards.nth(i)
+        expect(card).to_have_attribute("aria-current", "true")
+        expect(card.locator("kbd.digit").first).to_be_visible()
+        keyboard.press("1")
+        keyboard.press("Shift+Digit2")
+        keyboard.press("j")
+    decisions = shown.saved()
+    assert sorted(decisions) == list(range(1, 13))
+    assert all(sorted(said.values()) == [0, 1] for said in decisions.values())
+    keyboard.press("2")  # rejected before, cleared now
+    assert list(shown.saved()[12].values()) == [1]
+    keyboard.press("1")
+    assert list(shown.saved()[12].values()) == [0]
+
+
+def test_enter_accepts_what_is_likely_and_goes_on(shown: Shown) -> None:
+    expected = {}
+    for i in range(3):
+        shown.cards.nth(i).scroll_into_view_if_needed()
+        expect(shown.cards.nth(i).locator("[data-label]").first).to_be_visible()
+        likely = (
+            shown.cards.nth(i)
+            .locator(".chip.likely")
+            .evaluate_all("all => all.map(one => one.dataset.label)")
+        )
+        if likely:
+            expected[i + 1] = dict.fromkeys(likely, 1)
+    for _ in range(3):
+        shown.page.keyboard.press("Enter")
+    assert {image: dict(said) for image, said in shown.saved().items()} == expected
+
+
+def test_typing_finds_labels_and_adds_new_ones_in_any_script(shown: Shown, tagger: Tagger) -> None:
+    page, known = shown.page, tagger.labels[0]
+    page.keyboard.press("/")
+    page.keyboard.type(known[:3].upper())
+    expect(page.get_by_role("option", name=known, exact=False).first).to_be_visible()
+    page.keyboard.press("Control+a")
+    page.keyboard.type(known)
+    expect(page.locator("#found [aria-selected=true]")).to_contain_text(known)
+    page.keyboard.press("Enter")
+    for new in (SCRIPT, SHIP):
+        page.keyboard.type(new)
+        expect(page.locator("#found [aria-selected=true]")).to_contain_text("a new label")
+        page.keyboard.press("Enter")
+        expect(shown.chip(new)).to_have_attribute("data-state", "accepted")
+    page.keyboard.press("Escape")
+    assert shown.saved() == {1: {known: 1, SCRIPT: 1, SHIP: 1}}
+    assert shown.chip(SCRIPT).locator(".label").inner_text() == SCRIPT
+    assert page.locator("script").count() == 1
+    direction = shown.chip(SHIP).locator(".label").evaluate("one => getComputedStyle(one).direction")
+    assert direction == "rtl"
+
+
+def test_the_slash_of_a_german_keyboard_is_no_seven(shown: Shown) -> None:
+    shown.page.evaluate(
+        """() => document.body.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "/", code: "Digit7", shiftKey: true, bubbles: true }))"""
+    )
+    expect(shown.page.locator("#typing")).to_be_visible()
+    assert shown.saved() == {}
+
+
+def test_a_selection_is_labelled_at_once_and_taken_back_at_once(shown: Shown) -> None:
+    keyboard = shown.page.keyboard
+    expect(shown.cards.first.locator("kbd.digit").first).to_be_visible()
+    keyboard.press("Shift+ArrowRight")
+    keyboard.press("Shift+ArrowRight")
+    expect(shown.page.locator("#selection")).to_contain_text("3 selected")
+    keyboard.press("Shift+ArrowLeft")
+    expect(shown.page.locator("#selection")).to_contain_text("2 selected")
+    keyboard.press("/")
+    keyboard.type("seaside")
+    expect(shown.page.locator("#found [aria-selected=true]")).to_contain_text("a new label")
+    keyboard.press("Enter")
+    expect(shown.chip("seaside")).to_have_attribute("data-state", "accepted")
+    keyboard.press("Escape")
+    assert shown.saved() == {1: {"seaside": 1}, 2: {"seaside": 1}}
+    keyboard.press("u")
+    expect(shown.chip("seaside")).to_have_count(0)
+    assert shown.saved() == {}
+    keyboard.press("Shift+U")
+    expect(shown.chip("seaside")).to_have_count(1)
+    assert shown.saved() == {1: {"seaside": 1}, 2: {"seaside": 1}}
+    keyboard.press("Escape")
+    expect(shown.page.locator("#selection")).to_be_hidden()
+
+
+def test_a_range_is_selected_with_shift_click(shown: Shown) -> None:
+    shown.cards.nth(0).locator(".frame").click(modifiers=["Control"])
+    shown.cards.nth(2).locator(".frame").click(modifiers=["Shift"])
+    expect(shown.page.locator("#selection")).to_contain_text("3 selected")
+
+
+def test_a_reload_shows_the_same_and_undo_still_works(shown: Shown) -> None:
+    label = shown.first_label()
+    shown.chip(label).click()
+    shown.saved()
+    shown.page.reload()
+    expect(shown.chip(label)).to_have_attribute("data-state", "accepted")
+    expect(shown.cards).to_have_count(3)
+    shown.page.keyboard.press("Control+z")
+    expect(shown.page.locator("#undo")).to_be_disabled()
+    assert shown.saved() == {}
+
+
+def test_attention_and_the_search_are_drawn(shown: Shown) -> None:
+    page = shown.page
+    page.keyboard.press("Space")
+    image = page.locator("#photo figure img")
+    expect(page.locator(".eye").first).to_be_visible()
+    page.keyboard.press("a")
+    expect(page.locator(".legend")).to_contain_text("for")
+    page.locator("details.tree summary").click()
+    for one in (image, page.locator("details.tree img")):
+        expect(one).to_be_visible()
+        until(lambda one=one: one.evaluate("one => one.complete && one.naturalWidth > 0"))
+    page.keyboard.press("Escape")
+    expect(shown.cards.first).to_be_visible()
+
+
+def test_help_export_and_order_are_reached_by_keyboard(shown: Shown) -> None:
+    page = shown.page
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("1")
+    shown.saved()
+    page.locator("#export").focus()
+    page.keyboard.press("Enter")
+    with page.expect_download() as found:
+        page.keyboard.press("Enter")
+    assert found.value.suggested_filename == "labels-xmp.zip"
+    page.locator("#order").select_option("uncertain")
+    expect(shown.cards.first).to_have_attribute("aria-current", "true")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_and_has_enough_contrast(
+    show: Callable[..., Shown], photographs: list[Path], scheme: str
+) -> None:
+    shown = show(viewport={"width": 360, "height": 700}, color_scheme=scheme, has_touch=True)
+    shown.add(photographs[:2])
+    page = shown.page
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) == 0
+    shown.cards.first.locator(".frame").click()
+    expect(page.locator("#photo .row").first).to_be_visible()
+    assert page.evaluate(wide) == 0
+    assert contrast(page, "body", "body") >= 7
+    page.locator("#photo .main").first.click()
+    accepted = page.locator("#photo [data-state=accepted]")
+    expect(accepted).to_be_visible()
+    page.wait_for_timeout(400)  # the colour fades in
+    assert contrast(page, "#photo [data-state=accepted]", "#photo [data-state=accepted]") >= 4.5
+    assert contrast(page, "#progress", "body") >= 4.5
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait for something that the driver has no word for; its own way is `eval`, which the page forbids."""
+    for _ in range(300):
+        if done():
+            return
+        time.sleep(0.1)
+    pytest.fail("it does not come")
+
+
+def contrast(page: "playwright.Page", text: str, ground: str) -> float:
+    """Return WCAG's contrast ratio of a text's colour with a background."""
+    colour = "one => getComputedStyle(one)[%r].match(/[\\d.]+/g).slice(0, 3).map(Number)"
+    light = []
+    for selector, name in ((text, "color"), (ground, "backgroundColor")):
+        rgb = [one / 255 for one in page.locator(selector).first.evaluate(colour % name)]
+        linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in rgb]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def test_everything_has_a_name_for_those_who_cannot_see_it(shown: Shown) -> None:
+    nameless = """() => [...document.querySelectorAll("button, input, select, img, a, dialog")]
+        .filter((one) => !(one.hidden || one.getAttribute("aria-label") || one.getAttribute("aria-labelledby")
+            || one.textContent.trim() || one.hasAttribute("alt") || one.labels?.length))
+        .map((one) => one.outerHTML)"""
+    assert shown.page.evaluate(nameless) == []
+    shown.page.keyboard.press("Space")
+    expect(shown.page.locator("#photo .row").first).to_be_visible()
+    assert shown.page.evaluate(nameless) == []
+    shown.page.keyboard.press("Tab")
+    outline = "() => getComputedStyle(document.activeElement).outlineStyle"
+    assert shown.page.evaluate(outline) == "solid"
+
+
+def test_a_key_is_asked_for_once(browser, tagger: Tagger, tmp_path: Path, photographs: list[Path]) -> None:
+    key = "a-long-enough-key-for-a-test"
+    with Project(tmp_path / "a.lbp") as project, served(tagger, project, api_key=key) as address:
+        page = browser.new_context().new_page()
+        page.goto(address)
+        page.get_by_label("Key", exact=True).fill(key)
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Drop photographs here")).to_be_visible()
+        page.set_input_files("#files", str(photographs[0]))
+        expect(page.locator(".card [data-label]").first).to_be_visible()
+        assert page.locator(".card img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+        page.context.close()
+
+
+def test_a_busy_service_is_waited_for(
+    browser, tagger: Tagger, tmp_path: Path, photographs: list[Path]
+) -> None:
+    with (
+        Project(tmp_path / "a.lbp") as project,
+        served(tagger, project, limits=Limits(rate=4.0)) as address,
+    ):
+        page = browser.new_context().new_page()
+        page.goto(address)
+        page.set_input_files("#files", [str(path) for path in photographs[:6]])
+        expect(page.locator(".card")).to_have_count(6)
+        expect(page.locator(".card").nth(5).locator("[data-label]").first).to_be_visible(timeout=30_000)
+        for i in range(6):
+            picture = page.locator(".card img").nth(i)
+            picture.scroll_into_view_if_needed()
+            until(lambda picture=picture: picture.evaluate("one => one.naturalWidth") > 0)
+        page.context.close()
+
+
+def start_service(run: Path, project: Path, port: int) -> subprocess.Popen:
+    script = "import sys, typer; from labelbeam.verbs.serve import serve; typer.run(serve)"
+    arguments = [str(run), "--project", str(project), "--port", str(port)]
+    service = subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE)
+    for _ in range(600):
+        try:
+            urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).close()
+            return service
+        except OSError:
+            assert service.poll() is None, service.stderr.read()  # type: ignore[union-attr]
+            time.sleep(0.1)
+    raise AssertionError("the service does not start")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not on Windows")
+def test_no_click_is_lost_when_the_service_is_killed(
+    browser, finished: Path, tmp_path: Path, photographs: list[Path]
+) -> None:
+    file = tmp_path / "holiday.lbp"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    service = start_service(finished, file, port)
+    page = browser.new_context().new_page()
+    shown = Shown(page, None)  # type: ignore[arg-type]
+    page.goto(f"http://127.0.0.1:{port}/")
+    shown.add(photographs[:2])
+    page.keyboard.press("1")
+    expect(page.locator("#saved")).to_have_attribute("data-state", "saved")
+    service.send_signal(signal.SIGKILL)
+    service.wait()
+    page.keyboard.press("2")
+    page.keyboard.press("3")
+    expect(page.locator("#saved")).to_contain_text("not saved yet")
+    clicked = page.locator(".card").first.locator("[data-state=accepted]")
+    labels = set(clicked.evaluate_all("all => all.map((one) => one.dataset.label)"))
+    assert len(labels) == 3
+    service = start_service(finished, file, port)
+    try:
+        page.goto(f"http://127.0.0.1:{port}/")  # not even a reload loses them
+        expect(page.locator(".card")).to_have_count(2)
+        expect(page.locator(".card").first.locator("[data-state=accepted]")).to_have_count(3)
+        expect(page.locator("#saved")).to_have_attribute("data-state", "saved")
+        with Project(file) as project:
+            assert project.decisions() == {1: dict.fromkeys(labels, 1)}
+    finally:
+        service.send_signal(signal.SIGKILL)
+        service.wait()
+        page.context.close()
