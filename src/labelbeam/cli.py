@@ -23,15 +23,28 @@ from labelbeam.verbs.data.split import split
 from labelbeam.verbs.demo import demo
 from labelbeam.verbs.evaluate import evaluate
 from labelbeam.verbs.explain import explain
+from labelbeam.verbs.export import export
+from labelbeam.verbs.extend_labels import extend_labels
 from labelbeam.verbs.neighbors import neighbors
 from labelbeam.verbs.report import report
+from labelbeam.verbs.reproduce import reproduce
 from labelbeam.verbs.score import score
+from labelbeam.verbs.serve import serve
 from labelbeam.verbs.suggest import suggest
 from labelbeam.verbs.tag import tag
 from labelbeam.verbs.train import train
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
 """Errors of the operating system that are no defect of ours: no space, no permission."""
+
+EXTRAS = {
+    "torch": "torch",
+    "accelerate": "torch",
+    "timm": "encoders",
+    "matplotlib": "plots",
+    "pyarrow": "parquet",
+}
+"""Packages that may not be installed, and the extra that has them."""
 
 app = typer.Typer(
     name="labelbeam",
@@ -52,6 +65,12 @@ def told_in_words(verb: Callable[..., None]) -> Callable[..., None]:
             sys.stdout.flush()
         except InputError as error:
             _say(str(error))
+            raise typer.Exit(2) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            _say(f"this needs {package}, which is not installed: pip install 'labelbeam[{EXTRAS[package]}]'.")
             raise typer.Exit(2) from None
         except BrokenPipeError:
             # The interpreter flushes once more at its end; let that go nowhere.
@@ -82,7 +101,10 @@ data = typer.Typer(
 )
 app.add_typer(data)
 
-for _verb in (demo, train, evaluate, tag, suggest, explain, report, score, neighbors):
+for _verb in (
+    *(demo, train, evaluate, tag, suggest, serve, explain, report, neighbors, score),
+    *(reproduce, extend_labels, export),
+):
     app.command()(told_in_words(_verb))
 for _verb in (inspect, split, convert, download):
     data.command()(told_in_words(_verb))

@@ -80,15 +80,15 @@ def test_the_way_of_the_query_point_has_the_path_s_probability(taggers, pictures
 def test_query_points_give_the_logits_of_the_model(taggers, pictures) -> None:
     import torch
 
+    from labelbeam.joints.build import trainable_head
     from labelbeam.joints.embedding import query_points
 
     run, vector = taggers["cnn-rnn"].run, pictures[1][0].astype(np.float32)
     points = query_points(run, vector, (0, 2))
     with torch.inference_mode():
-        logits = run.head.logits(torch.from_numpy(vector[None]), torch.tensor([[0, 2, len(run.vocabulary)]]))[
-            0
-        ]
-    assert points @ run.head.U_l.detach().numpy().T == pytest.approx(logits.numpy(), abs=1e-4)
+        said = torch.tensor([[0, 2, len(run.vocabulary)]])
+        logits = trainable_head(run.head, run.config).logits(torch.from_numpy(vector[None]), said)[0]
+    assert points @ run.head.U_l.T == pytest.approx(logits.numpy(), abs=1e-4)
 
 
 def test_failures_hold_every_label_and_plain_json(taggers, evaluated, pictures) -> None:

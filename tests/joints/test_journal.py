@@ -100,3 +100,30 @@ def test_a_job_goes_on_at_a_whole_group_of_lines(stop: int, together: int) -> No
         with journal(out, job={}, together=together) as found:
             assert found.done == stop // together * together
             assert [str(path) for path in found.remaining(map(Path, names))] == names[found.done :]
+
+
+def test_a_kill_while_the_table_is_made_loses_no_line(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+
+    def stopped(lines: Path, part: Path) -> None:
+        part.write_text("half a tab")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), journal(out, job={}, table=stopped) as lines:
+        lines.write('{"image": "a.jpg"}')
+    assert not out.exists()
+    with journal(out, job={}, table=lambda lines, part: part.write_bytes(lines.read_bytes())) as lines:
+        assert list(lines.remaining([Path("a.jpg")])) == []
+    assert out.read_text() == '{"image": "a.jpg"}\n'
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize(("together", "failed"), [(1, 2), (3, 1)])
+def test_errors_of_earlier_calls_are_counted_as_far_as_their_lines_are_kept(
+    together: int, failed: int, tmp_path: Path
+) -> None:
+    told = [{"image": "a", "error": "x"}, {"image": "b"}, {"image": '"error"'}, {"image": "d", "error": "y"}]
+    (tmp_path / "out.jsonl.job.json").write_text("{}")
+    (tmp_path / "out.jsonl.partial").write_text("".join(json.dumps(line) + "\n" for line in told))
+    with journal(tmp_path / "out.jsonl", job={}, together=together) as lines:
+        assert lines.failed == failed

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from accelerate import Accelerator
 
 from labelbeam.answers.of_label_model import LabelModelAnswerer
@@ -16,7 +15,8 @@ from labelbeam.joints.build import build_answerer, build_head
 from labelbeam.joints.config import RunConfig, configure
 from labelbeam.joints.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
 from labelbeam.joints.run_directory import Run, load_run, save_run
-from labelbeam.joints.suggester import LEAST_IMAGES, Suggester, suggester_config, train_suggester
+from labelbeam.joints.suggester import Suggester, suggester_config
+from labelbeam.joints.suggester_training import LEAST_IMAGES, train_suggester
 from labelbeam.joints.tagger import Tagger
 from labelbeam.training.batches import FeatureBatches
 
@@ -62,8 +62,8 @@ def test_it_learns_what_goes_together_and_beats_a_model_that_learned_nothing(tmp
     suggester, told = made(tmp_path, 200)
     assert suggester.better == ANY_SUBSET
     assert suggester.log_loss[ANY_SUBSET]["2"] < suggester.log_loss[LIKELIHOOD_WEIGHTING]["2"] - 0.5
-    accepted = torch.tensor([[True, False, False, False, False]])
-    probs = suggester.head.conditional(torch.zeros(1, FEATURES), accepted, torch.zeros_like(accepted))
+    accepted = np.array([[1, -1, -1, -1, -1]], dtype=np.int8)
+    probs = suggester.head.conditional(np.zeros((1, FEATURES), dtype=np.float32), accepted)
     assert probs[0, 1] > 0.95
     assert 0.3 < probs[0, 4] < 0.7
     assert "suggestions ask any-subset" in told[-1]
@@ -104,8 +104,8 @@ def test_a_run_keeps_it_and_a_run_without_one_leaves_none_behind(with_suggester:
     assert again is not None
     assert with_suggester.suggester is not None
     assert (again.better, again.images) == (with_suggester.suggester.better, with_suggester.suggester.images)
-    before = with_suggester.suggester.head.state_dict()
-    assert all(torch.equal(value, before[name]) for name, value in again.head.state_dict().items())
+    before = with_suggester.suggester.head.arrays
+    assert all(np.array_equal(value, before[name]) for name, value in again.head.arrays.items())
     save_run(replace(with_suggester, suggester=None), tmp_path, metrics={}, opening=())
     assert load_run(tmp_path).suggester is None
     assert not list(tmp_path.glob("suggester*"))

@@ -7,8 +7,8 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
+from labelbeam.heads.label_scores import AnySubsetHead
 from labelbeam.joints.tagger import Tagger
-from labelbeam.models.any_subset import AnySubsetHead
 
 ROOT = Path(__file__).resolve().parents[2]
 MECHANISMS = {

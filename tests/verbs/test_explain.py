@@ -86,14 +86,17 @@ def test_a_run_that_says_nothing_explains_why_it_stops(command, finished, pictur
 
     import torch
 
+    from labelbeam.joints.build import trainable_head
     from labelbeam.joints.explanation import explain
     from labelbeam.joints.run_directory import load_run
+    from labelbeam.models.handing_over import trained
 
     run = load_run(finished)
+    model = trainable_head(run.head, run.config)
     with torch.no_grad():
-        run.head.U_l[:-1] *= 0.01
-        run.head.U_l[-1] = 10 * run.head.U_o(run.head.cell(run.head.start, run.head.cell.start(1))[0])[0]
-    found = explain(replace(run), picture)
+        model.U_l[:-1] *= 0.01
+        model.U_l[-1] = 10 * model.U_o(model.cell(model.start, model.cell.start(1))[0])[0]
+    found = explain(replace(run, head=trained(model)), picture)
     assert [step.label for step in found.steps] == ["END"]
     assert "path is empty" in found.note
 

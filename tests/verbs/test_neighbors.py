@@ -10,7 +10,7 @@ from labelbeam.joints.run_directory import load_run
 
 def test_neighbours_are_those_of_a_plain_double_loop(finished, command):
     run = load_run(finished)
-    points = run.head.U_l.detach().numpy()[: len(run.vocabulary)]
+    points = run.head.U_l[: len(run.vocabulary)]
     names = run.vocabulary.names
     told = json.loads(command("neighbors", finished, "--count", 3, "--json").stdout)["neighbors"]
     assert set(told) == set(names)
