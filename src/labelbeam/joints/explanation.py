@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from labelbeam.data.images import read_rgb
 from labelbeam.decoding.allowed import PathLength
+from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.explain.explanation import END, Explanation, StepMap, seen_region
 from labelbeam.explain.methods import explained
 from labelbeam.explain.targets import check_target, label_targets, path_targets
-from labelbeam.joints.build import build_answerer
+from labelbeam.joints.build import build_answerer, trainable_head
 from labelbeam.joints.run_directory import Run
 from labelbeam.models.label_model import LabelModel
 from labelbeam.models.sigmoid_head import SigmoidHead
@@ -49,12 +50,12 @@ def explain(
     check_target(target)
     transform = run.encoder.preprocess
     rgb = read_rgb(image)
-    square = transform.resized(rgb)  # [3 size size]
+    square = torch.from_numpy(transform.resized(rgb))  # [3 size size]
     pixels = transform.normalize(square[None])
-    encoder, head = run.encoder.module.eval(), _explainable(run).eval()
+    encoder, head = _network(run), _explainable(run)
     device = next(iter(encoder.state_dict().values())).device
     pixels = pixels.to(device)
-    path, note = _path(run, pixels, None if labels is None else list(labels))
+    path, note = _path(run, head, pixels, None if labels is None else list(labels))
     probs: list[Tensor] = []
     values: list[Tensor] = []
 
@@ -91,35 +92,47 @@ def explain(
     )
 
 
+def _network(run: Run) -> nn.Module:
+    """Return a run's encoder, which must be there as a torch module: maps need gradients."""
+    if not isinstance(run.encoder, ImageEncoder):
+        raise InputError(
+            "an exported run cannot be explained: its encoder has no gradients. Give the original run."
+        )
+    return run.encoder.module.eval()
+
+
 def _explainable(run: Run) -> LabelModel | SigmoidHead:
-    """Return a run's head if its targets are known here."""
-    if not isinstance(run.head, LabelModel | SigmoidHead):
+    """Return a run's head as a torch module, if its targets are known here."""
+    head = trainable_head(run.head, run.config)
+    if not isinstance(head, LabelModel | SigmoidHead):
         raise InputError(
             f"the head of this run is {run.config.head!r}; explained are label models and sigmoid heads. Train with "
             "--head cnn-rnn or --head sigmoid."
         )
-    return run.head
+    return head
 
 
-def _path(run: Run, pixels: Tensor, labels: list[str] | None) -> tuple[tuple[int, ...], str]:
+def _path(
+    run: Run, head: LabelModel | SigmoidHead, pixels: Tensor, labels: list[str] | None
+) -> tuple[tuple[int, ...], str]:
     """Return the label ids to explain, END's where nothing else is said, and what to know about them."""
     end = len(run.vocabulary)
     if labels is not None:
-        return _asked(run, labels), ""
+        return _asked(run, head, labels), ""
     with torch.inference_mode():
-        features = run.encoder.module(pixels).float().cpu().numpy()
+        features = _network(run)(pixels).float().cpu().numpy()
     answers = build_answerer(run.head, run.config).answer(features)
     path = tuple(answers.paths[0])
     if path:
         return path, ""
-    if isinstance(run.head, SigmoidHead):
+    if isinstance(head, SigmoidHead):
         likeliest = int(answers.scores[0].argmax())
         return (likeliest,), "No label was decided; shown is the likeliest one."
     return (end,), "The most probable path is empty; shown is what speaks for saying nothing."
 
 
-def _asked(run: Run, labels: list[str]) -> tuple[int, ...]:
-    end, head = len(run.vocabulary), _explainable(run)
+def _asked(run: Run, head: LabelModel | SigmoidHead, labels: list[str]) -> tuple[int, ...]:
+    end = len(run.vocabulary)
     if not labels:
         raise InputError("no label was named. Name some, such as --labels a,b, or leave --labels out.")
     if isinstance(head, SigmoidHead):

@@ -11,7 +11,7 @@ from jaxtyping import Float16
 from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.images import UnreadableImage, read_rgb
-from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.encoders.encoder import Encoder
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
 from labelbeam.joints.device import best_device
@@ -19,7 +19,7 @@ from labelbeam.joints.progress import progress_bar
 
 
 def readable_features(
-    dataset: Dataset, encoder: ImageEncoder, *, flips: bool, device: str | None = None
+    dataset: Dataset, encoder: Encoder, *, flips: bool, device: str | None = None
 ) -> tuple[Dataset, Float16[np.ndarray, "images views features"], list[str]]:
     """Return the features of every image that can be read.
 
@@ -39,7 +39,7 @@ def readable_features(
     encoders = [encoder]
     if flips:
         mirrored = replace(encoder.preprocess, horizontal_flip=not encoder.preprocess.horizontal_flip)
-        encoders.append(replace(encoder, preprocess=mirrored))
+        encoders.append(replace(encoder, preprocess=mirrored))  # type: ignore[type-var]  # every encoder is one
     views = []
     for view in encoders:
         with progress_bar(f"features of {dataset.spec}", len(dataset)) as advance:
