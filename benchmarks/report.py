@@ -7,7 +7,7 @@ a label model, each trained for a short while. The training data are another 100
 10 MB.
 
     python benchmarks/report.py --folder /tmp/large --out report.json   # some minutes; the folder is kept, used again
-    python benchmarks/report.py --folder /tmp/small --labels 100 --images 2000
+    python benchmarks/report.py --folder /tmp/small --labels 100 --images 2000 --answer-at-most 500
 """
 
 import argparse
@@ -75,11 +75,12 @@ def trained(scenes: ZipfScenes, config: Any) -> Any:
     """Train a head for so many steps."""
     import torch
 
-    from labelbeam.joints.build import build_head
+    from labelbeam.joints.build import build_head, start_head
     from labelbeam.models.handing_over import trained as handed_over
 
     num_labels = scenes.chances.shape[1]
     model = build_head(config, num_labels=num_labels, feature_size=DIM)
+    start_head(model, scenes.draw(10_000, seed=3))
     steps = STEPS[config.head]
     rate = 4e-3 if config.head == "cnn-rnn" else 1e-2
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
@@ -162,14 +163,13 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1000)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--heads", nargs="*", default=list(HEADS))
-    parser.add_argument("--report", nargs="*", default=[], help="Options of the report, after two dashes.")
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    given, options = parser.parse_known_args()  # what is not known is the report's
     folder = given.folder.resolve()
     begun = time.perf_counter()
     build(folder, num_labels=given.labels, images=given.images)
     sys.stdout.write(f"built in {time.perf_counter() - begun:.0f} s\n")
-    results = [measured(folder, head, given.report) for head in given.heads]
+    results = [measured(folder, head, options) for head in given.heads]
     figures = [
         figure
         for one in results

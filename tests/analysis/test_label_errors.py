@@ -98,3 +98,13 @@ def test_the_shapes_of_cleanlab_and_fiftyone_hold_the_same_errors() -> None:
 def test_what_is_no_probability_is_refused(probs, words) -> None:
     with pytest.raises(InputError, match=words):
         label_errors(np.ones((1, 1), dtype=np.int8), probs)
+
+
+def test_fewer_errors_may_be_asked_for_and_the_others_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    targets, probs = rng.integers(-1, 2, (60, 5), dtype=np.int8), rng.random((60, 5))
+    every, first = label_errors(targets, probs), label_errors(targets, probs, most=4)
+    assert first.found == every.found[:4]
+    assert len(every.found) == first.missing + first.wrong == every.missing + every.wrong
+    assert first.wrong == sum(one.given for one in every.found)
+    assert first.images_with_errors == len(every.issues())

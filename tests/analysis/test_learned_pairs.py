@@ -87,3 +87,11 @@ def test_sets_of_another_shape_and_too_few_resamples_are_refused() -> None:
         compare_pairs(TOGETHER, np.ones((3, 2), dtype=bool), rng=rng)
     with pytest.raises(InputError, match="at least 2 resamples"):
         compare_pairs(TOGETHER, TOGETHER == 1, rng=rng, resamples=1)
+
+
+def test_a_label_that_is_never_decided_has_neither_learned_nor_exaggerated_a_pair() -> None:
+    truth = np.array([[1, 1]] * 20 + [[0, 0]] * 400 + [[1, 0]] * 5, dtype=np.int8)
+    decided = truth == 1
+    decided[:, 1] = False
+    (pair,) = compare_pairs(truth, decided, rng=np.random.default_rng(0)).pairs
+    assert (pair.true, pair.predicted, pair.kind) == (20, 0, "")

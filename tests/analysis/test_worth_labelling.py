@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelbeam.analysis.worth_labelling import label_entropies, order_by_worth, spread_order
+from labelbeam.analysis.worth_labelling import label_entropies, order_by_worth, rare_positives, spread_order
 
 
 def test_entropy_is_that_of_a_coin_and_nothing_where_the_answer_is_certain() -> None:
@@ -35,7 +35,9 @@ def test_the_spread_order_is_that_of_its_definition() -> None:
     random = np.random.default_rng(0)
     worth, features = random.random(30), random.random((30, 6)).astype(np.float16)
     worth[[4, 9]] = 0
-    assert spread_order(worth, features, labelled=[4, 9])[:28].tolist() == by_hand(worth, features, [4, 9])[:28]
+    assert (
+        spread_order(worth, features, labelled=[4, 9])[:28].tolist() == by_hand(worth, features, [4, 9])[:28]
+    )
 
 
 def test_of_a_burst_one_comes_early_and_the_rest_late() -> None:
@@ -52,10 +54,16 @@ def test_images_beyond_those_compared_follow_by_worth_alone() -> None:
     random = np.random.default_rng(2)
     worth, features = random.random(20), random.random((20, 5))
     order = spread_order(worth, features, compared=3).tolist()
-    assert order[:3] == spread_order(worth, features).tolist()[:3]
+    assert set(order[:3]) == set(np.argsort(-worth)[:3].tolist())
     assert sorted(order) == list(range(20))
     assert worth[order[3:]].tolist() == sorted(worth[order[3:]], reverse=True)
 
 
 def test_no_image_has_no_order() -> None:
     assert len(spread_order(np.zeros(0), np.zeros((0, 4)))) == 0
+
+
+def test_a_positive_of_a_rare_label_is_worth_more() -> None:
+    scores = np.array([[0.5, 0.25]])
+    found = rare_positives(scores, np.array([0, 9]))
+    assert found == pytest.approx([0.5 * np.log(2) + 0.25 * np.log(11 / 10)])

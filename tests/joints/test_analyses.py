@@ -131,6 +131,34 @@ def test_pairs_are_compared_with_a_rival_s(taggers, evaluated, pictures) -> None
         pair_learning(evaluated["cnn-rnn"], decision, training_targets=training, pairs=[(pair[0], pair[0])])
 
 
+def test_near_synonyms_are_exclusive_pairs_that_look_alike(taggers, evaluated, pictures) -> None:
+    tagger, dataset = taggers["cnn-rnn"], pictures[0]
+    truth = dataset.with_vocabulary(tagger.labels).targets
+    first, second = np.argsort(-truth.sum(axis=0), kind="stable")[:2]
+    training = np.zeros((80, truth.shape[1]), dtype=np.int8)
+    training[:40, first] = training[40:, second] = 1
+    points = np.random.default_rng(0).normal(size=(truth.shape[1], 4))
+    points[second] = points[first]
+    # Features that say these two labels alone, and the same of both.
+    seen = np.stack([truth[:, first] + truth[:, second], truth[:, first]], axis=1) @ np.array([[1.0], [0.01]])
+    found = pair_learning(
+        *(evaluated["cnn-rnn"], tagger.run.config.decision),
+        training_targets=training,
+        rival=evaluated["sigmoid"],
+        features=seen,
+        points=points,
+        resamples=50,
+    ).to_json()
+    strict(found)
+    (one,) = found["near_synonyms"]["alike"]
+    assert set(one["labels"]) == {tagger.labels[first], tagger.labels[second]}
+    assert (one["by_vectors"], one["by_images"]) == (1.0, 1.0)
+    assert one["images"]["truth"] == int((truth[:, [first, second]] == 1).all(axis=1).sum())
+    assert set(found["near_synonyms"]["rates"]) == {"truth", "run", "rival"}
+    unasked = pair_learning(evaluated["cnn-rnn"], tagger.run.config.decision, training_targets=training)
+    assert unasked.to_json()["near_synonyms"] is None
+
+
 def test_label_errors_are_written_in_every_shape_and_rankings_are_refused(evaluated, tmp_path) -> None:
     files = write_label_errors(evaluated["sigmoid"], tmp_path / "errors")
     assert [file.name for file in files] == list(FILES)

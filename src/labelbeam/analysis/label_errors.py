@@ -57,13 +57,19 @@ class LabelErrors:
     """Probable label errors of a data set.
 
     Attributes:
-        found: the errors, the most probable first.
+        found: the errors, the most probable first; all, or as many as were asked for.
         quality: float64 [images] in [0, 1], how far the model agrees with an image's labels, the worst ones
             weighing most.
+        missing: how many labels are probably missing, in `found` or not.
+        wrong: how many are probably wrong, likewise.
+        images_with_errors: likewise.
     """
 
     found: tuple[LabelError, ...]
     quality: Float[np.ndarray, " images"]
+    missing: int
+    wrong: int
+    images_with_errors: int
 
     def issues(self) -> list[int]:
         """Return the rows of images with an error, the lowest quality first: cleanlab's `find_label_issues`."""
@@ -72,7 +78,10 @@ class LabelErrors:
 
 
 def label_errors(
-    targets: Int8[np.ndarray, "images labels"], probs: Float[np.ndarray, "rows columns"]
+    targets: Int8[np.ndarray, "images labels"],
+    probs: Float[np.ndarray, "rows columns"],
+    *,
+    most: int | None = None,
 ) -> LabelErrors:
     """Find labels that are probably wrong.
 
@@ -83,6 +92,7 @@ def label_errors(
     Args:
         targets: 1 present, 0 absent, -1 unknown (never an error).
         probs: p(label | image), out of sample.
+        most: errors returned; None: all, of which there may be millions.
 
     Raises:
         InputError: probabilities of another shape, outside [0, 1], or NaN.
@@ -101,7 +111,7 @@ def label_errors(
         )
     present, absent = targets == PRESENT, targets == ABSENT
     least_present, least_absent = _mean_of(probs, present), 1 - _mean_of(probs, absent)
-    found = []
+    parts = []  # of each block: rows, columns, whether given, confidences
     quality = np.empty(len(targets))
     for start in range(0, len(targets), ROWS):
         rows = slice(start, start + ROWS)
@@ -111,11 +121,15 @@ def label_errors(
         wrong = present[rows] & looks_absent & (~looks_present | (p < 0.5))
         confidence = np.where(present[rows], p, np.where(absent[rows], 1 - p, 1.0))
         quality[rows] = _worst_weigh_most(confidence)
-        for i, j in zip(*np.nonzero(missing | wrong), strict=True):
-            at = round(float(confidence[i, j]), 9)
-            found.append(LabelError(start + int(i), int(j), bool(wrong[i, j]), at))
-    found.sort(key=lambda one: (one.confidence, one.image, one.label))
-    return LabelErrors(tuple(found), quality)
+        i, j = np.nonzero(missing | wrong)
+        parts.append((start + i, j, wrong[i, j], confidence[i, j].round(9)))
+    if not parts:
+        return LabelErrors((), quality, 0, 0, 0)
+    image, label, given, at = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((label, image, at))[:most]
+    found = map(LabelError, *(column[order].tolist() for column in (image, label, given, at)))
+    wrongs = int(given.sum())
+    return LabelErrors(tuple(found), quality, len(at) - wrongs, wrongs, len(np.unique(image)))
 
 
 def cleanlab_values(

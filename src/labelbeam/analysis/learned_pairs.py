@@ -46,7 +46,8 @@ class LearnedPair:
         high: upper end.
         kind: `learned`: associated in both, the difference is not beyond doubt. `missed`: associated in the truth, in
             the predictions less, beyond doubt. `exaggerated`: more, beyond doubt. `invented`: associated in the
-            predictions only, and differing from the truth beyond doubt. Empty: the images cannot tell.
+            predictions only, and differing from the truth beyond doubt. Empty: the images cannot tell, or one of the
+            labels is never decided.
     """
 
     a: int
@@ -210,7 +211,10 @@ def _compared(
     differences = _log_odds(drawn.sum(axis=1)) - _log_odds(drawn.sum(axis=2))
     low, high = np.percentile(differences, [2.5, 97.5])
     kind = ""
-    if in_truth:
+    _, second, first, together = cells.sum(axis=0)  # of the predictions
+    if not (first + together and second + together):
+        pass  # a label that is never decided goes with nothing: its log odds ratio is the 1/2 added to each cell
+    elif in_truth:
         toward = sorted((in_truth * low, in_truth * high))
         if toward[1] < 0:
             kind = "missed"

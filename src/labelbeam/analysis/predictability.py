@@ -7,6 +7,7 @@ Chow-Liu tree, out of sample, so it is a lower bound of what richer models could
 import numpy as np
 from jaxtyping import Float, Int8
 
+from labelbeam.analysis.cooccurrence import ROWS
 from labelbeam.errors import InputError
 from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
 from labelbeam.rivals.chow_liu import NO_PARENT, ChowLiuTree
@@ -48,10 +49,10 @@ def predictability(
     alone, given = np.zeros(targets.shape[1]), np.zeros(targets.shape[1])
     for fitted, judged in (halves, halves[::-1]):
         tree = ChowLiuTree.fit(targets[fitted])
-        rows = targets[judged]
-        frequency = np.broadcast_to(tree.marginals, rows.shape)
-        alone += _nats(frequency, rows)
-        given += _nats(conditional_on_others(tree, rows), rows)
+        for start in range(0, len(judged), ROWS):
+            rows = targets[judged[start : start + ROWS]]
+            alone += _nats(np.broadcast_to(tree.marginals, rows.shape), rows)
+            given += _nats(conditional_on_others(tree, rows), rows)
     settled = targets != UNKNOWN
     varies = ((targets == PRESENT).any(axis=0)) & ((targets == ABSENT) & settled).any(axis=0)
     found = np.full(targets.shape[1], np.nan)

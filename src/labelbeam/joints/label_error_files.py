@@ -23,12 +23,13 @@ from labelbeam.joints.evaluation import Evaluation
 FILES = ("label_errors.json", "cleanlab.json", "cleanlab_pred_probs.npy", "fiftyone.json")
 
 
-def probable_label_errors(evaluation: Evaluation) -> LabelErrors:
+def probable_label_errors(evaluation: Evaluation, *, most: int | None = None) -> LabelErrors:
     """Find the labels of evaluated images that are probably wrong.
 
     Args:
         evaluation: a run's answers for images that it was not trained on. Labels of the data that the run lacks are
             not looked at; labels of the run that the data lack are unknown.
+        most: errors returned; None: all.
 
     Raises:
         InputError: the run's scores are a ranking, no probabilities.
@@ -40,7 +41,7 @@ def probable_label_errors(evaluation: Evaluation) -> LabelErrors:
             "run of --head cnn-rnn or sigmoid, or one that was calibrated on validation images."
         )
     truth = evaluation.dataset.with_vocabulary(evaluation.vocabulary.names).targets
-    return label_errors(truth, answers.scores)
+    return label_errors(truth, answers.scores, most=most)
 
 
 def label_errors_told(
@@ -56,10 +57,10 @@ def label_errors_told(
     images, names = evaluation.dataset.images, evaluation.vocabulary.names
     return {
         "images": len(images),
-        "images_with_errors": len(errors.issues()),
-        "count": len(errors.found),
-        "missing": sum(not one.given for one in errors.found),
-        "wrong": sum(one.given for one in errors.found),
+        "images_with_errors": errors.images_with_errors,
+        "count": errors.missing + errors.wrong,
+        "missing": errors.missing,
+        "wrong": errors.wrong,
         "errors": [one.to_json(images, names) for one in errors.found[:most]],
     }
 

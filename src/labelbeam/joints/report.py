@@ -15,6 +15,7 @@ from jaxtyping import Int8
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
+from labelbeam.joints.embedding import label_points
 from labelbeam.joints.evaluation import Evaluation
 from labelbeam.joints.failures import Failures, failures, largest_areas
 from labelbeam.joints.label_error_files import label_errors_told, probable_label_errors
@@ -22,7 +23,15 @@ from labelbeam.joints.label_space import label_space
 from labelbeam.joints.pair_learning import pair_learning
 from labelbeam.joints.progress import progress_bar
 from labelbeam.joints.reported_images import shown_images
-from labelbeam.joints.reported_run import Subject, about, calibration_of, subject_of, training_log
+from labelbeam.joints.reported_run import (
+    Subject,
+    about,
+    calibration_of,
+    drawn_images,
+    subject_of,
+    training_log,
+)
+from labelbeam.joints.run_directory import load_run
 from labelbeam.joints.score_table import intervals
 from labelbeam.joints.spec import open_dataset
 from labelbeam.joints.visible_search import visible_search
@@ -69,6 +78,7 @@ def report_on(
     *,
     beside: Path | None = None,
     images: int = 6,
+    answer_at_most: int | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Report:
@@ -79,6 +89,8 @@ def report_on(
         dataset: labelled images that it was not trained on.
         beside: a rival's folder.
         images: how many are shown with their attention; the first half are the worst, the others drawn.
+        answer_at_most: images that are answered for, drawn at random from more; None: as many as have
+            `reported_run.SCORES_ANSWERED` scores.
         resamples: of the images, for intervals; 0: scores have none, pairs and correlations are judged by
             `RESAMPLES`.
         seed: of everything random.
@@ -86,8 +98,10 @@ def report_on(
     Raises:
         InputError: not a run, data that do not fit it, or a rival that could not read the same images.
     """
-    ours = subject_of(run, dataset)
-    rival = None if beside is None else subject_of(beside, dataset)
+    loaded = load_run(run)
+    drawn = drawn_images(dataset, len(loaded.vocabulary), most=answer_at_most, seed=seed)
+    ours = subject_of(run, drawn, loaded=loaded)
+    rival = None if beside is None else subject_of(beside, drawn)
     missing: dict[str, str] = {}
     judged = resamples or RESAMPLES  # a pair cannot be judged without an interval
     with progress_bar("scores and intervals", None):
@@ -116,7 +130,13 @@ def report_on(
             },
         )
     values = {
-        "about": about(ours, rival, reading, resamples=resamples, seed=seed),
+        "about": about(
+            *(ours, rival, reading),
+            given=len(dataset),
+            answered=len(drawn),
+            resamples=resamples,
+            seed=seed,
+        ),
         "training": training_log(run, missing),
         "scores": scores,
         "calibration": calibration_of(ours, missing),
@@ -201,6 +221,11 @@ def _pairs(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
+    try:
+        points = label_points(ours.tagger.run)
+    except InputError:  # nearest neighbours have no vector per label; images alone say what looks alike
+        points = None
+
     def compared(other: Subject | None) -> dict[str, Any]:
         return pair_learning(
             ours.evaluation,
@@ -208,6 +233,8 @@ def _pairs(
             training_targets=targets,
             rival=None if other is None else other.evaluation,
             rival_decision=None if other is None else other.tagger.run.config.decision,
+            features=ours.features,
+            points=points,
             seed=seed,
             resamples=resamples,
         ).to_json()
@@ -218,4 +245,4 @@ def _pairs(
 
 
 def _label_errors(evaluation: Evaluation) -> dict[str, Any]:
-    return label_errors_told(evaluation, probable_label_errors(evaluation), most=ERRORS_SHOWN)
+    return label_errors_told(evaluation, probable_label_errors(evaluation, most=ERRORS_SHOWN))

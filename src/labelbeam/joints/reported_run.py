@@ -18,8 +18,33 @@ from labelbeam.analysis.shares import shares_of
 from labelbeam.data.dataset import Dataset
 from labelbeam.joints.evaluation import Evaluation, evaluate_features
 from labelbeam.joints.features import readable_features
-from labelbeam.joints.run_directory import load_run, versions
+from labelbeam.joints.run_directory import Run, load_run, versions
 from labelbeam.joints.tagger import Tagger
+
+SCORES_ANSWERED = 4_000_000
+"""A report answers for so many images that there are so many scores, where it is not told a number: a minute or two."""
+
+
+def drawn_images(dataset: Dataset, num_labels: int, *, most: int | None, seed: int) -> Dataset:
+    """Return the images that a report answers for: all, or some drawn at random, in the order of the data.
+
+    Args:
+        dataset: labelled images.
+        num_labels: of the run.
+        most: images, at most; None: as many as have `SCORES_ANSWERED` scores.
+        seed: of the draw.
+
+    Example:
+        >>> from labelbeam.labels.vocabulary import Vocabulary
+        >>> names, targets = tuple(f"{i}.jpg" for i in range(100)), np.zeros((100, 1), dtype=np.int8)
+        >>> data = Dataset("csv:a.csv", Path("."), names, Vocabulary(("cat",)), targets)
+        >>> len(drawn_images(data, 1, most=None, seed=0)), len(drawn_images(data, 1, most=10, seed=0))
+        (100, 10)
+    """
+    most = max(1, SCORES_ANSWERED // num_labels) if most is None else most
+    if len(dataset) <= most:
+        return dataset
+    return dataset.subset(np.sort(np.random.default_rng(seed).choice(len(dataset), size=most, replace=False)))
 
 
 @dataclass(frozen=True)
@@ -39,17 +64,18 @@ class Subject:
     features: Float32[np.ndarray, "images features"]
 
 
-def subject_of(folder: Path, dataset: Dataset) -> Subject:
+def subject_of(folder: Path, dataset: Dataset, *, loaded: Run | None = None) -> Subject:
     """Load a run and answer for labelled images.
 
     Args:
         folder: of the run.
         dataset: labelled images; those that cannot be read are left out, and noted.
+        loaded: the run of the folder, where the caller has it.
 
     Raises:
         InputError: not a run, or data that do not fit it.
     """
-    run = load_run(folder)
+    run = loaded or load_run(folder)
     tagger = Tagger(run)
     kept, features, notes = readable_features(dataset, run.encoder, flips=False)
     measured = evaluate_features(tagger, kept, features[:, 0], notes=(*kept.notes, *notes))
@@ -57,7 +83,14 @@ def subject_of(folder: Path, dataset: Dataset) -> Subject:
 
 
 def about(
-    ours: Subject, rival: Subject | None, training: Dataset | None, *, resamples: int, seed: int
+    ours: Subject,
+    rival: Subject | None,
+    training: Dataset | None,
+    *,
+    given: int,
+    answered: int,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Return what was measured, on what, and with what.
 
@@ -65,6 +98,8 @@ def about(
         ours: the run.
         rival: the run beside it.
         training: the images it was trained on; None: they cannot be read here.
+        given: images of the data.
+        answered: of these, how many were looked at, drawn at random where they are fewer.
         resamples: of the images, for the scores' intervals.
         seed: of everything random.
     """
@@ -80,6 +115,8 @@ def about(
         "data": data.spec,
         "data_protocol": dict(data.protocol),
         "images": len(data),
+        "images_given": given,
+        "images_drawn": answered if answered < given else None,
         "images_in_training_data": None
         if training is None
         else sum(path.resolve() in seen for path in data.paths),

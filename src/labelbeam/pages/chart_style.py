@@ -1,13 +1,15 @@
-"""Colours and letters of the charts, for a page (`CHART_STYLE`) and for a picture that is a file of its own.
+"""What the charts look like, for a page (`CHART_STYLE`) and for a picture that is a file of its own.
 
-One place for what `scatter`, `interval_rows`, `tree_chart` and `reliability` look like: light and dark, colours that
-the colour-blind tell apart (blue and orange, never red and green), and shapes or dashes beside every colour.
+One place for what `scatter`, `interval_rows`, `tree_chart` and `reliability` look like, in the colours of `design`, and
+shapes or dashes beside every colour.
 """
 
+from labelbeam.pages.design import LETTERS, picture_colours
+
 CHART_STYLE = """
-svg.chart { display: block; overflow: visible; --one: var(--bar, #3f6fb5); --two: var(--second, #d97a1e); }
+svg.chart { display: block; overflow: visible; --one: var(--bar); --two: var(--second); }
 svg.chart.rows { width: calc(100% - 166px); margin-left: 150px; }
-svg.chart text { font: 12px system-ui, "Noto Sans", "Noto Sans CJK JP", sans-serif; fill: var(--ink); }
+svg.chart text { font: 12px LETTERS; fill: var(--ink); }
 svg.chart text.quiet { fill: var(--quiet); } svg.chart text.strong { font-weight: 650; }
 svg.chart .grid { stroke: var(--line); stroke-width: 1; } svg.chart .rail { fill: var(--line); opacity: .55; }
 svg.chart .dot { fill: var(--one); } svg.chart .dot.two { fill: var(--two); }
@@ -23,16 +25,17 @@ svg.chart .box.exact { stroke: var(--one); stroke-width: 2; }
 svg.chart .box.beam { stroke: var(--two); stroke-width: 2; stroke-dasharray: 5 3; }
 svg.chart .end { fill: var(--line); } svg.chart .end.exact { fill: var(--one); }
 svg.chart .end.beam { fill: var(--two); }
-@media (max-width: 40rem) { svg.chart .minor { display: none; } }
-"""
+svg.chart .diagonal { stroke: var(--quiet); stroke-dasharray: 4 4; opacity: .7; }
+svg.reliability { max-width: 100%; height: auto; } svg.chart .narrow { display: none; }
+@media (max-width: 40rem) { svg.chart .wide { display: none; } svg.chart .narrow { display: inline; } }
+""".replace("LETTERS", LETTERS)
 
-_OWN_COLOURS = """
-:root { color-scheme: light dark; --ink: #1d2430; --paper: #fbfaf8; --card: #fff; --line: #e3e0da; --quiet: #667;
-  --bar: #3f6fb5; --second: #d97a1e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --paper: #14171d; --card: #1d222b; --line: #323946;
-  --quiet: #98a1b3; --bar: #7fa8e8; --second: #f2a65a; } }
+_OF_A_FILE = (
+    picture_colours(("ink", "paper", "card", "line", "quiet", "bar", "second"))
+    + """
 svg.picture { background: var(--paper); } svg.chart.rows { width: auto; margin: 0; }
 """
+)
 
 ROW_NAMES = 150
 """Pixels that the names of `interval_rows` take, left of the chart's own box."""
@@ -56,5 +59,5 @@ def picture(chart: str, *, width: int, height: int) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}">\n<style>{CHART_STYLE}{_OWN_COLOURS}</style>\n{inner}\n</svg>\n'
+        f'viewBox="0 0 {width} {height}">\n<style>{CHART_STYLE}{_OF_A_FILE}</style>\n{inner}\n</svg>\n'
     )

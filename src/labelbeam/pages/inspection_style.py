@@ -1,9 +1,6 @@
 """The style of the page of an inspection, beside the one of every page."""
 
 STYLE = """
-:root { --second: light-dark(#d97a1e, #f2a65a); --third: light-dark(#7a4fb5, #b996ee);
-  --fourth: light-dark(#2d8a7f, #66c7ba); --together: light-dark(#14807a, #4fd1c5);
-  --apart: light-dark(#c2571a, #ff9e64); --rail: light-dark(#ecebe6, #262c37); }
 h1 { letter-spacing: -.01em; } h2 { border-top: 1px solid var(--line); padding-top: 1.6rem; margin-top: 2.2rem; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; } section p.quiet { font-size: .9rem; }
 code { font-size: .85em; overflow-wrap: anywhere; color: var(--quiet); }
@@ -17,7 +14,7 @@ ul.findings li { background: var(--card); border: 1px solid var(--line); border-
   border-radius: .4rem; } ul.findings li.bad { border-left-color: var(--bad); }
 ul.findings a { display: block; padding: .5rem .8rem; color: inherit; text-decoration: none; overflow-wrap: anywhere; }
 ul.findings a:hover { background: var(--rail); }
-svg text { font: 12px system-ui, "Noto Sans", "Noto Sans CJK JP", sans-serif; fill: var(--ink); }
+svg text { font-size: 12px; fill: var(--ink); }
 svg text.quiet { fill: var(--quiet); } svg .axis { stroke: var(--line); stroke-width: 1; }
 .s0 { fill: var(--bar); background: var(--bar); } .s1 { fill: var(--second); background: var(--second); }
 .s2 { fill: var(--third); background: var(--third); } .s3 { fill: var(--fourth); background: var(--fourth); }

@@ -4,12 +4,13 @@ import base64
 from html import escape
 from pathlib import Path
 
-STYLE = """
-:root { color-scheme: light dark; --ink: light-dark(#1d2430, #e8eaf0); --paper: light-dark(#fbfaf8, #14171d);
-  --card: light-dark(#fff, #1d222b); --line: light-dark(#e3e0da, #323946); --quiet: light-dark(#667, #98a1b3);
-  --good: light-dark(#1c7c54, #6fd3a4); --bad: light-dark(#b3342d, #ff9186); --bar: light-dark(#3f6fb5, #7fa8e8); }
+from labelbeam.pages.design import LETTERS, PAGE_COLOURS
+
+STYLE = f"""
+{PAGE_COLOURS}
+""" + """
 body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK JP", sans-serif; }
+  font: 16px/1.5 LETTERS; }
 h1 { font-size: 1.7rem; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
 p { max-width: 46rem; } .quiet { color: var(--quiet); } .good { color: var(--good); } .bad { color: var(--bad); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -23,7 +24,7 @@ th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 6
 .row i { height: .5rem; border-radius: .25rem; background: var(--bar); display: block; }
 .row span:first-child { overflow-wrap: anywhere; } .file { overflow-wrap: anywhere; font-weight: 600; margin: 0; }
 .row span:last-child { text-align: right; color: var(--quiet); }
-"""
+""".replace("LETTERS", LETTERS)
 
 
 def page(title: str, body: str) -> str:

@@ -40,9 +40,7 @@ def reliability(bins: Sequence[ReliabilityBin], *, title: str) -> str:
         DeGroot and Fienberg 1983; Niculescu-Mizil and Caruana 2005.
     """
     most = max((one.count for one in bins), default=1)
-    parts = [
-        f'<line class="grid" x1="{_x(0.0)}" y1="{_y(0.0)}" x2="{_x(1.0)}" y2="{_y(1.0)}" stroke-dasharray="4 4"/>'
-    ]
+    parts = [f'<line class="diagonal" x1="{_x(0.0)}" y1="{_y(0.0)}" x2="{_x(1.0)}" y2="{_y(1.0)}"/>']
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(f'<line class="grid" x1="{_x(0.0)}" x2="{_x(1.0)}" y1="{_y(tick)}" y2="{_y(tick)}"/>')
         parts.append(
@@ -63,8 +61,9 @@ def reliability(bins: Sequence[ReliabilityBin], *, title: str) -> str:
         f'<text class="quiet" x="{_x(1.0)}" y="{SIDE + 44}" text-anchor="end">probability said →</text>'
     )
     parts.append(f'<text class="quiet" x="{_x(0.0) + 6}" y="{_y(1.0) + 14:g}">↑ share present</text>')
+    width, height = SIDE + EDGE + 16, SIDE + 50
     return (
-        f'<svg class="chart reliability" role="img" width="{SIDE + EDGE + 16}" height="{SIDE + 50}">'
+        f'<svg class="chart reliability" role="img" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )
 

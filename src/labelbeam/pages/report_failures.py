@@ -99,6 +99,7 @@ def pairs_part(values: Values) -> str:
         )
         parts.append(quiet(text))
     parts.append(_exclusive(pairs["exclusive"]))
+    parts.append(_near_synonyms(pairs["near_synonyms"]))
     parts += [quiet(f"No rival's pairs: {missing['rival_pairs']}")] if "rival_pairs" in missing else []
     return "".join(parts)
 
@@ -135,6 +136,49 @@ def _exclusive(found: Values) -> str:
     told = f"{found['pairs']:,} pairs of labels (nearly) exclude each other in the training data. Images that get both:"
     more = quiet(f"Most often together: {emitted}.") if emitted else ""
     return f"<h3>Labels that exclude each other</h3>{quiet(told)}{_classed(body)}{more}"
+
+
+def _near_synonyms(found: Values | None) -> str:
+    """Return how often both names of what looks alike are decided."""
+    if found is None or not found["alike"]:
+        return (
+            quiet("None of them look alike, both by the run's label vectors and by their images.")
+            if found
+            else ""
+        )
+    sources = list(found["rates"])
+    told = (
+        f"{found['pairs']:,} of these pairs also look alike: among the tenth of all pairs of labels that are most "
+        "similar by the run's label vectors, and by the mean features of the images that have them (cosines). "
+        "Images that get both names:"
+    )
+    rates = [
+        [name, f"{one['images']:,}", _share(one["share"]["value"]), _ends(one["share"])]
+        for name, one in found["rates"].items()
+    ]
+    gap = found["differences"].get("run")
+    versus = (
+        ""
+        if gap is None
+        else quiet(
+            f"This run less the {found['against']}: {100 * gap['value']:+.2f} points ({100 * gap['low']:+.2f} to "
+            f"{100 * gap['high']:+.2f}, images drawn again)."
+        )
+    )
+    rows = [
+        [
+            " + ".join(one["labels"]),
+            "–" if one["by_vectors"] is None else f"{one['by_vectors']:.2f}",
+            f"{one['by_images']:.2f}",
+            *(f"{one['images'][name]:,}" for name in sources),
+        ]
+        for one in found["alike"][:ROWS_SHOWN]
+    ]
+    return (
+        f"<h3>Near-synonyms</h3>{quiet(told)}"
+        f"{_classed(table(['', 'images', 'share', '95 % interval'], rates))}{versus}"
+        f"{_named(['pair', 'vectors', 'images alike', *sources], rows)}"
+    )
 
 
 def confusions_part(values: Values) -> str:

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from labelbeam.data.images import UnreadableImage
@@ -47,7 +48,7 @@ def images_part(images: Sequence[ShownImage], missing: Mapping[str, str]) -> str
     told = (
         "The worst ones first, then some drawn at random. Bars are scores, the pale part their hard bounds; bold "
         "labels were decided. Maps: orange speaks for the label, blue against it, given the labels before it; each "
-        "has its own scale."
+        "has its own scale. A difference is of two maps scaled to the same total: orange gained weight, blue lost it."
     )
     note = quiet(f"No maps: {missing['attention']}") if "attention" in missing else ""
     return quiet(told) + note + "".join(_shown(one) for one in images)
@@ -93,17 +94,30 @@ def _tag(one: Values) -> str:
 
 
 def _maps(explanation: Explanation) -> str:
+    differs = explanation.joint and len(explanation.steps) > 1
+    beside = differs and len(explanation.steps) == 2
     figures = []
-    for step in explanation.steps:
-        shown = Image.fromarray(overlaid(explanation.picture, step.signed))
-        shown.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.LANCZOS)
+    for number, step in enumerate(explanation.steps):
         given = f", after {', '.join(step.given)}" if step.given else ""
-        figures.append(
-            f'<figure><img src="{_embedded(shown)}" alt="{escape(step.label)}"><figcaption><b>{escape(step.label)}</b>'
-            f'<span class="quiet">{escape(f"p = {step.prob:.2f}{given}")}</span></figcaption></figure>'
-        )
+        figures.append(_map(explanation, step.signed, step.label, f"p = {step.prob:.2f}{given}"))
+        if differs and number:
+            before = explanation.steps[number - 1].label
+            moved = explanation.moved(number)
+            figures.append(_map(explanation, moved, f"{step.label} − {before}", "the difference"))
+        elif differs and not beside:
+            figures.append("<div></div>")
     told = f"{explanation.note} Method: {explanation.method}.".strip()
-    return f'<div class="maps"><div class="strip">{"".join(figures)}</div>{quiet(told)}</div>'
+    two = " two" if differs and not beside else ""
+    return f'<div class="maps"><div class="strip{two}">{"".join(figures)}</div>{quiet(told)}</div>'
+
+
+def _map(explanation: Explanation, signed: np.ndarray, heading: str, under: str) -> str:
+    shown = Image.fromarray(overlaid(explanation.picture, signed))
+    shown.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.LANCZOS)
+    return (
+        f'<figure><img src="{_embedded(shown)}" alt="{escape(heading)}"><figcaption><b>{escape(heading)}</b>'
+        f'<span class="quiet">{escape(under)}</span></figcaption></figure>'
+    )
 
 
 def search_part(values: Values) -> str:

@@ -61,7 +61,7 @@ def _about(values: Values) -> str:
     about, scores = values["about"], values["scores"]
     rows = [("run", f"{about['run']} ({about['head']} on {about['encoder']}, seed {about['training_seed']})")]
     rows += [("trained on", about["training_data"] or "not said")]
-    rows += [("judged on", f"{about['data']}: {about['images']:,} images, {about['labels']:,} labels")]
+    rows += [("judged on", f"{about['data']}: {_images(about)}, {about['labels']:,} labels")]
     if about["beside"]:
         rows.append(("beside it", f"{about['beside']} ({about['beside_head']})"))
     search, decision = about["search"], about["decision"]
@@ -93,6 +93,12 @@ def _about(values: Values) -> str:
         )
         warning = f'<p class="warn">{escape(text)}</p>'
     return f'<dl class="about">{told}</dl>{warning}<div class="tiles">{boxes}</div>'
+
+
+def _images(about: Values) -> str:
+    if about["images_drawn"] is None:
+        return f"{about['images']:,} images"
+    return f"{about['images']:,} of {about['images_given']:,} images, drawn at random (seed {about['seed']})"
 
 
 def _decided(decision: Values) -> str:

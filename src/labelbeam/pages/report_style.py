@@ -21,7 +21,8 @@ svg.learning-curve circle { stroke: none; } .learning { fill: none; stroke-width
 .shown { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; margin: 1rem 0; }
 .shown { display: flex; flex-wrap: wrap; gap: 1rem; } .shown > * { min-width: 0; max-width: 100%; }
 ul.quiet { font-size: .9rem; padding-left: 1.2rem; max-width: 52rem; overflow-wrap: anywhere; }
-.shown .head { flex: 1 1 34rem; display: grid; grid-template-columns: minmax(8rem, 15rem) minmax(0, 1fr); gap: 1.2rem; }
+.shown .head { flex: 1 1 34rem; min-width: min(37rem, 100%); }
+.shown .head { display: grid; grid-template-columns: minmax(8rem, 14rem) minmax(0, 1fr); gap: 1.2rem; }
 .shown .head > img { width: 100%; border-radius: .4rem; } .shown .head > div { min-width: 0; }
 .shown .why { font-size: .75rem; border: 1px solid currentcolor; border-radius: 1rem; padding: .02rem .6rem;
   font-weight: 600; } .shown .why.worst { color: var(--bad); }
@@ -31,8 +32,9 @@ ul.quiet { font-size: .9rem; padding-left: 1.2rem; max-width: 52rem; overflow-wr
 .tags span { font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .8rem; }
 .tags svg { display: block; } .tags .reach { fill: var(--bar); opacity: .35; }
 .tags em { font-style: normal; font-size: .78rem; }
-.strip { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(7.5rem, 11rem); gap: .8rem;
+.strip { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(7.5rem, 9.5rem); gap: .8rem;
   overflow-x: auto; }
+.strip.two { grid-template-rows: auto auto; }
 .shown .maps p { margin: .3rem 0 0; font-size: .8rem; }
 .strip img { aspect-ratio: 1; object-fit: cover; }
 .errors { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .9rem; }

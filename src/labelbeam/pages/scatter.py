@@ -1,7 +1,7 @@
 """Points in a plane with their names, and a way through it; or points against two axes.
 
-Positions are in percent and letters in pixels, so that both stay readable on a phone, where the lesser names are
-left out. Names are placed where they cover nothing, the weightiest first; what finds no place keeps its hint.
+Positions are in percent and letters in pixels, so that both stay readable on a phone. Names are placed where they
+cover nothing, the weightiest first, for a wide screen and for a narrow one; what finds no place keeps its hint.
 Everything a user wrote is escaped. Knows nothing of what the points mean.
 """
 
@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-HEIGHT, WIDTH = 460, 720
-"""Of the chart, pixels; the width is what names are placed for, the chart itself stretches."""
+import numpy as np
+
+HEIGHT = 460
+"""Of the chart, pixels."""
+
+WIDTHS = {"wide": 540, "narrow": 345}
+"""Widths that names are placed for, pixels, by the class of the names that are shown there; the chart stretches."""
 
 LETTER = 6.6
 """Width of a Latin letter, pixels; others are wider."""
 
 Box = tuple[float, float, float, float]
+
+Taken = dict[str, np.ndarray]
+"""Where something is already: boxes [boxes 4], by a name of `WIDTHS`."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,10 @@ def scatter(
         return 100 * scales[0](spot.x), HEIGHT * (1 - scales[1](spot.y))
 
     most = max((spot.weight for spot in spots), default=1.0) or 1.0
-    taken: list[Box] = []
+    taken: Taken = {screen: np.empty((0, 4)) for screen in WIDTHS}
     radii = [3 + 5 * math.sqrt(max(spot.weight, 0.0) / most) for spot in spots]
     for spot, radius in zip(spots, radii, strict=True):
-        x, y = place(spot)
-        taken.append((x * WIDTH / 100 - radius, y - radius, x * WIDTH / 100 + radius, y + radius))
+        _take(*place(spot), radius, taken)
     parts = [] if axes is None else _grid(axes, scales)
     lines, stops = _way([(*place(stop), stop) for stop in way], taken)
     parts += [
@@ -90,15 +97,14 @@ def scatter(
     ]
     names = []
     order = sorted(range(len(spots)), key=lambda i: (-spots[i].weight, i))
-    for rank, i in enumerate(order):
+    for i in order:
         x, y = place(spots[i])
         hint = escape(spots[i].hint or spots[i].name)
         parts.append(
             f'<circle class="dot" fill-opacity=".75" cx="{x:.2f}%" cy="{y:.1f}" r="{radii[i]:.1f}">'
             f"<title>{hint}</title></circle>"
         )
-        kind = "halo" if rank < 15 else "halo minor"
-        names.append(_name(spots[i].name, x, y, radii[i], taken, kind))
+        names.append(_name(spots[i].name, x, y, radii[i], taken, "halo"))
     tall = HEIGHT + 26 + 18 * max(len(notes) - 1, 0)
     return (
         f'<svg class="chart scatter" role="img" width="100%" height="{tall}">'
@@ -149,7 +155,7 @@ def _grid(
     return parts
 
 
-def _way(stops: Sequence[tuple[float, float, Spot]], taken: list[Box]) -> tuple[list[str], list[str]]:
+def _way(stops: Sequence[tuple[float, float, Spot]], taken: Taken) -> tuple[list[str], list[str]]:
     """Return the lines between stops, and the stops with their names."""
     lines = [
         f'<line class="way" x1="{x:.2f}%" y1="{y:.1f}" x2="{to_x:.2f}%" y2="{to_y:.1f}"/>'
@@ -161,21 +167,47 @@ def _way(stops: Sequence[tuple[float, float, Spot]], taken: list[Box]) -> tuple[
             f'<circle class="dot two" cx="{x:.2f}%" cy="{y:.1f}" r="5"><title>{escape(stop.hint or stop.name)}</title>'
             "</circle>"
         )
-        taken.append((x * WIDTH / 100 - 5, y - 5, x * WIDTH / 100 + 5, y + 5))
-    marks += [_name(stop.name, x, y, 5.0, taken, "halo strong") for x, y, stop in stops]
+        _take(x, y, 5.0, taken)
+    marks += [_name(stop.name, x, y, 5.0, taken, "halo strong", longest=40) for x, y, stop in stops]
     return lines, marks
 
 
-def _name(name: str, x: float, y: float, radius: float, taken: list[Box], kind: str) -> str:
+def _take(x: float, y: float, radius: float, taken: Taken) -> None:
+    """Note where a disc is."""
+    for screen, width in WIDTHS.items():
+        at = x * width / 100
+        taken[screen] = np.vstack((taken[screen], (at - radius, y - radius, at + radius, y + radius)))
+
+
+def _name(name: str, x: float, y: float, radius: float, taken: Taken, kind: str, *, longest: int = 24) -> str:
     """Return a name beside a point, where it covers nothing; empty where there is no such place."""
-    shown = name if len(name) <= 24 else name[:23] + "…"
+    shown = name if len(name) <= longest else name[: longest - 1] + "…"
     wide = LETTER * sum(1.8 if ord(letter) > 0x2E7F else 1.0 for letter in shown)
-    at = x * WIDTH / 100
+    places = {}
+    for screen, width in WIDTHS.items():
+        place, box = _free(x * width / 100, y, radius, wide, taken[screen], width)
+        places[screen] = place
+        if box is not None:
+            taken[screen] = np.vstack((taken[screen], box))
+    if len(set(places.values())) == 1:
+        places = {"": next(iter(places.values()))}
+    return "".join(
+        f'<text class="{f"{kind} {screen}".strip()}" x="{x:.2f}%" dx="{place[1]:.1f}" y="{y + place[2]:.1f}" '
+        f'text-anchor="{place[0]}">{escape(shown)}</text>'
+        for screen, place in places.items()
+        if place is not None
+    )
+
+
+def _free(
+    at: float, y: float, radius: float, wide: float, taken: np.ndarray, width: int
+) -> tuple[tuple[str, float, float], Box] | tuple[None, None]:
+    """Return the first place for a name that is free (its anchor, its distance from the point), and its box."""
     for anchor, dx, dy in (
-        ("start", radius + 3, 4),
-        ("end", -radius - 3, 4),
-        ("middle", 0, -radius - 4),
-        ("middle", 0, radius + 13),
+        ("start", radius + 3, 4.0),
+        ("end", -radius - 3, 4.0),
+        ("middle", 0.0, -radius - 4),
+        ("middle", 0.0, radius + 13),
         ("start", radius, -radius - 1),
         ("start", radius, radius + 10),
         ("end", -radius, -radius - 1),
@@ -183,15 +215,8 @@ def _name(name: str, x: float, y: float, radius: float, taken: list[Box], kind: 
     ):
         left = at + dx - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
         box = (left, y + dy - 11, left + wide, y + dy + 3)
-        inside = box[0] >= 0 and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT + 10
-        if inside and not any(_overlap(box, other) for other in taken):
-            taken.append(box)
-            return (
-                f'<text class="{kind}" x="{x:.2f}%" dx="{dx:.1f}" y="{y + dy:.1f}" text-anchor="{anchor}">'
-                f"{escape(shown)}</text>"
-            )
-    return ""
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+        inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= HEIGHT + 10
+        across = (box[0] < taken[:, 2]) & (taken[:, 0] < box[2])
+        if inside and not (across & (box[1] < taken[:, 3]) & (taken[:, 1] < box[3])).any():
+            return (anchor, dx, dy), box
+    return None, None

@@ -25,6 +25,14 @@ def report(
             help="Images shown with what speaks for their labels; half are the worst.", min=0, max=40
         ),
     ] = 6,
+    answer_at_most: Annotated[
+        int | None,
+        typer.Option(
+            help="Images answered for, drawn at random from more; not given: as many as make 4 million scores.",
+            min=2,
+            show_default=False,
+        ),
+    ] = None,
     bootstrap: Annotated[
         int, typer.Option(help="Resamples of the images for 95 % intervals; 0: scores have none.", min=0)
     ] = 1000,
@@ -49,7 +57,14 @@ def report(
             "--bootstrap 1: an interval needs at least 2 resamples; 1000 is usual, 0 gives none."
         )
     dataset = open_dataset(data, options=reading_of(load_run(run).config.read, data, read))
-    found = report_on(run, dataset, beside=beside, images=images, resamples=bootstrap, seed=seed)
+    found = report_on(
+        *(run, dataset),
+        beside=beside,
+        images=images,
+        answer_at_most=answer_at_most,
+        resamples=bootstrap,
+        seed=seed,
+    )
     numbers = out.with_suffix(".json")
     # Names that are not UTF-8 exist on Linux.
     texts = {
