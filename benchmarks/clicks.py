@@ -1,15 +1,16 @@
 """Clicks until an image has its whole label set, by suggestion mechanism: a simulated person, real photographs.
 
-    python benchmarks/clicks.py voc --out runs/clicks       765 photographs of VOC's sub_trainval, five folds
+    python benchmarks/clicks.py voc --out runs/clicks       photographs of VOC's sub_trainval, five folds
     python benchmarks/clicks.py scenes --out runs/clicks    drawn pictures, 4 to 5 labels each
 
-The person looks at the suggestions from the top and accepts the first that is right: one click. All that were read above it
-are wrong; a *strict* person says so (they are rejected, no click counted, since the page rejects what was passed over
-in bulk), a *lazy* one says nothing. After each click the list is made anew. When nothing right is among the first
-`SHOWN`, the person types a missing label instead, the first in label order. It ends when every true label is accepted. Counted
-per image are suggestions read (SHOWN for a typed label) and labels typed. Mechanisms see the same images; differences
-are paired, with percentile bootstrap intervals over images: of all images, and of those with at least two and at least
-three labels, where evidence can help. Images with an unknown label are left out. `sub_test` is not touched.
+The person looks at the suggestions from the top and accepts the first that is right: one click. All that were read
+above it are wrong; a *strict* person says so (they are rejected, no click counted, since the page rejects what was
+passed over in bulk), a *lazy* one says nothing. After each click the list is made anew. When nothing right is among
+the first `SHOWN`, the person types a missing label instead, the first in label order. It ends when every true label is
+accepted. Counted per image are suggestions read (SHOWN for a typed label) and labels typed. Mechanisms see the same
+images; differences are paired, with percentile bootstrap intervals over images: of all images, and of those with at
+least two and at least three labels, where evidence can help. Images with an unknown label are left out. `sub_test` is
+not touched.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import save
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
@@ -28,7 +30,6 @@ from labelbeam.joints.spec import open_dataset, write_dataset
 from labelbeam.joints.tagger import Tagger
 from labelbeam.joints.training import train_run
 from labelbeam.labels.targets import PRESENT, UNKNOWN
-from measuring import save
 
 SHOWN = 5
 FOLDS = 5

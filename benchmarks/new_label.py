@@ -4,15 +4,14 @@
 
 Five stratified folds over `sub_trainval` (765 photographs), features of MobileNetV2, default recipes without validation
 images, one seed. For each of four labels a model of the other 19 is trained on the fold's training part; the label is
-then added (`joints.extending`) from 25, 50 and 100 photographs of that part, half of which have the label (all that have
-it where they are fewer), and from all of the part. Told, with the held-out photographs of all folds pooled: the average
-precision of the label against that of a model trained with all 20 labels, with a paired bootstrap interval over
+then added (`joints.extending`) from 25, 50 and 100 photographs of that part, half of which have the label (all that
+have it where they are fewer), and from all of the part. Told, with the held-out photographs of all folds pooled: the
+average precision of the label against that of a model trained with all 20 labels, with a paired bootstrap interval over
 photographs; the mean score of the label beside its frequency; and for the other 19 how much their scores moved and what
 their mAP was before and after. `sub_test` is never touched.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,6 @@ from labelbeam.joints.extending import extend_run
 from labelbeam.joints.run_directory import Run
 from labelbeam.labels.ordering import order_labels
 from labelbeam.labels.targets import PRESENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.metrics.average_precision import average_precision, sort_label
 from labelbeam.models.handing_over import trained
 
@@ -120,8 +118,8 @@ def told(data: Dataset, rows: np.ndarray, pooled: dict[str, np.ndarray]) -> list
                     "AP": float(apart[0] + full[0]),
                     "AP trained with it": float(full[0]),
                     "difference": float(apart[0]),
-                    "low": float(np.quantile(apart[1:], 0.025)),
-                    "high": float(np.quantile(apart[1:], 0.975)),
+                    "low": float(np.nanquantile(apart[1:], 0.025)),
+                    "high": float(np.nanquantile(apart[1:], 0.975)),
                     "frequency": float((targets[known, j] == PRESENT).mean()),
                     "mean score": float(after[known, j].mean()),
                     "moved": float(np.abs(after - before)[:, others].mean()),
@@ -141,6 +139,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/new-label"))
     parser.add_argument("--root", type=Path, default=Path("../shared/data"), help="folder of the photographs")
     parser.add_argument("--head", choices=HEADS, action="append", help="this one only")
+    parser.add_argument(
+        "--fold",
+        type=int,
+        action="append",
+        choices=range(NUM_FOLDS),
+        help="only do this one's part of the work",
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -148,20 +153,24 @@ def main() -> None:
     encoder = build_encoder(EncoderConfig("", asked.root / "weights" / "mobilenetv2_100.tf_in1k.safetensors"))
     parts = folds(data.targets, NUM_FOLDS, seed=0)
     for head in asked.head or HEADS:
-        kept = []
-        for number, (learned, held_out) in enumerate(parts):
-            file = asked.out / f"{head}-fold{number}.npz"
-            if not file.exists():
-                found = fold(head, data, views, learned, held_out, encoder)
-                with written_whole(file) as part, part.open("wb") as stream:
+        files = {number: asked.out / f"{head}-fold{number}.npz" for number in range(NUM_FOLDS)}
+        for number in asked.fold or files:
+            if not files[number].exists():
+                found = fold(head, data, views, *parts[number], encoder)
+                with written_whole(files[number]) as part, part.open("wb") as stream:
                     np.savez(stream, **found)
                 print(f"{head}, fold {number + 1} of {NUM_FOLDS}", flush=True)
-            with np.load(file) as stored:
+        done = [number for number, file in files.items() if file.exists()]
+        if asked.fold or not done:
+            continue
+        kept = []
+        for number in done:
+            with np.load(files[number]) as stored:
                 kept.append(dict(stored))
         pooled = {key: np.concatenate([np.atleast_1d(one[key]) for one in kept]) for key in kept[0]}
-        lines = told(data, np.concatenate([held_out for _, held_out in parts]), pooled)
-        save(asked.out / f"{head}.json", [], head=head, lines=lines)
-        print(f"\n{head}\n" + "".join(f"{name:>20}" for name in lines[0]))
+        lines = told(data, np.concatenate([parts[number][1] for number in done]), pooled)
+        save(asked.out / f"{head}.json", [], head=head, folds=len(done), lines=lines)
+        print(f"\n{head}, {len(done)} of {NUM_FOLDS} folds\n" + "".join(f"{name:>20}" for name in lines[0]))
         for line in lines:
             print(
                 "".join(

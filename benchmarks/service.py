@@ -6,6 +6,8 @@ Runs `labelbeam serve` in a process of its own and asks it over loopback:
   the same photographs in another process; interleaved rounds, medians. The target is a ratio of at most 1.15.
 - milliseconds of `POST /v1/suggest` for a stored vector, alone and while others tag; the target is a median below 20.
 - memory of the process (resident set) while it is asked for some minutes with ever new images.
+- slow: clients that never end their head or their body, and bodies without end, beside one that clicks; when each is
+  cut off, and how long the clicks took meanwhile.
 - overload: far more clients than the service takes; what is not answered must say when to come again.
 
 The encoder has random weights (speed does not depend on them), the head is trained on a few drawn scenes. Needs the
@@ -15,6 +17,7 @@ photographs of $LABELBEAM_DATA. Takes about --seconds and four minutes more on 2
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -59,7 +62,7 @@ def make_run(folder: Path, encoder_name: str) -> Path:
     from labelbeam.encoders.image_encoder import save_encoder
 
     draw_pictures(folder, 60)
-    options = {"tiny": {"width": 32}}.get(encoder_name, {"pretrained": False})
+    options: dict[str, Any] = {"tiny": {"width": 32}}.get(encoder_name, {"pretrained": False})
     weights = save_encoder(build_encoder(EncoderConfig(encoder_name, **options)), folder / "e.safetensors")
     train = [sys.executable, "-m", "labelbeam", "train", "--data", f"csv:{folder / 'tags.csv'}"]
     train += ["--weights", str(weights), "--epochs", "4", "--out", str(folder / "run")]
@@ -135,9 +138,9 @@ def clicks(service: Service, vector: str, count: int) -> dict[str, float]:
     milliseconds: list[float] = []
     before = service.processor_seconds()
     with httpx.Client(base_url=service.address, timeout=60) as client:
-        labels = [row["label"] for row in client.get("/v1/labels").json()["labels"]]
+        *labels, last = [row["label"] for row in client.get("/v1/labels").json()["labels"]]
         for i in range(count):
-            question = {"vector": vector, "known": labels[i % 5 : i % 5 + i % 3], "rejected": [labels[-1]]}
+            question = {"vector": vector, "known": labels[i % 5 : i % 5 + i % 3], "rejected": [last]}
             begun = time.perf_counter()
             answer = client.post("/v1/suggest", json=question)
             milliseconds.append(1e3 * (time.perf_counter() - begun))
@@ -177,7 +180,8 @@ def new_images(content: bytes) -> Iterator[bytes]:
 def memory(run: Path, paths: list[Path], seconds: float) -> dict[str, Any]:
     """Ask with new images, clicks and rubbish for some minutes; report the resident set, tenth by tenth."""
     streams = [new_images(path.read_bytes()) for path in paths]
-    sizes, asked = [], 0
+    sizes: list[float] = []
+    asked = 0
     with (
         serving(run, "vector_bytes=1000000") as service,
         httpx.Client(base_url=service.address, timeout=60) as client,
@@ -227,6 +231,57 @@ def overload(run: Path, paths: list[Path]) -> dict[str, Any]:
     }
 
 
+def slow(run: Path, paths: list[Path]) -> dict[str, Any]:
+    """Let slow and endless clients come, more than there are places, and click meanwhile."""
+    ends: dict[str, list[tuple[float, str]]] = {"head": [], "body": [], "endless": []}
+    with serving(run, "receive_seconds=20") as service:
+        with httpx.Client(base_url=service.address, timeout=600) as client:
+            (tagged,) = client.post("/v1/tag", files={"images": paths[0].read_bytes()}).json()["predictions"]
+        host, _, port = service.address.removeprefix("http://").partition(":")
+        asked = f"POST /v1/tag HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        part = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'
+
+        def come(kind: str) -> None:
+            begun, said = time.monotonic(), b""
+            with socket.create_connection((host, int(port)), timeout=0.5) as connection:
+                connection.sendall(asked.encode())
+                if kind == "body":
+                    connection.sendall(b"Content-Length: 1000000\r\n\r\n" + part)
+                elif kind == "endless":
+                    size = f"{len(part):x}\r\n".encode()
+                    connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n" + size + part + b"\r\n")
+                while time.monotonic() - begun < 60:
+                    try:
+                        connection.sendall(
+                            b"10000\r\n" + bytes(0x10000) + b"\r\n" if kind == "endless" else b"x"
+                        )
+                        if kind == "endless":
+                            connection.settimeout(0.001)
+                        said = connection.recv(1000)
+                        break
+                    except TimeoutError:
+                        connection.settimeout(0.5)
+                    except OSError:
+                        break
+            ends[kind].append((time.monotonic() - begun, said[9:12].decode() or "closed"))
+
+        kinds = ["head"] * 100 + ["body"] * 100 + ["endless"] * 3
+        with ThreadPoolExecutor(len(kinds)) as pool:
+            coming = [pool.submit(come, kind) for kind in kinds]
+            time.sleep(2)
+            told: dict[str, Any] = {"clicks meanwhile": clicks(service, tagged["vector"], 55)}
+            for one in coming:
+                one.result()
+    for kind, ended in ends.items():
+        seconds = [round(one, 1) for one, _ in ended]
+        told[kind] = {
+            "clients": len(ended),
+            "told": dict(Counter(said for _, said in ended)),
+            "cut_off_after_seconds": [min(seconds), max(seconds)],
+        }
+    return told
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -238,7 +293,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=120.0, help="of the memory measurement")
-    parser.add_argument("--only", choices=("cost", "latency", "memory", "overload"), help="one part")
+    parser.add_argument("--only", choices=("cost", "latency", "slow", "memory", "overload"), help="one part")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     paths = sorted((options.data / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))[: options.images]
@@ -249,6 +304,7 @@ def main() -> None:
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "cost": lambda: cost(run, paths, options.rounds),
             "latency": lambda: latency(run, paths),
+            "slow": lambda: slow(light, paths),
             "memory": lambda: memory(light, paths, options.seconds),
             "overload": lambda: overload(light, paths),
         }

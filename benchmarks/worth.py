@@ -2,13 +2,14 @@
 
     python benchmarks/worth.py --out runs/worth [--head sigmoid|cnn-rnn] [--process I --processes N]
 
-Five stratified folds over `sub_trainval` (765 photographs), three seeds. In each, 60 random photographs of the fold's
-training part are labelled; a head is trained on them with its default recipe (without validation images, all epochs);
-each order picks 60 more of the rest, the head is trained anew on all, and so on up to 480. mAP and log-likelihood are those of the
-held-out fold. What is told are means over the 15 runs and differences from random order of the same run, with t
-intervals; the folds share training photographs, so the intervals are somewhat too narrow. The order that
-`labelbeam serve` takes by default was to be the one with the best mAP difference, averaged over sizes, random order if
-no interval is above zero. `sub_test` is never touched.
+Five stratified folds over `sub_trainval` (765 photographs), three seeds. In each, 60 random photographs of the
+fold's training part are labelled; a head is trained on them with its default recipe (without validation images, all
+epochs); each order picks 60 more of the rest, the head is trained anew on all, and so on up to 480. mAP and
+log-likelihood are those of the held-out fold. What is told are means over the 15 runs and differences from random
+order of the same run, with t intervals; the folds share training photographs, so the intervals are somewhat too narrow.
+The order that the page's service gives by default was to be the one with the best mAP difference, averaged over sizes;
+random order, if no interval is above zero. The two orders by rare positives were added when four runs of the others
+had been seen. `sub_test` is never touched.
 
 Finished runs are kept in OUT: a killed benchmark goes on, and several processes may share it.
 """

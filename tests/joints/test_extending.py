@@ -39,21 +39,41 @@ def test_the_new_row_is_the_best_of_the_exact_likelihood(finished: Path, with_ne
     targets = kept.with_vocabulary(run.vocabulary.names).targets
     assert (targets != -1).all()
 
-    def objective(row: np.ndarray) -> float:
-        arrays = dict(head.arrays)
-        arrays["U_l"] = arrays["U_l"].copy()
-        arrays["U_l"][-2] = row
+    size, more = load_run(finished).config.label_model.embedding_size, 1 if head.additive else 2
+    signs = np.array([1.0, -1.0][:more], dtype=np.float32)
+
+    def objective(weights: np.ndarray) -> float:
+        arrays = {name: array.copy() for name, array in head.arrays.items()}
+        arrays["U_l"][-2, :size] = weights[:size]
+        arrays["U_I.weight"][size:] = signs[:, None] * weights[size:]
         moved = LabelModelHead(
             arrays, head.options, scaling=run.config.scaling, num_labels=len(run.vocabulary)
         )
         nats = LabelModelAnswerer(moved, run.config.search).set_log_prob(features[:, 0], targets)
-        return float(nats.sum() - 0.5 * added.penalty * (row.astype(np.float64) ** 2).sum())
+        return float(nats.sum() - 0.5 * added.penalty * (weights.astype(np.float64) ** 2).sum())
 
-    row = head.arrays["U_l"][-2]
-    best = objective(row)
-    for direction in np.eye(len(row), dtype=np.float32)[::8]:
+    weights = np.concatenate((head.arrays["U_l"][-2, :size], head.arrays["U_I.weight"][size]))
+    best = objective(weights)
+    for place in (*range(0, size, 16), *range(size, len(weights), 64)):
         for step in (-0.05, 0.05):
-            assert objective(row + np.float32(step) * direction) < best + 1e-4
+            moved = weights.copy()
+            moved[place] += step
+            assert objective(moved) < best + 1e-4
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "label_model.activation=identity"), ("--head", "no-rnn")])
+def test_scores_of_the_old_labels_at_every_step_are_as_before(
+    options: tuple[str, ...], train, with_new: Dataset, tmp_path: Path
+) -> None:
+    before = load_run(train(tmp_path / "run", *options))
+    after = extend_run(before, with_new).run
+    _, features, _ = readable_features(with_new, before.encoder, flips=False)
+    path = np.array([0, 2, 3])
+    old, new = (
+        run.head.joint_points(features[:1, 0], path) @ run.head.U_l.T  # type: ignore[union-attr]
+        for run in (before, after)
+    )
+    assert np.delete(new, -2, axis=1) == pytest.approx(old, abs=1e-5)
 
 
 @pytest.mark.parametrize("head", ["sigmoid", "any-subset"])

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from labelbeam.service import admission
 from labelbeam.service.admission import Admission
 from labelbeam.service.limits import Limits
 from labelbeam.service.refusals import Refusal
@@ -184,3 +185,54 @@ def test_what_is_no_request_passes() -> None:
 
     asyncio.run(Admission(noting, QUICK)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert seen == ["lifespan"]
+
+
+def test_clients_that_stand_still_take_no_place_and_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "PACE_SECONDS", 0.5)
+
+    async def halting() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.sleep(60)
+
+    async def ask() -> None:
+        async with client(counting, replace(QUICK, receive_seconds=60.0)) as one:
+            halted = [asyncio.create_task(one.post("/", content=halting())) for _ in range(10)]
+            await asyncio.sleep(0.1)
+            assert (await one.post("/", content=b"aa")).text == "2"
+            assert [(await refused).status_code for refused in halted] == [408] * 10
+
+    asyncio.run(ask())
+
+
+def test_a_body_that_arrives_when_all_places_are_taken_is_told_to_come_again() -> None:
+    arrived = asyncio.Event()
+
+    async def late() -> AsyncIterator[bytes]:
+        yield b"a"
+        await arrived.wait()
+        yield b"b"
+
+    async def hiding(scope: Scope, receive: Receive, send: Send) -> None:
+        """Sleep, or read the body and make another status of a refusal, as the framework does for JSON."""
+        if scope["method"] == "GET":
+            await asyncio.sleep(0.2)
+        try:
+            while scope["method"] == "POST" and (await receive()).get("more_body"):
+                pass
+            status = 200
+        except Refusal:
+            status = 400
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> None:
+        async with client(hiding) as one:
+            posted = asyncio.create_task(one.post("/", content=late()))
+            busy = [asyncio.create_task(one.get("/")) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            arrived.set()
+            refused = await posted
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert [(await answer).status_code for answer in busy] == [200, 200]
+
+    asyncio.run(ask())

@@ -129,7 +129,9 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "calibration nested without end": (replaced("calibration.json", NESTED), "not readable JSON"),
     "configuration nested without end": (replaced("config.yaml", NESTED), "not YAML"),
     "names that are numbers": (with_values("labels.json", names=[1, 2, 3]), "a name is 1"),
+    "names with line breaks": (with_values("labels.json", names=["a\nb", "c", "d"]), "line break"),
     "counts without end": (with_values("labels.json", counts=[1e400]), "labels.json"),
+    "a number without end": (more_configuration("seed: " + "9" * 5000), "not YAML"),
     "a suggester of another kind": (replaced("suggester.json", b"[]"), "suggester.json"),
     "labels of another number": (
         with_values("labels.json", names=["a", "b"], counts=[1, 1]),

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from labelbeam.analysis.worth_labelling import label_entropies, spread_order
 from labelbeam.errors import InputError
 from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.joints.spec import FORMATS, open_dataset
@@ -19,7 +20,7 @@ from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change
 from labelbeam.service.export_names import export_names
 from labelbeam.service.project_export import FILES, export_formats, exported
-from labelbeam.service.project_photographs import add_folder, entropy
+from labelbeam.service.project_photographs import add_folder
 from labelbeam.service.reasons import Reasons, suggesting_mechanisms
 
 SCRIPT = "<script>alert(1)</script>"
@@ -196,13 +197,25 @@ def test_the_mechanisms_start_with_the_runs_own(tagger: Tagger) -> None:
 
 
 def test_what_is_most_uncertain_comes_first(filled: TestClient, tagger: Tagger, project: Project) -> None:
-    order = filled.get("/v1/project/order").json()["photographs"]
+    def order() -> list[int]:
+        return filled.get("/v1/project/order", params={"by": "uncertain"}).json()["photographs"]
+
     identity = tagger.run.encoder.identity
     features = np.stack([np.asarray(project.features(i, identity)) for i in (1, 2, 3)])
-    worth = entropy(tagger.answer(features).scores).sum(axis=1)
-    assert order == [int(i) + 1 for i in np.argsort(-worth)]
-    decide(filled, *((order[0], label, 0) for label in tagger.labels))  # nothing is left to learn there
-    assert filled.get("/v1/project/order").json()["photographs"][-1] == order[0]
+    worth = label_entropies(tagger.answer(features).scores).sum(axis=1)
+    found = order()
+    assert found == [int(i) + 1 for i in spread_order(worth, features)]
+    assert found[0] == int(worth.argmax()) + 1
+    decide(filled, *((found[0], label, 0) for label in tagger.labels))  # nothing is left to learn there
+    assert order()[-1] == found[0]
+
+
+def test_photographs_are_shown_as_added_or_in_an_order_of_chance_that_stays(
+    filled: TestClient, project: Project
+) -> None:
+    hashes = {one.hash: one.id for one in project.photographs()}
+    chance = filled.get("/v1/project/order").json()["photographs"]
+    assert chance == [hashes[one] for one in sorted(hashes)]
     assert filled.get("/v1/project/order", params={"by": "added"}).json()["photographs"] == [1, 2, 3]
 
 
@@ -239,7 +252,8 @@ def test_a_photograph_that_left_the_disk_is_told_and_the_rest_goes_on(
     assert page.get("/v1/project/photographs/1/suggestions").status_code == 404
     assert page.get("/v1/project/photographs/1/picture").status_code == 404
     assert page.get("/v1/project/photographs/2/suggestions").status_code == 200
-    assert page.get("/v1/project/order").json()["photographs"] == [2, 1]
+    order = page.get("/v1/project/order", params={"by": "uncertain"})
+    assert order.json()["photographs"] == [2, 1]
 
 
 def test_what_was_decided_is_a_data_set_with_unknowns(filled: TestClient, project: Project) -> None:

@@ -107,6 +107,7 @@ def test_what_is_missing_is_said_in_a_sentence(run, train, drawn, tmp_path):
         (["--out", "report.pdf"], [".html"]),
         (["--out", "no/where/report.html"], ["no folder"]),
         (["--out", "report.html", "--bootstrap", "1"], ["at least 2"]),
+        (["--out", "report.html", "--answer-at-most", "1"], ["--answer-at-most", "2"]),
     ],
 )
 def test_wrong_options_are_told_in_words(options, words, run, finished, drawn):
@@ -123,3 +124,19 @@ def test_images_of_the_training_data_are_counted_at_the_top(run, finished, drawn
     found = json.loads(out.with_suffix(".json").read_text("utf-8"))
     assert found["about"]["images_in_training_data"] == 48
     assert "48 of the 60 images are among the training data" in out.read_text(encoding="utf-8")
+
+
+def test_of_many_images_some_are_drawn_and_the_page_says_so(run, finished, drawn, tmp_path):
+    out, data = tmp_path / "report.html", f"csv:{drawn / 'tags.csv'}#test"
+    options = ("--images", 1, "--bootstrap", 0, "--answer-at-most", 7)
+    pages = []
+    for seed in (3, 3, 4):
+        done = run(finished, "--data", data, "--out", out, *options, "--seed", seed)
+        assert done.exit_code == 0, done.output
+        pages.append(json.loads(out.with_suffix(".json").read_text("utf-8")))
+    assert [pages[0]["about"][key] for key in ("images", "images_drawn", "images_given")] == [7, 7, 12]
+    assert pages[0]["scores"]["protocol"]["images"] == 7
+    assert pages[0]["scores"] == pages[1]["scores"] != pages[2]["scores"]
+    assert "7 of 12 images, drawn at random (seed 4)" in out.read_text(encoding="utf-8")
+    run(finished, "--data", data, "--out", out, *options[:4], "--answer-at-most", 12)
+    assert json.loads(out.with_suffix(".json").read_text("utf-8"))["about"]["images_drawn"] is None

@@ -27,7 +27,13 @@ from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.encoders.squeezenet import SqueezeNet11
 from labelbeam.encoders.tiny import TinyEncoder
 from labelbeam.encoders.vgg16 import Vgg16
-from labelbeam.encoders.weights import ENCODER_KEY, content_hash, load_strictly, read_weights, refuse_other_weights
+from labelbeam.encoders.weights import (
+    ENCODER_KEY,
+    content_hash,
+    load_strictly,
+    read_weights,
+    refuse_other_weights,
+)
 from labelbeam.errors import InputError, unknown_name
 
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
@@ -127,7 +133,9 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
         raise unknown_name("encoder architecture", str(name), ARCHITECTURES)
     try:
         arguments = dict(config["arguments"])
-        with torch.device("meta"):  # a file may claim a network of any size: what it holds decides, before memory is taken
+        with torch.device(
+            "meta"
+        ):  # a file may claim a network of any size: what it holds decides, before memory is taken
             refuse_other_weights(ARCHITECTURES[name](**arguments), weights, source=source)
         module = ARCHITECTURES[name](**arguments)
     except (TypeError, KeyError) as error:

@@ -129,9 +129,15 @@ class LabelModelHead:
         """Turn terms of the joint embedding into rows."""
         return terms @ self.U_l.T if self.additive else terms
 
-    def _image_vectors(self, features: np.ndarray) -> np.ndarray:
+    def before_projection(
+        self, features: Float[np.ndarray, "images features"]
+    ) -> Float32[np.ndarray, "images width"]:
+        """Return what U_I reads: hidden units, or the scaled features."""
         values = self.scaling(features)
-        if self._hidden is not None:
-            weight, bias = self._hidden
-            values = np.maximum(values @ weight + bias, 0)
-        return values @ self._U_I
+        if self._hidden is None:
+            return values
+        weight, bias = self._hidden
+        return np.maximum(values @ weight + bias, 0)
+
+    def _image_vectors(self, features: np.ndarray) -> np.ndarray:
+        return self.before_projection(features) @ self._U_I

@@ -1,8 +1,9 @@
 """One more label for a trained head, everything else as it was: what decides it, and the head's arrays with it.
 
-The new label becomes the last in label order. Of a label model that adds one row to U_l, which is all that eq. 5 has
-of a label, and which the recurrence reads only after everything else was said; of a sigmoid head it adds one row to the
-last layer. `training.offset_regression` finds the row. Knows no file and no label name.
+The new label becomes the last in label order. Of a label model it needs a row of U_l, which the recurrence reads only
+after everything else was said, and a number of its own in the joint space, whose other numbers hold what the old labels
+need of an image. Of a sigmoid head it is a row of the last layer. `training.offset_regression` finds the numbers. Knows
+no file and no label name.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ def decisions_of_label_model(
 ) -> Decisions:
     """Return every step of every image's path: at each the new label might come, at the last one it should.
 
-    At step t the odds of the new label K are exp(x_t . u_K) to the sum over the old allowed outcomes of exp(s(t)).
+    At step t the odds of the new label K are exp(x_t . u_K + v . w) to the sum over the old allowed outcomes of
+    exp(s(t)), with v what U_I reads of the image: the inputs are x_t and v, side by side.
 
     Args:
         head: trained on the old labels.
@@ -47,7 +49,7 @@ def decisions_of_label_model(
         targets: old labels, 1 present, 0 absent; in label order.
     """
     inputs, offsets, image, last = [], [], [], []
-    ids = np.arange(head.num_labels + 1)
+    ids, read = np.arange(head.num_labels + 1), head.before_projection(features)
     for row in range(len(targets)):
         path = np.flatnonzero(targets[row] == PRESENT)
         points = head.joint_points(features[row : row + 1], path)  # [steps embedding]
@@ -59,7 +61,7 @@ def decisions_of_label_model(
             elif head.allowed == "no-repeat":
                 allowed[path[:step]] = False
             offsets.append(-np.logaddexp.reduce(one[allowed]))
-        inputs.append(points)
+        inputs.append(np.hstack((points, np.repeat(read[row : row + 1], len(points), axis=0))))
         image += [row] * len(points)
         last += [False] * len(path) + [True]
     return Decisions(np.concatenate(inputs), np.array(offsets), np.array(image), np.array(last))
@@ -87,10 +89,35 @@ def decisions_of_scores(
     return Decisions(inputs, np.zeros(len(inputs)), np.tile(rows, 2), np.ones(len(inputs), dtype=bool))
 
 
-def label_model_with(head: LabelModelHead, row: Float[np.ndarray, " embedding"]) -> dict[str, np.ndarray]:
-    """Return a label model's arrays with one more label, the last before END."""
-    U_l = np.insert(head.arrays["U_l"], head.num_labels, row, axis=0)
-    return {**head.arrays, "U_l": U_l.astype(np.float32)}
+def label_model_with(head: LabelModelHead, weights: Float[np.ndarray, " inputs"]) -> dict[str, np.ndarray]:
+    """Return a label model's arrays with one more label, the last before END.
+
+    The joint space grows by one number, v . w, which only the new label's score reads; with h = ReLU by two, since
+    max(a, 0) - max(-a, 0) = a. Scores of the old labels and END are the same at every step.
+
+    Args:
+        head: without it.
+        weights: of the inputs of `decisions_of_label_model`.
+    """
+    old, size = dict(head.arrays), head.options.embedding_size
+    signs = np.array([1.0] if head.additive else [1.0, -1.0])
+    more = len(signs)
+
+    def widened(name: str, *, rows: int = 0, columns: int = 0) -> np.ndarray:
+        return np.pad(old[name], ((0, rows), (0, columns)))
+
+    grown = {
+        "U_l": np.insert(
+            widened("U_l", columns=more), head.num_labels, np.concatenate((weights[:size], signs)), axis=0
+        ),
+        "start": widened("start", columns=more),
+        # Without recurrence the output is a sum of embeddings, as wide as they are.
+        "U_o.weight": widened("U_o.weight", rows=more, columns=more if head.options.cell == "none" else 0),
+        "U_I.weight": np.vstack((old["U_I.weight"], signs[:, None] * weights[size:])),
+    }
+    if "cell.from_label.weight" in old:
+        grown["cell.from_label.weight"] = widened("cell.from_label.weight", columns=more)
+    return {**old, **{name: array.astype(np.float32) for name, array in grown.items()}}
 
 
 def scores_with(head: SigmoidHead, row: Float[np.ndarray, " width"], bias: float) -> dict[str, np.ndarray]:

@@ -242,7 +242,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: dates, numbers, bytes that are none
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if values is not None and not isinstance(values, dict):
         raise InputError(

@@ -149,6 +149,9 @@ def _with_label(
         arrays, found, last = _taught(run.head, features, old, given, truth, seed=seed)
     except InputError as error:
         raise InputError(f"label {label!r}: {error}") from error
+    if isinstance(run.head, LabelModelHead):
+        wider = replace(config.label_model, embedding_size=arrays["U_l"].shape[1])
+        config = replace(config, label_model=wider)
     suggester = run.suggester
     if suggester is not None:
         more, _, _ = _taught(suggester.head, features, old, given, truth, seed=seed)
@@ -169,6 +172,7 @@ def _with_label(
     return (
         replace(
             run,
+            config=config,
             vocabulary=Vocabulary((*run.vocabulary.names, label)),
             counts=(*run.counts, one.present),
             head=_grown(arrays, config, run),

@@ -43,6 +43,7 @@ from labelbeam.joints.config import RunConfig, read_yaml, write_yaml
 from labelbeam.joints.exported_encoder import EXPORT, exported_encoder
 from labelbeam.joints.plain_values import from_plain
 from labelbeam.joints.suggester import Suggester, suggester_config
+from labelbeam.labels.hygiene import refuse_reserved
 from labelbeam.labels.vocabulary import Vocabulary
 
 ENCODER = "encoder.safetensors"
@@ -180,6 +181,7 @@ def load_run(folder: Path) -> Run:
         names, counts = tuple(labels["names"]), tuple(int(n) for n in labels["counts"])
         if strange := [name for name in names if not isinstance(name, str)]:
             raise ValueError(f"a name is {strange[0]!r:.40}")
+        refuse_reserved(names, str(folder / "labels.json"))
         vocabulary = Vocabulary(names)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{folder / 'labels.json'} needs 'names' and 'counts' ({error}).") from error

@@ -13,6 +13,7 @@ from labelbeam.answers.decision import Decision
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
+from labelbeam.errors import InputError
 from labelbeam.features.batch_worker import ImageFeatures
 from labelbeam.features.extract import extract, stream_features
 from labelbeam.joints.build import build_answerer
@@ -159,8 +160,13 @@ class Tagger:
 
         Args:
             features: what the run's encoder says of images; half or single precision.
+
+        Raises:
+            InputError: the head's numbers overflow, as those of a run that was damaged or made up may.
         """
         answers = self.answerer.answer(features)
+        if not np.isfinite(answers.scores).all():
+            raise InputError("the run's head gives no finite scores. Copy the run again, or train it anew.")
         if self.calibration is None:
             return answers
         return calibrated(self.calibration, answers, self.run.head, features)

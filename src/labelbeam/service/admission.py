@@ -20,6 +20,9 @@ ALWAYS = ("/healthz", "/readyz")
 BUSY_SECONDS = 1.0
 """After which a refused client may try again, where nothing better is known."""
 
+PACE_BYTES, PACE_SECONDS = 64_000, 10.0
+"""A body must grow by as much in as many seconds until it is whole: nobody keeps memory by standing still."""
+
 LINGER_BYTES, LINGER_SECONDS = 8_000_000, 2.0
 """What is read and thrown away of a refused body: a client that is still sending would else never read why."""
 
@@ -29,6 +32,9 @@ class _Progress:
     """How far one request is."""
 
     received: int = 0
+    paced: int = 0
+    placed: bool = False
+    refusal: Refusal | None = None
     whole: bool = False
     started: bool = False
     finished: bool = False
@@ -55,13 +61,14 @@ class Admission:
                 await _linger(receive)
             await _refuse(refusal, scope, receive, send)
             return
-        self._under_way += 1
         names = {name for name, _ in scope["headers"]}
         progress = _Progress(whole=names.isdisjoint({b"content-length", b"transfer-encoding"}))
+        if progress.whole:
+            self._place(progress)
         try:
             await self._serve(scope, receive, send, progress)
         finally:
-            self._under_way -= 1
+            self._under_way -= progress.placed
             self._held -= progress.received
 
     def _refusal_of(self, scope: Scope) -> Refusal | None:
@@ -71,8 +78,20 @@ class Admission:
         if size > limits.body_bytes:
             return _too_large(limits)
         if self._under_way >= limits.requests or (self._held and self._held + size > limits.held_bytes):
-            return Refusal(503, "too many requests are under way. Try again.", retry_after=BUSY_SECONDS)
+            return _too_many()
         return None
+
+    def _place(self, progress: _Progress) -> None:
+        """Give a request its place; one that is still coming in has none, or slow clients would take them all.
+
+        Raises:
+            Refusal: there is none left.
+        """
+        if self._under_way >= self._limits.requests:
+            progress.refusal = _too_many()
+            raise progress.refusal
+        self._under_way += 1
+        progress.placed = True
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, progress: _Progress) -> None:
         limits, clock = self._limits, asyncio.get_running_loop().time
@@ -81,6 +100,7 @@ class Admission:
         # A request without a body is whole at once.
         empty: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}] * progress.whole
         watcher: asyncio.Task[None] | None = None
+        last = clock() + limits.receive_seconds
 
         async def watch() -> None:
             """Stop the work when the client hangs up."""
@@ -106,11 +126,17 @@ class Admission:
                 raise Refusal(503, "too much is being sent at once. Try again.", retry_after=BUSY_SECONDS)
             if message["type"] == "http.request" and not message.get("more_body", False):
                 progress.whole = True
+                self._place(progress)
                 timer.reschedule(clock() + limits.answer_seconds)
                 watcher = asyncio.create_task(watch())
+            elif progress.received - progress.paced >= PACE_BYTES:
+                progress.paced = progress.received
+                timer.reschedule(min(last, clock() + PACE_SECONDS))
             return message
 
         async def watched(message: Message) -> None:
+            if progress.refusal is not None:
+                return  # the framework may have made something else of it
             if message["type"] == "http.response.start":
                 progress.started = True
                 timer.reschedule(clock() + limits.receive_seconds)
@@ -122,11 +148,13 @@ class Admission:
             await send(message)
 
         try:
-            seconds = limits.answer_seconds if progress.whole else limits.receive_seconds
+            seconds = limits.answer_seconds if progress.whole else min(limits.receive_seconds, PACE_SECONDS)
             async with asyncio.timeout(seconds) as timer:
                 if progress.whole:
                     watcher = asyncio.create_task(watch())
                 await self._app(scope, counted, watched)
+                if progress.refusal is not None:
+                    await _refuse(progress.refusal, scope, receive, send)
         except TimeoutError:
             if progress.started:
                 raise
@@ -138,6 +166,10 @@ class Admission:
         finally:
             if watcher is not None:
                 watcher.cancel()
+
+
+def _too_many() -> Refusal:
+    return Refusal(503, "too many requests are under way. Try again.", retry_after=BUSY_SECONDS)
 
 
 def _too_large(limits: Limits) -> Refusal:
@@ -152,7 +184,9 @@ def _too_slow(limits: Limits, progress: _Progress) -> Refusal:
         return Refusal(
             503, f"no answer within {limits.answer_seconds:g} s. Try again.", retry_after=BUSY_SECONDS
         )
-    return Refusal(408, f"the request did not arrive within {limits.receive_seconds:g} s.")
+    return Refusal(
+        408, f"the request did not arrive within {limits.receive_seconds:g} s, or stood still on its way."
+    )
 
 
 async def _linger(receive: Receive) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
+from labelbeam.analysis.worth_labelling import label_entropies, spread_order
 from labelbeam.data.images import UnreadableImage, list_images
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Photograph
@@ -74,28 +75,39 @@ class ProjectPhotographs:
                     self.project.keep_features(photographs[i].id, self._encoder, one)
         return found
 
-    async def most_worth_labelling(self) -> list[int]:
-        """Return the numbers of all photographs, the one of which the model knows least first.
+    async def least_certain_first(self) -> list[int]:
+        """Return the numbers of all photographs, those first of which the model knows least; unlike ones spread.
 
-        Worth is the expected information of a full answer, label by label: the sum of the entropies of the labels
-        that nobody decided yet. Photographs that cannot be read come last.
+        Worth is the sum of the entropies of the labels that nobody decided yet; `analysis.worth_labelling` spreads
+        near duplicates apart. Photographs that cannot be read come last.
         """
         photographs = self.project.photographs()
-        features = await self.features(photographs)
+        found = await self.features(photographs)
         decisions = self.project.decisions()
         column = {name: j for j, name in enumerate(self._service.tagger.labels)}
-        rows = [i for i, one in enumerate(features) if one is not None]
-        worth = {one.id: -1.0 for one in photographs}
+        rows = [i for i, one in enumerate(found) if one is not None]
+        unreadable = [one.id for i, one in enumerate(photographs) if found[i] is None]
+        if not rows:
+            return unreadable
+        features = np.stack([np.asarray(found[i]) for i in rows])
+        worth = np.empty(len(rows))
         for first in range(0, len(rows), ENCODED_TOGETHER):
-            block = rows[first : first + ENCODED_TOGETHER]
-            stacked = np.stack([np.asarray(features[i]) for i in block])
-            answers = await self._service.ask(lambda stacked=stacked: self._service.tagger.answer(stacked))  # type: ignore[misc]
-            entropies = entropy(answers.scores)
-            for i, row in zip(block, entropies, strict=True):
-                number = photographs[i].id
-                decided = [column[name] for name in decisions.get(number, {}) if name in column]
-                worth[number] = float(row.sum() - row[decided].sum())
-        return sorted(worth, key=lambda number: (-worth[number], number))
+            block = slice(first, first + ENCODED_TOGETHER)
+            answers = await self._service.ask(
+                lambda block=block: self._service.tagger.answer(features[block])  # type: ignore[misc]
+            )
+            entropies = label_entropies(answers.scores)
+            for i, entropy in zip(rows[block], entropies, strict=True):
+                decided = decisions.get(photographs[i].id, {})
+                entropy[[column[name] for name in decided if name in column]] = 0.0
+            worth[block] = entropies.sum(axis=1)
+        labelled = [place for place, i in enumerate(rows) if photographs[i].id in decisions]
+        order = await asyncio.to_thread(spread_order, worth, features, labelled=labelled)
+        return [photographs[rows[place]].id for place in order.tolist()] + unreadable
+
+    def at_random(self) -> list[int]:
+        """Return the numbers of all photographs in an order of chance that stays the same."""
+        return [one.id for one in sorted(self.project.photographs(), key=lambda one: one.hash)]
 
 
 def add_folder(project: Project, folder: Path) -> tuple[int, list[str]]:
@@ -119,17 +131,6 @@ def add_folder(project: Project, folder: Path) -> tuple[int, list[str]]:
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror}).")
     return len(found) - len(problems), problems
-
-
-def entropy(scores: np.ndarray) -> np.ndarray:
-    """Return the entropy of each label by itself, nats.
-
-    Example:
-        >>> entropy(np.array([0.5, 0.0, 1.0])).round(3).tolist()
-        [0.693, 0.0, 0.0]
-    """
-    p = np.clip(scores.astype(np.float64), 1e-12, 1 - 1e-12)
-    return -(p * np.log(p) + (1 - p) * np.log1p(-p))
 
 
 def _read(photographs: Sequence[Photograph]) -> list[Upload | None]:

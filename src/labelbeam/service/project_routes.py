@@ -194,11 +194,15 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
                 added.append(_told(one, await asyncio.to_thread(project.decisions, one.id)))
         return {"photographs": added}
 
-    @router.get("/order", summary="Photographs, most worth labelling first, or as added")
-    async def order(by: Literal["uncertain", "added"] = "uncertain") -> dict[str, Any]:
+    @router.get(
+        "/order", summary="Photographs at random, those first of which the model knows least, or as added"
+    )
+    async def order(by: Literal["random", "uncertain", "added"] = "random") -> dict[str, Any]:
         if by == "added":
             return {"photographs": [one.id for one in project.photographs()]}
-        return {"photographs": await photographs.most_worth_labelling()}
+        if by == "random":
+            return {"photographs": photographs.at_random()}
+        return {"photographs": await photographs.least_certain_first()}
 
     @router.get("/photographs/{image}/suggestions", summary="Suggestions that follow what was decided")
     async def suggestions(

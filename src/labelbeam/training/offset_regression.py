@@ -78,8 +78,12 @@ def fit_offset_regression(
             f"a new label needs at least {FOLDS} images that have it and {FOLDS} that have not; given "
             f"{len(positive)} and {len(negative)}."
         )
-    columns = np.column_stack((inputs, np.ones(len(inputs)))) if bias else inputs
-    columns = columns.astype(np.float64)
+    # The best row is a combination of the rows given, and its length is the same in the coordinates of an orthonormal
+    # basis of them: with fewer rows than inputs everything is found there.
+    basis = _basis(inputs.astype(np.float64))
+    columns = inputs.astype(np.float64) @ basis
+    if bias:
+        columns = np.column_stack((columns, np.ones(len(inputs))))
     penalised = np.ones(columns.shape[1])
     if bias:
         penalised[-1] = 0.0
@@ -97,13 +101,20 @@ def fit_offset_regression(
     weights = _newton(columns, offsets, present, PENALTIES[best] * penalised)
     share = present.mean()
     return OffsetRegression(
-        weights[: inputs.shape[1]],
+        basis @ weights[: basis.shape[1]],
         float(weights[-1]) if bias else 0.0,
         PENALTIES[best],
         held_out[best],
         losses[best],
         float(-(share * np.log(share) + (1 - share) * np.log1p(-share))),
     )
+
+
+def _basis(rows: np.ndarray) -> np.ndarray:
+    """Return orthonormal columns that span the rows; the identity where there are as many rows as inputs."""
+    if len(rows) >= rows.shape[1]:
+        return np.eye(rows.shape[1])
+    return np.linalg.qr(rows.T)[0]
 
 
 def _folds(positive: np.ndarray, negative: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds
 export async function ask(path, options = {}) {
   for (let tries = 0; ; tries += 1) {
     const response = await reach(`/v1/project${path}`, options);
-    if (response.ok) return response.json();
+    if (response.ok) return whole(response);
     if ((response.status === 429 || response.status === 503) && tries < 20) {
       await pause(Number(response.headers.get("Retry-After")) || 1);
       continue;
@@ -22,6 +22,15 @@ export async function ask(path, options = {}) {
     if (response.status === 401 && (await askKey())) continue;
     const told = await response.json().catch(() => ({}));
     throw new Problem(response.status, told.error ?? `the service answered ${response.status}.`);
+  }
+}
+
+// A service that ends in the middle of its answer did not answer.
+async function whole(response) {
+  try {
+    return await response.json();
+  } catch {
+    throw new Unreachable("the answer of the service was cut off.");
   }
 }
 
