@@ -61,6 +61,7 @@ def test_score_anybody_gives_the_numbers_that_the_command_line_gives(tmp_path: P
     )
 
 
-def test_every_example_is_run_here() -> None:
-    text = Path(__file__).read_text(encoding="utf-8")
+def test_every_example_is_run_here_or_against_the_service() -> None:
+    beside = Path(__file__).parent / "service" / "test_service_docs.py"
+    text = "".join(file.read_text(encoding="utf-8") for file in (Path(__file__), beside))
     assert [path.name for path in sorted(EXAMPLES.glob("*.py")) if f'"{path.name}"' not in text] == []

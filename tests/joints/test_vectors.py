@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelbeam.errors import InputError
@@ -29,6 +29,7 @@ def fill(folder: Path, names: list[str]) -> None:
             store.add(name, (number, 10), vector(number))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=5), max_size=9), st.lists(st.text(max_size=5), max_size=9))
 def test_what_is_found_is_what_a_dictionary_would_hold(first: list[str], second: list[str]) -> None:
     kept = {}

@@ -86,7 +86,7 @@ def test_a_job_of_other_settings_is_not_continued(finished, command, drawn, tmp_
     (tmp_path / "out.jsonl.job.json").write_text('{"all_scores": true}')
     done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "out.jsonl")
     assert done.exit_code == 2
-    assert "begun with other settings (all_scores, config, format, images, run differ)" in " ".join(
+    assert "begun with other settings (all_scores, config, encoder, format, images, run differ)" in " ".join(
         done.stderr.split()
     )
     done = command("tag", finished, drawn / "00000.png", "--out", tmp_path / "out.jsonl", "--overwrite")

@@ -35,13 +35,13 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
     """
     if odd := sorted(label for label in set(labels) if any(unicodedata.category(c) == "Cc" for c in label)):
         raise InputError(
-            f"{where}: {', '.join(map(repr, odd[:5]))} holds a line break or another control "
+            f"{where}: {', '.join(f'{name!r:.60}' for name in odd[:5])} holds a line break or another control "
             "character. Repair the name."
         )
     if taken := sorted(label for label in set(labels) if label.casefold() in RESERVED):
         raise InputError(
-            f"{where}: {', '.join(map(repr, taken))} is the name of a special token, not of a label. "
-            f"Rename it; reserved are {', '.join(sorted(RESERVED))}."
+            f"{where}: {', '.join(f'{name!r:.60}' for name in taken[:5])} is the name of a special token, not of a "
+            f"label. Rename it; reserved are {', '.join(sorted(RESERVED))}."
         )
 
 

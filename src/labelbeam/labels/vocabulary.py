@@ -33,10 +33,10 @@ class Vocabulary:
         if not self.names:
             raise InputError("a vocabulary needs at least one label, none was given.")
         if bad := [name for name in self.names if not name or name != name.strip()]:
-            raise InputError(f"label names must not be empty or padded with blanks; given: {bad[:5]!r}.")
+            raise InputError(f"label names must not be empty or padded with blanks; given: {bad[:5]!r:.300}.")
         if len(set(self.names)) < len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise InputError(f"each label name may occur once; given more than once: {twice[:5]!r}.")
+            raise InputError(f"each label name may occur once; given more than once: {twice[:5]!r:.300}.")
 
     @property
     def end(self) -> int:

@@ -119,7 +119,7 @@ def tag(
             engine=engine,
             precision=precision,
             photographs=_some_of(named, total),
-            images=total,
+            images=total if where is not None else None,  # who reads along waits for no graph
             exactly=store is not None,
         )
         if told:
