@@ -93,6 +93,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--files", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
     parser.add_argument("--format", choices=["jsonl", "csv", "parquet"], default="jsonl")
+    parser.add_argument(
+        "--engine",
+        default="torch",
+        help="the same for all: by itself, tag takes another one for large jobs, which costs memory of its own",
+    )
     parser.add_argument("--store", action="store_true", help="keep the vectors too")
     asked = parser.parse_args()
     counts = sorted(asked.files)
@@ -106,7 +111,7 @@ def main() -> None:
             files = make_files(root / str(count), pictures, count)
             out = root / f"{count}.{asked.format}"
             store = ["--store", str(root / f"vectors {count}")] if asked.store else []
-            peaks[count], seconds = peak_of_tag(run, files, out, store)
+            peaks[count], seconds = peak_of_tag(run, files, out, ["--engine", asked.engine, *store])
             lines = rows_of(out)
             if lines != count:
                 sys.exit(f"{count} files gave {lines} lines")
