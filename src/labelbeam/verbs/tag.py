@@ -112,7 +112,8 @@ def tag(
     if tagger.note:
         _say(tagger.note)
     visible = where is not None or not sys.stdout.isatty()
-    total = _number_of(named)
+    # A listing of a million files takes seconds: only where somebody sees the number, or the engine depends on it.
+    total = _number_of(named) if visible or engine or precision else None
     if named and cluster is None:
         tagger, told = with_job_engine(
             tagger,
@@ -138,7 +139,8 @@ def tag(
             "images": named or str(store),
             "run": fingerprint(run),
             "config": to_plain(tagger.run.config),
-            "encoder": [engine, precision],
+            # As settled, not as asked: what `auto` finds must not change in the middle of a file.
+            "encoder": [getattr(tagger.run.encoder, "engine", "torch"), tagger.run.encoder.precision],
             **choices.told(),
         }
         record: Printed | Recorded
