@@ -4,9 +4,8 @@ Data, encoder, features, head, loop, validation: each is a noun of its own; here
 """
 
 import json
-import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,9 @@ from labelbeam.joints.run_directory import Run, save_run, versions
 from labelbeam.joints.suggester import Suggester
 from labelbeam.joints.suggester_training import train_suggester
 from labelbeam.joints.tagger import Tagger
-from labelbeam.joints.training_batches import feature_batches, pixel_batches
+from labelbeam.joints.training_batches import prepare_batches
 from labelbeam.joints.training_data import doubts, easiest_labels_first, training_data
+from labelbeam.joints.training_lines import epoch_line, opening_lines
 from labelbeam.labels.targets import PRESENT
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.models.handing_over import Trainable, trained
@@ -44,6 +44,9 @@ from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.checkpoint import Progress
 from labelbeam.training.loop import RESUME, Batches, fit, mean_nats
 from labelbeam.training.recipe import build_optimiser
+
+SUGGESTER = "suggester"
+"""Folder of the unfinished training of the second mechanism, inside the run's."""
 
 
 @dataclass(frozen=True)
@@ -91,37 +94,25 @@ def train_run(
         InputError: anything wrong with the data, the encoder, the options, an unfinished training of
             other settings in the folder, or a folder that cannot be written.
     """
-    accelerator = accelerator_for(config.recipe.precision)
-    if config.recipe.batch_size < accelerator.num_processes:
-        raise InputError(
-            f"--batch-size {config.recipe.batch_size} counts the images of all processes together, and there are "
-            f"{accelerator.num_processes}. Give at least as many."
-        )
+    accelerator = _accelerator(config)
     if not accelerator.is_main_process:
         report = _silent
     train, held_out = training_data(config)
-    encoder = build_encoder(config.encoder)
-    if not config.train_encoder and config.encoder.name == "tiny" and config.encoder.weights is None:
-        raise InputError(
-            "encoder 'tiny' has no pretrained weights, so its features would be those of random numbers. "
-            "Train it too (--finetune), give it weights (--weights), or name a pretrained encoder ('vgg16')."
-        )
+    encoder = _encoder(config)
     _make_folder(folder)
     if config.order == "easiest":
         train, held_out = easiest_labels_first(config, train, held_out, encoder)
     head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
     start_head(head, train.targets)
-    prepare = pixel_batches if config.train_encoder else feature_batches
     with accelerator.local_main_process_first():  # the others find the features in the cache
-        model, train_batches, held_out_batches, notes = prepare(
+        model, train_batches, held_out_batches, notes = prepare_batches(
             config, train, held_out, encoder, head, accelerator
         )
     apart = held_out.notes if held_out is not None and config.validation is not None else ()
     for note in (*train.notes, *apart, *notes, *doubts(train)):
         report(note)
     if anew:
-        (folder / RESUME).unlink(missing_ok=True)
-        shutil.rmtree(folder / "suggester", ignore_errors=True)
+        _forget(folder)
 
     settings = _settings(config, encoder)
     progress = remembered(head, train_batches) or _fitted(
@@ -143,22 +134,55 @@ def train_run(
             run,
             train_batches,
             held_out_batches,
-            folder=folder / "suggester",
+            folder=folder / SUGGESTER,
             settings=settings,
             accelerator=accelerator,
             report=report,
         )
         run = replace(run, suggester=suggester)
-    if not accelerator.is_main_process:
-        return Trained(run, {}, progress.epoch, progress.best_epoch, (*train.notes, *notes), written=False)
     metrics: dict[str, Any] = {}
-    if held_out is not None:
-        run, metrics = _judged(run, train, held_out)
-    opening = _opening(command, progress.epoch, progress.best_epoch, metrics)
-    save_run(run, folder, metrics=metrics, opening=opening)
+    if accelerator.is_main_process:
+        if held_out is not None:
+            run, metrics = _judged(run, train, held_out)
+        opening = opening_lines(command, progress.epoch, progress.best_epoch, metrics)
+        save_run(run, folder, metrics=metrics, opening=opening)
+        _forget(folder)
+    return Trained(
+        run,
+        metrics,
+        progress.epoch,
+        progress.best_epoch,
+        (*train.notes, *notes),
+        written=accelerator.is_main_process,
+    )
+
+
+def _accelerator(config: RunConfig) -> Accelerator:
+    """Return the processes and devices to train on; there must be an image for each process in every batch."""
+    accelerator = accelerator_for(config.recipe.precision)
+    if config.recipe.batch_size < accelerator.num_processes:
+        raise InputError(
+            f"--batch-size {config.recipe.batch_size} counts the images of all processes together, and there are "
+            f"{accelerator.num_processes}. Give at least as many."
+        )
+    return accelerator
+
+
+def _encoder(config: RunConfig) -> ImageEncoder:
+    """Return the encoder; one that knows nothing must be trained too."""
+    encoder = build_encoder(config.encoder)
+    if not config.train_encoder and config.encoder.name == "tiny" and config.encoder.weights is None:
+        raise InputError(
+            "encoder 'tiny' has no pretrained weights, so its features would be those of random numbers. "
+            "Train it too (--finetune), give it weights (--weights), or name a pretrained encoder ('vgg16')."
+        )
+    return encoder
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a training keeps only to go on after an interruption."""
     (folder / RESUME).unlink(missing_ok=True)
-    shutil.rmtree(folder / "suggester", ignore_errors=True)
-    return Trained(run, metrics, progress.epoch, progress.best_epoch, (*train.notes, *notes))
+    shutil.rmtree(folder / SUGGESTER, ignore_errors=True)
 
 
 def _fitted(
@@ -189,7 +213,7 @@ def _fitted(
             seed=config.seed,
             settings=settings,
             accelerator=accelerator,
-            after_epoch=lambda row: report(_line(row, config.recipe.epochs)),
+            after_epoch=lambda row: report(epoch_line(row, config.recipe.epochs)),
         )
     except SafetensorError as error:
         raise InputError(
@@ -277,24 +301,3 @@ def _settings(config: RunConfig, encoder: ImageEncoder) -> str:
     """What two halves of a resumed training must share: everything but the patience."""
     fixed = replace(config, recipe=replace(config.recipe, patience=0))
     return json.dumps([to_plain(fixed), encoder.config, versions()], sort_keys=True, default=str)
-
-
-def _line(row: dict[str, Any], epochs: int) -> str:
-    numbers = "  ".join(f"{name} {value:.3f}" for name, value in row.items() if name != "epoch")
-    return f"epoch {row['epoch']}/{epochs}  {numbers}"
-
-
-def _opening(command: str, epochs: int, best: int, metrics: dict[str, Any]) -> Sequence[str]:
-    lines = [f"command: {command}"] if command else []
-    told = versions()
-    lines.append(
-        f"machine: {told['machine']}, {told['threads']} threads, python {told['python']}, "
-        f"torch {told['torch']}"
-    )
-    lines.append(f"epochs: {epochs}, best {best}")
-    shown = [
-        f"{name} {metrics[name]:.3f}"
-        for name in ("mAP_area", "OF1", "CF1", "subset_accuracy", "log_likelihood")
-        if isinstance(metrics.get(name), float) and math.isfinite(metrics[name])
-    ]
-    return [*lines, f"validation: {', '.join(shown)}"] if shown else lines

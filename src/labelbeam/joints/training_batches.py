@@ -31,7 +31,7 @@ class EndToEnd(nn.Module):
         return self.head(self.encoder(pixels), targets)
 
 
-def feature_batches(
+def prepare_batches(
     config: RunConfig,
     train: Dataset,
     held_out: Dataset | None,
@@ -39,19 +39,32 @@ def feature_batches(
     head: Trainable,
     accelerator: Accelerator,
 ) -> Prepared:
-    """Prepare batches of a frozen encoder's features, found in the cache or made now; the model is the head alone.
+    """Prepare batches of a frozen encoder's features, or of pixels where the encoder is trained too.
 
     Args:
         config: of the run.
         train: training images.
         held_out: validation images; None: there are none.
-        encoder: frozen.
-        head: its scaling is fitted here.
+        encoder: frozen, or to be trained.
+        head: to be trained; over a frozen encoder its scaling is fitted here.
         accelerator: which part of each batch this process takes.
 
     Raises:
         InputError: no image at all can be read, or the cache cannot be written.
     """
+    prepare = _pixel_batches if config.train_encoder else _feature_batches
+    return prepare(config, train, held_out, encoder, head, accelerator)
+
+
+def _feature_batches(
+    config: RunConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: ImageEncoder,
+    head: Trainable,
+    accelerator: Accelerator,
+) -> Prepared:
+    """The features are found in the cache or made now; the model is the head alone."""
     train, features, notes = readable_features(train, encoder, flips=config.flips)
     head.scaling.fit(features.reshape(-1, features.shape[-1]))
     size = config.recipe.batch_size
@@ -64,7 +77,7 @@ def feature_batches(
     return head, batches, FeatureBatches(held_out_features, held_out.targets, size, config.seed), notes + more
 
 
-def pixel_batches(
+def _pixel_batches(
     config: RunConfig,
     train: Dataset,
     held_out: Dataset | None,
@@ -72,19 +85,7 @@ def pixel_batches(
     head: Trainable,
     accelerator: Accelerator,
 ) -> Prepared:
-    """Prepare batches of pixels; the model is encoder and head, trained end to end.
-
-    Args:
-        config: of the run.
-        train: training images.
-        held_out: validation images; None: there are none.
-        encoder: to be trained.
-        head: to be trained.
-        accelerator: which part of each batch this process takes.
-
-    Raises:
-        InputError: no image at all can be read.
-    """
+    """The model is encoder and head, trained end to end."""
 
     def batches(dataset: Dataset, process: int = 0, processes: int = 1) -> ImageBatches:
         return ImageBatches(
