@@ -1,8 +1,11 @@
 import math
 
+import numpy as np
 import torch
 
+from labelbeam.heads.label_scores import RankingHead
 from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.models.handing_over import trained
 from labelbeam.models.sigmoid_head import SigmoidOptions
 from labelbeam.models.softmax_head import SoftmaxHead
 
@@ -35,16 +38,22 @@ def test_unknown_labels_leave_the_softmax_and_images_without_labels_teach_nothin
 def test_scores_are_shares_and_as_many_are_decided_as_training_images_have() -> None:
     model = head()
     model.start_from(rows([1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 1, 0]))
-    scores = model.scores(torch.zeros(1, FEATURES))
-    torch.testing.assert_close(scores[0], torch.tensor([4, 3, 2, 2]) / 11)
-    assert int(model.labels_per_image) == 2
-    assert model.decided(scores).tolist() == [[True, True, False, False]]
+    answers = trained(model)
+    assert isinstance(answers, RankingHead)
+    scores = answers.scores(np.zeros((1, FEATURES), dtype=np.float32))
+    np.testing.assert_allclose(scores[0], np.array([4, 3, 2, 2]) / 11, rtol=1e-6)
+    assert answers.labels_per_image == 2
+    assert answers.decided(scores).tolist() == [[True, True, False, False]]
 
 
 def test_what_is_decided_of_equal_scores_comes_first_in_the_order() -> None:
     model = head()
     model.labels_per_image.fill_(3)
-    assert model.decided(torch.full((1, LABELS), 0.25)).tolist() == [[True, True, True, False]]
+    answers = trained(model)
+    assert isinstance(answers, RankingHead)
+    assert answers.decided(np.full((1, LABELS), 0.25, dtype=np.float32)).tolist() == [
+        [True, True, True, False]
+    ]
 
 
 def test_the_number_of_labels_per_image_is_never_0_and_is_stored() -> None:

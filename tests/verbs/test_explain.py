@@ -149,6 +149,7 @@ BAD = [
     (["--labels", ""], ["no label was named"]),
     (["--target", "logprob"], ["unknown target", "log_prob"]),
     (["--method", "deconvent"], ["unknown method", "deconvnet"]),
+    (["--out", "maps.html"], ["it is a folder", "--page maps.html"]),
 ]
 
 

@@ -7,7 +7,7 @@ them conditionals of one joint distribution. Knows no search and no label name.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
@@ -75,26 +75,3 @@ class AnySubsetHead(SigmoidHead):
         )
         share = asked.sum(dim=1) / known.sum(dim=1).clamp(min=1)  # of the known labels; 0: nothing to learn
         return losses.masked_fill(~asked, 0.0).sum(dim=1) / share.clamp(min=1 / self.num_labels)
-
-    def conditional(
-        self,
-        features: Float[Tensor, "batch features"],
-        accepted: Bool[Tensor, "batch labels"],
-        rejected: Bool[Tensor, "batch labels"],
-    ) -> Float[Tensor, "batch labels"]:
-        """Return p(label | image, accepted, rejected) of every label; 1 and 0 for the known ones.
-
-        Args:
-            features: encoder features.
-            accepted: labels known to be present.
-            rejected: labels known to be absent, none of them accepted.
-
-        Raises:
-            InputError: a label both accepted and rejected.
-        """
-        if (accepted & rejected).any():
-            raise InputError("a label is both accepted and rejected. Leave it out of one of the two.")
-        known = torch.full(accepted.shape, UNKNOWN, dtype=torch.int8, device=accepted.device)
-        known = known.masked_fill(accepted, PRESENT).masked_fill(rejected, ABSENT)
-        probs = torch.sigmoid(self.logits(features, known))
-        return probs.masked_fill(accepted, 1.0).masked_fill(rejected, 0.0)

@@ -9,7 +9,7 @@ Knows no search and no label name.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from labelbeam.heads.options import AsymmetricOptions, SigmoidOptions
@@ -35,10 +35,6 @@ class AsymmetricHead(RankingHead):
     ) -> None:
         super().__init__(num_labels, scaling, options)
         self.asymmetric = asymmetric
-
-    def decided(self, scores: Float[Tensor, "batch labels"]) -> Bool[Tensor, "batch labels"]:
-        """Return the labels with a score of at least 1/2."""
-        return scores >= 0.5
 
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]

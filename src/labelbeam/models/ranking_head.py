@@ -5,7 +5,7 @@ Such a head can say which labels come first, and by convention decides as many a
 """
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Int8
 from torch import Tensor
 
 from labelbeam.heads.options import SigmoidOptions
@@ -15,7 +15,7 @@ from labelbeam.models.sigmoid_head import LabelScores
 
 
 class RankingHead(LabelScores):
-    """One number per label that says which labels come first; subclasses fill `forward` and `scores`."""
+    """One number per label that says which labels come first; subclasses fill `forward`."""
 
     labels_per_image: Tensor
 
@@ -29,12 +29,3 @@ class RankingHead(LabelScores):
         super().start_from(targets)
         mean = float((targets == PRESENT).sum(dim=1).double().mean())
         self.labels_per_image.fill_(max(1, round(mean)))
-
-    def scores(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
-        """Return ranking scores in [0, 1]; higher comes first."""
-        return torch.sigmoid(self.logits(features))
-
-    def decided(self, scores: Float[Tensor, "batch labels"]) -> Bool[Tensor, "batch labels"]:
-        """Return the label set: the `labels_per_image` best, equal scores by rising id."""
-        best = scores.argsort(dim=1, descending=True, stable=True)[:, : int(self.labels_per_image)]
-        return torch.zeros_like(scores, dtype=torch.bool).scatter(1, best, True)

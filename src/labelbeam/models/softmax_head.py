@@ -29,10 +29,6 @@ class SoftmaxHead(RankingHead):
         counts = (targets == PRESENT).sum(dim=0) + 1.0
         self.last.bias.copy_((counts / counts.sum()).log())
 
-    def scores(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
-        """Return the softmax; the scores of an image sum to 1."""
-        return self.logits(features).softmax(dim=1)
-
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labelbeam.errors import InputError
+
 if TYPE_CHECKING:
     from labelbeam.explain.explanation import Explanation
 
@@ -35,6 +37,10 @@ def explain(
     from labelbeam.verbs.label_names import names_in
 
     require_folder("--page", page)
+    if out is not None and out.suffix in (".html", ".png", ".json"):
+        raise InputError(
+            f"--out {out} names a file; it is a folder. For one page: --page {out.with_suffix('.html')}."
+        )
     trained = load_run(run)
     asked = None if labels is None else names_in(labels, trained.vocabulary.names)
     found = explained(trained, image, target=target, method=method, labels=asked)
