@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from measuring import machine
-from scores_and_search import SEEDS, Study, asked, asked_of_parts, kept, scenes, taught, voc
+from plain_training import standardizing, teach
+from scores_and_search import SEEDS, asked, asked_of_parts
+from studies import Study, kept, scenes, taught, voc
 
 from labelbeam.answers.of_sigmoid import SigmoidAnswerer
 from labelbeam.answers.search import Search
@@ -37,8 +39,6 @@ from labelbeam.models.label_model import LabelModel, LabelModelOptions
 from labelbeam.models.sigmoid_head import SigmoidHead
 from labelbeam.scenes.odds import is_possible
 from labelbeam.scenes.world import ACTIVITIES, OBJECTS, SCENES, VOCABULARY
-from labelbeam.training.batches import FeatureBatches
-from labelbeam.training.recipe import build_optimiser
 
 OURS, NO_RNN, LINEAR, LAYERS = "CNN-RNN", "No RNN", "sigmoid, linear", "sigmoid, two layers"
 RIVALS = (NO_RNN, LINEAR, LAYERS)
@@ -93,26 +93,14 @@ class Claim:
 
 
 def sigmoid_head(study: Study, rows: np.ndarray, hidden: int, seed: int) -> SigmoidHead:
-    """Train a sigmoid head as `scores_and_search.taught` trains the label model."""
-    recipe, features = study.recipe, study.features[rows]
+    """Train a sigmoid head as `studies.taught` trains the label model."""
+    features = study.features[rows]
     torch.manual_seed(seed)
-    scaling = FeatureScaling("standardize", features.shape[2])
-    scaling.fit(features.reshape(-1, features.shape[2]))
     dropout = {"feature_dropout": study.options.feature_dropout, "hidden_dropout": 0.5 if hidden else 0.0}
-    model = SigmoidHead(study.targets.shape[1], scaling, SigmoidOptions(hidden, **dropout))
+    model = SigmoidHead(study.targets.shape[1], standardizing(features), SigmoidOptions(hidden, **dropout))
     model.start_from(torch.from_numpy(study.targets[rows].copy()))
-    optimiser, step = build_optimiser(recipe, model), 0
-    batches = FeatureBatches(features, study.targets[rows], recipe.batch_size, seed)
-    for epoch in range(recipe.epochs):
-        for inputs, labels in batches.epoch(epoch):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * recipe.rate_at(step, recipe.epochs * len(batches))
-            model(inputs, labels).mean().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimiser.step()
-            optimiser.zero_grad()
-            step += 1
-    return model.eval()
+    teach(model, features, study.targets[rows], recipe=study.recipe, seed=seed)
+    return model
 
 
 def rivals(study: Study, rows: tuple[np.ndarray, np.ndarray], seed: int) -> dict[str, np.ndarray]:

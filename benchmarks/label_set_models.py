@@ -66,6 +66,10 @@ NETWORKS: dict[str, list[Taught]] = {
         label_model(128, 64, 0.0),
         label_model(128, 64, 0.0, learning_rate=2e-2),
         label_model(128, 128, 0.1),
+        label_model(128, 128, 0.1, learning_rate=2e-2),
+        label_model(128, 128, 0.1, learning_rate=4e-2),
+        label_model(256, 128, 0.1),
+        label_model(256, 128, 0.1, learning_rate=2e-2),
     ],
     "No RNN": [
         no_rnn(64, "identity"),
@@ -78,6 +82,10 @@ NETWORKS: dict[str, list[Taught]] = {
         nade(256),
         nade(256, learning_rate=4e-3),
         nade(256, learning_rate=2e-2),
+        nade(256, learning_rate=4e-2),
+        nade(256, learning_rate=8e-2),
+        nade(512, learning_rate=2e-2),
+        nade(512, learning_rate=4e-2),
     ],
     "MADE": [
         made((256,), 0.0),
@@ -86,6 +94,8 @@ NETWORKS: dict[str, list[Taught]] = {
         made((512,), 0.0, learning_rate=4e-3),
     ],
 }
+"""Configurations by model: as many for each, and four more for the two that tie for the lead."""
+
 COUNTED: dict[str, list[dict]] = {
     "independent": [{"smoothing": s} for s in SMOOTHINGS],
     "Chow-Liu tree": [{"smoothing": s} for s in SMOOTHINGS],

@@ -3,9 +3,10 @@
     python benchmarks/label_statistics.py --out runs/label-statistics
 
 Two complete label matrices, no pixels: COCO-80 (train2014 to val2014) and NUS-WIDE-81 (the official split, images
-without a label included). Every model gets the same number of configurations, chosen by the log-likelihood of a tenth
-of the training images, and is then fitted on all of them, three times where chance has a part. Networks say labels
-frequent first when they are chosen, then also rare first and in random orders, with the configuration that was chosen.
+without a label included). Every model gets four configurations, the two that tie for the lead (the label model and
+NADE) eight, chosen by the log-likelihood of a tenth of the training images; it is then fitted on all of them, three
+times where chance has a part. Networks say labels frequent first when they are chosen, then also rare first and in
+random orders, with the configuration that was chosen.
 The label model is `models.label_model` under `canonical` with one constant feature: p(set) is exact. Differences are
 over the same held-out images, averaged over seeds, with a paired bootstrap over images. Seconds are the processor's,
 one thread.

@@ -1,12 +1,12 @@
-"""How fast heads train and answer at the sizes of the paper's benchmarks, and how fast VGG-16 runs: images a second.
+"""How fast the rows of a reproduction train and answer at the sizes of the paper's benchmarks, and VGG-16, per second.
 
     python benchmarks/reproduction_rates.py --out rates.json
 
 Features are random numbers, 4,096 an image, as VGG-16's fc7 would be; label sets are the real ones of VOC 2007, COCO
 2014 and NUS-WIDE's 81 concepts from $LABELBEAM_DATA, and drawn ones of the published mean length (5.93) for the 1,000
-tags. Random features teach nothing, so searches are about as unsure as at the start of a training: answering is
-slower here than it will be. What `labelbeam reproduce --dry-run` computes with (`joints/reproduction/rates.py`) was
-measured by this script; takes ten minutes on 2 cores.
+tags. Finding the order `easiest` is not timed. Random features teach nothing, so searches are about as unsure as at the
+start of a training: answering is slower here than it will be. What `labelbeam reproduce --dry-run` computes with
+(`joints/reproduction/rates.py`) was measured by this script; all of it takes half an hour on 2 cores.
 """
 
 import argparse
@@ -21,8 +21,9 @@ import torch
 from labelbeam.data.options import ReadOptions
 from labelbeam.encoders.vgg16 import Vgg16
 from labelbeam.joints.build import build_answerer, build_head, start_head
-from labelbeam.joints.config import HEADS, configure
-from labelbeam.joints.reproduction.recipes import LARGE
+from labelbeam.joints.config import RunConfig
+from labelbeam.joints.reproduction.recipes import MANY_IMAGES, row_config
+from labelbeam.joints.reproduction.rows import ROWS
 from labelbeam.joints.run_directory import versions
 from labelbeam.joints.spec import open_dataset
 from labelbeam.labels.ordering import order_labels
@@ -36,7 +37,7 @@ NAMES = ("voc2007", "coco2014", "nuswide81", "nuswide1000", "scenes")
 
 
 def label_sets(name: str, root: Path) -> np.ndarray:
-    """Return int8 [images labels] of a benchmark's training images, columns by frequency."""
+    """Return int8 [images labels] of a benchmark's training images."""
     if name == "scenes":
         targets = open_dataset("scenes#train").targets
     elif name == "voc2007":
@@ -51,21 +52,27 @@ def label_sets(name: str, root: Path) -> np.ndarray:
         file = {"coco2014": "coco80_labels.npz", "nuswide81": "nuswide81_labels.npz"}[name]
         with np.load(root / "labels" / file) as arrays:
             targets = arrays["labels"].astype(np.int8)
-        targets = targets[targets.any(axis=1)][:IMAGES]
-    return targets[:, order_labels(targets, "frequent", seed=0)][:IMAGES]
+        targets = targets[targets.any(axis=1)]
+    return targets[:IMAGES]
 
 
-def measured(head: str, targets: np.ndarray, size: int, batches_timed: int) -> dict[str, float]:
-    """Return training and answering rates of a head."""
-    options = {**LARGE, "calibrate": False, "suggester": False}
-    config = configure(head=head, options=options)
+def config_of(row: str) -> RunConfig:
+    """Return a row's recipe for many images."""
+    options = {"calibrate": False}
+    told = {"recipe": "default", "training_images": MANY_IMAGES, "scenes": False}
+    return row_config(ROWS[row], **told, options=options, settings={}, seed=0)
+
+
+def measured(config: RunConfig, targets: np.ndarray, size: int, batches_timed: int) -> dict[str, float]:
+    """Return training and answering rates of a configuration."""
+    targets = targets[:, order_labels(targets, config.order, seed=0)]
     random = np.random.default_rng(1)
     features = random.standard_normal((len(targets), 1, size), dtype=np.float32).astype(np.float16)
     model = build_head(config, num_labels=targets.shape[1], feature_size=size)
     start_head(model, targets)
     model.scaling.fit(features[:1000, 0])
     rate = float("inf")
-    if head == "knn":
+    if config.head == "knn":
         model.remember(torch.from_numpy(features[:, 0]), torch.from_numpy(targets))
     else:
         optimiser = build_optimiser(config.recipe, model)
@@ -107,6 +114,7 @@ def main() -> None:
     root = Path(os.environ.get("LABELBEAM_DATA", here.parent / "shared" / "data"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="*", choices=NAMES, default=NAMES)
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -115,12 +123,11 @@ def main() -> None:
     print(rates, flush=True)
     for name in arguments.only:
         targets = label_sets(name, root)
-        for head in HEADS:
-            rates.setdefault(name, {})[head] = row = measured(
-                head, targets, FEATURES.get(name, 4096), arguments.batches
-            )
-            told = f"train {row['train']:8.0f}  answer {row['answer']:8.0f}"
-            print(f"{name:12} {head:12} {told}  load {os.getloadavg()[0]:.1f}", flush=True)
+        for row in arguments.rows:
+            config, size = config_of(row), FEATURES.get(name, 4096)
+            rates.setdefault(name, {})[row] = one = measured(config, targets, size, arguments.batches)
+            told = f"train {one['train']:8.1f}  answer {one['answer']:8.2f}"
+            print(f"{name:12} {row:18} {told}  load {os.getloadavg()[0]:.1f}", flush=True)
     if arguments.out:
         arguments.out.write_text(json.dumps({"rates": rates, "versions": versions()}, indent=1) + "\n")
 

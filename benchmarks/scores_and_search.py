@@ -20,37 +20,23 @@ paired bootstrap over images. Work is kept item by item in OUT: a killed run goe
 import argparse
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from measuring import machine
+from studies import Study, kept, scenes, taught, voc
 
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.search import Search
-from labelbeam.data.cache_folder import cache_folder
-from labelbeam.data.stratified import folds
 from labelbeam.data.whole_file import written_whole
-from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.features.extract import extract
-from labelbeam.heads.options import LabelModelOptions
-from labelbeam.joints.demo import encoder_config
-from labelbeam.joints.run_directory import load_run
-from labelbeam.joints.spec import open_dataset
-from labelbeam.joints.training import train_run
-from labelbeam.labels.ordering import order_labels
 from labelbeam.metrics.calibration import BINS
 from labelbeam.metrics.comparison import compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.metrics.protocols import Protocol
-from labelbeam.models.feature_scaling import FeatureScaling
 from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel
-from labelbeam.scenes.files import read_scenes
-from labelbeam.training.batches import FeatureBatches
-from labelbeam.training.recipe import Recipe, build_optimiser
 
 SEEDS = (0, 1, 2)
 WIDTHS = (1, 2, 3, 5, 10, 20)
@@ -95,96 +81,6 @@ OF_SETS = ("subset_accuracy", "OF1", "CF1", "mean_labels_predicted")
 OF_SCORES = ("mAP_area", "MAP@10", "ECE")
 
 
-@dataclass(frozen=True)
-class Study:
-    """Images in parts that are trained on and parts that are judged.
-
-    Attributes:
-        features: float16 or float32 [images views features].
-        targets: labels most frequent first.
-        names: of the labels.
-        parts: (rows to train on, rows to judge).
-    """
-
-    name: str
-    features: np.ndarray
-    targets: np.ndarray
-    names: tuple[str, ...]
-    parts: list[tuple[np.ndarray, np.ndarray]]
-    options: LabelModelOptions
-    recipe: Recipe
-    truth: np.ndarray = field(init=False)  # of the judged rows, part after part
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "truth", np.concatenate([self.targets[judged] for _, judged in self.parts]))
-
-
-def voc(root: Path) -> Study:
-    """Return the five folds of the VOC part."""
-    data = open_dataset(f"voc2007:{root / 'VOCdevkit'}#sub_trainval")
-    data = data.with_vocabulary(data.vocabulary.names_of(order_labels(data.targets).tolist()))
-    weights = root / "weights" / "mobilenetv2_100.tf_in1k.safetensors"
-    views = []
-    for mirrored in (False, True):
-        encoder = build_encoder(
-            EncoderConfig("", weights, size=288, resize="squash", horizontal_flip=mirrored)
-        )
-        views.append(extract(data.paths, encoder, cache=cache_folder() / "features").values)
-    options = LabelModelOptions(hidden_size=128, feature_dropout=0.5, projection_dropout=0.2)
-    recipe = Recipe(weight_decay=1.0, batch_size=32, epochs=30)
-    return Study(
-        "voc",
-        np.stack(views, axis=1),
-        data.targets,
-        data.vocabulary.names,
-        folds(data.targets, 5, seed=0),
-        options,
-        recipe,
-    )
-
-
-def scenes(runs: Path) -> Study:
-    """Return the drawn pictures, their features by the demo's encoder."""
-    if not (runs / "encoder" / "labels.json").exists():
-        train_run(encoder_config(), runs / "encoder", command="benchmarks/scores_and_search.py", report=print)
-    encoder = load_run(runs / "encoder").encoder
-    train, test = read_scenes("train"), read_scenes("test", seed=1)
-    names = train.vocabulary.names_of(order_labels(train.targets).tolist())
-    read = [part.with_vocabulary(names) for part in (train, test)]
-    features = [extract(part.paths, encoder, cache=cache_folder() / "features").values for part in read]
-    rows = np.arange(len(train) + len(test))
-    return Study(
-        "scenes",
-        np.concatenate(features)[:, None],
-        np.concatenate([part.targets for part in read]),
-        tuple(names),
-        [(rows[: len(train)], rows[len(train) :])],
-        LabelModelOptions(hidden_size=128, feature_dropout=0.3),
-        Recipe(learning_rate=4e-3, weight_decay=0.3, batch_size=256, epochs=16),
-    )
-
-
-def taught(study: Study, rows: np.ndarray, allowed: str, seed: int) -> LabelModel:
-    """Train a label model on some rows, without early stopping."""
-    recipe, features = study.recipe, study.features[rows]
-    torch.manual_seed(seed)
-    scaling = FeatureScaling("standardize", features.shape[2])
-    scaling.fit(features.reshape(-1, features.shape[2]))
-    model = LabelModel(study.targets.shape[1], scaling, replace(study.options, allowed=allowed))
-    optimiser, step = build_optimiser(recipe, model), 0
-    batches = FeatureBatches(features, study.targets[rows], recipe.batch_size, seed)
-    for epoch in range(recipe.epochs):
-        for inputs, labels in batches.epoch(epoch):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * recipe.rate_at(step, recipe.epochs * len(batches))
-            model(inputs, labels).mean().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimiser.step()
-            optimiser.zero_grad()
-            step += 1
-    return model.eval()
-
-
 def asked(model: LabelModel, search: Search, features: np.ndarray, allowed: str = CANONICAL) -> dict:
     """Return sets, scores, log-probabilities of the paths and which of them say a label twice."""
     model.options = replace(model.options, allowed=allowed)
@@ -196,15 +92,6 @@ def asked(model: LabelModel, search: Search, features: np.ndarray, allowed: str 
         "log_probs": answers.log_probs,
         "repeats": repeats,
     }
-
-
-def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return what a file holds, or make it and keep it there."""
-    if not path.exists():
-        with written_whole(path) as part, part.open("wb") as file:
-            np.savez(file, **make())
-    with np.load(path) as held:
-        return dict(held)
 
 
 def all_ways(study: Study, rows: tuple[np.ndarray, np.ndarray], seed: int) -> dict[str, np.ndarray]:

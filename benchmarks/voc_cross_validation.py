@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from plain_training import standardizing, teach
 
 from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.of_sigmoid import SigmoidAnswerer
@@ -39,12 +40,10 @@ from labelbeam.labels.ordering import order_labels
 from labelbeam.metrics.comparison import Comparison, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.metrics.protocols import Protocol
-from labelbeam.models.feature_scaling import FeatureScaling
 from labelbeam.models.handing_over import trained
 from labelbeam.models.label_model import LabelModel, LabelModelOptions
 from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
-from labelbeam.training.batches import FeatureBatches
-from labelbeam.training.recipe import Recipe, build_optimiser
+from labelbeam.training.recipe import Recipe
 
 NUM_FOLDS, TRIES, SEEDS = 5, 24, (0, 1, 2, 3, 4)
 CRITERIA = ("log_likelihood", "mAP_area", "subset_accuracy", "OF1")
@@ -120,8 +119,7 @@ def train(family: str, config: dict, features: np.ndarray, targets: np.ndarray, 
         batch_size=config["batch_size"],
     )
     torch.manual_seed(seed)
-    scaling = FeatureScaling("standardize", features.shape[2])
-    scaling.fit(features.reshape(-1, features.shape[2]))
+    scaling = standardizing(features)
     model: LabelModel | SigmoidHead
     if family == "cnn-rnn":
         names = ("activation", "image_hidden_size", "feature_dropout", "projection_dropout", "hidden_size")
@@ -131,18 +129,8 @@ def train(family: str, config: dict, features: np.ndarray, targets: np.ndarray, 
         dropout = {"feature_dropout": config["feature_dropout"], "hidden_dropout": 0.5}
         model = SigmoidHead(targets.shape[1], scaling, SigmoidOptions(config["hidden_size"], **dropout))
         model.start_from(torch.from_numpy(targets.copy()))
-    optimiser = build_optimiser(recipe, model)
-    batches, step = FeatureBatches(features, targets, recipe.batch_size, seed), 0
-    for epoch in range(recipe.epochs):
-        for inputs, labels in batches.epoch(epoch):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * recipe.rate_at(step, recipe.epochs * len(batches))
-            model(inputs, labels).mean().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimiser.step()
-            optimiser.zero_grad()
-            step += 1
-    return model.eval()
+    teach(model, features, targets, recipe=recipe, seed=seed)
+    return model
 
 
 def predict(model: torch.nn.Module, features: np.ndarray, targets: np.ndarray) -> Predictions:

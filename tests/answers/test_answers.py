@@ -95,6 +95,21 @@ def test_an_image_alone_gets_the_answer_it_gets_in_a_batch(name: str) -> None:
         np.testing.assert_allclose(alone.scores[0], together.scores[i], atol=1e-5)
 
 
+def test_in_any_order_unknown_labels_leave_the_softmax_beside_images_that_are_known() -> None:
+    answerer = ANSWERERS["no-repeat"]()
+    targets = np.zeros((2, LABELS), dtype=np.int8)
+    targets[:, 0], targets[1, 1] = 1, -1
+    both = answerer.set_log_prob(features()[:2], targets)
+    alone = [answerer.set_log_prob(features()[i : i + 1], targets[i : i + 1])[0] for i in range(2)]
+    np.testing.assert_allclose(both, alone, atol=1e-6)
+    absent = np.where(targets == -1, 0, targets).astype(np.int8)
+    assert both[1] > answerer.set_log_prob(features()[:2], absent)[1]  # the unknown one takes no probability
+    every = np.array([one for one in SETS if one[1] == 0], dtype=np.int8)
+    every[:, 1] = -1
+    row = features()[:1].repeat(len(every), axis=0)
+    assert np.exp(answerer.set_log_prob(row, every)).sum() == pytest.approx(1.0, abs=1e-4)
+
+
 def test_beam_and_greedy_give_a_path_without_a_certificate() -> None:
     for method in ("beam", "greedy"):
         answers = LabelModelAnswerer(trained_model(), Search(method=method)).answer(features())

@@ -12,11 +12,15 @@ from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
 from labelbeam.cli import told_in_words
+from labelbeam.joints.features import readable_features
 from labelbeam.joints.reproduction import training
 from labelbeam.joints.reproduction.benchmarks import BENCHMARKS
 from labelbeam.joints.reproduction.plan import Request, truth_views
-from labelbeam.joints.reproduction.said import Said, _read
+from labelbeam.joints.reproduction.rows import ROWS as ROWS_BY_NAME
+from labelbeam.joints.reproduction.said import Said, _read, said_by
+from labelbeam.joints.run_directory import load_run
 from labelbeam.joints.spec import open_dataset, write_dataset
+from labelbeam.joints.tagger import Tagger
 from labelbeam.verbs.reproduce import reproduce
 
 Reproduce = Callable[..., Result]
@@ -197,6 +201,37 @@ def test_seeds_and_configurations_are_told_row_by_row(again, common, tmp_path) -
         assert row["chosen_configuration"] == best
     for numbers in told["measured"]["ranked | all images"].values():
         assert "deviation_over_seeds" in numbers["OF1"]
+
+
+def test_orders_and_losses_are_rows_and_free_orders_have_a_likelihood_where_sets_are_small(
+    again, common, root, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    rows = ["order-rare", "no-repeat", "order-shuffle", "loss-pla"]
+    told = json.loads(again(*common[:-1], ",".join(rows), "--out", out, "--json").stdout)
+    path = told["measured"]["path | all images"]
+    assert list(path) == list(told["measured"]["path-k | all images"]) == rows
+    assert told["rows"]["order-shuffle"]["name"] == "CNN-RNN, shuffled every batch"
+    against = {one["against"] for one in told["differences_from_no_repeat"]}
+    assert (against, told["differences"]) == (set(rows) - {"no-repeat"}, [])  # no row cnn-rnn
+    # Some of these pictures have eight labels, whose orders are not summed.
+    assert [row for row, numbers in path.items() if "log_likelihood" in numbers] == ["order-rare"]
+    tagger = Tagger(load_run(out / "runs" / "loss-pla-c0-s0"))
+    data = open_dataset(f"coco:{root / 'coco'}#val2014")
+    data = data.subset(np.flatnonzero((data.targets == 1).sum(axis=1) <= 4))
+    data, features, _ = readable_features(data, tagger.run.encoder, flips=False)
+    kept = {"kept": tmp_path / "said.safetensors", "digest": "few"}
+    found = said_by(out / "runs" / "loss-pla-c0-s0", data, features[:, 0], k=None, **kept)
+    targets = data.with_vocabulary(tagger.run.vocabulary.names).targets
+    expected = tagger.answerer.set_log_prob(features[:, 0], targets)
+    np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-4)
+
+
+def test_a_dry_run_of_all_rows_plans_orders_and_losses_too(again, tmp_path) -> None:
+    plan = json.loads(again("coco2014", "--root", tmp_path, "--dry-run", "--json", "--rows", "all").stdout)
+    assert list(plan["rows"]) == list(ROWS_BY_NAME)
+    for machine in plan["expected"]:
+        assert all(machine["rows_hours"][row] > 0 for row in ROWS_BY_NAME)
 
 
 def test_a_dry_run_writes_nothing_and_says_what_would_be_done(again, common, tmp_path) -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int8
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.known_likelihood import known_log_prob
+from labelbeam.answers.known_orders import known_orders_log_prob
 from labelbeam.answers.search import Search
 from labelbeam.answers.step_scores import first_step_scores, max_step_scores
 from labelbeam.decoding.allowed import PathLength
@@ -20,7 +21,7 @@ from labelbeam.decoding.paths import BeamPaths
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.labels.targets import PRESENT
+from labelbeam.labels.targets import UNKNOWN
 
 
 class LabelModelAnswerer:
@@ -77,7 +78,7 @@ class LabelModelAnswerer:
     def set_log_prob(
         self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
     ) -> Float[np.ndarray, " images"]:
-        """Return log p(true set | image), nats: exact under `canonical`; unknown labels conditioned away.
+        """Return log p(true set | image), nats: exact under `canonical`; unknown labels leave the softmax.
 
         Under `no-repeat` the probabilities of all orders of a set are summed.
 
@@ -85,9 +86,13 @@ class LabelModelAnswerer:
             InputError: under `no-repeat`, a set with too many labels to sum over their orders.
         """
         rows = self.step.image_rows(features)
-        if self.step.allowed == "no-repeat":
-            return set_log_prob(self.trie, rows, (targets == PRESENT).astype(np.int8))
-        return known_log_prob(self.step, rows, targets)
+        if self.step.allowed != "no-repeat":
+            return known_log_prob(self.step, rows, targets)
+        doubtful = (targets == UNKNOWN).any(axis=1)  # the others share the trie
+        log_probs = np.empty(len(targets))
+        log_probs[~doubtful] = set_log_prob(self.trie, rows[~doubtful], targets[~doubtful])
+        log_probs[doubtful] = known_orders_log_prob(self.step, rows[doubtful], targets[doubtful])
+        return log_probs
 
     def _sets(self, rows: np.ndarray) -> SetSamples:
         """Return weighted label sets; every image draws the same numbers, as for its marginals."""

@@ -1,6 +1,7 @@
 """The plan of a reproduction: fair configurations, commands that make the same runs, digests."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,27 @@ from labelbeam.errors import InputError
 from labelbeam.joints.config import HEADS, configure
 from labelbeam.joints.demo import head_config
 from labelbeam.joints.plain_values import to_plain
-from labelbeam.joints.reproduction.benchmarks import BENCHMARKS, rows_named
+from labelbeam.joints.reproduction.benchmarks import BENCHMARKS
 from labelbeam.joints.reproduction.plan import Request, planned, tries
 from labelbeam.joints.reproduction.recipes import LARGE, MANY_IMAGES, configurations
+from labelbeam.joints.reproduction.rows import IN_THE_TABLE, ORDERS_AND_LOSSES, ROWS, rows_named
 from labelbeam.joints.reproduction.training import run_digest
 
 
 def request_of(name: str = "coco2014", **more) -> Request:
     return Request(BENCHMARKS[name], Path("/data"), Path("out"), **more)
+
+
+@pytest.mark.parametrize("row", ORDERS_AND_LOSSES)
+def test_orders_and_losses_get_the_configurations_of_the_papers_row_and_differ_in_nothing_else(row) -> None:
+    ours, theirs = (
+        tries(request_of(configurations=4), name, training_images=10) for name in ("cnn-rnn", row)
+    )
+    assert [run.settings for run in ours] == [run.settings for run in theirs]
+    assert not ROWS[row].settings.keys() - {"order", "label_model"}
+    plain = replace(theirs[1].config, order="frequent", label_model=ours[1].config.label_model)
+    assert plain == ours[1].config
+    assert theirs[1].config != ours[1].config
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -56,6 +70,9 @@ def test_the_scenes_are_trained_by_the_demos_recipe(head) -> None:
         ("voc2007", "sigmoid-mlp", {"configurations": 4, "recipe": "paper", "read": {"difficult": "absent"}}),
         ("voc2007", "no-rnn", {"encoder": {"weights": Path("w.safetensors"), "size": 288}}),
         ("scenes", "chow-liu", {}),
+        ("scenes", "order-easiest", {}),
+        *(("coco2014", row, {"configurations": 2}) for row in ORDERS_AND_LOSSES),
+        ("voc2007", "order-shuffle", {"recipe": "paper"}),
     ],
 )
 def test_the_printed_command_trains_the_configuration_that_is_planned(
@@ -99,6 +116,8 @@ def test_a_runs_digest_changes_with_configuration_labels_and_weights(tmp_path) -
 
 def test_rows_stand_in_the_order_of_the_tables_and_a_wrong_one_is_named() -> None:
     assert rows_named("cnn-rnn, knn") == ("knn", "cnn-rnn")
+    assert rows_named(None) == tuple(IN_THE_TABLE)
+    assert rows_named("all") == tuple(ROWS)
     with pytest.raises(InputError, match="Did you mean 'softmax'"):
         rows_named("sofmax")
     with pytest.raises(InputError, match="names no row"):

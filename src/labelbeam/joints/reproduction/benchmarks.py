@@ -10,23 +10,6 @@ from typing import Any
 
 from labelbeam.errors import InputError, unknown_name
 
-ROWS: Mapping[str, str] = {
-    "knn": "KNN",
-    "softmax": "Softmax",
-    "warp": "WARP",
-    "sigmoid": "Binary cross-entropy",
-    "no-rnn": "No RNN",
-    "cnn-rnn": "CNN-RNN",
-    "asymmetric": "Asymmetric loss",
-    "sigmoid-mlp": "BCE, two layers",
-    "any-subset": "Any-subset head",
-    "chow-liu": "Chow-Liu tree",
-}
-"""Rows by the head that is trained for them: the paper's first, then rivals that came later or are ours."""
-
-SAYS_PATHS = ("cnn-rnn", "no-rnn")
-"""Heads that say labels one after the other, whose paths can be forced to a length."""
-
 
 @dataclass(frozen=True)
 class TruthView:
@@ -201,24 +184,3 @@ def benchmark_named(name: str) -> Benchmark:
     if name not in BENCHMARKS:
         raise unknown_name("benchmark", name, BENCHMARKS)
     return BENCHMARKS[name]
-
-
-def rows_named(text: str | None) -> tuple[str, ...]:
-    """Return the rows that a text `a,b` names, in the order of the tables; all for None.
-
-    Raises:
-        InputError: an unknown row, or none.
-
-    Example:
-        >>> rows_named("cnn-rnn,softmax")
-        ('softmax', 'cnn-rnn')
-    """
-    if text is None:
-        return tuple(ROWS)
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    for name in asked:
-        if name not in ROWS:
-            raise unknown_name("row", name, ROWS)
-    if not asked:
-        raise InputError(f"--rows names no row. Give some of: {', '.join(ROWS)}.")
-    return tuple(name for name in ROWS if name in asked)

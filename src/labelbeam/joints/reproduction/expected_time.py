@@ -11,11 +11,11 @@ import numpy as np
 
 from labelbeam.errors import InputError
 from labelbeam.joints.config import RunConfig
-from labelbeam.joints.reproduction.benchmarks import ROWS
 from labelbeam.joints.reproduction.paper_checks import misfits
 from labelbeam.joints.reproduction.paper_tables import PAPER_TABLES
 from labelbeam.joints.reproduction.plan import CHOSEN_BY, Request, open_split, tries
-from labelbeam.joints.reproduction.rates import HEADS_ON_TWO_CORES, MACHINES, Machine
+from labelbeam.joints.reproduction.rates import MACHINES, ON_TWO_CORES, Machine
+from labelbeam.joints.reproduction.rows import ROWS
 from labelbeam.metrics.ranking import exact_k_ceiling
 
 TYPICAL_STOP = 1.0
@@ -36,7 +36,7 @@ def plan_of(request: Request) -> dict[str, Any]:
     for row in request.rows:
         runs = tries(request, row, training_images=train["images"])
         rows[row] = {
-            "name": ROWS[row],
+            "name": ROWS[row].title,
             "trainings": len(runs) + request.seeds - 1,
             "configurations": [run.settings for run in runs],
             "epochs": runs[0].config.recipe.epochs,
@@ -123,7 +123,7 @@ def _expected(
         )
     else:
         told["features_hours"] = images * (1 / rate + 1 / machine.decode) / 3600
-    rates = HEADS_ON_TWO_CORES[request.benchmark.name]
+    rates = ON_TWO_CORES[request.benchmark.name]
     by_row = {}
     for row, plan in rows.items():
         train_rate, answer_rate = rates[row]
@@ -213,8 +213,3 @@ def lines_of(plan: Mapping[str, Any]) -> list[str]:
         lines += [f"  does not follow: {why}" for why in plan["paper"]["misfits"]]
     lines += list(plan["remarks"])
     return lines
-
-
-def print_plan(plan: Mapping[str, Any]) -> None:
-    """Print the plan to standard output."""
-    print("\n".join(lines_of(plan)))

@@ -4,7 +4,6 @@ Reads labels, never pixels. `training` carries it out, `expected_time` says how 
 """
 
 import hashlib
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,11 @@ import numpy as np
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.joints.config import RECIPES, RunConfig, configure
-from labelbeam.joints.plain_values import to_plain
-from labelbeam.joints.reproduction.benchmarks import ROWS, Benchmark
+from labelbeam.joints.config import RECIPES, RunConfig
+from labelbeam.joints.reproduction.benchmarks import Benchmark, benchmark_named
+from labelbeam.joints.reproduction.planned_run import PlannedRun
 from labelbeam.joints.reproduction.recipes import Settings, configurations, row_config
+from labelbeam.joints.reproduction.rows import IN_THE_TABLE, ROWS, rows_named
 from labelbeam.joints.spec import open_dataset
 
 CHOSEN_BY = "mAP_area"
@@ -41,9 +41,10 @@ class Request:
         rows: names of `ROWS`.
         seeds: trainings of each row.
         configurations: tried for each row.
+        bootstrap: draws of the test images for intervals; 0: none; None: as many as their number suggests.
 
     Raises:
-        InputError: fewer than one seed or configuration, or an unknown recipe.
+        InputError: fewer than one seed or configuration, an unknown recipe, or a single draw.
     """
 
     benchmark: Benchmark
@@ -54,9 +55,10 @@ class Request:
     encoder: Mapping[str, Any] = field(default_factory=dict)
     read: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = "default"
-    rows: tuple[str, ...] = tuple(ROWS)
+    rows: tuple[str, ...] = tuple(IN_THE_TABLE)
     seeds: int = 1
     configurations: int = 1
+    bootstrap: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("seeds", "configurations"):
@@ -64,6 +66,10 @@ class Request:
                 raise InputError(f"--{name} is {getattr(self, name)}; it must be at least 1.")
         if self.recipe not in RECIPES:
             raise unknown_name("--recipe", self.recipe, RECIPES)
+        if self.bootstrap is not None and (self.bootstrap == 1 or self.bootstrap < 0):
+            raise InputError(
+                f"--bootstrap {self.bootstrap}: an interval needs at least 2 draws; 1000 is usual, 0 gives none."
+            )
 
     @property
     def train_spec(self) -> str:
@@ -98,66 +104,24 @@ class Request:
         return ReadOptions(**{**self.read, **more})
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training.
+def requested(
+    benchmark: str, *, root: Path | None, out: Path | None = None, rows: str | None = None, **more: Any
+) -> Request:
+    """Return a request from what a user wrote.
 
-    Attributes:
-        row: a name of `ROWS`.
-        configuration: number of the configuration tried; 0 is the fixed recipe.
-        seed: of the training.
-        settings: the configuration's differences from the fixed recipe.
-        config: everything.
-        folder: of the run.
+    Args:
+        benchmark: its name.
+        root: folder of the data.
+        out: folder of runs and results; None: `runs/reproduce-NAME`.
+        rows: as `rows.rows_named` reads them.
+        more: other fields of `Request`.
+
+    Raises:
+        InputError: an unknown name, or numbers that are not allowed.
     """
-
-    row: str
-    configuration: int
-    seed: int
-    settings: Settings
-    config: RunConfig
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Its folder's name."""
-        return self.folder.name
-
-    def command(self, recipe: str) -> str:
-        """Return the `labelbeam train` that makes the same run.
-
-        Args:
-            recipe: named recipe that its configuration starts from.
-        """
-        own = to_plain(self.config)
-        words = [
-            "labelbeam",
-            "train",
-            "--data",
-            self.config.data,
-            "--out",
-            str(self.folder),
-            "--head",
-            self.row,
-        ]
-        words += ["--recipe", recipe] if recipe != "default" else []
-        if self.config.validation is not None:
-            words += ["--val", self.config.validation]
-        given: dict[str, Any] = {"data": own["data"], "validation": own["validation"]}
-        for part, options in (("encoder", ENCODER_FLAGS), ("read", {})):
-            changed = dict(_differences(own[part], to_plain(getattr(RunConfig(), part))))
-            for key, value in changed.items():
-                if key != "name" or value:
-                    words += [options.get(key, "--" + key.replace("_", "-")), _as_yaml(value)]
-            given[part] = changed
-        base = configure(head=self.row, recipe=recipe, options=given)
-        for key, value in _differences(own, to_plain(base)):
-            words += ["--set", f"{key}={_as_yaml(value)}"]
-        return shlex.join(words)
-
-
-ENCODER_FLAGS = {"name": "--encoder"}
-"""Options of `labelbeam train` whose name is not their field's."""
+    wanted = benchmark_named(benchmark)
+    folder = out or Path("runs") / f"reproduce-{benchmark}"
+    return Request(wanted, root, folder, rows=rows_named(rows), **more)
 
 
 def encoder_of(request: Request) -> dict[str, Any]:
@@ -194,7 +158,7 @@ def planned(
     if not request.benchmark.has_path and request.train_split is None:
         options["validation"] = "scenes#val"
     config = row_config(
-        row,
+        ROWS[row],
         recipe=request.recipe,
         training_images=training_images,
         scenes=not request.benchmark.has_path,
@@ -260,24 +224,3 @@ def weights_digest(config: RunConfig) -> str:
         return ""
     with config.encoder.weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _differences(
-    values: Mapping[str, Any], base: Mapping[str, Any], prefix: str = ""
-) -> list[tuple[str, Any]]:
-    """Return `a.b` and value of all that differs, in order."""
-    found: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found += _differences(value, base[key], f"{prefix}{key}.")
-        elif value != base[key]:
-            found.append((prefix + key, value))
-    return found
-
-
-def _as_yaml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_as_yaml, value)) + "]"
-    return "null" if value is None else str(value)

@@ -13,6 +13,7 @@ import numpy as np
 
 from labelbeam.joints.config import RunConfig, configure
 from labelbeam.joints.demo import head_config
+from labelbeam.joints.reproduction.rows import SAYS_PATHS, Row
 
 MANY_IMAGES = 20_000
 """Training images from which `LARGE` is laid over the default recipe, which was found on 765."""
@@ -53,7 +54,7 @@ def configurations(base: RunConfig, count: int) -> list[Settings]:
             if (k, weighting) != own
         ]
     else:
-        part = "label_model" if base.head in ("cnn-rnn", "no-rnn") else "sigmoid"
+        part = "label_model" if base.head in SAYS_PATHS else "sigmoid"
         own_dropout = getattr(base, part).feature_dropout
         every = [
             {
@@ -71,7 +72,7 @@ def configurations(base: RunConfig, count: int) -> list[Settings]:
 
 
 def row_config(
-    head: str,
+    row: Row,
     *,
     recipe: str,
     training_images: int,
@@ -83,7 +84,7 @@ def row_config(
     """Return how one row is trained.
 
     Args:
-        head: a name of `joints.config.HEADS`.
+        row: its head and its own settings.
         recipe: `default` or `paper`.
         training_images: how many there are, which decides whether `LARGE` applies.
         scenes: whether the data are the drawn scenes, which have a recipe of their own (that of `labelbeam demo`).
@@ -94,15 +95,15 @@ def row_config(
     Raises:
         InputError: options that do not fit together.
     """
-    layers: list[Mapping[str, Any]] = [options, {"suggester": False, "seed": seed}]
+    layers: list[Mapping[str, Any]] = [options, {"suggester": False, "seed": seed}, row.settings]
     if recipe == "default" and scenes:
-        layers.insert(0, _of_scenes(head))
+        layers.insert(0, _of_scenes(row.head))
     elif recipe == "default" and training_images >= MANY_IMAGES:
         layers.insert(0, LARGE)
     merged: dict[str, Any] = {}
     for layer in [*layers, settings]:
         merged = _laid_over(merged, layer)
-    return configure(head=head, recipe=recipe, options=merged)
+    return configure(head=row.head, recipe=recipe, options=merged)
 
 
 def _of_scenes(head: str) -> dict[str, Any]:

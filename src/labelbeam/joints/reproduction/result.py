@@ -14,14 +14,14 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.errors import InputError
 from labelbeam.joints.features import readable_features
-from labelbeam.joints.reproduction.benchmarks import ROWS
 from labelbeam.joints.reproduction.measures import RANKED, TITLES, Measured, measure
 from labelbeam.joints.reproduction.paper_checks import misfits, not_exactly_k
 from labelbeam.joints.reproduction.paper_tables import MARKS, PAPER_TABLES
 from labelbeam.joints.reproduction.plan import CHOSEN_BY, Request, digest_of, open_split, truth_views
+from labelbeam.joints.reproduction.rows import ROWS
 from labelbeam.joints.reproduction.said import Said, said_by
 from labelbeam.joints.reproduction.training import TrainedRow, train_rows
-from labelbeam.joints.reproduction.verdicts import differences, verdicts
+from labelbeam.joints.reproduction.verdicts import FREE, differences, verdicts
 from labelbeam.joints.run_directory import versions
 
 FEW_CELLS = 4_000_000
@@ -30,14 +30,11 @@ FEW_CELLS = 4_000_000
 MEASURE_SEED = 0
 
 
-def reproduce(
-    request: Request, *, resamples: int | None, command: str, report: Callable[[str], None]
-) -> dict[str, Any]:
+def reproduce(request: Request, *, command: str, report: Callable[[str], None]) -> dict[str, Any]:
     """Train and measure every row.
 
     Args:
         request: what the user asked for.
-        resamples: draws of the test images for intervals; None: 1,000, or 200 where the test data are large; 0: none.
         command: how the user called this, for the result.
         report: told what is going on.
 
@@ -57,6 +54,7 @@ def reproduce(
     report(f"features of {dataset.spec}")
     dataset, features, notes = readable_features(dataset, encoder, flips=False)
     views = _readable(views, dataset)
+    resamples = request.bootstrap
     if resamples is None:
         resamples = 1000 if len(dataset) * len(dataset.vocabulary) <= FEW_CELLS else 200
     measured: list[Measured] = []
@@ -133,6 +131,7 @@ def _values(
 ) -> dict[str, Any]:
     main_view = measured[0].view
     pairs = differences(measured, view=main_view) if resamples else []
+    free = differences(measured, view=main_view, ours=FREE) if resamples else []
     train_config = trained[0].runs[0].config
     blocks: dict[str, Any] = {}
     for one in measured:
@@ -165,7 +164,7 @@ def _values(
         "resamples": resamples,
         "rows": {
             row.row: {
-                "name": ROWS[row.row],
+                "name": ROWS[row.row].title,
                 "chosen_configuration": row.chosen,
                 "tried": [
                     {"settings": one["settings"], CHOSEN_BY: one["validation"].get(CHOSEN_BY)}
@@ -184,6 +183,7 @@ def _values(
             one.row: one.per_class for one in measured if one.protocol == RANKED and one.view == main_view
         },
         "differences": [one.to_json() for one in pairs],
+        "differences_from_no_repeat": [one.to_json() for one in free],
         "verdicts": [
             sentence.replace("exactly k labels", f"exactly {request.benchmark.k} labels")
             for sentence in verdicts(pairs, seeds=request.seeds)

@@ -15,14 +15,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from labelbeam.answers.answers import Answers
+from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.whole_file import written_whole
+from labelbeam.decoding.likelihood import MOST_ORDERED
 from labelbeam.errors import InputError
 from labelbeam.joints.calibrating import calibrated
 from labelbeam.joints.progress import progress_bar
-from labelbeam.joints.reproduction.benchmarks import SAYS_PATHS
+from labelbeam.joints.reproduction.rows import SAYS_PATHS
 from labelbeam.joints.run_directory import Run, load_run
 from labelbeam.joints.tagger import Tagger
+from labelbeam.labels.targets import PRESENT
 
 TOGETHER = 2048
 """Images asked about at a time; results do not depend on it."""
@@ -43,7 +46,8 @@ class Said:
         capped: sets of paths of at most k labels; None likewise.
         tuned_of1: sets by one threshold, tuned on the validation images for O-F1.
         tuned_sets: sets by thresholds tuned there for whole sets.
-        log_likelihood: log p(true set | image), nats; None for a ranking.
+        log_likelihood: log p(true set | image), nats; None for a ranking, and for a model without a fixed order where
+            an image has too many labels to sum over their orders.
     """
 
     scores: Float[np.ndarray, "images labels"]
@@ -139,6 +143,7 @@ def _ask(
         beam = replace(run.config.search, method="beam", score="beam", beam_width=BEAM)  # the paper's search
         forced = Tagger(run, search=replace(beam, min_labels=k, max_labels=k))
         capped = Tagger(run, search=replace(beam, max_labels=k))
+    has_likelihood = not _too_many_orders(tagger, targets)
     parts: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(Said)}
     with progress_bar(f"{task}: answering", len(features)) as advance:
         for rows in _blocks(len(features)):
@@ -153,12 +158,21 @@ def _ask(
                     parts[name].append(tuned[:, order])
             if not np.isnan(answers.log_probs).all():  # rankings have no probability of a set
                 parts["path"].append(answers.path_sets()[:, order])
-                parts["log_likelihood"].append(tagger.answerer.set_log_prob(block, targets[rows]))
+                if has_likelihood:
+                    parts["log_likelihood"].append(tagger.answerer.set_log_prob(block, targets[rows]))
             for name, other in (("forced", forced), ("capped", capped)):
                 if other is not None:
                     parts[name].append(other.answerer.answer(block).path_sets()[:, order])
             advance(len(block))
     return _said({name: np.concatenate(part) if part else None for name, part in parts.items()})
+
+
+def _too_many_orders(tagger: Tagger, targets: np.ndarray) -> bool:
+    """Return whether an image has more labels than a model that says them in any order can sum over."""
+    in_any_order = (
+        isinstance(tagger.answerer, LabelModelAnswerer) and tagger.answerer.step.allowed == "no-repeat"
+    )
+    return in_any_order and int((targets == PRESENT).sum(axis=1).max(initial=0)) > MOST_ORDERED
 
 
 def _mapped(tagger: Tagger, answers: Answers, features: Float[np.ndarray, "images features"]) -> Answers:

@@ -6,6 +6,7 @@ One set of tables for the terminal and the page. Lays out; computes nothing.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from labelbeam.decoding.likelihood import MOST_ORDERED
 from labelbeam.joints.reproduction.measures import RANKED
 from labelbeam.joints.reproduction.paper_tables import OF_DECISIONS
 from labelbeam.joints.reproduction.result import protocol_title
@@ -83,7 +84,11 @@ def _sets(values: Values, protocol: str, numbers: Sequence[str], *, paper: bool)
     if protocol == "path":
         below.append("Rankings (softmax, WARP, asymmetric loss) have no most probable set and no likelihood.")
     if NATS in numbers:
-        below.append("Log-likelihood in nats per image; labels is the mean number decided per image.")
+        below.append(
+            "Log-likelihood in nats per image; labels is the mean number decided per image. Models in a free order "
+            f"sum over a set's orders (– where an image has more than {MOST_ORDERED} labels); their most probable set "
+            "is that of the most probable path."
+        )
     headings = ("percent", *(WORDS[name] for name in numbers))
     return SideBySide(
         title, headings, _lines(values, key, numbers, paper=paper, only_ours=True), tuple(below)

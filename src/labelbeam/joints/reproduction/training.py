@@ -19,7 +19,6 @@ from labelbeam.joints.plain_values import to_plain
 from labelbeam.joints.progress import progress_bar
 from labelbeam.joints.reproduction.plan import (
     CHOSEN_BY,
-    PlannedRun,
     Request,
     digest_of,
     encoder_folder,
@@ -27,6 +26,7 @@ from labelbeam.joints.reproduction.plan import (
     tries,
     weights_digest,
 )
+from labelbeam.joints.reproduction.planned_run import PlannedRun
 from labelbeam.joints.training import train_run
 
 Report = Callable[[str], None]

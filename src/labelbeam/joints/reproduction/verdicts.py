@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from labelbeam.joints.reproduction.benchmarks import ROWS
 from labelbeam.joints.reproduction.measures import RANKED, Measured
+from labelbeam.joints.reproduction.rows import ROWS
 
-OURS, WITHOUT = "cnn-rnn", "no-rnn"
+OURS, WITHOUT, FREE = "cnn-rnn", "no-rnn", "no-repeat"
 
 JUDGED: tuple[tuple[str, str, str], ...] = (
     (RANKED, "mAP_area", "mAP"),
@@ -29,17 +29,17 @@ JUDGED: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Difference:
-    """CNN-RNN minus another row.
+    """One row minus another, in `verdicts` CNN-RNN minus another.
 
     Attributes:
         against: the other row.
         protocol: key of the protocol.
         number: name of the number.
         wording: the number in words.
-        difference: in the number's own unit; positive where CNN-RNN has more.
+        difference: in the number's own unit; positive where the first row has more.
         low: lower end of the 95 % interval.
         high: upper end.
-        p: one-sided, small where CNN-RNN has more.
+        p: one-sided, small where the first row has more.
     """
 
     against: str
@@ -61,17 +61,23 @@ class Difference:
         return {**asdict(self), "verdict": self.verdict}
 
 
-def differences(measured: Sequence[Measured], *, view: str) -> list[Difference]:
-    """Return CNN-RNN minus every other row, for every number that is judged; nothing where it was not trained."""
+def differences(measured: Sequence[Measured], *, view: str, ours: str = OURS) -> list[Difference]:
+    """Return one row minus every other, for every number that is judged; nothing where it was not trained.
+
+    Args:
+        measured: every row under every protocol.
+        view: the reading of the truth.
+        ours: the row; `FREE` is the reference of rows without a label order.
+    """
     there = {(one.row, one.protocol): one.numbers for one in measured if one.view == view}
-    rows = [row for row in dict.fromkeys(one.row for one in measured) if row != OURS]
+    rows = [row for row in dict.fromkeys(one.row for one in measured) if row != ours]
     found = []
     for protocol, number, wording in JUDGED:
         for row in rows:
-            ours, theirs = there.get((OURS, protocol)), there.get((row, protocol))
-            if ours is None or theirs is None:
+            own, theirs = there.get((ours, protocol)), there.get((row, protocol))
+            if own is None or theirs is None:
                 continue
-            if (pair := ours.minus(theirs, number)) is not None:
+            if (pair := own.minus(theirs, number)) is not None:
                 found.append(
                     Difference(row, protocol, number, wording, pair.difference, pair.low, pair.high, pair.p)
                 )
@@ -151,7 +157,7 @@ def _listed(pairs: Sequence[Difference]) -> str:
 
 
 def _rows(pairs: Sequence[Difference]) -> str:
-    return ", ".join(f"{ROWS[one.against]} {amount(one)}" for one in pairs)
+    return ", ".join(f"{ROWS[one.against].title} {amount(one)}" for one in pairs)
 
 
 def amount(one: Difference) -> str:
