@@ -2,8 +2,9 @@
 
 Each point starts a process, kills it at a random moment of its work, starts it again as a user would, and compares:
 
-- `upload`, `click`, `project-export`: `labelbeam serve` on a project; what a client was told is in the file afterwards,
-  the next service takes everything that is sent again, and its export is the bytes of an undisturbed project's.
+- `upload`, `click`, `undo`, `project-export`: `labelbeam serve` on a project; what a client was told is in the file
+  afterwards, the next service takes everything that is sent again and does nothing twice, and its export is the bytes
+  of an undisturbed project's.
 - `train`: `train --resume` ends with log.csv and model.safetensors of an unbroken training, byte for byte.
 - `tag-…`: `labelbeam tag --out`, every format, called again, ends with the bytes of an unbroken job.
 - `export-…`: no half folder appears, and the second call writes what an undisturbed one does.
@@ -37,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 240.0
 """Seconds that anything may take on a crowded machine."""
 SCENES = 60
+STEPS = 200
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["labelbeam.cli", "labelbeam.joints.tagger", "labelbeam.service.app"])
 
@@ -408,10 +410,44 @@ def click_point(world: World) -> str:
             for label, value in one["decided"].items()
         }
         assert kept in (decided(told), decided(sent)), f"{len(told)} clicks were told, others are kept"
-        steps = state["undo"]
-        assert client.post("/v1/project/undo").json()["undo"] == steps - 1
+        step = state["undo"]
+        undone = client.post("/v1/project/undo", json={"step": step}).json()
+        assert (undone["undo"] or 0) == step - 1
     return (
         f"{moment:.2f} s after the first answer, {len(told)} clicks told, {len(sent) - len(told)} under way"
+    )
+
+
+def undo_point(world: World) -> str:
+    """Kill a service while steps are taken back; the one without an answer is asked for again, as the page does."""
+    project = world.new_place() / "p.lbp"
+    asked: list[int] = []
+    told: list[int] = []
+
+    def undo(client: httpx.Client, step: int) -> int:
+        answer = client.post("/v1/project/undo", json={"step": step})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["undo"] or 0
+
+    def work() -> None:
+        for step in range(STEPS, 0, -1):
+            asked.append(step)
+            told.append(undo(client, step))
+
+    with serving(world, project) as (command, client):
+        upload(client, world.pictures[:1])
+        (label, *_) = (one["name"] for one in client.get("/v1/project").json()["labels"])
+        for i in range(STEPS):
+            change = {"image": 1, "label": label, "value": 1 - i % 2}
+            assert client.post("/v1/project/decisions", json={"changes": [change]}).status_code == 200
+        moment = killed_while(world, command, work, within=0.5, told=told)
+    sound(project)
+    with serving(world, project) as (_, client):
+        taken = client.get("/v1/project").json()["undo"] or 0
+        assert taken in (asked[-1], asked[-1] - 1), f"{asked[-1]} was asked for last, {taken} is left"
+        assert undo(client, asked[-1]) == asked[-1] - 1, "asking again took back another step"
+    return (
+        f"{moment:.2f} s after the first answer, {len(told)} steps told, {len(asked) - len(told)} under way"
     )
 
 
@@ -456,6 +492,7 @@ POINTS: dict[str, Callable[[World], str]] = {
     "train": train_point,
     "tag-jsonl": tag_point("jsonl"),
     "click": click_point,
+    "undo": undo_point,
     "export-onnx": export_point("onnx"),
     "tag-csv": tag_point("csv"),
     "project-export": project_export_point,

@@ -4,5 +4,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from tiny_runs import _cache, command, drawn, encoder_file, own_cache  # noqa: F401

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_pictures import add
 
 from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
@@ -83,3 +84,75 @@ def test_two_projects_of_one_name_are_told_apart(tmp_path: Path) -> None:
         assert one.id != other.id
         with Project(tmp_path / "a" / "x.lbp") as again:
             assert again.id == one.id
+
+
+def people_only_accept(project: Project) -> None:
+    project.decide([Change(1, "boat", PRESENT), Change(2, "sea", PRESENT)])
+
+
+def one_rejects(project: Project) -> None:
+    people_only_accept(project)
+    project.decide([Change(2, "boat", ABSENT)])
+
+
+def all_are_complete(project: Project) -> None:
+    people_only_accept(project)
+    project.complete([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (people_only_accept, "warning: all labels were accepted but are nowhere known to be absent"),
+        (one_rejects, "warning: 1 of 2 labels (sea) were accepted but are nowhere known to be absent"),
+        (all_are_complete, None),
+    ],
+)
+def test_labels_that_teach_only_where_they_are_are_named_with_what_to_do(
+    said: Callable[[Project], None], words: str | None, tmp_path: Path
+) -> None:
+    with Project(tmp_path / "a.lbp") as project:
+        project.add_labels(["boat", "sea"])
+        add(project, 1), add(project, 2), add(project, 3)
+        said(project)
+    notes = [note for note in read_project(tmp_path / "a.lbp", "").notes if "warning" in note]
+    if words is None:
+        assert notes == []
+    else:
+        (note,) = notes
+        assert words in note
+        assert "mark photographs as complete (d: nothing else is on it), or reject labels" in note
+
+
+def test_what_is_not_on_a_complete_photograph_is_absent_and_what_came_later_unknown(tmp_path: Path) -> None:
+    with Project(tmp_path / "a.lbp") as project:
+        project.add_labels(["boat", "sea"])
+        add(project, 1), add(project, 2), add(project, 3)
+        project.decide([Change(1, "boat", PRESENT), Change(2, "sea", PRESENT)])
+        project.complete([1, 3])
+        project.add_labels(["later"])
+        project.decide([Change(2, "later", PRESENT)])
+        project.remove([2])
+        assert len(read_project(tmp_path / "a.lbp", "")) == 2, "what left the project teaches nothing"
+        project.undo()
+    data = read_project(tmp_path / "a.lbp", "")
+    assert data.vocabulary.names == ("boat", "sea", "later")
+    expected = [[PRESENT, ABSENT, UNKNOWN], [UNKNOWN, PRESENT, PRESENT], [ABSENT, ABSENT, UNKNOWN]]
+    np.testing.assert_array_equal(data.targets, expected)
+
+
+def test_training_on_a_project_where_people_only_accept_warns(
+    command: Callable, tmp_path: Path, drawn: Path, encoder_file: Path
+) -> None:
+    data = open_dataset(f"csv:{drawn / 'tags.csv'}#train")
+    with Project(tmp_path / "a.lbp") as project:
+        project.add_labels(data.vocabulary.names)
+        for i in range(12):
+            one = project.add_photograph(data.path(i).read_bytes(), name=data.images[i])
+            project.decide(Change(one.id, name, PRESENT) for name in data.example(i).present)
+    done = command(
+        *("train", "--data", f"project:{tmp_path / 'a.lbp'}", "--head", "sigmoid", "--weights", encoder_file),
+        *("--out", tmp_path / "run", "--epochs", 1),
+    )
+    assert done.exit_code == 0, done.output
+    assert "nowhere known to be absent" in " ".join(done.output.split())

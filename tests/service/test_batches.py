@@ -130,3 +130,38 @@ def test_closing_does_what_waits_and_takes_nothing_new() -> None:
     assert not batches.alive
     with pytest.raises(Closed):
         batches.submit([4])
+
+
+def test_a_free_thread_waits_for_those_that_come_one_after_the_other_while_others_are_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("labelbeam.service.batches.PATIENCE", 0.5)
+    monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 60.0)
+    gate, started, done = threading.Event(), threading.Event(), []
+
+    def work(items: list[int]) -> list[int]:
+        if items == [0]:
+            started.set()
+            gate.wait()
+        done.append(items)
+        return items
+
+    batches = Batches(work, most_together=5, most_waiting=10, threads=2)
+    batches._seconds_each = 1.0  # of slow work
+    batches.submit([0])
+    started.wait()
+    last = []
+    for item in range(1, 6):
+        last = batches.submit([item])
+        time.sleep(0.15)  # all of them take longer than the patience with one
+    assert last[0].result() == 5
+    gate.set()
+    batches.close()
+    assert done[0] == [1, 2, 3, 4, 5]
+
+
+def test_nobody_waits_longer_than_is_said_however_much_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 0.05)
+    batches = Batches(lambda items: items, most_together=1000, most_waiting=1000, wait_seconds=60.0)
+    assert batches.submit([1])[0].result(timeout=30) == 1
+    batches.close()

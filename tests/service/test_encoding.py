@@ -1,6 +1,8 @@
 """What an upload may be."""
 
+import gc
 import struct
+import weakref
 import zlib
 from dataclasses import replace
 from io import BytesIO
@@ -11,7 +13,14 @@ from PIL import Image
 
 from labelbeam.data.images import UnreadableImage
 from labelbeam.joints.tagger import Tagger
-from labelbeam.service.encoding import UploadEncoder, is_large, refuse_endless_scans
+from labelbeam.service.encoding import (
+    FULL_PASS,
+    SMALL_PASS,
+    UploadEncoder,
+    is_large,
+    passes,
+    refuse_endless_scans,
+)
 from labelbeam.service.limits import Limits
 from labelbeam.service.uploads import Upload
 
@@ -107,3 +116,37 @@ def test_a_limit_of_pixels_can_be_lower(tagger: Tagger) -> None:
     large, small = (saved(Image.new("RGB", (side, 40)), format="PNG") for side in (26, 25))
     done = encode([Upload("large", large), Upload("small", small)])
     assert [isinstance(one, np.ndarray) for one in done] == [False, True]
+
+
+def test_a_refused_upload_is_let_go_at_once(encode: UploadEncoder) -> None:
+    """What is raised holds its stack, and the stack the uploads: a circle that Python finds only now and then."""
+    upload = Upload("a.jpg", b"\xff\xd8\xff no photograph")
+    gone = weakref.ref(upload)
+    gc.disable()
+    try:
+        (refused,) = encode([upload])
+        del upload
+        assert isinstance(refused, UnreadableImage)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("count", [*range(20), 31, 32, 33])
+def test_every_image_is_in_one_pass_full_or_small(count: int) -> None:
+    found = passes(range(100, 100 + count))
+    assert [i for one in found for i in one] == list(range(100, 100 + count))
+    sizes = [len(one) for one in found]
+    assert all(size == FULL_PASS or 0 < size <= SMALL_PASS for size in sizes)
+    small = [size for size in sizes if size != FULL_PASS]
+    assert not small or max(small) - min(small) <= 1
+
+
+def test_passes_do_not_change_what_an_image_is(encode: UploadEncoder) -> None:
+    uploads = [
+        Upload("a.png", saved(Image.new("RGB", (40, 30), (8 * i, 90, 9)), format="PNG")) for i in range(9)
+    ]
+    together = encode([*uploads[:4], Upload("b.jpg", b"no image"), *uploads[4:]])
+    assert isinstance(together.pop(4), UnreadableImage)
+    alone = [encode([upload])[0] for upload in uploads]
+    np.testing.assert_allclose(np.stack(together), np.stack(alone), rtol=2e-3, atol=1e-5)

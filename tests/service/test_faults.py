@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from labelbeam.project.project_file import Project
+from labelbeam.project.records import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -95,7 +96,7 @@ def test_a_page_that_is_left_in_the_middle_of_a_bulk_accept_has_all_of_it_when_i
     decisions = shown.saved()
     assert sorted(decisions) == [1, 2, 3, 4, 5, 6]
     assert {value for said in decisions.values() for value in said.values()} == {1}
-    assert shown.project.waiting() == (1, 0), "one step, so that one undo takes all of it back"
+    assert shown.project.turns() == (1, None), "one step, so that one undo takes all of it back"
 
 
 def test_an_answer_that_is_cut_off_is_asked_for_again(shown: Shown) -> None:  # noqa: F811
@@ -112,4 +113,72 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(shown: Shown) -> None:  # 
     expect(shown.page.locator("#saved")).to_contain_text("not saved yet")
     assert shown.saved() == {1: {label: 1}}
     assert len(answered) == 2
-    assert shown.project.waiting() == (1, 0), "asking again is no second step"
+    assert shown.project.turns() == (1, None), "asking again is no second step"
+
+
+def test_an_undo_whose_answer_is_lost_takes_one_step_back(shown: Shown) -> None:  # noqa: F811
+    """The service dies between the commit and the answer."""
+    page, asked = shown.page, []
+
+    def lose_the_first(route) -> None:
+        asked.append(route.request.post_data_json)
+        answer = route.fetch()
+        if len(asked) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=answer)
+
+    labels = [
+        shown.cards.first.locator("button[data-label]").nth(i).get_attribute("data-label") for i in (0, 1)
+    ]
+    for label in labels:
+        shown.chip(label).click()
+    shown.saved()
+    page.route("**/v1/project/undo", lose_the_first)
+    page.keyboard.press("u")
+    expect(page.locator("#saved")).to_contain_text("not saved yet")
+    expect(shown.chip(labels[1])).to_have_attribute("data-state", "suggested")
+    assert shown.saved() == {1: {labels[0]: 1}}
+    assert asked == [{"step": 2}, {"step": 2}]
+    expect(shown.chip(labels[0])).to_have_attribute("data-state", "accepted")
+    shown.complaints.clear()  # the browser says of a lost answer that it is lost
+
+
+def test_an_undo_that_was_not_answered_is_taken_once_over_a_reload_too(shown: Shown) -> None:  # noqa: F811
+    page = shown.page
+    labels = [
+        shown.cards.first.locator("button[data-label]").nth(i).get_attribute("data-label") for i in (0, 1)
+    ]
+    for label in labels:
+        shown.chip(label).click()
+    shown.saved()
+
+    def lose(route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/v1/project/undo", lose)
+    page.keyboard.press("u")
+    expect(page.locator("#saved")).to_contain_text("not saved yet")
+    page.unroute("**/v1/project/undo")
+    page.on("dialog", lambda dialog: dialog.accept())
+    left, shown.page = page, page.context.new_page()
+    left.close(run_before_unload=False)
+    shown.page.goto(left.url)
+    expect(shown.cards).to_have_count(3)
+    assert shown.saved() == {1: {labels[0]: 1}}
+    assert shown.project.turns() == (1, 2)
+    shown.complaints.clear()  # as above
+
+
+def test_another_window_that_went_on_is_not_taken_back(shown: Shown) -> None:  # noqa: F811
+    label = shown.first_label()
+    shown.chip(label).click()
+    shown.saved()
+    shown.project.add_labels(["elsewhere"])
+    shown.project.decide([Change(2, "elsewhere", 1)])
+    shown.page.keyboard.press("u")
+    expect(shown.page.locator("#message")).to_contain_text("something else was changed meanwhile")
+    expect(shown.chip("elsewhere", 1)).to_have_attribute("data-state", "accepted")
+    assert shown.saved() == {1: {label: 1}, 2: {"elsewhere": 1}}
+    shown.complaints.clear()  # the refusal

@@ -264,6 +264,93 @@ def test_a_selection_is_labelled_at_once_and_taken_back_at_once(shown: Shown) ->
     expect(shown.page.locator("#selection")).to_be_hidden()
 
 
+def test_nothing_else_is_on_it_takes_one_key_and_moves_on(shown: Shown, tagger: Tagger) -> None:
+    page = shown.page
+    expect(shown.cards.first.locator("kbd.digit").first).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("d")
+    expect(shown.cards.first).to_have_class(re.compile("complete"))
+    expect(shown.cards.nth(1)).to_have_attribute("aria-current", "true")
+    expect(page.locator("#progress")).to_have_text("1 of 3")
+    (said,) = shown.saved().values()
+    assert shown.project.known() == {1: said}, "of labels that are decided nowhere nothing is said"
+    page.keyboard.press("d")
+    expect(page.locator("#progress")).to_have_text("2 of 3")
+    shown.saved()
+    assert shown.project.known() == {1: said, 2: dict.fromkeys(said, 0)}
+    page.reload()
+    expect(shown.cards.nth(1)).to_have_class(re.compile("complete"))
+    shown.cards.nth(1).locator(".frame").click()
+    again = shown.cards.nth(1).get_by_role("button", name="Nothing else is on it")
+    expect(again).to_have_attribute("aria-pressed", "true")
+    again.click()
+    expect(again).to_have_attribute("aria-pressed", "false")
+    shown.saved()
+    assert list(shown.project.known()) == [1]
+    page.keyboard.press("Control+a")
+    page.locator("#selection [data-do=complete]").click()
+    expect(page.locator(".card.complete")).to_have_count(3)
+    page.keyboard.press("u")
+    expect(page.locator(".card.complete")).to_have_count(1)
+
+
+def test_photographs_leave_the_project_and_undo_brings_them_back_to_their_places(shown: Shown) -> None:
+    page = shown.page
+    label = shown.first_label()
+    shown.chip(label).click()
+    names = page.locator(".card .name").all_inner_texts()
+    page.keyboard.press("Delete")
+    expect(shown.cards).to_have_count(2)
+    expect(page.locator("#message")).to_contain_text("Its file stays; undo brings it back")
+    expect(shown.cards.first).to_have_attribute("aria-current", "true")
+    assert shown.saved() == {}
+    assert len(list(shown.project.images.iterdir())) == 3
+    page.keyboard.press("Space")  # large, the next one, from there
+    page.get_by_role("button", name="Remove from the project").click()
+    expect(page.locator("#photo h2")).to_have_text(names[2])
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("Drop photographs here")).to_be_visible()
+    for count in (1, 2, 3):
+        page.locator("#undo").click()
+        expect(shown.cards).to_have_count(count)
+    assert page.locator(".card .name").all_inner_texts() == names
+    expect(shown.chip(label)).to_have_attribute("data-state", "accepted")
+    assert shown.saved() == {1: {label: 1}}
+
+
+def test_a_label_of_ones_own_is_renamed_everywhere_by_keyboard(shown: Shown, tagger: Tagger) -> None:
+    page, keyboard = shown.page, shown.page.keyboard
+    keyboard.press("r")
+    expect(page.locator("#message")).to_contain_text("Only labels that you added can be renamed")
+    keyboard.press("Control+a")
+    keyboard.press("/")
+    keyboard.type(SCRIPT)
+    expect(page.locator("#found [aria-selected=true]")).to_contain_text("a new label")
+    keyboard.press("Enter")
+    expect(shown.chip(SCRIPT, 2)).to_have_attribute("data-state", "accepted")
+    keyboard.press("Escape")
+    keyboard.press("Escape")
+    keyboard.press("r")
+    expect(page.locator("#rename-label option")).to_have_text([SCRIPT])
+    expect(page.locator("#rename-note")).to_have_text("Decided on 3 photographs.")
+    keyboard.type(SHIP)
+    keyboard.press("Enter")
+    for i in range(3):
+        expect(shown.chip(SHIP, i)).to_have_attribute("data-state", "accepted")
+    expect(page.locator(f'[data-label="{SCRIPT}"]')).to_have_count(0)
+    assert shown.saved() == {image: {SHIP: 1} for image in (1, 2, 3)}
+    keyboard.press("r")
+    keyboard.type(tagger.labels[0])
+    expect(page.locator("#rename-note")).to_contain_text("the two become one")
+    keyboard.press("Enter")
+    expect(shown.chip(tagger.labels[0], 1)).to_have_attribute("data-state", "accepted")
+    keyboard.press("u")
+    expect(shown.chip(SHIP, 1)).to_have_attribute("data-state", "accepted")
+    keyboard.press("u")
+    expect(shown.chip(SCRIPT, 1)).to_have_attribute("data-state", "accepted")
+    assert shown.saved() == {image: {SCRIPT: 1} for image in (1, 2, 3)}
+
+
 def test_a_range_is_selected_with_shift_click(shown: Shown) -> None:
     shown.cards.nth(0).locator(".frame").click(modifiers=["Control"])
     shown.cards.nth(2).locator(".frame").click(modifiers=["Shift"])

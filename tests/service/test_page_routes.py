@@ -105,14 +105,72 @@ def test_what_is_no_photograph_is_told_and_the_others_are_kept(
 def test_a_decision_is_in_the_file_when_it_is_answered(filled: TestClient, project: Project) -> None:
     label = project.labels()[0]
     done = decide(filled, (1, label, 1), (2, label, 0))
-    assert done.json()["undo"] == 1
+    assert (done.json()["undo"], done.json()["redo"]) == (1, None)
     with Project(project.path) as other:
         assert other.decisions() == {1: {label: 1}, 2: {label: 0}}
-    undone = filled.post("/v1/project/undo").json()
+    undone = filled.post("/v1/project/undo", json={"step": 1}).json()
     assert {(one["image"], one["value"]) for one in undone["changes"]} == {(1, None), (2, None)}
-    assert undone["redo"] == 1
-    filled.post("/v1/project/redo")
+    assert (undone["undo"], undone["redo"]) == (None, 1)
+    filled.post("/v1/project/redo", json={"step": 1})
     assert project.decisions() == {1: {label: 1}, 2: {label: 0}}
+
+
+def test_a_step_whose_answer_was_lost_is_asked_again_and_turned_once(
+    filled: TestClient, project: Project
+) -> None:
+    """The service dies between the commit and the answer: the page can only ask again."""
+    first, second = project.labels()[:2]
+    decide(filled, (1, first, 1))
+    assert decide(filled, (1, second, 1)).json()["undo"] == 2
+    answers = [filled.post("/v1/project/undo", json={"step": 2}).json() for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert project.decisions() == {1: {first: 1}}
+    answers = [filled.post("/v1/project/redo", json={"step": 2}).json() for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert project.decisions() == {1: {first: 1, second: 1}}
+    stale = filled.post("/v1/project/undo", json={"step": 1})
+    assert stale.status_code == 409
+    assert "Load the page again" in stale.json()["error"]
+    assert filled.post("/v1/project/undo").status_code == 422
+
+
+def test_photographs_are_complete_leave_and_come_back(filled: TestClient, project: Project) -> None:
+    def state() -> dict[int, bool]:
+        return {one["id"]: one["complete"] for one in filled.get("/v1/project").json()["photographs"]}
+
+    label = project.labels()[0]
+    decide(filled, (1, label, 1))
+    for _ in range(2):
+        done = filled.post("/v1/project/complete", json={"photographs": [1, 2]})
+        assert done.json()["undo"] == 2
+    assert state() == {1: True, 2: True, 3: False}
+    for _ in range(2):
+        assert filled.post("/v1/project/remove", json={"photographs": [2, 3]}).json()["undo"] == 3
+    assert state() == {1: True}
+    for gone in ("picture", "suggestions"):
+        assert filled.get(f"/v1/project/photographs/2/{gone}").status_code == 404
+    undone = filled.post("/v1/project/undo", json={"step": 3}).json()
+    assert undone["others"] is True
+    assert state() == {1: True, 2: True, 3: False}
+    with zipfile.ZipFile(BytesIO(filled.get("/v1/project/export/csv").content)) as archive:
+        rows = archive.read("tags.csv").decode().splitlines()
+    assert len(rows) == 3, "one that is complete is exported, with nothing on it"
+    assert filled.post("/v1/project/remove", json={"photographs": [99]}).status_code == 422
+
+
+def test_own_labels_are_renamed_and_the_models_are_not(filled: TestClient, project: Project) -> None:
+    of_model = project.labels()[0]
+    filled.post("/v1/project/labels", json={"name": "bote"})
+    decide(filled, (1, "bote", 1))
+    refused = filled.post("/v1/project/rename", json={"label": of_model, "to": "x"})
+    assert refused.status_code == 422
+    assert "label of the model" in refused.json()["error"]
+    for _ in range(2):
+        assert filled.post("/v1/project/rename", json={"label": "bote", "to": "boot"}).json()["undo"] == 2
+    assert project.decisions() == {1: {"boot": 1}}
+    filled.post("/v1/project/rename", json={"label": "boot", "to": of_model})
+    assert project.decisions() == {1: {of_model: 1}}
+    assert filled.post("/v1/project/rename", json={"label": "nothing", "to": "x"}).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A tagging project (`labelbeam serve --project`) as a data set: what was accepted and rejected, the rest unknown.
 
+Of photographs of which somebody said that nothing else is on them, the rest is absent.
+
     labelbeam train --data project:holiday.lbp …
     labelbeam data convert project:holiday.lbp csv:tags.csv
 
@@ -14,7 +16,7 @@ from labelbeam.data.paths import is_file
 from labelbeam.errors import InputError
 from labelbeam.formats.parts.labelled_images import labelled_dataset
 from labelbeam.formats.parts.list_file import refuse_split_in_file
-from labelbeam.labels.targets import UNKNOWN
+from labelbeam.labels.targets import ABSENT, UNKNOWN
 from labelbeam.project.project_file import Project
 
 
@@ -27,8 +29,9 @@ def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         options: `keep_unlabelled`, `missing`.
 
     Returns:
-        The data set: accepted labels present, rejected ones absent, all others unknown. Labels that nobody accepted
-        or rejected anywhere are left out, and so are photographs of which nothing was decided.
+        The data set: accepted labels present, rejected ones absent, all others unknown, or absent where the
+        photograph is marked as complete. Labels that nobody accepted or rejected anywhere are left out, and so are
+        photographs of which nothing is known.
 
     Raises:
         InputError: no such file, no project, nothing decided yet, another split, or image files that are missing.
@@ -40,25 +43,39 @@ def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
             f"{spec}: {path} is not a file. Give the file that `labelbeam serve --project` wrote."
         )
     with Project(path) as project:
-        decisions = project.decisions()
+        known = project.known()
         photographs = project.photographs()
-        used = {name for said in decisions.values() for name in said}
+        used = {name for said in known.values() for name in said}
         names = [name for name in project.labels() if name in used]
         images = project.images.name
-    if not decisions:
+    if not known:
         raise InputError(f"{spec}: nothing is accepted or rejected yet, so there is nothing to learn.")
-    left_out = len(photographs) - len(decisions)
+    left_out = len(photographs) - len(known)
+    notes = [f"{left_out} photographs of which nothing was decided are left out."] if left_out else []
+    never = [name for name in names if not any(said.get(name) == ABSENT for said in known.values())]
+    if never:
+        notes.append(_only_accepted(never, len(names)))
     return labelled_dataset(
         [
-            (f"{images}/{one.path.name}" if one.added else one.path.as_posix(), decisions[one.id])
+            (f"{images}/{one.path.name}" if one.added else one.path.as_posix(), known[one.id])
             for one in photographs
-            if one.id in decisions
+            if one.id in known
         ],
         spec=spec,
         root=path.parent,
         names=names,
         unsaid=UNKNOWN,
-        layout="accepted is present, rejected is absent, undecided is unknown",
+        layout="accepted is present, rejected is absent, undecided is unknown (absent where marked as complete)",
         options=options,
-        notes=[f"{left_out} photographs of which nothing was decided are left out."] if left_out else [],
+        notes=notes,
+    )
+
+
+def _only_accepted(never: list[str], count: int) -> str:
+    """Say that nothing teaches a model where these labels are not, and what to do."""
+    some = ", ".join(never[:5]) + (", …" if len(never) > 5 else "")
+    which = "all labels" if len(never) == count else f"{len(never)} of {count} labels ({some})"
+    return (
+        f"warning: {which} were accepted but are nowhere known to be absent: a model learns from that to see them on "
+        "every photograph. On the page, mark photographs as complete (d: nothing else is on it), or reject labels."
     )

@@ -16,14 +16,14 @@ from jaxtyping import Float, Float16
 
 from labelbeam.data.paths import is_folder
 from labelbeam.errors import InputError
-from labelbeam.labels.hygiene import clean, refuse_reserved
-from labelbeam.project import history
-from labelbeam.project.records import Change, Photograph
+from labelbeam.labels.targets import ABSENT
+from labelbeam.project import actions, history
+from labelbeam.project.names import label_names, photograph_name
+from labelbeam.project.records import Change, Photograph, Step
 from labelbeam.project.schema import connect
 from labelbeam.project.stored_files import content_hash, images_folder, store
 
-LONGEST = 200
-"""Characters of a label's name, and (times five) of a photograph's."""
+PHOTOGRAPHS = "SELECT id, name, file, hash, added, complete FROM images"
 
 
 class Project:
@@ -78,7 +78,7 @@ class Project:
 
     def labels(self) -> tuple[str, ...]:
         """Return every label's name, in the order of adding."""
-        return tuple(name for (name,) in self._all("SELECT name FROM labels ORDER BY id"))
+        return tuple(name for (name,) in self._all("SELECT name FROM labels WHERE hidden = 0 ORDER BY id"))
 
     def add_labels(self, names: Iterable[str]) -> tuple[str, ...]:
         """Add labels; those that are there stay as they are.
@@ -92,34 +92,33 @@ class Project:
         Raises:
             InputError: an empty name, one too long, a control character, or the name of a special token.
         """
-        cleaned = tuple(clean(name) for name in names)
-        refuse_reserved(cleaned, "new label")
-        for name in cleaned:
-            if not name or len(name) > LONGEST or not _is_text(name):
-                raise InputError(
-                    f"a label's name has 1 to {LONGEST} characters of Unicode text; given {name[:40]!r}."
-                )
+        cleaned = label_names(names)
         with self._transaction() as connection:
-            known = {name for (name,) in connection.execute("SELECT name FROM labels")}
-            new = [(name,) for name in dict.fromkeys(cleaned) if name not in known]
-            connection.executemany("INSERT INTO labels (name) VALUES (?)", new)
+            shown = {name for (name,) in connection.execute("SELECT name FROM labels WHERE hidden = 0")}
+            new = [(name,) for name in dict.fromkeys(cleaned) if name not in shown]
+            connection.executemany(
+                "INSERT INTO labels (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET hidden = 0", new
+            )
         return cleaned
 
     def add_photograph(self, content: bytes, *, name: str) -> Photograph:
-        """Add a photograph's bytes; one that is there already is returned as it is.
+        """Add a photograph's bytes; one that is there already is returned as it is, one that was removed is back.
 
         Args:
             content: the file's bytes, which could be decoded.
             name: what its owner calls it; kept for showing, never used as a path.
         """
-        found = self._by_hash(content_hash(content))
+        hash_ = content_hash(content)
+        with self._transaction() as connection:
+            connection.execute("UPDATE images SET removed = 0 WHERE hash = ?", (hash_,))
+        found = self._by_hash(hash_)
         if found is not None:
             return found
         file = store(self.images, content)
-        return self._insert(content, name=name, file=file, added=True)
+        return self._insert(hash_, name=name, file=file, added=True)
 
     def add_reference(self, path: Path, *, name: str) -> Photograph:
-        """Add a photograph that stays where it is; one that is there already is returned as it is.
+        """Add a photograph that stays where it is; one that is there already, or was removed, is returned as it is.
 
         Args:
             path: the file; from the command line, never from a request.
@@ -128,15 +127,15 @@ class Project:
         Raises:
             OSError: the file cannot be read.
         """
-        content = path.read_bytes()
-        found = self._by_hash(content_hash(content))
+        hash_ = content_hash(path.read_bytes())
+        found = self._by_hash(hash_)
         if found is not None:
             return found
-        return self._insert(content, name=name, file=str(path.resolve()), added=False)
+        return self._insert(hash_, name=name, file=str(path.resolve()), added=False)
 
     def photographs(self) -> tuple[Photograph, ...]:
         """Return every photograph, in the order of adding."""
-        rows = self._all("SELECT id, name, file, hash, added FROM images ORDER BY id")
+        rows = self._all(f"{PHOTOGRAPHS} WHERE removed = 0 ORDER BY id")
         return tuple(self._photograph(row) for row in rows)
 
     def photograph(self, image: int) -> Photograph:
@@ -145,8 +144,7 @@ class Project:
         Raises:
             InputError: there is none of that number.
         """
-        query = "SELECT id, name, file, hash, added FROM images WHERE id = ?"
-        if not (rows := self._all(query, image)):
+        if not (rows := self._all(f"{PHOTOGRAPHS} WHERE removed = 0 AND id = ?", image)):
             raise InputError(f"the project has no photograph {image}. Load the page again.")
         return self._photograph(rows[0])
 
@@ -159,18 +157,41 @@ class Project:
         Returns:
             By photograph, label names with PRESENT or ABSENT; photographs without a decision are missing.
         """
-        query = "SELECT image, name, value FROM decisions JOIN labels ON labels.id = label"
+        query = (
+            "SELECT image, labels.name, value FROM decisions JOIN labels ON labels.id = label "
+            "JOIN images ON images.id = image WHERE removed = 0"
+        )
         rows = (
             self._all(f"{query} ORDER BY decided, label")
             if image is None
-            else self._all(f"{query} WHERE image = ? ORDER BY decided, label", image)
+            else self._all(f"{query} AND image = ? ORDER BY decided, label", image)
         )
         said: dict[int, dict[str, int]] = {}
         for number, name, value in rows:
             said.setdefault(number, {})[name] = value
         return said
 
-    def decide(self, changes: Iterable[Change]) -> tuple[Change, ...]:
+    def known(self) -> dict[int, dict[str, int]]:
+        """Return what is known of the labels that are decided anywhere: decisions, and what complete photographs lack.
+
+        A label that nobody decided is absent there, if it was a label already when they were marked as complete.
+
+        Returns:
+            By photograph, label names with PRESENT or ABSENT; photographs of which nothing is known are missing.
+        """
+        with self._lock:
+            said = self.decisions()
+            used = {name for row in said.values() for name in row}
+            labels = [row for row in self._all("SELECT id, name FROM labels ORDER BY id") if row[1] in used]
+            complete = self._all(
+                "SELECT id, complete FROM images WHERE removed = 0 AND complete IS NOT NULL ORDER BY id"
+            )
+        for image, last in complete:
+            if lacked := {name: ABSENT for number, name in labels if number <= last}:
+                said[image] = lacked | said.get(image, {})
+        return said
+
+    def decide(self, changes: Iterable[Change]) -> Step:
         """Decide labels as one step, on the disk when this returns.
 
         Returns:
@@ -180,22 +201,38 @@ class Project:
             InputError: an unknown photograph or label; nothing is changed then.
         """
         with self._transaction() as connection:
-            return history.decide(connection, changes)
+            return actions.decide(connection, changes)
 
-    def undo(self) -> tuple[Change, ...]:
-        """Take the last step back and return what is so now; empty where there is none."""
+    def complete(self, images: Iterable[int], *, value: bool = True) -> Step:
+        """Say that nothing else is on photographs, or take that back, as one step; see `actions.complete`."""
         with self._transaction() as connection:
-            return history.undo(connection)
+            return actions.complete(connection, images, value=value)
 
-    def redo(self) -> tuple[Change, ...]:
-        """Do the step taken back last again and return what is so now; empty where there is none."""
+    def remove(self, images: Iterable[int]) -> Step:
+        """Take photographs out of the project as one step; see `actions.remove`. No file is deleted."""
         with self._transaction() as connection:
-            return history.redo(connection)
+            return actions.remove(connection, images)
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many steps can be taken back, and how many done again."""
+    def rename(self, label: str, to: str) -> Step:
+        """Give a label another name, or make it one with another label, as one step; see `actions.rename`."""
+        (name,) = label_names([to])
+        with self._transaction() as connection:
+            return actions.rename(connection, label, name)
+
+    def undo(self, step: int | None = None) -> Step:
+        """Take the last step back; see `history.undo`."""
+        with self._transaction() as connection:
+            return history.undo(connection, step)
+
+    def redo(self, step: int | None = None) -> Step:
+        """Do the step taken back last again; see `history.redo`."""
+        with self._transaction() as connection:
+            return history.redo(connection, step)
+
+    def turns(self) -> tuple[int | None, int | None]:
+        """Return the numbers of the steps that undo and redo would turn; None where there is none."""
         with self._lock:
-            return history.waiting(self._connection)
+            return history.turns(self._connection)
 
     def features(self, image: int, encoder: str) -> Float16[np.ndarray, " features"] | None:
         """Return what an encoder said of a photograph; None where it was not asked yet.
@@ -214,26 +251,26 @@ class Project:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (image, encoder, vector))
 
-    def _insert(self, content: bytes, *, name: str, file: str, added: bool) -> Photograph:
-        row = (content_hash(content), _shown(name), file, int(added))
+    def _insert(self, hash_: str, *, name: str, file: str, added: bool) -> Photograph:
+        row = (hash_, photograph_name(name), file, int(added))
         with self._transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO images (hash, name, file, added) VALUES (?, ?, ?, ?)",
                 row,
             )
-        found = self._by_hash(row[0])
+        found = self._by_hash(hash_)
         if found is None:  # cannot be: it was committed a moment ago
             raise RuntimeError("a photograph that was added is not in the project")
         return found
 
     def _by_hash(self, hash_: str) -> Photograph | None:
-        query = "SELECT id, name, file, hash, added FROM images WHERE hash = ?"
-        rows = self._all(query, hash_)
+        rows = self._all(f"{PHOTOGRAPHS} WHERE hash = ?", hash_)
         return self._photograph(rows[0]) if rows else None
 
-    def _photograph(self, row: tuple[int, str, str, str, int]) -> Photograph:
-        image, name, file, hash_, added = row
-        return Photograph(image, name, self.images / file if added else Path(file), hash_, bool(added))
+    def _photograph(self, row: tuple[int, str, str, str, int, int | None]) -> Photograph:
+        image, name, file, hash_, added, complete = row
+        path = self.images / file if added else Path(file)
+        return Photograph(image, name, path, hash_, bool(added), complete is not None)
 
     def _all(self, query: str, *values: object) -> list[tuple]:
         with self._lock:
@@ -261,14 +298,3 @@ def temporary_project() -> Iterator[Project]:
         Project(Path(folder, "unsaved")) as project,
     ):
         yield project
-
-
-def _is_text(name: str) -> bool:
-    """Return whether UTF-8, and so the file, can hold a name."""
-    return not any(0xD800 <= ord(char) <= 0xDFFF for char in name)
-
-
-def _shown(name: str) -> str:
-    """Return a photograph's name as it can be stored and shown: text without control characters, not too long."""
-    text = name.encode("utf-8", "replace").decode("utf-8")
-    return "".join(char for char in text if char.isprintable())[-5 * LONGEST :].strip() or "photograph"

@@ -1,4 +1,4 @@
-"""What a project tells: a photograph, and a change of what is decided of it. Knows no database."""
+"""What a project tells: a photograph, a change of what is decided of it, and a step. Knows no database."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ class Photograph:
         path: where the file is.
         hash: SHA-256 of its bytes when it was added, hexadecimal.
         added: whether the project holds the bytes; False: it refers to a file of the user's.
+        complete: whether somebody said that nothing else is on it: labels that nobody decided are absent.
     """
 
     id: int
@@ -24,6 +25,7 @@ class Photograph:
     path: Path
     hash: str
     added: bool
+    complete: bool
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,16 @@ class Change:
             raise InputError(
                 f"a label is accepted (1), rejected (0) or undecided (null); given {self.value!r}."
             )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one click or one bulk action, or taking it back, changed; as it is now.
+
+    Attributes:
+        changes: of decisions.
+        others: whether photographs or labels themselves changed: marked as complete, removed, renamed.
+    """
+
+    changes: tuple[Change, ...] = ()
+    others: bool = False

@@ -13,23 +13,27 @@ from labelbeam.errors import InputError
 APPLICATION = 0x6C627072
 """`lbpr`: SQLite's mark of whose file it is."""
 
-VERSION = 1
-"""Of the tables. A file of a newer labelbeam is refused, never guessed at."""
+VERSION = 2
+"""Of the tables. A file of a newer labelbeam is refused, never guessed at; one of version 1 is brought to this one."""
 
 TABLES = """
 CREATE TABLE project (
-    id TEXT NOT NULL                 -- drawn once: two projects of one name are told apart by it
+    id TEXT NOT NULL,                -- drawn once: two projects of one name are told apart by it
+    last_step INTEGER NOT NULL DEFAULT 0  -- no step has the number of one before it, gone or not
 );
 CREATE TABLE labels (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL UNIQUE,
+    hidden INTEGER NOT NULL DEFAULT 0  -- 1: another label took its place
 );
 CREATE TABLE images (
     id INTEGER PRIMARY KEY,
     hash TEXT NOT NULL UNIQUE,       -- SHA-256 of the bytes, hexadecimal
     name TEXT NOT NULL,              -- what its owner calls it, never a place on the disk
     file TEXT NOT NULL,              -- name in the folder beside this file, absolute path where added = 0
-    added INTEGER NOT NULL           -- whether the bytes are the project's own
+    added INTEGER NOT NULL,          -- whether the bytes are the project's own
+    removed INTEGER NOT NULL DEFAULT 0,
+    complete INTEGER                 -- undecided labels up to this one are absent (NULL: unknown)
 );
 CREATE TABLE features (
     image INTEGER NOT NULL REFERENCES images,
@@ -51,13 +55,24 @@ CREATE TABLE steps (
 );
 CREATE TABLE changes (
     step INTEGER NOT NULL REFERENCES steps ON DELETE CASCADE,
-    image INTEGER NOT NULL,
-    label INTEGER NOT NULL,
+    image INTEGER NOT NULL,          -- 0: of none
+    label INTEGER NOT NULL,          -- 0: of none
     before INTEGER,
-    after INTEGER
+    after INTEGER,
+    what TEXT NOT NULL DEFAULT 'decision'
 );
 CREATE INDEX changes_of_step ON changes (step);
 """
+
+UPGRADE = """
+ALTER TABLE project ADD COLUMN last_step INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE labels ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN complete INTEGER;
+ALTER TABLE changes ADD COLUMN what TEXT NOT NULL DEFAULT 'decision';
+UPDATE project SET last_step = (SELECT coalesce(max(id), 0) FROM steps)
+"""
+"""What version 1 lacks."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -82,6 +97,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _create(connection)
+        _upgrade(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise InputError(
@@ -105,9 +121,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is a database of another program, no project of labelbeam. Give another file."
         )
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise InputError(
-            f"{path} is a project of version {version}; this labelbeam reads version {VERSION}. "
+            f"{path} is a project of version {version}; this labelbeam reads versions up to {VERSION}. "
             "Open it with the labelbeam that made it."
         )
     if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
@@ -122,7 +138,17 @@ def _create(connection: sqlite3.Connection) -> None:
         return
     for statement in TABLES.split(";"):
         connection.execute(statement)
-    connection.execute("INSERT INTO project VALUES (?)", (secrets.token_hex(8),))
+    connection.execute("INSERT INTO project (id) VALUES (?)", (secrets.token_hex(8),))
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of version 1 to this one, all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+        for statement in UPGRADE.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")

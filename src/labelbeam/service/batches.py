@@ -1,8 +1,8 @@
 """Work from many clients done together: a bounded queue, and threads that take what has gathered.
 
-A thread waits for the first item, then a few milliseconds for more, then does them all at once. While it works
-the next batch gathers, so that batches grow with the load by themselves; where several threads share the work, one
-that becomes free while others are busy waits longer. Knows nothing of what the work is.
+A thread waits for the first item, then a few milliseconds for one more, and so on while more comes, then does them
+all at once. While it works the next batch gathers, so that batches grow with the load by themselves; where several
+threads share the work, one that becomes free while others are busy waits longer. Knows nothing of what the work is.
 """
 
 import threading
@@ -18,7 +18,14 @@ Result = TypeVar("Result")
 
 
 PATIENCE = 0.05
-"""Most seconds that a thread waits for a fuller batch while others are busy: at most what one item takes."""
+"""Most seconds that a thread waits for one more item while others are busy: at most what one item takes.
+
+Those whose answers the last batch was come back one after the other: who went on without the late ones would do
+small batches for ever, which cost up to a third more of the processor each.
+"""
+
+MOST_PATIENCE = 0.25
+"""Most seconds of waiting together, however much comes."""
 
 
 class Full(Exception):  # noqa: N818  (named for what it is)
@@ -72,7 +79,7 @@ class Batches(Generic[Item, Result]):
                 raises itself becomes the result of every item of the batch.
             most_together: items of a batch, at most.
             most_waiting: items that wait, at most; more only where nothing waited.
-            wait_seconds: how long the first item of a batch waits for others.
+            wait_seconds: how long the items of a batch wait for one more.
             threads: how many batches are under way at once.
             name: of the threads.
             starting: called once in each thread before its first batch.
@@ -165,13 +172,24 @@ class Batches(Generic[Item, Result]):
                     self._changed.wait()
                 if not self._entries:
                     return []
-                patience = min(PATIENCE, self._seconds_each) if self._under_way else 0.0
-                until = time.monotonic() + max(self._wait, patience)
-                while self._gathers() and (left := until - time.monotonic()) > 0:
-                    self._changed.wait(left)
+                self._gather()
                 if batch := self._popped():
                     self._under_way += 1
                     return batch
+
+    def _gather(self) -> None:
+        """Wait for one more item, and for another, until none comes for a while or there are enough."""
+        begun = came = time.monotonic()
+        gathered = len(self._entries)
+        while self._gathers():
+            patience = min(PATIENCE, self._seconds_each) if self._under_way else 0.0
+            until = min(came + max(self._wait, patience), begun + MOST_PATIENCE)
+            if (left := until - time.monotonic()) <= 0:
+                return
+            self._changed.wait(left)
+            if len(self._entries) > gathered:
+                came = time.monotonic()
+            gathered = len(self._entries)
 
     def _gathers(self) -> bool:
         """Tell whether it is worth waiting for more."""

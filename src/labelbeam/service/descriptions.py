@@ -66,6 +66,7 @@ class SuggestQuestion(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        cache_strings="keys",  # vectors are never asked for again in a form that a cache of thousands would find
         json_schema_extra={
             "examples": [
                 {"vector": "2f6ab9d6c8ed3c1f6e1d3f3a9a6f0b1c", "known": ["sheep"], "rejected": ["dog"]}
@@ -157,6 +158,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         403: "Asked by another web site, or under a foreign name.",
         404: "There is no such thing (any more).",
         408: "The request did not arrive in time.",
+        409: "Something else was changed meanwhile.",
         413: "Too large: bytes, files or fields.",
         415: "Another content type than is understood.",
         422: "The request cannot be understood; `error` says why.",

@@ -64,17 +64,17 @@ def exported(project: Project, format_: str) -> Iterator[Path]:
 
 
 def _decided(project: Project, format_: str) -> tuple[list[Photograph], Dataset]:
-    """Return the photographs with a decision, and the data set of their decisions under their owner's names."""
-    decisions = project.decisions()
-    photographs = [one for one in project.photographs() if one.id in decisions]
-    used = {name for said in decisions.values() for name in said}
+    """Return the photographs of which something is known, and that as a data set under their owner's names."""
+    known = project.known()
+    photographs = [one for one in project.photographs() if one.id in known]
+    used = {name for said in known.values() for name in said}
     names = [name for name in project.labels() if name in used]
     if not photographs:
         raise InputError("nothing is accepted or rejected yet, so there is nothing to export.")
     targets = np.full((len(photographs), len(names)), UNKNOWN, dtype=np.int8)
     column = {name: j for j, name in enumerate(names)}
     for row, one in zip(targets, photographs, strict=True):
-        for name, value in decisions[one.id].items():
+        for name, value in known[one.id].items():
             row[column[name]] = value
     keys = export_names((one.name, one.path.suffix.lower()) for one in photographs)
     return photographs, Dataset(

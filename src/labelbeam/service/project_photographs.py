@@ -78,8 +78,8 @@ class ProjectPhotographs:
     async def least_certain_first(self) -> list[int]:
         """Return the numbers of all photographs, those first of which the model knows least; unlike ones spread.
 
-        Worth is the sum of the entropies of the labels that nobody decided yet; `analysis.worth_labelling` spreads
-        near duplicates apart. Photographs that cannot be read come last.
+        Worth is the sum of the entropies of the labels that nobody decided yet, and nothing where a photograph is
+        complete; `analysis.worth_labelling` spreads near duplicates apart. What cannot be read comes last.
         """
         photographs = self.project.photographs()
         found = await self.features(photographs)
@@ -100,8 +100,11 @@ class ProjectPhotographs:
             for i, entropy in zip(rows[block], entropies, strict=True):
                 decided = decisions.get(photographs[i].id, {})
                 entropy[[column[name] for name in decided if name in column]] = 0.0
+                entropy[:] *= not photographs[i].complete
             worth[block] = entropies.sum(axis=1)
-        labelled = [place for place, i in enumerate(rows) if photographs[i].id in decisions]
+        labelled = [
+            place for place, i in enumerate(rows) if photographs[i].complete or photographs[i].id in decisions
+        ]
         order = await asyncio.to_thread(spread_order, worth, features, labelled=labelled)
         return [photographs[rows[place]].id for place in order.tolist()] + unreadable
 

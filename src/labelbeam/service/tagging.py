@@ -21,12 +21,11 @@ from labelbeam.joints.device import best_device
 from labelbeam.joints.tagger import Tagger
 from labelbeam.service.answering import Encoded, Question, QuestionAnswerer
 from labelbeam.service.batches import Batches
-from labelbeam.service.encoding import UploadEncoder, share_cores
+from labelbeam.service.encoding import FULL_PASS, UploadEncoder, share_cores
 from labelbeam.service.limits import Limits
 from labelbeam.service.uploads import Upload
 from labelbeam.service.vectors import VectorStore
 
-ENCODED_TOGETHER = 16
 ANSWERED_TOGETHER = 16
 """Few enough that a click behind such a batch is answered within a fraction of a second."""
 MOST_THREADS = 8
@@ -59,7 +58,7 @@ class TaggingService:
         threads = min(_cores(), MOST_THREADS)
         self._encoding: Batches[Upload, np.ndarray] = Batches(
             UploadEncoder(tagger.run.encoder, limits, device=best_device()),
-            most_together=ENCODED_TOGETHER,
+            most_together=FULL_PASS,
             most_waiting=limits.waiting_images,
             threads=threads,
             name="encode",

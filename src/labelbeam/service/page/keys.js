@@ -5,6 +5,8 @@ import { after, store } from "./store.js";
 import { columns } from "./wall.js";
 import { lookOn } from "./photo.js";
 import { open as type } from "./typing.js";
+import { nothingElse, takeOut } from "./marking.js";
+import { openRenaming } from "./renaming.js";
 import { pickFiles } from "./adding.js";
 import { redo, undo } from "./saving.js";
 
@@ -46,6 +48,12 @@ export function acceptAndGo() {
   store.step(1);
 }
 
+function completeAndGo() {
+  if (store.current !== null && nothingElse(store.together(store.current))) store.step(1);
+}
+
+const takeOutCurrent = () => store.current !== null && takeOut(store.together(store.current));
+
 const command = {
   j: () => move(1),
   k: () => move(-1),
@@ -57,6 +65,10 @@ const command = {
     store.select(selected);
   },
   a: lookOn,
+  d: completeAndGo,
+  r: openRenaming,
+  Delete: takeOutCurrent,
+  Backspace: takeOutCurrent,
   o: pickFiles,
   "/": type,
   t: type,

@@ -3,6 +3,7 @@
 import "./wall.js";
 import "./photo.js";
 import { acceptLikely } from "./chips.js";
+import { nothingElse, takeOut } from "./marking.js";
 import { showHelp } from "./keys.js";
 import { openMenu } from "./menu.js";
 import { open as type } from "./typing.js";
@@ -46,18 +47,19 @@ async function download(format) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-function message(text) {
+function message(text, kind = "problem") {
   const box = find("message");
   box.textContent = text;
+  box.dataset.kind = kind;
   box.hidden = false;
   clearTimeout(message.timer);
   message.timer = setTimeout(() => (box.hidden = true), 9000);
 }
 
 function progress() {
-  const done = [...store.photos.values()].filter((photo) => photo.decided.size).length;
+  const done = [...store.photos.values()].filter((photo) => photo.decided.size || photo.complete).length;
   find("progress").textContent = store.photos.size ? `${done} of ${store.photos.size}` : "";
-  find("progress").title = "photographs with a decision";
+  find("progress").title = "photographs with a decision, or with nothing else on them";
   find("empty").hidden = store.photos.size > 0;
   find("wall").hidden = !store.photos.size || store.large;
 }
@@ -79,8 +81,8 @@ store.on("selection", () => {
   bar.querySelector("strong").textContent = `${count} selected`;
 });
 store.on("told", (text) => (find("told").textContent = text));
-store.on("message", message);
-store.on("refused", load);
+store.on("message", (text) => message(text));
+store.on("notice", (text) => message(text, "notice"));
 
 find("undo").addEventListener("click", undo);
 find("redo").addEventListener("click", redo);
@@ -102,8 +104,7 @@ find("export").addEventListener("click", () =>
 find("order").addEventListener("change", async () => {
   try {
     const { photographs } = await ask(`/order?by=${find("order").value}`);
-    const there = new Set(photographs);
-    store.order = [...photographs.filter((id) => store.photos.has(id)), ...store.order.filter((id) => !there.has(id))];
+    store.arrange(photographs);
     store.emit("order");
     store.go(store.order[0]);
   } catch (error) {
@@ -113,9 +114,12 @@ find("order").addEventListener("change", async () => {
 });
 find("selection").addEventListener("click", (event) => {
   const { do: what } = event.target.closest("button")?.dataset ?? {};
-  if (what === "likely") acceptLikely([...store.selected]);
+  const selected = store.order.filter((id) => store.selected.has(id));
+  if (what === "likely") acceptLikely(selected);
+  else if (what === "complete") nothingElse(selected);
+  else if (what === "remove") takeOut(selected);
   else if (what === "type") {
-    if (!store.selected.has(store.current)) store.go(store.order.find((id) => store.selected.has(id)));
+    if (!store.selected.has(store.current)) store.go(selected[0]);
     type();
   } else if (what === "clear") store.select([]);
 });

@@ -2,6 +2,7 @@
 
 import { because, chip, cycle, element, labelText, listed, percent, replace } from "./chips.js";
 import { attention, picture, showPicture, tree } from "./server.js";
+import { nothingElse, takeOut } from "./marking.js";
 import { LIKELY, store } from "./store.js";
 import { open as type } from "./typing.js";
 import { want } from "./suggesting.js";
@@ -40,8 +41,12 @@ function build(photo) {
   const add = button("Add a label …", "Add a label (/)", () => type(), "wide");
   add.append(element("kbd", "", "/"));
   aside.append(head, element("div", "chips decided"), element("ol", "rows"), element("p", "note"), add);
+  const nothing = button("", "Nothing else is on it: whatever is not accepted is absent (d)", () => nothingElse(store.together(photo.id)), "wide nothing");
+  nothing.append(element("span", "", "Nothing else is on it"), element("kbd", "", "d"));
+  aside.append(nothing);
   if (store.tree) aside.append(treeDetails(photo));
   if (store.mechanisms.length > 1) aside.append(mechanismChoice());
+  aside.append(button("Remove from the project", "Remove from the project; the file stays (Delete)", () => takeOut(store.together(photo.id)), "link"));
   section.replaceChildren(figure, aside);
   drawn = photo.id;
 }
@@ -129,6 +134,8 @@ function draw() {
   if (photo.suggestions === null) rows.push(element("li", "waiting", "looking …"));
   replace(section.querySelector(".rows"), rows);
   section.querySelector(".note").textContent = photo.note;
+  section.querySelector(".nothing").setAttribute("aria-pressed", String(photo.complete));
+  section.classList.toggle("complete", photo.complete);
   if (photo.suggestions === null) want(photo.id);
 }
 

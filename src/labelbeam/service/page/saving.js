@@ -1,15 +1,17 @@
-// Decisions on their way to the disk, one after the other. What the service has not acknowledged is kept in the
-// browser, so that neither a reload nor a crash of either side loses a click.
+// Steps on their way to the disk, one after the other. What the service has not acknowledged is kept in the browser,
+// so that neither a reload nor a crash of either side loses a click. Every step may be sent twice: undo and redo say
+// which step they mean, and the service turns it once.
 
-import { Problem, Unreachable, post } from "./server.js";
+import { Problem, Unreachable, ask, post } from "./server.js";
 import { store } from "./store.js";
 
 const RETRY = 1500;
 let waiting = [];
 let running = false;
+let stale = false; // the service has more than its answer said
 let state = "saved";
 
-const place = () => `labelbeam waiting: ${store.id}`;
+const place = () => `labelbeam unsaved: ${store.id}`;
 
 function tell(now) {
   state = now;
@@ -17,50 +19,84 @@ function tell(now) {
 }
 
 function keep() {
-  const changes = waiting.filter((one) => one.changes);
   try {
-    if (changes.length) localStorage.setItem(place(), JSON.stringify(changes));
+    if (waiting.length) localStorage.setItem(place(), JSON.stringify(waiting));
     else localStorage.removeItem(place());
   } catch {
     // Private windows may refuse: then only the service keeps it.
   }
 }
 
-function add(entry) {
-  waiting.push(entry);
+function add(path, body) {
+  waiting.push({ path, body });
   keep();
   run();
+}
+
+const turn = { "/undo": () => store.undo, "/redo": () => store.redo };
+
+// What a step does to what is shown, before the service has it.
+const shown = {
+  "/decisions": ({ changes }, again) => store.change(changes, again),
+  "/complete": ({ photographs, complete }) => store.complete(photographs, complete),
+  "/remove": ({ photographs }) => store.remove(photographs),
+};
+
+async function reload() {
+  store.start(await ask(""));
+  for (const { path, body } of waiting) shown[path]?.(body, true);
+  stale = false;
+}
+
+async function send({ path, body }) {
+  const done = await post(path, body);
+  Object.assign(store, { undo: done.undo, redo: done.redo });
+  if (turn[path]) {
+    store.change(done.changes);
+    if (done.changes.length) store.go(done.changes[0].image);
+  }
+  stale ||= path === "/rename" || (turn[path] && done.others);
+  store.emit("acknowledged", (turn[path] ? done.changes : (body.changes ?? [])).map((one) => one.image));
+  store.emit("steps");
+}
+
+async function next() {
+  if (stale) return reload();
+  const entry = waiting[0];
+  if (turn[entry.path]) {
+    entry.body.step ??= turn[entry.path]();
+    keep();
+  }
+  if (entry.body.step !== null) await send(entry);
+  waiting.shift();
+  keep();
+}
+
+function refuse(error) {
+  if (stale) {
+    stale = false;
+    return store.emit("message", `What the project has now cannot be shown: ${error.message}`);
+  }
+  const { body } = waiting.shift();
+  keep();
+  store.emit("message", `Not saved: ${error.message}`);
+  store.emit("acknowledged", (body.changes ?? []).map((one) => one.image));
+  stale = true;
 }
 
 async function run() {
   if (running) return;
   running = true;
-  while (waiting.length) {
+  while (waiting.length || stale) {
     if (state === "saved") tell("saving");
-    const entry = waiting[0];
     try {
-      const done = entry.changes ? await post("/decisions", { changes: entry.changes }) : await post(entry.path);
-      if (!entry.changes) {
-        store.change(done.changes);
-        store.emit("acknowledged", done.changes.map((one) => one.image));
-        if (done.changes.length) store.go(done.changes[0].image);
-      } else store.emit("acknowledged", entry.changes.map((one) => one.image));
-      Object.assign(store, { undo: done.undo, redo: done.redo });
-      store.emit("steps");
-      waiting.shift();
-      keep();
+      await next();
       if (state === "offline") tell("saving");
     } catch (error) {
       if (error instanceof Unreachable || (error instanceof Problem && error.status >= 500)) {
         tell("offline");
         await new Promise((done) => setTimeout(done, RETRY));
-        continue;
-      }
-      waiting.shift();
-      keep();
-      store.emit("message", `Not saved: ${error.message}`);
-      store.emit("acknowledged", (entry.changes ?? []).map((one) => one.image));
-      store.emit("refused");
+      } else refuse(error);
     }
   }
   running = false;
@@ -71,18 +107,35 @@ export function decide(changes) {
   const real = changes.filter(({ image, label, value }) => (store.photos.get(image)?.decided.get(label) ?? null) !== value);
   if (!real.length) return;
   store.change(real);
-  add({ changes: real });
+  add("/decisions", { changes: real });
 }
 
-export const undo = () => add({ path: "/undo" });
-export const redo = () => add({ path: "/redo" });
+// Whether nothing else is on photographs.
+export function complete(ids, value) {
+  store.complete(ids, value);
+  add("/complete", { photographs: ids, complete: value });
+}
 
-// Clicks that were not acknowledged before the page was left.
+export function remove(ids) {
+  store.remove(ids);
+  add("/remove", { photographs: ids });
+}
+
+export const rename = (label, to) => add("/rename", { label, to });
+export const undo = () => add("/undo", {});
+export const redo = () => add("/redo", {});
+
+// Steps that were not acknowledged before the page was left.
 export function restore() {
+  let left = [];
   try {
-    for (const entry of JSON.parse(localStorage.getItem(place()) ?? "[]")) decide(entry.changes);
+    left = JSON.parse(localStorage.getItem(place()) ?? "[]");
   } catch {
-    localStorage.removeItem(place());
+    return localStorage.removeItem(place());
+  }
+  for (const { path, body } of left) {
+    shown[path]?.(body);
+    add(path, body);
   }
 }
 

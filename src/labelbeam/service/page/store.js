@@ -9,12 +9,13 @@ class Store extends EventTarget {
   saved = false;
   labels = [];
   photos = new Map();
+  places = []; // of all photographs in the order of the wall, those too that left and may come back
   order = [];
   current = null;
   selected = new Set();
   large = false;
-  undo = 0;
-  redo = 0;
+  undo = null; // the step that would be taken back
+  redo = null;
   attention = false;
   tree = false;
   formats = [];
@@ -32,10 +33,9 @@ class Store extends EventTarget {
   start(state) {
     const { photographs, ...rest } = state;
     Object.assign(this, rest);
-    this.photos.clear();
-    this.order = [];
+    const there = new Set(photographs.map((one) => one.id));
+    this.remove([...this.photos.keys()].filter((id) => !there.has(id)));
     this.put(photographs);
-    if (!this.photos.has(this.current)) this.current = this.order[0] ?? null;
     this.emit("order");
     this.emit("steps");
   }
@@ -44,14 +44,43 @@ class Store extends EventTarget {
     for (const one of photographs) {
       const decided = new Map(Object.entries(one.decided));
       const known = this.photos.get(one.id);
-      if (known) {
-        known.decided = decided;
-        continue;
+      if (!known) this.photos.set(one.id, { ...one, decided, suggestions: null, slots: [], note: "", version: 0 });
+      else if (known.complete !== one.complete || !same(known.decided, decided)) {
+        Object.assign(known, { decided, complete: one.complete, suggestions: null, slots: [], version: known.version + 1 });
+        this.emit("photo", one.id);
       }
-      this.photos.set(one.id, { ...one, decided, suggestions: null, slots: [], note: "", version: 0 });
-      this.order.push(one.id);
     }
+    this.arrange(this.places.concat(photographs.map((one) => one.id)));
+  }
+
+  // Put photographs in an order; those that are not named stay behind.
+  arrange(ids) {
+    this.places = [...new Set([...ids, ...this.places])];
+    this.order = this.places.filter((id) => this.photos.has(id));
     this.current ??= this.order[0] ?? null;
+  }
+
+  remove(ids) {
+    const gone = ids.filter((id) => this.photos.delete(id));
+    if (!gone.length) return;
+    const at = this.order.indexOf(this.current);
+    const next = this.order.slice(at).find((id) => this.photos.has(id));
+    this.arrange([]);
+    const before = this.current;
+    if (!this.photos.has(before)) this.current = next ?? this.order.at(-1) ?? null;
+    this.emit("order");
+    this.select([...this.selected].filter((id) => this.photos.has(id)));
+    if (this.current === null) this.show(false);
+    else if (this.current !== before) this.emit("current", before);
+  }
+
+  complete(ids, value) {
+    for (const id of ids) {
+      const photo = this.photos.get(id);
+      if (!photo) continue;
+      photo.complete = value;
+      this.emit("photo", id);
+    }
   }
 
   get photo() {
@@ -92,7 +121,8 @@ class Store extends EventTarget {
     for (const id of this.order) this.emit("photo", id);
   }
 
-  change(changes) {
+  // Again: it was shown before, and its photographs wait for their suggestions already.
+  change(changes, again = false) {
     const touched = new Set();
     for (const { image, label, value } of changes) {
       const photo = this.photos.get(image);
@@ -103,7 +133,7 @@ class Store extends EventTarget {
       touched.add(image);
     }
     for (const id of touched) this.emit("photo", id);
-    if (touched.size) this.emit("decided", [...touched]);
+    if (touched.size && !again) this.emit("decided", [...touched]);
   }
 
   suggest(id, { suggestions, note }) {
@@ -115,6 +145,8 @@ class Store extends EventTarget {
     this.emit("photo", id);
   }
 }
+
+const same = (a, b) => a.size === b.size && [...a].every(([label, value]) => b.get(label) === value);
 
 // The labels of the digits. One that was decided keeps its digit, so that the same key takes it further; the others
 // are the best suggestions, in their order.

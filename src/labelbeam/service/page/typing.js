@@ -7,13 +7,14 @@ import { store } from "./store.js";
 const box = document.getElementById("typing");
 const input = document.getElementById("typed");
 const list = document.getElementById("found");
+const renaming = document.getElementById("rename-open");
 const MOST = 8;
 let options = [];
 let at = 0;
 let back = null;
 
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLocaleLowerCase();
-const exact = (text) => text.normalize("NFC").trim();
+export const exact = (text) => text.normalize("NFC").trim();
 
 function rank(name, wanted) {
   const text = folded(name);
@@ -88,6 +89,7 @@ export function open() {
   if (store.current === null) return;
   back = document.activeElement;
   box.hidden = false;
+  renaming.hidden = store.labels.every((one) => one.known);
   input.value = "";
   at = 0;
   draw();

@@ -1,6 +1,7 @@
 // All photographs as cards: picture, what is decided, what is suggested.
 
 import { because, chip, cycle, element, labelText, listed, replace } from "./chips.js";
+import { nothingElse } from "./marking.js";
 import { picture, showPicture } from "./server.js";
 import { store } from "./store.js";
 import { want } from "./suggesting.js";
@@ -58,6 +59,17 @@ function most(photo) {
   return [line];
 }
 
+// For the mouse, on the card that one looks at; on the others a complete photograph just shows as such.
+function nothingButton(photo) {
+  const made = element("button", "nothing", "Nothing else is on it");
+  made.type = "button";
+  made.dataset.do = "complete";
+  made.title = "Whatever is not accepted is not on it (d)";
+  made.setAttribute("aria-pressed", String(photo.complete));
+  made.append(element("kbd", "", "d"));
+  return made;
+}
+
 function draw(id) {
   const photo = store.photos.get(id);
   const made = cards.get(id);
@@ -67,9 +79,9 @@ function draw(id) {
   if (photo.suggestions === null && near.has(id)) want(id);
   if (photo.suggestions === null) children.push(element("span", "waiting", "looking …"));
   if (photo.note && id === store.current && !photo.suggestions?.length) children.push(element("p", "note", photo.note));
-  if (id === store.current) children.push(...most(photo));
+  if (id === store.current) children.push(...most(photo), nothingButton(photo));
   replace(made.querySelector(".chips"), children);
-  made.classList.toggle("done", photo.decided.size > 0);
+  made.classList.toggle("complete", photo.complete);
 }
 
 let marked = null; // the card that is marked as the current one
@@ -115,6 +127,7 @@ store.on("order", () => {
     if (store.photos.has(id)) continue;
     seen.unobserve(cards.get(id));
     cards.delete(id);
+    near.delete(id);
   }
   const all = store.order.map((id) => {
     if (!cards.has(id)) {
@@ -156,6 +169,10 @@ wall.addEventListener("click", (event) => {
     if (!store.selected.size) store.go(id);
     if (event.detail) made.focus({ preventScroll: true }); // so that Enter means the photograph again
     return;
+  }
+  if (event.target.closest("[data-do=complete]")) {
+    nothingElse(store.together(id));
+    return made.focus({ preventScroll: true });
   }
   if (event.shiftKey) {
     store.select(new Set([...store.selected, ...range(id)]));
