@@ -2,6 +2,7 @@
 
     python benchmarks/encoders.py speed [--busy] --out runs/encoders-speed.json
     python benchmarks/encoders.py pixels
+    python benchmarks/encoders.py networks
     python benchmarks/encoders.py answers --out runs/encoders-answers.json
 
 `speed`: from image files to features. The reference is an eager float32 PyTorch loop over batches, decoding and
@@ -10,49 +11,33 @@ with initial values (speed does not depend on them). Interleaved rounds, medians
 
 `pixels`: from image files to 224 x 224 bytes, one thread, processor seconds; the reference is Pillow alone.
 
-`answers`: a sigmoid and a CNN-RNN run are trained on the features of `sub_trainval` in float32 PyTorch; then all
-1,065 photographs are answered from the features of every engine and precision. Mean difference of scores, share of
-images with the same decided set, difference in mAP on `sub_test` (area under the curve, difficult ones ignored) with
-its paired 95 % bootstrap interval. With MobileNetV2's and SqueezeNet's weights, the only ones of $LABELBEAM_DATA.
-int8 is calibrated on 256 photographs of `sub_trainval`.
+`networks`: the network alone, from resized pictures to features, one thread, processor seconds; the reference is the
+same network in eager float32 PyTorch.
+
+`answers`: see `encoder_answers.py`.
 """
 
 import argparse
 import copy
+import functools
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from encoder_answers import answers
+from encoder_variants import photographs, variants
 from measuring import ROOT, Figure, medians, save, show
 from PIL import Image
 
-from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.images import read_rgb
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.encoders.encoder import Encoder
-from labelbeam.encoders.engines import with_engine
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.encoders.resize import by_numpy
-from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
-from labelbeam.joints.tagger import Tagger
-
-VARIANTS = (
-    *(("torch", "float32"), ("onnx", "float32"), ("openvino", "float32")),
-    *(("torch", "bfloat16"), ("openvino", "bfloat16")),
-    *(("onnx", "int8"), ("openvino", "int8")),
-)
-WEIGHTS = {
-    "mobilenetv2": ("", "mobilenetv2_100.tf_in1k.safetensors"),
-    "squeezenet": ("squeezenet1_1", "squeezenet1_1_features.safetensors"),
-}
-"""Encoder (empty where the file names it) and file."""
 
 AUTOMATIC, OPTIONAL = 2.4, 5.0
 """What is aimed at, in times the reference."""
@@ -62,17 +47,24 @@ AUTOMATICALLY = ("openvino float32", "openvino bfloat16")
 
 REFERENCE = "eager loop, Pillow"
 
+EAGER = "eager network"
+
+BATCHES = {"resnet50": 8, "vgg16": 4}
+"""Pictures that go through a network together where it is timed alone."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", default="speed", choices=("speed", "answers", "pixels"))
+    parser.add_argument(
+        "what", nargs="?", default="speed", choices=("speed", "networks", "answers", "pixels")
+    )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("LABELBEAM_DATA", ROOT.parent / "shared/data")
     )
     parser.add_argument(
-        "--networks", nargs="*", help="speed: vgg16 resnet50; answers: mobilenetv2 squeezenet"
+        "--networks", nargs="*", help="speed, networks: vgg16 resnet50; answers: mobilenetv2 squeezenet"
     )
     parser.add_argument("--images", type=int, default=64, help="of a round (speed)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -85,26 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="JSON file for the whole result")
     options = parser.parse_args()
-    {"speed": speed, "answers": answers, "pixels": pixels}[options.what](options)
-
-
-def photographs(data: Path, split: str) -> list[Path]:
-    folder = data / "VOCdevkit/VOC2007"
-    names = (folder / f"ImageSets/Main/{split}.txt").read_text().split()
-    return [folder / f"JPEGImages/{name}.jpg" for name in names]
-
-
-def variants(encoder: ImageEncoder, calibration: list[Path]) -> dict[str, Encoder]:
-    """Return the encoder by every engine and precision that is installed."""
-    made = {}
-    for engine, precision in VARIANTS:
-        try:
-            made[f"{engine} {precision}"] = with_engine(
-                encoder, engine=engine, precision=precision, photographs=calibration
-            )
-        except InputError as error:
-            print(f"{engine} {precision}: {error}", flush=True)
-    return made
+    {"speed": speed, "networks": networks, "answers": answers, "pixels": pixels}[options.what](options)
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -124,14 +97,42 @@ def speed(options: argparse.Namespace) -> None:
         seconds = medians(taken)
         reference = seconds.pop(REFERENCE)
         print(f"{name}, {REFERENCE}: {len(paths) / reference:.1f} images/s", flush=True)
-        for variant, spent in seconds.items():
-            least = OPTIONAL if "int8" in variant else AUTOMATIC if variant in AUTOMATICALLY else None
-            measured = f"{len(paths) / spent:.1f} images/s"
-            figures.append(
-                Figure(f"{name}, {variant}", REFERENCE, reference / spent, least, measured=measured)
-            )
+        figures += figures_of(name, REFERENCE, reference, seconds, len(paths))
     show(figures)
     save(options.out, figures, rounds=rounds, images=len(paths), processor_seconds=options.busy)
+
+
+def networks(options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    figures: list[Figure] = []
+    calibration = photographs(options.data, "sub_trainval")[: options.calibration]
+    for name, batch in BATCHES.items():
+        if name not in (options.networks or BATCHES):
+            continue
+        encoder = build_encoder(EncoderConfig(name, pretrained=False))
+        pictures = np.random.default_rng(0).integers(0, 256, (batch, 3, 224, 224), dtype=np.uint8)
+        ways: dict[str, Callable[[], object]] = {EAGER: eager_network(encoder, pictures)}
+        for variant, one in variants(encoder, calibration).items():
+            ways[variant] = functools.partial(one.ready("cpu").encode, pictures)
+        in_turns(ways, 1, time.process_time)  # loads graphs and sets kernels up
+        seconds = medians(in_turns(ways, options.rounds, time.process_time))
+        reference = seconds.pop(EAGER)
+        print(f"{name}, {EAGER}: {batch / reference:.1f} images a processor second", flush=True)
+        figures += figures_of(name, EAGER, reference, seconds, batch)
+    show(figures)
+    save(options.out, figures, processor_seconds=True)
+
+
+def figures_of(
+    network: str, against: str, reference: float, seconds: dict[str, float], images: int
+) -> list[Figure]:
+    """Return each variant's speed against the reference's, with what is aimed at."""
+    found = []
+    for variant, spent in seconds.items():
+        least = OPTIONAL if "int8" in variant else AUTOMATIC if variant in AUTOMATICALLY else None
+        measured = f"{images / spent:.1f} images/s"
+        found.append(Figure(f"{network}, {variant}", against, reference / spent, least, measured=measured))
+    return found
 
 
 def pixels(options: argparse.Namespace) -> None:
@@ -185,6 +186,17 @@ def in_turns(
     return taken
 
 
+def eager_network(encoder: ImageEncoder, pictures: np.ndarray) -> Callable[[], object]:
+    module = copy.deepcopy(encoder.module).to(memory_format=torch.contiguous_format).eval()
+    slope, offset = (torch.tensor(row).view(1, 3, 1, 1) for row in encoder.preprocess.slope_and_offset())
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            return module(torch.from_numpy(pictures).float() * slope + offset)
+
+    return run
+
+
 def eager_loop(encoder: ImageEncoder, paths: list[Path]) -> Callable[[], object]:
     module = copy.deepcopy(encoder.module).to(memory_format=torch.contiguous_format).eval()
     transform = encoder.preprocess
@@ -209,94 +221,6 @@ def eager_loop(encoder: ImageEncoder, paths: list[Path]) -> Callable[[], object]
     with torch.inference_mode():
         module(torch.zeros(2, 3, transform.size, transform.size))  # sets kernels up
     return loop
-
-
-def answers(options: argparse.Namespace) -> None:
-    test, train = photographs(options.data, "sub_test"), photographs(options.data, "sub_trainval")
-    rows = []
-    for network in options.networks or WEIGHTS:
-        name, file = WEIGHTS[network]
-        encoder = build_encoder(EncoderConfig(name, options.data / "weights" / file))
-        taggers = {head: trained(options, network, head) for head in ("sigmoid-mlp", "cnn-rnn")}
-        features = {
-            variant: extract(test + train, one, cache=cache_folder() / "features").values
-            for variant, one in variants(encoder, train[: options.calibration]).items()
-        }
-        for head, tagger in taggers.items():
-            truth = labels(options.data, tagger.labels, test)
-            exact = decided(tagger, features["torch float32"])
-            for variant, values in features.items():
-                scores, sets = decided(tagger, values)
-                moved = float(np.abs(scores - exact[0]).mean())
-                same = float((sets == exact[1]).all(axis=1).mean())
-                change = paired(truth, exact[0][: len(test)], scores[: len(test)])
-                row = {
-                    "network": network,
-                    "head": head,
-                    "variant": variant,
-                    "mean_difference": moved,
-                    "same_sets": same,
-                    "mAP_change": change,
-                }
-                rows.append(row)
-                print(
-                    f"{network:12} {head:12} {variant:18} scores differ by {moved:.5f}, same set {same:.2%}, "
-                    f"mAP {change[0]:+.2f} [{change[1]:+.2f}, {change[2]:+.2f}]",
-                    flush=True,
-                )
-    save(options.out, (), rows=rows)
-
-
-def trained(options: argparse.Namespace, network: str, head: str) -> Tagger:
-    """Return the run of a head on a network's features, trained now where it is not there."""
-    folder = options.runs / f"{network}-{head}"
-    if not (folder / "labels.json").exists():
-        name, file = WEIGHTS[network]
-        arguments = ["--weights", str(options.data / "weights" / file), "--head", head, "--out", str(folder)]
-        arguments += ["--encoder", name] if name else []
-        spec = f"voc2007:{options.data}/VOCdevkit#sub_trainval"
-        subprocess.run([sys.executable, "-m", "labelbeam", "train", "--data", spec, *arguments], check=True)
-    return Tagger.load(folder)
-
-
-def decided(tagger: Tagger, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    given = tagger.answer(features)
-    thresholds = tagger.calibration.thresholds if tagger.calibration else None
-    return given.scores, tagger.run.config.decision.decide(given, thresholds)
-
-
-def labels(data: Path, names: tuple[str, ...], paths: list[Path]) -> np.ndarray:
-    """Return 1, 0 or -1 (only difficult ones: ignored) [images labels] of the official lists."""
-    columns = []
-    for name in names:
-        lines = (data / f"VOCdevkit/VOC2007/ImageSets/Main/{name}_test.txt").read_text().splitlines()
-        said = dict(line.split() for line in lines if line.strip())
-        columns.append([{"1": 1, "-1": 0, "0": -1}[said[path.stem]] for path in paths])
-    return np.array(columns).T
-
-
-def paired(truth: np.ndarray, exact: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """Return the change in mAP, in points, and its 95 % interval over resampled images."""
-
-    def change(rows: np.ndarray) -> float:
-        return 100 * (mean_ap(truth[rows], other[rows]) - mean_ap(truth[rows], exact[rows]))
-
-    random = np.random.default_rng(0)
-    drawn = [change(random.integers(0, len(truth), len(truth))) for _ in range(200)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return change(np.arange(len(truth))), float(low), float(high)
-
-
-def mean_ap(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Return the mean over labels of the area under the curve of precision; -1 in `truth` is left out."""
-    values = []
-    for label in range(truth.shape[1]):
-        known = truth[:, label] >= 0
-        order = np.argsort(-scores[known, label], kind="stable")
-        hits = truth[known, label][order] == 1
-        if hits.any():
-            values.append((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
-    return float(np.mean(values))
 
 
 if __name__ == "__main__":

@@ -187,6 +187,16 @@ def test_only_float32_graphs_are_quantised(
         export_quantised(graph, tmp_path / "a.bin", photographs)
 
 
+def test_rounded_features_of_another_engine_are_other_features(encoder: ImageEncoder, folder: Path) -> None:
+    graph = with_engine(encoder, engine="openvino", folder=folder)
+    assert graph.key == encoder.key
+    torch_s, openvino_s = (
+        with_engine(encoder, engine=engine, precision="bfloat16", folder=folder).key
+        for engine in ("torch", "openvino")
+    )
+    assert len({str(key) for key in (encoder.key, torch_s, openvino_s)}) == 3
+
+
 class Shifted(Encoder):
     """Stands in for an encoder whose features are off by so much."""
 

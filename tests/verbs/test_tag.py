@@ -8,15 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from labelbeam.joints.tag_request import TagRequest
+from labelbeam.verbs.tag import OUTPUT, VECTORS
 
 LABELBEAM = [sys.executable, "-m", "labelbeam"]
 
 
 def environment(cache: Path) -> dict[str, str]:
     return {**os.environ, "LABELBEAM_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+
+
+def test_every_option_is_a_field_of_the_request_and_every_field_can_be_asked_for():
+    given = {"run", "images", "page_pictures"}
+    fields_asked = {field.name for field in fields(TagRequest) if field.init} - given
+    assert {option.field for option in (*OUTPUT, *VECTORS)} == fields_asked
 
 
 def test_names_come_from_standard_input(finished, command, drawn):

@@ -21,11 +21,13 @@ class Encoder(ABC):
         preprocess: from a decoded picture to what `encode` takes (`Preprocess.resized`).
         precision: "float32" for the network's own numbers; else what they were rounded to: "bfloat16", or
             "int8" and what it was calibrated on. Features of different precisions are different features.
+        engine: what computes: "torch", "onnx" or "openvino".
     """
 
     num_features: int
     preprocess: Preprocess
     precision: str
+    engine: str = "torch"
 
     @property
     @abstractmethod
@@ -36,6 +38,15 @@ class Encoder(ABC):
     @abstractmethod
     def identity(self) -> str:
         """Architecture, arguments and a hash of the weights: equal where the network is, whatever runs it."""
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Everything that features depend on beside the image: the key of caches and stores.
+
+        Engines agree on float32; what they round, each rounds in its own way.
+        """
+        rounded = self.precision if self.precision == "float32" else f"{self.precision} by {self.engine}"
+        return {"encoder": self.identity, "transform": self.preprocess.identity, "precision": rounded}
 
     @abstractmethod
     def ready(self, device: str) -> "Encoder":

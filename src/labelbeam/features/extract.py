@@ -167,12 +167,7 @@ def stream_features(
 def _store(encoder: Encoder, root: Path | None, *, remember: bool) -> FeatureCache | Memory:
     if root is None:
         return Memory(remember=remember)
-    key = {
-        "encoder": encoder.identity,
-        "transform": encoder.preprocess.identity,
-        "precision": encoder.precision,
-    }
-    return FeatureCache(root, key, num_features=encoder.num_features)
+    return FeatureCache(root, encoder.key, num_features=encoder.num_features)
 
 
 def _cores() -> int:

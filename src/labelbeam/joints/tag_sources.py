@@ -39,12 +39,7 @@ def open_store(folder: Path, encoder: Encoder, *, write: bool) -> VectorStore:
     Raises:
         InputError: as `VectorStore`.
     """
-    key = {
-        "encoder": encoder.identity,
-        "transform": encoder.preprocess.identity,
-        "precision": encoder.precision,
-    }
-    return VectorStore(folder, key, num_features=encoder.num_features, write=write)
+    return VectorStore(folder, encoder.key, num_features=encoder.num_features, write=write)
 
 
 def stored_or_read(
