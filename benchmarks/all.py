@@ -5,8 +5,8 @@ The references are what a competent user would write: an eager PyTorch loop over
 batched LSTM beam search in which finished images leave the batch, a Python loop over the beams, a length-sorted
 packed `nn.LSTM`.
 
-    python benchmarks/all.py --out speed.json      # about an hour on 2 cores
-    python benchmarks/all.py --quick               # about ten minutes: fewer rounds, images and sizes
+    python benchmarks/all.py --out speed.json      # about 12 minutes on 2 cores
+    python benchmarks/all.py --quick               # about four minutes: fewer rounds, images and sizes
     python benchmarks/all.py --only decoding,start
 
 Each runs in a process of its own; one that fails is told in the table, the others go on, and the exit status is 1.
@@ -15,6 +15,7 @@ Needs the photographs, label sets and weights of $LABELBEAM_DATA.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,19 +31,26 @@ FOLDER = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script that takes `--out FILE` and writes JSON there; `quick` replaces its arguments under `--quick`."""
+    """A script that takes `--out FILE` and writes JSON there.
+
+    Attributes:
+        script: its file.
+        quick: its arguments under `--quick`.
+        one_thread: for those that count processor time, which threads spend on waiting too.
+    """
 
     script: str
-    arguments: tuple[str, ...] = ()
     quick: tuple[str, ...] = ("--quick",)
+    one_thread: bool = False
 
 
 BENCHMARKS = {
     "start": Benchmark("start.py", quick=("--rounds", "3")),
+    "pixels": Benchmark("pixels.py", quick=("--rounds", "2")),
     "features": Benchmark("features.py", quick=("--images", "128", "--rounds", "2")),
-    "encoders": Benchmark("encoders.py"),
+    "encoders": Benchmark("encoders.py", quick=("--images", "32", "--rounds", "1", "--networks", "resnet50")),
     "decoding": Benchmark("decoding.py"),
-    "scale": Benchmark("scale.py"),
+    "scale": Benchmark("scale.py", one_thread=True),
     "training": Benchmark("training.py"),
 }
 
@@ -53,12 +61,15 @@ def run(benchmark: Benchmark, *, quick: bool, out: Path) -> tuple[str, dict[str,
     Returns:
         What went wrong, empty where nothing did, and the benchmark's JSON.
     """
-    command = [
-        sys.executable,
-        str(FOLDER / benchmark.script),
-        *(benchmark.quick if quick else benchmark.arguments),
-    ]
-    done = subprocess.run([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, str(FOLDER / benchmark.script), *(benchmark.quick if quick else ())]
+    threads = {"OMP_NUM_THREADS": "1"} if benchmark.one_thread else {}
+    done = subprocess.run(
+        [*command, "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, **threads},
+    )
     if done.returncode or not out.exists():
         said = done.stderr.strip().splitlines()
         return f"exit status {done.returncode}: {said[-1] if said else 'nothing said'}", {}

@@ -1,15 +1,12 @@
 """What runs an encoder: its speed against the loop that a competent user writes, and what it does to answers.
 
     python benchmarks/encoders.py speed [--busy] --out runs/encoders-speed.json
-    python benchmarks/encoders.py pixels
     python benchmarks/encoders.py networks
     python benchmarks/encoders.py answers --out runs/encoders-answers.json
 
 `speed`: from image files to features. The reference is an eager float32 PyTorch loop over batches, decoding and
 resizing with Pillow; the others are `labelbeam.features.extract` with each engine and precision. VGG-16 and ResNet-50
 with initial values (speed does not depend on them). Interleaved rounds, medians; graphs are made before.
-
-`pixels`: from image files to 224 x 224 bytes, one thread, processor seconds; the reference is Pillow alone.
 
 `networks`: the network alone, from resized pictures to features, one thread, processor seconds; the reference is the
 same network in eager float32 PyTorch.
@@ -29,14 +26,11 @@ import numpy as np
 import torch
 from encoder_answers import answers
 from encoder_variants import photographs, variants
-from measuring import ROOT, Figure, medians, save, show
+from measuring import ROOT, Figure, interleaved, medians, save, show
 from PIL import Image
 
-from labelbeam.data.images import read_rgb
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
-from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.resize import by_numpy
 from labelbeam.features.extract import extract
 
 AUTOMATIC, OPTIONAL = 2.4, 5.0
@@ -57,9 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "what", nargs="?", default="speed", choices=("speed", "networks", "answers", "pixels")
-    )
+    parser.add_argument("what", nargs="?", default="speed", choices=("speed", "networks", "answers"))
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("LABELBEAM_DATA", ROOT.parent / "shared/data")
     )
@@ -77,7 +69,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="JSON file for the whole result")
     options = parser.parse_args()
-    {"speed": speed, "networks": networks, "answers": answers, "pixels": pixels}[options.what](options)
+    {"speed": speed, "networks": networks, "answers": answers}[options.what](options)
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -93,7 +85,7 @@ def speed(options: argparse.Namespace) -> None:
         for variant, one in variants(encoder, calibration).items():
             extract(paths[:2], one)  # loads the graph and sets kernels up
             ways[variant] = lambda one=one: extract(paths, one, workers=workers)  # type: ignore[misc]
-        rounds[name] = taken = in_turns(ways, options.rounds, clock)
+        rounds[name] = taken = interleaved(ways, rounds=options.rounds, clock=clock)
         seconds = medians(taken)
         reference = seconds.pop(REFERENCE)
         print(f"{name}, {REFERENCE}: {len(paths) / reference:.1f} images/s", flush=True)
@@ -114,8 +106,8 @@ def networks(options: argparse.Namespace) -> None:
         ways: dict[str, Callable[[], object]] = {EAGER: eager_network(encoder, pictures)}
         for variant, one in variants(encoder, calibration).items():
             ways[variant] = functools.partial(one.ready("cpu").encode, pictures)
-        in_turns(ways, 1, time.process_time)  # loads graphs and sets kernels up
-        seconds = medians(in_turns(ways, options.rounds, time.process_time))
+        interleaved(ways, rounds=1)  # loads graphs and sets kernels up
+        seconds = medians(interleaved(ways, rounds=options.rounds, clock=time.process_time))
         reference = seconds.pop(EAGER)
         print(f"{name}, {EAGER}: {batch / reference:.1f} images a processor second", flush=True)
         figures += figures_of(name, EAGER, reference, seconds, batch)
@@ -133,57 +125,6 @@ def figures_of(
         measured = f"{images / spent:.1f} images/s"
         found.append(Figure(f"{network}, {variant}", against, reference / spent, least, measured=measured))
     return found
-
-
-def pixels(options: argparse.Namespace) -> None:
-    torch.set_num_threads(1)
-    paths = photographs(options.data, "sub_test")[: options.images]
-    transform = Preprocess(resize_to=256)
-
-    def by_pillow(path: Path) -> np.ndarray:
-        image = Image.open(path).convert("RGB")
-        side = 256 / min(image.size)
-        size = (int(image.width * side), int(image.height * side))
-        left, top = ((length - 224) // 2 for length in size)
-        return np.asarray(
-            image.resize(size, Image.Resampling.BILINEAR).crop((left, top, left + 224, top + 224))
-        )
-
-    def without_torch(path: Path) -> np.ndarray:
-        rgb = read_rgb(path, at_least=transform.enough)
-        target = transform._target(*rgb.shape[:2])
-        window = ((target[0] - 224) // 2, (target[1] - 224) // 2, 224, 224)
-        return by_numpy(rgb, target, window, interpolation="bilinear")
-
-    ours = {
-        "read_rgb and torch": lambda path: transform.resized(read_rgb(path, at_least=transform.enough)),
-        "read_rgb and NumPy": without_torch,
-    }
-    ways = {name: lambda one=one: [one(path) for path in paths] for name, one in ours.items()}
-    ways["Pillow"] = lambda: [by_pillow(path) for path in paths]
-    in_turns(ways, 1, time.process_time)  # weights of resizing are kept
-    seconds = medians(in_turns(ways, options.rounds, time.process_time))
-    reference = seconds.pop("Pillow")
-    print(f"Pillow: {len(paths) / reference:.0f} images a processor second")
-    figures = [
-        Figure(name, "Pillow", reference / spent, measured=f"{len(paths) / spent:.0f} images/s")
-        for name, spent in seconds.items()
-    ]
-    show(figures)
-    save(options.out, figures, images=len(paths))
-
-
-def in_turns(
-    ways: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
-) -> dict[str, list[float]]:
-    """Time each way once a round by a clock."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, work in ways.items():
-            begun = clock()
-            work()
-            taken[name].append(clock() - begun)
-    return taken
 
 
 def eager_network(encoder: ImageEncoder, pictures: np.ndarray) -> Callable[[], object]:

@@ -2,9 +2,11 @@
 
 D: decoding and resizing alone on all cores. E: the encoder alone on all cores, the better of two ways: one batch
 at a time with every core in its arithmetic, or one batch per core with one thread each. P: `extract`, from file
-names to features in a fresh cache. All in images a second, in one run, interleaved, medians over the rounds.
+names to features in a fresh cache. All in images a second, in one run, interleaved, medians over the rounds. With a
+run, whose encoder is then measured, `Tagger.tag` too: from file names to predictions.
 
     python benchmarks/features.py --images 512 --rounds 5
+    python benchmarks/features.py --run runs/voc
 
 Needs the photographs and MobileNetV2's weights of $LABELBEAM_DATA. Takes about a minute and a half on 2 cores.
 """
@@ -18,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +32,8 @@ from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.engines import with_engine
 from labelbeam.features.extract import extract
+from labelbeam.joints.run_directory import load_run
+from labelbeam.joints.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,10 +66,19 @@ def images_per_second(work: Callable[[], object], images: int, cores: int) -> fl
 
 
 def measure(
-    data: Path, *, images: int, rounds: int, batch_size: int, engine: str = "torch", precision: str = "auto"
+    data: Path,
+    *,
+    images: int,
+    rounds: int,
+    batch_size: int,
+    engine: str = "torch",
+    precision: str = "auto",
+    run: Path | None = None,
 ) -> dict:
     cores = len(os.sched_getaffinity(0))
-    built = build_encoder(EncoderConfig("", data / "weights/mobilenetv2_100.tf_in1k.safetensors"))
+    weights = data / "weights/mobilenetv2_100.tf_in1k.safetensors"
+    loaded = None if run is None else load_run(run)
+    built = build_encoder(EncoderConfig("", weights)) if loaded is None else loaded.encoder
     every = sorted((data / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))
     encoder = with_engine(built, engine=engine, precision=precision, photographs=every)
     paths = every[:images]
@@ -81,6 +95,9 @@ def measure(
         "encode_side_by_side": lambda: encode_side_by_side(batches, encoder, cores),
         "pipeline": pipeline,
     }
+    if loaded is not None:
+        tagger = Tagger(replace(loaded, encoder=encoder))
+        ways["tag"] = lambda: list(tagger.tag(paths))
     encoder.encode(batches[0])  # the first pass sets kernels up
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -93,6 +110,7 @@ def measure(
         "images_per_second": speeds,
         "ideal": ideal,
         "ratio": speeds["pipeline"] / ideal,
+        "tag_ratio": speeds["tag"] / ideal if "tag" in speeds else None,
         "target": 0.9,
         "engine": engine,
         "precision": precision,
@@ -124,6 +142,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--engine", default="torch", help="torch, onnx or openvino")
     parser.add_argument("--precision", default="auto", help="float32, bfloat16 or int8")
+    parser.add_argument("--run", type=Path, help="measure its encoder, and tagging with it")
     parser.add_argument("--out", type=Path, help="JSON file for the whole result")
     options = parser.parse_args()
     result = measure(
@@ -133,10 +152,13 @@ def main() -> None:
         batch_size=options.batch_size,
         engine=options.engine,
         precision=options.precision,
+        run=options.run,
     )
     for name, speed in result["images_per_second"].items():
         print(f"{name:20} {speed:8.1f} images/s")
     print(f"{'1/(1/D + 1/E)':20} {result['ideal']:8.1f} images/s")
+    if result["tag_ratio"] is not None:
+        print(f"tag: ratio {result['tag_ratio']:.2f} (target 0.90)")
     print(f"ratio {result['ratio']:.2f} (target 0.90), load average {result['load_average']:.1f}")
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")

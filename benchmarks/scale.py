@@ -3,10 +3,11 @@
 Label sets of "Zipf scenes" (`made_up_sets.py`, a mixture whose likelihood is known), image vectors made of them, a
 label model of the paper's size trained for a short while. New images after others that warmed the trie; both searches
 take turns on them. Prints nats per image of the generator and of the model, and the trie's hit rate: prefixes that a
-search asked for and that were there. Seconds are processor time, which a busy machine does not stretch.
+search asked for and that were there. Seconds are processor time, which a busy machine does not stretch; on one thread,
+since threads that wait for work count too.
 
-    python benchmarks/scale.py --out scale.json --picture docs/pictures/scale.svg    # 10 to 20 minutes on 2 cores
-    python benchmarks/scale.py --quick                     # 20, 80 and 1,000 labels only, a minute or two
+    OMP_NUM_THREADS=1 python benchmarks/scale.py --out scale.json --picture docs/pictures/scale.svg    # four minutes
+    OMP_NUM_THREADS=1 python benchmarks/scale.py --quick          # 20, 80 and 1,000 labels only, a minute
 """
 
 import argparse
@@ -168,21 +169,25 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "labelbeam"  # the same file for the same numbers
     mpl.rcParams["svg.fonttype"] = "none"
-    drawing = Drawing(figsize=(6.4, 3.6), layout="constrained")
+    drawing = Drawing(figsize=(7.2, 4), layout="constrained")
     axes = drawing.add_subplot()
-    for width, colour in zip(WIDTHS, ("tab:blue", "tab:orange", "tab:green", "tab:red"), strict=True):
+    for width, colour in zip(WIDTHS, ("#9ecae8", "#5b9bd5", "#2f6fb0", "#123a66"), strict=True):
         of = [row for row in rows if row["width"] == width]
         x = [row["labels"] for row in of]
-        axes.plot(
-            x, [1000 / row["images_per_second"] for row in of], "o-", color=colour, label=f"beam {width}"
-        )
-        axes.plot(x, [1000 / row["lstm_images_per_second"] for row in of], ":", color=colour)
-    axes.set(
-        xscale="log", yscale="log", xlabel="labels", ylabel="milliseconds per image",
-        title="Trie (line) and batched LSTM search (dotted), new images, warm trie",
-    )  # fmt: skip
-    axes.title.set_fontsize(9)
-    axes.legend(frameon=False)
+        for rate, style in (("images_per_second", "o-"), ("lstm_images_per_second", "o:")):
+            y = [1000 / row[rate] for row in of]
+            axes.plot(x, y, style, color=colour, markersize=4)
+            if style == "o-" and width not in (WIDTHS[0], WIDTHS[-1]):
+                continue  # too near to each other to be named
+            axes.annotate(f"beam {width}", (x[-1], y[-1]), (6, 0), textcoords="offset points", va="center")
+    axes.set(xscale="log", yscale="log", xlabel="labels", ylabel="milliseconds per image")
+    axes.set_xticks(LABELS, [f"{labels:,}" for labels in LABELS], minor=False)
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(
+        "batched LSTM search (dotted), trie (lines): new images, warm trie", fontsize=10, loc="left"
+    )
     drawing.savefig(path, metadata={"Date": None})
 
 

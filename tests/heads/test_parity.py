@@ -199,3 +199,21 @@ def test_training_on_does_not_change_what_was_handed_over() -> None:
     with torch.no_grad():
         model.U_l.add_(1.0)
     assert (head.U_l == before).all()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "paper", "none"])
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_a_prefix_has_the_same_bits_whatever_prefixes_are_computed_with_it(cell, activation) -> None:
+    torch.manual_seed(3)
+    options = LabelModelOptions(cell=cell, activation=activation)  # the usual sizes: where products are split
+    head = trained(LabelModel(30, scaling(), options).eval())
+    assert isinstance(head, LabelModelHead)
+    random = np.random.default_rng(0)
+    state, _ = head.start()
+    states, _ = head.step(state.repeat(30, axis=0), np.arange(30))
+    labels = random.permutation(30)
+    together = head.step(states, labels)
+    for size in (1, 2, 7, 16):
+        some = random.choice(30, size, replace=False)
+        for alone, all_of_them in zip(head.step(states[some], labels[some]), together, strict=True):
+            assert np.array_equal(alone, all_of_them[some])

@@ -29,12 +29,8 @@ class LabelModelAnswerer:
 
     def __init__(self, head: LabelModelHead, search: Search) -> None:
         self.search, self.step = search, head
-        self.forget()
-
-    def forget(self) -> None:
-        """Start with an empty trie: what comes then does not depend, even in the last digits, on what came before."""
-        length = PathLength(self.search.min_labels, self.search.max_labels)
-        self.trie = PrefixTrie(self.step, byte_limit=self.search.trie_bytes, length=length)
+        length = PathLength(search.min_labels, search.max_labels)
+        self.trie = PrefixTrie(head, byte_limit=search.trie_bytes, length=length)
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
         """Return path, certificate and scores of images, by the methods that `search` names.

@@ -116,7 +116,7 @@ class Preprocess:
         if 0 in rgb.shape:
             raise InputError(f"a picture of {rgb.shape[1]} x {rgb.shape[0]} pixels has nothing to show.")
         rgb = self._cut(rgb)
-        target = self._target(*rgb.shape[:2])
+        target = self.target(*rgb.shape[:2])
         top, left = ((side - self.size) // 2 for side in target)
         window = (top, left, self.size, self.size)
         pixels = resized_window(rgb, target, window, interpolation=self.interpolation)  # [3 size size]
@@ -146,8 +146,13 @@ class Preprocess:
         """
         return 2 * (self.resize_to or self.size), 2 * (self.resize_to or self.size)
 
-    def _target(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width after the resize, before the crop (torchvision's rounding: down)."""
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width after the resize, before the crop (torchvision's rounding: down).
+
+        Args:
+            height: of the decoded picture, pixels.
+            width: likewise.
+        """
         if self.resize == "squash":
             return self.size, self.size
         side = self.resize_to or self.size

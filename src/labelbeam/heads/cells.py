@@ -25,6 +25,20 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
+def row_products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return rows @ matrix, every row multiplied by itself: the same bits, whatever rows stand beside it.
+
+    So what a trie holds of a prefix does not depend on the prefixes that were computed with it, and answers do not
+    depend on the images before. For a few rows it is also faster than one product; for many it takes twice as long.
+
+    Args:
+        rows: [rows inner].
+        matrix: [inner columns].
+    """
+    products: np.ndarray = np.matmul(rows[:, None], matrix)[:, 0]
+    return products
+
+
 def relu(x: np.ndarray) -> np.ndarray:
     """Return x where it is positive, else 0."""
     return np.maximum(x, 0)
@@ -68,7 +82,7 @@ class Gated:
         """Return output and next state, one label read."""
         hidden = self.output_size
         before, r = states[:, :hidden], states[:, -hidden:]  # the same columns in the paper's cells
-        gates = before @ self.from_state  # [prefixes 4*hidden]
+        gates = row_products(before, self.from_state)  # [prefixes 4*hidden]
         gates += self.from_label[labels]
         i, f, x, o = (gates[:, k * hidden : (k + 1) * hidden] for k in range(GATES))
         r = self.gate(f) * r + self.gate(i) * self.squash(x)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from labelbeam.heads.cells import cell_of
+from labelbeam.heads.cells import cell_of, row_products
 from labelbeam.heads.options import Allowed, LabelModelOptions
 from labelbeam.heads.scaling import Scaling
 from labelbeam.heads.tensors import Tensors
@@ -76,14 +76,14 @@ class LabelModelHead:
     def start(self) -> tuple[Float32[np.ndarray, "1 state"], Float32[np.ndarray, "1 width"]]:
         """Return the state and the row of the empty prefix, START read."""
         output, state = self._cell.start()
-        return state, self._rows(output @ self._from_output)
+        return state, self._prefix_rows(output)
 
     def step(
         self, states: Float32[np.ndarray, "prefixes state"], labels: Int[np.ndarray, " prefixes"]
     ) -> tuple[Float32[np.ndarray, "prefixes state"], Float32[np.ndarray, "prefixes width"]]:
         """Return state and row of each prefix extended by one label."""
         output, state = self._cell.step(states, labels)
-        return state, self._rows(output @ self._from_output)
+        return state, self._prefix_rows(output)
 
     def combine(
         self, rows: Float32[np.ndarray, "pairs width"], image_rows: Float32[np.ndarray, "pairs width"]
@@ -97,7 +97,8 @@ class LabelModelHead:
         self, features: Float[np.ndarray, "images features"]
     ) -> Float32[np.ndarray, "images width"]:
         """Return what the searches need of images, from their features."""
-        return self._rows(self.image_vectors(features))
+        vectors = self.image_vectors(features)
+        return vectors @ self.U_l.T if self.additive else vectors
 
     def image_vectors(
         self, features: Float[np.ndarray, "images features"]
@@ -125,9 +126,9 @@ class LabelModelHead:
         """Eq. (4)'s h."""
         return joint if self.additive else np.maximum(joint, 0)
 
-    def _rows(self, terms: np.ndarray) -> np.ndarray:
-        """Turn terms of the joint embedding into rows."""
-        return terms @ self.U_l.T if self.additive else terms
+    def _prefix_rows(self, outputs: np.ndarray) -> np.ndarray:
+        terms = row_products(outputs, self._from_output)
+        return row_products(terms, self.U_l.T) if self.additive else terms
 
     def before_projection(
         self, features: Float[np.ndarray, "images features"]

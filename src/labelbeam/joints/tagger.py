@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from labelbeam.answers.answers import Answers
 from labelbeam.answers.decision import Decision
-from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.answers.prediction import Prediction, predictions_of
 from labelbeam.answers.search import Search
 from labelbeam.errors import InputError
@@ -133,10 +132,6 @@ class Tagger:
         """
         remaining = iter(items)
         while batch := list(islice(remaining, ANSWERED_TOGETHER)):
-            # Each batch starts with an empty trie: what it says does then not depend, in the last digits, on which
-            # images came before it, and an interrupted job goes on with the same bytes.
-            if isinstance(self.answerer, LabelModelAnswerer):
-                self.answerer.forget()
             read = [(name, vector) for name, vector in batch if not isinstance(vector, str)]
             for _, vector in read:
                 check_features(self.run, vector)

@@ -79,6 +79,8 @@ def tag(
         sys.stdin.reconfigure(errors="surrogateescape")
     visible = request.where is not None or not sys.stdout.isatty()
     counts = tag_images(request, asked, shown=visible, report=_say)
+    if request.where is not None and counts.images:
+        _say(f"{request.where.file}: {counts.images:,} images")
     for line in counts.told(request.images):
         _say(line)
     counts.refuse_nothing_read()
