@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from labelbeam.heads.cells import Gated, row_products, sigmoid
+
 DIM, HIDDEN = 64, 512
 
 
@@ -106,7 +108,7 @@ def train(targets: np.ndarray, vectors: np.ndarray, *, steps: int, seed: int = 0
 
 
 class LstmStep:
-    """The trained model as a `LabelStep`: NumPy, state = (h, c)."""
+    """The trained model as a `LabelStep`, by labelbeam's own cell."""
 
     allowed = "canonical"
     additive = True
@@ -114,33 +116,21 @@ class LstmStep:
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.num_labels = weights.num_labels
+        self.cell = Gated(weights.table, weights.recurrent, sigmoid, np.tanh, textbook=True)
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the state and row of the empty prefix."""
-        return self._advance(np.zeros((1, 2 * HIDDEN), np.float32), np.array([self.num_labels]))
+        output, state = self.cell.start()
+        return state, self._rows(output)
 
     def step(self, states: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the states and rows of prefixes extended by one label."""
-        return self._advance(states, labels)
+        output, state = self.cell.step(states, labels)
+        return state, self._rows(output)
 
     def combine(self, rows: np.ndarray, image_rows: np.ndarray) -> np.ndarray:
         """Return logits."""
         return rows + image_rows
 
-    def _advance(self, states: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        weights = self.weights
-        gates = states[:, :HIDDEN] @ weights.recurrent
-        gates += weights.table[labels]  # [prefixes 2048]
-        gates[:, : 2 * HIDDEN] *= 0.5  # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2
-        gates[:, 3 * HIDDEN :] *= 0.5
-        np.tanh(gates, out=gates)
-        gates[:, : 2 * HIDDEN] *= 0.5
-        gates[:, : 2 * HIDDEN] += 0.5
-        gates[:, 3 * HIDDEN :] *= 0.5
-        gates[:, 3 * HIDDEN :] += 0.5
-        i, f, g, o = (gates[:, k * HIDDEN : (k + 1) * HIDDEN] for k in range(4))
-        new = np.empty_like(states)
-        cell = np.multiply(f, states[:, HIDDEN:], out=new[:, HIDDEN:])
-        cell += i * g
-        hidden = np.multiply(o, np.tanh(cell), out=new[:, :HIDDEN])
-        return new, hidden @ weights.to_logits + weights.bias
+    def _rows(self, outputs: np.ndarray) -> np.ndarray:
+        return row_products(outputs, self.weights.to_logits) + self.weights.bias
