@@ -52,6 +52,6 @@ def test_photographs_are_resized_to_the_same_bytes(labelbeam_data: Path) -> None
     transform = Preprocess(resize_to=256)
     for path in sorted((labelbeam_data / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))[:8]:
         rgb = np.array(Image.open(path).convert("RGB"))
-        target = transform._target(*rgb.shape[:2])
+        target = transform.target(*rgb.shape[:2])
         window = ((target[0] - 224) // 2, (target[1] - 224) // 2, 224, 224)
         assert np.array_equal(by_numpy(rgb, target, window, interpolation="bilinear"), transform.resized(rgb))
