@@ -5,7 +5,7 @@ The references are what a competent user would write: an eager PyTorch loop over
 batched LSTM beam search in which finished images leave the batch, a Python loop over the beams, a length-sorted
 packed `nn.LSTM`.
 
-    python benchmarks/all.py --out speed.json      # about 12 minutes on 2 cores
+    python benchmarks/all.py --out speed.json      # about 14 minutes on 2 cores
     python benchmarks/all.py --quick               # about four minutes: fewer rounds, images and sizes
     python benchmarks/all.py --only decoding,start
 
