@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from labelbeam.answers.answers import Answers
-from labelbeam.answers.feature_space import fit_feature_space
-from labelbeam.answers.fitness import ALPHA, Fitness, oddness
-from labelbeam.joints.build import Head
+from labelbeam.predict.answers import Answers
+from labelbeam.predict.fitness import ALPHA, Fitness, fit_feature_space, oddness
+from labelbeam.runs.build import Head
 
 Oddness = Callable[[Answers, np.ndarray], np.ndarray]
 

@@ -24,21 +24,19 @@ from plain_training import standardizing, teach
 from scores_and_search import SEEDS, asked, asked_of_parts
 from studies import Study, kept, scenes, taught, voc
 
-from labelbeam.answers.of_sigmoid import SigmoidAnswerer
-from labelbeam.answers.search import Search
-from labelbeam.data.whole_file import written_whole
+from labelbeam.files import written_whole
 from labelbeam.formats.object_areas import voc_areas
+from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.heads.options import SigmoidOptions
-from labelbeam.joints.spec import open_dataset
-from labelbeam.metrics.comparison import compare
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.metrics.protocols import Protocol
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.handing_over import trained
-from labelbeam.models.label_model import LabelModel, LabelModelOptions
-from labelbeam.models.sigmoid_head import SigmoidHead
-from labelbeam.scenes.odds import is_possible
-from labelbeam.scenes.world import ACTIVITIES, OBJECTS, SCENES, VOCABULARY
+from labelbeam.predict.answers import SigmoidAnswerer
+from labelbeam.predict.search import Search
+from labelbeam.scenes.world import ACTIVITIES, OBJECTS, SCENES, VOCABULARY, is_possible
 
 OURS, NO_RNN, LINEAR, LAYERS = "CNN-RNN", "No RNN", "sigmoid, linear", "sigmoid, two layers"
 RIVALS = (NO_RNN, LINEAR, LAYERS)

@@ -23,13 +23,13 @@ from measuring import save
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
-from labelbeam.joints.config import RunConfig, configure
-from labelbeam.joints.demo import encoder_config, head_config
-from labelbeam.joints.features import readable_features
-from labelbeam.joints.spec import open_dataset, write_dataset
-from labelbeam.joints.tagger import Tagger
-from labelbeam.joints.training import train_run
-from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.demo import encoder_config, head_config
+from labelbeam.features.of_dataset import readable_features
+from labelbeam.formats.registry import open_dataset, write_dataset
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.runs.config import RunConfig, configure
+from labelbeam.runs.tagger import Tagger
+from labelbeam.training.train import train_run
 
 SHOWN = 5
 FOLDS = 5

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.heads.cells import Gated, row_products, sigmoid
+from labelbeam.heads.label_model import Gated, row_products, sigmoid
 
 DIM, HIDDEN = 64, 512
 

@@ -23,8 +23,8 @@ from conditional_mechanisms import ORDER, WEIGHTING, Mechanisms, given_evidence,
 from conditional_truth import TRUE
 
 from decoding import machine
-from labelbeam.data.whole_file import written_whole
-from labelbeam.labels.targets import UNKNOWN
+from labelbeam.files import written_whole
+from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.metrics.ranking import average_precision_at, rank_labels
 
 NUMBERS, RESAMPLES = (0, 1, 2, 4), 2000

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from conditional_sources import Part
 from conditional_truth import AWARE, TRUE
+from cooccurrence import CooccurrenceReweighting
+from prefix_feed import prefix_feed
 
-from labelbeam.answers.of_label_model import LabelModelAnswerer
-from labelbeam.answers.search import Search
 from labelbeam.decoding.evidence import conditional_marginals
-from labelbeam.decoding.prefix_feed import prefix_feed
+from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.label_scores import log_sigmoid
-from labelbeam.joints.mechanisms import EXPANSIONS, SAMPLES
-from labelbeam.labels.known import drawn_evidence
-from labelbeam.labels.targets import PRESENT, UNKNOWN
-from labelbeam.rivals.chow_liu import ChowLiuTree
-from labelbeam.rivals.cooccurrence import CooccurrenceReweighting
+from labelbeam.labels.sequences import drawn_evidence
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.search import Search
+from labelbeam.suggest.mechanisms import EXPANSIONS, SAMPLES
 
 PROBABLE = 1e-4
 """Probabilities are kept this far from 0 and 1 before their logarithm is taken, those of all mechanisms alike."""

@@ -16,22 +16,22 @@ import numpy as np
 import torch
 
 from labelbeam.data.stratified import folds, split
+from labelbeam.demo import TEST_SEED, encoder_config, head_config
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.joints.build import Head, build_head
-from labelbeam.joints.config import RunConfig, configure
-from labelbeam.joints.demo import TEST_SEED, encoder_config, head_config
-from labelbeam.joints.device import accelerator_for
-from labelbeam.joints.features import readable_features
-from labelbeam.joints.spec import open_dataset
-from labelbeam.joints.training import train_run
-from labelbeam.labels.ordering import order_labels
-from labelbeam.models.handing_over import trained
-from labelbeam.models.sigmoid_head import SigmoidHead
+from labelbeam.encoders.device import accelerator_for
+from labelbeam.features.of_dataset import readable_features
+from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_scores_torch import SigmoidHead
+from labelbeam.labels.order import order_labels
+from labelbeam.runs.build import Head, build_head
+from labelbeam.runs.config import RunConfig, configure
+from labelbeam.runs.recipe import build_optimiser
 from labelbeam.scenes.files import read_scenes, scene_cues
 from labelbeam.scenes.world import VOCABULARY
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import fit, mean_nats
-from labelbeam.training.recipe import build_optimiser
+from labelbeam.training.train import train_run
 
 HEADS = ("cnn-rnn", "any-subset", "sigmoid", "sigmoid-mlp")
 LABEL_HEADS = ("cnn-rnn", "any-subset")

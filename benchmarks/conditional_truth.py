@@ -5,9 +5,8 @@ from math import comb
 
 import numpy as np
 
-from labelbeam.labels.targets import ABSENT, PRESENT
-from labelbeam.scenes.odds import label_distribution
-from labelbeam.scenes.world import Cues
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.scenes.world import Cues, label_distribution
 
 TRUE, AWARE = "true conditional", "true, told how the known were drawn"
 

@@ -25,33 +25,28 @@ import torch
 from abstention import Measured, candidates, made_pictures, measure, scaled
 from voc_cross_validation import train
 
-from labelbeam.answers.answers import Answers
-from labelbeam.answers.calibration import log_loss
-from labelbeam.answers.decision import RULES, Decision, expected_f1_sets
-from labelbeam.answers.f1_thresholds import example_f1
-from labelbeam.answers.run_calibration import RunCalibration, fit_run_calibration
-from labelbeam.answers.thresholds import tune_thresholds
-from labelbeam.answers.tuned_thresholds import OBJECTIVES
-from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds, split
-from labelbeam.data.whole_file import written_whole
+from labelbeam.demo import encoder_config, head_config
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.features.extract import extract
-from labelbeam.joints.build import Head, build_answerer, build_head
-from labelbeam.joints.config import RunConfig, configure
-from labelbeam.joints.demo import encoder_config, head_config
-from labelbeam.joints.run_directory import load_run, versions
-from labelbeam.joints.spec import open_dataset
-from labelbeam.joints.training import train_run
-from labelbeam.labels.ordering import order_labels
+from labelbeam.files import cache_folder, written_whole
+from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.labels.order import order_labels
 from labelbeam.metrics.calibration import calibration_report
-from labelbeam.metrics.comparison import compare
+from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.metrics.protocols import Protocol
-from labelbeam.models.handing_over import trained
+from labelbeam.predict.answers import Answers
+from labelbeam.predict.calibration import RunCalibration, fit_run_calibration, log_loss
+from labelbeam.predict.decision import RULES, Decision, expected_f1_sets
+from labelbeam.predict.thresholds import OBJECTIVES, example_f1, tune_thresholds
+from labelbeam.runs.build import Head, build_answerer, build_head
+from labelbeam.runs.config import RunConfig, configure
+from labelbeam.runs.run_directory import load_run, versions
 from labelbeam.scenes.files import read_scenes
+from labelbeam.training.train import train_run
 
 HEADS = ("cnn-rnn", "sigmoid-mlp")
 SHOWN = ("subset_accuracy", "example_F1", "OF1", "CF1", "Hamming")
@@ -247,7 +242,7 @@ def voc(root: Path, out: Path, resamples: int) -> dict[str, object]:
         EncoderConfig("", root / "weights" / "mobilenetv2_100.tf_in1k.safetensors", size=288, resize="squash")
     )
     mirrored = replace(encoder, preprocess=replace(encoder.preprocess, horizontal_flip=True))
-    features = np.stack([encoded(list(data.paths), one) for one in (encoder, mirrored)], axis=1)
+    features = np.stack([encoded(list(files), one) for one in (encoder, mirrored)], axis=1)
     pictures = {"COCO, no VOC label": coco_strangers(root)}
     pictures["rocket, coffee"] = [root / "demo" / "rocket.jpg", root / "demo" / "coffee.png"]
     drawn = read_scenes("val")

@@ -23,7 +23,7 @@ from measuring import Figure, machine, save
 
 from labelbeam.decoding.backend import has_numba
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals

@@ -18,7 +18,7 @@ from measuring import save
 
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.features.extract import extract
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.tagger import Tagger
 
 WEIGHTS = {
     "mobilenetv2": ("", "mobilenetv2_100.tf_in1k.safetensors"),

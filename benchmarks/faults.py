@@ -40,13 +40,13 @@ PATIENCE = 240.0
 SCENES = 60
 STEPS = 200
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["labelbeam.cli", "labelbeam.joints.tagger", "labelbeam.service.app"])
+FORKED.set_forkserver_preload(["labelbeam.cli", "labelbeam.runs.tagger", "labelbeam.service.app"])
 
 
 def labelbeam(arguments: Sequence[str], log: str, cache: str) -> None:
     """Run a command of labelbeam in this process, its words into a file; ends the process with its status."""
     os.environ["LABELBEAM_CACHE"] = cache
-    from labelbeam.cli import app
+    from labelbeam.cli.app import app
 
     with (
         Path(log).open("a", encoding="utf-8", buffering=1) as file,

@@ -32,8 +32,8 @@ from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.engines import with_engine
 from labelbeam.features.extract import extract
-from labelbeam.joints.run_directory import load_run
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.run_directory import load_run
+from labelbeam.runs.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent
 

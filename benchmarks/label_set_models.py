@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bernoulli import IndependentLabels
+from bernoulli_mixture import BernoulliMixture
+from made import MADE
+from nade import NADE
 from torch import nn
 
-from labelbeam.labels.ordering import order_labels
+from labelbeam.heads.chow_liu import ChowLiuTree
+from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.labels.order import order_labels
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.label_model import LabelModel, LabelModelOptions
-from labelbeam.rivals.bernoulli import IndependentLabels
-from labelbeam.rivals.bernoulli_mixture import BernoulliMixture
-from labelbeam.rivals.chow_liu import ChowLiuTree
-from labelbeam.rivals.made import MADE
-from labelbeam.rivals.nade import NADE
-from labelbeam.training.recipe import Recipe, build_optimiser
+from labelbeam.runs.recipe import Recipe, build_optimiser
 
 SMOOTHINGS = (0.1, 1.0, 3.0, 10.0)
 STEPS = 80

@@ -7,7 +7,7 @@ without a label included). Every model gets four configurations, the two that ti
 NADE) eight, chosen by the log-likelihood of a tenth of the training images; it is then fitted on all of them, three
 times where chance has a part. Networks say labels frequent first when they are chosen, then also rare first and in
 random orders, with the configuration that was chosen.
-The label model is `models.label_model` under `canonical` with one constant feature: p(set) is exact. Differences are
+The label model is ours under `canonical` with one constant feature: p(set) is exact. Differences are
 over the same held-out images, averaged over seeds, with a paired bootstrap over images. Seconds are the processor's,
 one thread.
 
@@ -30,7 +30,7 @@ import torch
 from label_set_models import COUNTED, FILES, NETWORKS, LabelSets, LogProb, Taught, configurations, fit, read
 from measuring import machine
 
-from labelbeam.data.whole_file import written_whole
+from labelbeam.files import written_whole
 
 SEEDS, ORDERS = (0, 1, 2), ("frequent", "rare", "random")
 OURS = "label model, frequent"

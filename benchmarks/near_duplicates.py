@@ -11,8 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from labelbeam.analysis.duplicates import duplicate_groups
-from labelbeam.analysis.fingerprints import fingerprints
+from labelbeam.inspect.duplicates import duplicate_groups, fingerprints
 
 CHANGES = {
     "JPEG quality 20": lambda image: (image, 20),

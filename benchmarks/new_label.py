@@ -4,7 +4,7 @@
 
 Five stratified folds over `sub_trainval` (765 photographs), features of MobileNetV2, default recipes without validation
 images, one seed. For each of four labels a model of the other 19 is trained on the fold's training part; the label is
-then added (`joints.extending`) from 25, 50 and 100 photographs of that part, half of which have the label (all that
+then added (`runs.extending`) from 25, 50 and 100 photographs of that part, half of which have the label (all that
 have it where they are fewer), and from all of the part. Told, with the held-out photographs of all folds pooled: the
 average precision of the label against that of a model trained with all 20 labels, with a paired bootstrap interval over
 photographs; the mean score of the label beside its frequency; and for the other 19 how much their scores moved and what
@@ -22,16 +22,16 @@ from worth import NUM_FOLDS, recipe, voc_part
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
-from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.joints.build import build_answerer
-from labelbeam.joints.config import configure
-from labelbeam.joints.extending import extend_run
-from labelbeam.joints.run_directory import Run
-from labelbeam.labels.ordering import order_labels
-from labelbeam.labels.targets import PRESENT, UNKNOWN
-from labelbeam.metrics.average_precision import average_precision, sort_label
-from labelbeam.models.handing_over import trained
+from labelbeam.files import written_whole
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.metrics.ranking import average_precision, sort_label
+from labelbeam.runs.build import build_answerer
+from labelbeam.runs.config import configure
+from labelbeam.runs.extending import extend_run
+from labelbeam.runs.run_directory import Run
 
 NEW = ("dog", "chair", "boat", "bottle")
 SIZES = (25, 50, 100, None)  # None: the whole training part

@@ -5,7 +5,7 @@ r"""Is a mixture of label orders worth more than a mixture of seeds? Runs of `la
     python benchmarks/order_ensemble.py --runs runs/reproduce-orders
 
 The row `order-random` has another order for each seed, the row `cnn-rnn` the same one. All runs of a row together are
-one ensemble (`joints.ensemble`), judged on the test images beside its members. Differences are paired over the same
+one ensemble (`runs.tagger`), judged on the test images beside its members. Differences are paired over the same
 draws of the images; the mean over members is drawn over members too, an ensemble is one.
 """
 
@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 
-from labelbeam.answers.decision import Decision
-from labelbeam.data.whole_file import written_whole
-from labelbeam.joints.ensemble import load_ensemble
-from labelbeam.joints.evaluation import evaluate_features
-from labelbeam.joints.features import readable_features
-from labelbeam.joints.run_directory import versions
-from labelbeam.joints.spec import open_dataset
+from labelbeam.features.of_dataset import readable_features
+from labelbeam.files import written_whole
+from labelbeam.formats.registry import open_dataset
 from labelbeam.metrics.comparison import Comparison
-from labelbeam.metrics.resampled import Resampled, resample
+from labelbeam.metrics.intervals import Resampled, resample
+from labelbeam.predict.decision import Decision
+from labelbeam.runs.evaluation import evaluate_features
+from labelbeam.runs.run_directory import versions
+from labelbeam.runs.tagger import load_ensemble
 
 ROWS = ("cnn-rnn", "order-random")
 SHOWN = ("mAP_area", "subset_accuracy", "OF1", "log_likelihood")

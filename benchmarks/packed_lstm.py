@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from labelbeam.heads.label_model_torch import LSTM, LabelModel
 from labelbeam.labels.sequences import PAD, sequences_of
-from labelbeam.labels.targets import UNKNOWN
-from labelbeam.models.cells import LSTM
-from labelbeam.models.label_model import LabelModel
+from labelbeam.labels.vocabulary import UNKNOWN
 
 
 class PackedLSTM(nn.Module):

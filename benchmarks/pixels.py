@@ -22,8 +22,7 @@ from measuring import ROOT, Figure, interleaved, medians, save, show
 from PIL import Image
 
 from labelbeam.data.images import read_rgb_bytes
-from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.resize import by_numpy
+from labelbeam.encoders.preprocess import Preprocess, by_numpy
 
 TRANSFORM = Preprocess(resize_to=256)
 PILLOW, DECODING = "Pillow", "decoding alone"

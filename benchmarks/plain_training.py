@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from labelbeam.models.feature_scaling import FeatureScaling
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
-from labelbeam.training.recipe import Recipe, build_optimiser
 
 
 def standardizing(features: np.ndarray) -> FeatureScaling:

@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 
 from labelbeam.errors import InputError
+from labelbeam.explain.explained_run import explain
 from labelbeam.explain.explanation import Region, seen_region
-from labelbeam.joints.explanation import explain
-from labelbeam.joints.run_directory import Run, load_run
+from labelbeam.runs.run_directory import Run, load_run
 
 DRAWS = 2000
 SMALL = 0.25

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.options import ReadOptions
-from labelbeam.joints.spec import open_dataset
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.formats.registry import open_dataset
 
 
 def write_file(file: Path, layout: str, rows: int, num_labels: int) -> None:

@@ -75,8 +75,8 @@ def trained(scenes: ZipfScenes, config: Any) -> Any:
     """Train a head for so many steps."""
     import torch
 
-    from labelbeam.joints.build import build_head, start_head
-    from labelbeam.models.handing_over import trained as handed_over
+    from labelbeam.heads.arrays_torch import trained as handed_over
+    from labelbeam.runs.build import build_head, start_head
 
     num_labels = scenes.chances.shape[1]
     model = build_head(config, num_labels=num_labels, feature_size=DIM)
@@ -99,10 +99,10 @@ def trained(scenes: ZipfScenes, config: Any) -> Any:
 
 def write_run(folder: Path, head: str, scenes: ZipfScenes, encoder: Any, counts: np.ndarray) -> None:
     """Train and write one run."""
-    from labelbeam.data.options import ReadOptions
-    from labelbeam.joints.config import RunConfig
-    from labelbeam.joints.run_directory import Run, save_run
+    from labelbeam.data.dataset import ReadOptions
     from labelbeam.labels.vocabulary import Vocabulary
+    from labelbeam.runs.config import RunConfig
+    from labelbeam.runs.run_directory import Run, save_run
 
     config = RunConfig(
         data=f"csv:{folder / 'tags.csv'}#train", head=head, scaling="none", read=ReadOptions(missing="keep")

@@ -6,7 +6,7 @@ Features are random numbers, 4,096 an image, as VGG-16's fc7 would be; label set
 2014 and NUS-WIDE's 81 concepts from $LABELBEAM_DATA, and drawn ones of the published mean length (5.93) for the 1,000
 tags. Finding the order `easiest` is not timed. Random features teach nothing, so searches are about as unsure as at the
 start of a training: answering is slower here than it will be. What `labelbeam reproduce --dry-run` computes with
-(`joints/reproduction/rates.py`) was measured by this script; all of it takes half an hour on 2 cores.
+(`paper/expected_time.py`) was measured by this script; all of it takes half an hour on 2 cores.
 """
 
 import argparse
@@ -18,17 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labelbeam.data.options import ReadOptions
-from labelbeam.encoders.vgg16 import Vgg16
-from labelbeam.joints.build import build_answerer, build_head, start_head
-from labelbeam.joints.config import RunConfig
-from labelbeam.joints.reproduction.recipes import MANY_IMAGES, row_config
-from labelbeam.joints.reproduction.rows import ROWS
-from labelbeam.joints.run_directory import versions
-from labelbeam.joints.spec import open_dataset
-from labelbeam.labels.ordering import order_labels
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.encoders.networks import Vgg16
+from labelbeam.formats.registry import open_dataset
+from labelbeam.labels.order import order_labels
+from labelbeam.paper.rows import MANY_IMAGES, ROWS, row_config
+from labelbeam.runs.build import build_answerer, build_head, start_head
+from labelbeam.runs.config import RunConfig
+from labelbeam.runs.recipe import build_optimiser
+from labelbeam.runs.run_directory import versions
 from labelbeam.training.batches import FeatureBatches
-from labelbeam.training.recipe import build_optimiser
 
 FEATURES, IMAGES, ANSWERED = {"scenes": 256}, 5000, 256
 """Of VGG-16 4,096; the scenes' encoder has fewer."""

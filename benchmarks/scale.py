@@ -27,16 +27,15 @@ from made_up_sets import ZipfScenes
 from measuring import Figure, interleaved, medians, save, show
 
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.paths import BeamPaths
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_model_torch import LSTM, LabelModel
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.models.cells import LSTM
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.label_model import LabelModel
-from labelbeam.training.recipe import Recipe, build_optimiser
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.runs.recipe import Recipe, build_optimiser
 
 LABELS, WIDTHS = (20, 80, 1000, 10_000), (1, 5, 10, 50)
 NOISE = 0.75

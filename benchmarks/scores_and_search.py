@@ -28,15 +28,14 @@ import torch
 from measuring import machine
 from studies import Study, kept, scenes, taught, voc
 
-from labelbeam.answers.of_label_model import LabelModelAnswerer
-from labelbeam.answers.search import Search
-from labelbeam.data.whole_file import written_whole
+from labelbeam.files import written_whole
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model_torch import LabelModel
 from labelbeam.metrics.calibration import BINS
-from labelbeam.metrics.comparison import compare
+from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.metrics.protocols import Protocol
-from labelbeam.models.handing_over import trained
-from labelbeam.models.label_model import LabelModel
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.search import Search
 
 SEEDS = (0, 1, 2)
 WIDTHS = (1, 2, 3, 5, 10, 20)

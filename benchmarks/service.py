@@ -39,12 +39,12 @@ CLIENTS = 32
 OVERLOADED = 96
 SERVE = """
 import pathlib, sys
-from labelbeam.verbs.serve import serve
+from labelbeam.cli.serve import serve
 serve(pathlib.Path(sys.argv[1]), port=0, limit=sys.argv[2:])
 """
 OFFLINE = """
 import json, sys, time
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.tagger import Tagger
 tagger = Tagger.load(sys.argv[1])
 list(tagger.tag(sys.argv[2:4]))
 begun, wall = time.process_time(), time.perf_counter()

@@ -24,8 +24,7 @@ from statistics import median
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
-from labelbeam.data.split_report import balance_of
-from labelbeam.data.stratified import split
+from labelbeam.data.stratified import balance_of, split
 
 SPLITS = {"5 folds": (0.2,) * 5, "80/20": (0.8, 0.2), "80/10/10": (0.8, 0.1, 0.1)}
 GROUP = 20

@@ -41,7 +41,7 @@ COMMANDS = {
     "python, nothing imported": ["-c", "pass"],
     "labelbeam --help": ["-m", "labelbeam", "--help"],
     "labelbeam train --help": ["-m", "labelbeam", "train", "--help"],
-    "what `score` imports": ["-c", "import labelbeam.metrics.evaluation, labelbeam.metrics.bootstrap"],
+    "what `score` imports": ["-c", "import labelbeam.metrics.evaluation, labelbeam.metrics.intervals"],
 }
 UNAVOIDABLE = """
 import sys
@@ -62,7 +62,7 @@ main()
 LISTED = """
 import json, sys
 from labelbeam.cli import app
-import labelbeam.joints.score_table, labelbeam.metrics.evaluation, labelbeam.metrics.bootstrap
+import labelbeam.metrics.score_table, labelbeam.metrics.evaluation, labelbeam.metrics.intervals
 import labelbeam.metrics.file_comparison
 print(json.dumps(sorted(sys.modules)))
 """

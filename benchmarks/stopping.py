@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from labelbeam.decoding.marginals import label_marginals
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 
 LABELS, AIM, MODELS, SCALES = 8, 0.03, 12, (1.0, 2.0, 3.0)

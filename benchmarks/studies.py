@@ -11,20 +11,19 @@ import numpy as np
 import torch
 from plain_training import standardizing, teach
 
-from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.stratified import folds
-from labelbeam.data.whole_file import written_whole
+from labelbeam.demo import encoder_config
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.features.extract import extract
+from labelbeam.files import cache_folder, written_whole
+from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.label_model_torch import LabelModel
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.joints.demo import encoder_config
-from labelbeam.joints.run_directory import load_run
-from labelbeam.joints.spec import open_dataset
-from labelbeam.joints.training import train_run
-from labelbeam.labels.ordering import order_labels
-from labelbeam.models.label_model import LabelModel
+from labelbeam.labels.order import order_labels
+from labelbeam.runs.recipe import Recipe
+from labelbeam.runs.run_directory import load_run
 from labelbeam.scenes.files import read_scenes
-from labelbeam.training.recipe import Recipe
+from labelbeam.training.train import train_run
 
 
 @dataclass(frozen=True)

@@ -19,22 +19,21 @@ from typing import Any
 import numpy as np
 import torch
 from coco_like import image_vectors, load_label_sets
+from labelbeam.models import handing_over
+from prefix_feed import prefix_feed
 
 from decoding import machine
 from labelbeam.decoding.evidence import conditional_marginals
-from labelbeam.decoding.prefix_feed import prefix_feed
-from labelbeam.decoding.step import AllowedRule
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import AllowedRule, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.joints.build import build_head
-from labelbeam.joints.config import configure
-from labelbeam.joints.run_directory import Run
-from labelbeam.joints.tagger import Tagger
-from labelbeam.labels.known import drawn_evidence
+from labelbeam.labels.sequences import drawn_evidence
 from labelbeam.labels.vocabulary import Vocabulary
-from labelbeam.metrics.log_loss import remaining_nats
-from labelbeam.models import handing_over
+from labelbeam.metrics.calibration import remaining_nats
+from labelbeam.runs.build import build_head
+from labelbeam.runs.config import configure
+from labelbeam.runs.run_directory import Run
+from labelbeam.runs.tagger import Tagger
 
 NOISE, STEPS, BATCH = 0.75, 1000, 256
 HEADS = ("cnn-rnn", "any-subset", "sigmoid-mlp")

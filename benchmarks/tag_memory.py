@@ -31,11 +31,11 @@ from PIL import Image
 
 from labelbeam.data.listing import list_images
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.joints.build import build_head
-from labelbeam.joints.config import configure
-from labelbeam.joints.run_directory import Run, save_run
+from labelbeam.heads.arrays_torch import trained
 from labelbeam.labels.vocabulary import Vocabulary
-from labelbeam.models.handing_over import trained
+from labelbeam.runs.build import build_head
+from labelbeam.runs.config import configure
+from labelbeam.runs.run_directory import Run, save_run
 
 PICTURES = 16
 """Different ones to look at; each file has bytes of its own."""

@@ -29,13 +29,13 @@ from measuring import Figure, interleaved, medians, save, show
 from packed_lstm import PackedLSTM
 from torch import Tensor, nn
 
+from labelbeam.heads.label_model_torch import LabelModel
 from labelbeam.heads.options import LabelModelOptions
+from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.label_model import LabelModel
+from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import fit, mean_nats
-from labelbeam.training.recipe import Recipe, build_optimiser
 
 FEATURES, BATCH, NOISE = 4096, 512, 40.0
 """With this noise each feature says little and all together much: about 8 nats per image stay after training."""

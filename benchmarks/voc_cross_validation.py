@@ -25,25 +25,23 @@ import numpy as np
 import torch
 from plain_training import standardizing, teach
 
-from labelbeam.answers.of_label_model import LabelModelAnswerer
-from labelbeam.answers.of_sigmoid import SigmoidAnswerer
-from labelbeam.answers.search import Search
-from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds, split
-from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.features.extract import extract
-from labelbeam.joints.run_directory import versions
-from labelbeam.joints.spec import open_dataset
-from labelbeam.labels.ordering import order_labels
-from labelbeam.metrics.comparison import Comparison, compare
+from labelbeam.files import cache_folder, written_whole
+from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
+from labelbeam.labels.order import order_labels
+from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.metrics.protocols import Protocol
-from labelbeam.models.handing_over import trained
-from labelbeam.models.label_model import LabelModel, LabelModelOptions
-from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
-from labelbeam.training.recipe import Recipe
+from labelbeam.predict.answers import SigmoidAnswerer
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.search import Search
+from labelbeam.runs.recipe import Recipe
+from labelbeam.runs.run_directory import versions
 
 NUM_FOLDS, TRIES, SEEDS = 5, 24, (0, 1, 2, 3, 4)
 CRITERIA = ("log_likelihood", "mAP_area", "subset_accuracy", "OF1")

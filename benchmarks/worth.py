@@ -26,16 +26,16 @@ from measuring import machine
 from scipy import stats
 from voc_cross_validation import measure, predict, train
 
-from labelbeam.analysis.worth_labelling import label_entropies, order_by_worth, rare_positives, spread_order
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
-from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.joints.config import configure
-from labelbeam.joints.features import readable_features
-from labelbeam.joints.spec import open_dataset
-from labelbeam.labels.ordering import order_labels
-from labelbeam.labels.targets import PRESENT
+from labelbeam.features.of_dataset import readable_features
+from labelbeam.files import written_whole
+from labelbeam.formats.registry import open_dataset
+from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import PRESENT
+from labelbeam.runs.config import configure
+from labelbeam.suggest.worth import label_entropies, order_by_worth, rare_positives, spread_order
 
 NUM_FOLDS, SEEDS, STEP, MOST = 5, (0, 1, 2), 60, 480
 MEASURES = ("mAP_area", "log_likelihood")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from labelbeam import Tagger
-from labelbeam.answers.decision import Decision
+from labelbeam.predict.decision import Decision
 
 
 def main(run: str, images: Sequence[str]) -> None:

@@ -49,8 +49,8 @@ def draw_pictures(folder: Path, count: int, *, seed: int = 0) -> None:
 def main(folder: Path) -> None:
     """Draw, train, tag."""
     from labelbeam import Tagger
-    from labelbeam.joints.config import configure
-    from labelbeam.joints.training import train_run
+    from labelbeam.runs.config import configure
+    from labelbeam.training.train import train_run
 
     draw_pictures(folder, 200)
     config = configure(

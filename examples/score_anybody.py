@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.metrics.bootstrap import paired_bootstrap
-from labelbeam.metrics.comparison import compare
+from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.metrics.protocols import Protocol
+from labelbeam.metrics.intervals import paired_bootstrap
 
 NAMES = ("person", "dog", "car", "boat")
 

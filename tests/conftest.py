@@ -1,6 +1,7 @@
 """Shape annotations are checked while tests run; real data is found or its tests skip with the reason."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ from jaxtyping import install_import_hook
 install_import_hook("labelbeam", "beartype.beartype")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no folder
+
+from tiny_runs import (  # noqa: E402, F401
+    _cache,
+    command,
+    copied,
+    drawn,
+    encoder_file,
+    finished,
+    own_cache,
+    train,
+)
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,9 @@ import yaml
 
 import labelbeam
 from labelbeam.errors import InputError
-from labelbeam.joints.build import build_head
-from labelbeam.joints.config import HEADS, RECIPES, configure
-from labelbeam.joints.plain_values import to_plain
-from labelbeam.labels.ordering import order_labels
+from labelbeam.labels.order import order_labels
+from labelbeam.runs.build import build_head
+from labelbeam.runs.config import HEADS, RECIPES, configure, to_plain
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -182,7 +181,7 @@ def test_every_setting_that_a_page_names_is_accepted() -> None:
 def test_every_option_that_a_page_names_is_one_of_the_command_line_s() -> None:
     from typer.main import get_command
 
-    from labelbeam.cli import app
+    from labelbeam.cli.app import app
 
     def flags_of(command: Any) -> set[str]:
         below = [flags_of(one) for one in getattr(command, "commands", {}).values()]

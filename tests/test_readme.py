@@ -87,8 +87,8 @@ def try_block(block: Block, environment: dict[str, str], folder: Path) -> None:
         f"a block of kind {block.language!r} says nothing that is tested"
     )
     if block.language == "csv":
-        from labelbeam.data.options import ReadOptions
-        from labelbeam.joints.spec import open_dataset
+        from labelbeam.data.dataset import ReadOptions
+        from labelbeam.formats.registry import open_dataset
 
         (folder / "shown.csv").write_text(block.text, encoding="utf-8")
         open_dataset(f"csv:{folder / 'shown.csv'}", options=ReadOptions(missing="keep"))

@@ -32,7 +32,7 @@ def _cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def command(own_cache: Path) -> Command:
     """`labelbeam ARGUMENTS…` in this process; returns exit code, stdout and stderr."""
-    from labelbeam.cli import app
+    from labelbeam.cli.app import app
 
     def run(*arguments: object, **options: object) -> Result:
         # Session fixtures run before `_cache` has set it; a test's own setting stays.

@@ -11,7 +11,7 @@ Importing this package is cheap and has no effect; torch is imported when a `Tag
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labelbeam.joints.tagger import Tagger
+    from labelbeam.runs.tagger import Tagger
 
 __version__ = "0.1.0"
 __all__ = ["Tagger", "__version__"]
@@ -19,7 +19,7 @@ __all__ = ["Tagger", "__version__"]
 
 def __getattr__(name: str) -> object:
     if name == "Tagger":
-        from labelbeam.joints.tagger import Tagger
+        from labelbeam.runs.tagger import Tagger
 
         return Tagger
     raise AttributeError(f"module 'labelbeam' has no attribute {name!r}")

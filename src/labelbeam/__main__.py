@@ -1,6 +1,6 @@
 """`python -m labelbeam` is the command line."""
 
-from labelbeam.cli import main
+from labelbeam.cli.app import main
 
 if __name__ == "__main__":
     main()

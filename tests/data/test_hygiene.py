@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.hygiene import tidy
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
+from labelbeam.data.tidy import tidy
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import Vocabulary
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from labelbeam.data import image_bytes as module
+from labelbeam.data.dataset import files_under_other_names
 from labelbeam.data.image_bytes import image_bytes, image_exists, image_mark, within_archive
 from labelbeam.data.images import UnreadableImage, read_rgb
-from labelbeam.data.presence import files_under_other_names
 
 
 @pytest.fixture

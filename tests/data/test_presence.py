@@ -6,9 +6,7 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
-from labelbeam.data.presence import files_under_other_names, settle
+from labelbeam.data.dataset import Dataset, ReadOptions, files_under_other_names, settle
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import Vocabulary
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from labelbeam.data.split_report import SplitBalance, balance_of
+from labelbeam.data.stratified import SplitBalance, balance_of
 from labelbeam.errors import InputError
 
 TARGETS = np.array([[1, 0, 0], [1, 1, 0], [1, -1, 0], [0, 1, 0]], dtype=np.int8)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.data.stratified import folds, split
 from labelbeam.errors import InputError
 from labelbeam.formats.voc import read_voc

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labelbeam.data.unpacking import unpack
+from labelbeam.data.download import unpack
 from labelbeam.errors import InputError
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.likelihood import path_log_prob
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

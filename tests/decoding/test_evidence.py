@@ -3,15 +3,14 @@ import pytest
 from enumeration import ReluStep, all_paths, random_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prefix_feed import prefix_feed
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.evidence import conditional_marginals
-from labelbeam.decoding.evidence_tree import EvidenceTree
-from labelbeam.decoding.likelihood_weighting import draw_frontier, weighted_samples
+from labelbeam.decoding.evidence_tree import EvidenceTree, draw_frontier, weighted_samples
 from labelbeam.decoding.marginals import label_marginals
-from labelbeam.decoding.prefix_feed import prefix_feed
 from labelbeam.decoding.random_numbers import sample_keys
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

@@ -6,7 +6,7 @@ from enumeration import ReluStep, all_paths, random_rows
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.likelihood import path_log_prob, set_log_prob
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

@@ -10,7 +10,7 @@ from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.random_numbers import race, sample_keys, uniforms
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.set_samples import sample_sets
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

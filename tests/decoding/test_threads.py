@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from enumeration import random_rows
 
-from labelbeam.decoding import threads
+from labelbeam.decoding import backend as threads
+from labelbeam.decoding.backend import in_parts, thread_count
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.marginals import label_marginals
-from labelbeam.decoding.table import TableStep
-from labelbeam.decoding.threads import in_parts, thread_count
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 
 

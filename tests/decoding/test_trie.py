@@ -3,7 +3,7 @@ import pytest
 from enumeration import ReluStep
 
 from labelbeam.decoding.allowed import PathLength
-from labelbeam.decoding.table import TableStep
+from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
 from labelbeam.errors import InputError
 

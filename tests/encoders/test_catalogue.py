@@ -7,10 +7,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from labelbeam.encoders import hub, timm_encoder
+from labelbeam.encoders import published as hub
+from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.encoders.image_encoder import ImageEncoder, load_encoder, rebuild_encoder, save_encoder
-from labelbeam.encoders.vgg16 import Vgg16
+from labelbeam.encoders.image_encoder import (
+    ImageEncoder,
+    load_encoder,
+    rebuild_encoder,
+    save_encoder,
+)
+from labelbeam.encoders.networks import Vgg16
 from labelbeam.errors import InputError
 
 

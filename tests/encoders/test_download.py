@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from labelbeam.encoders import catalogue, vgg16
-from labelbeam.encoders.download import download
+from labelbeam.encoders import catalogue
+from labelbeam.encoders import networks as vgg16
+from labelbeam.encoders.published import download
 from labelbeam.errors import InputError
 
 

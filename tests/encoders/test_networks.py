@@ -7,10 +7,7 @@ import torch
 from torch import nn
 
 from labelbeam.encoders import timm_encoder
-from labelbeam.encoders.gem import Gem
-from labelbeam.encoders.squeezenet import SqueezeNet11
-from labelbeam.encoders.tiny import TinyEncoder
-from labelbeam.encoders.vgg16 import Vgg16
+from labelbeam.encoders.networks import Gem, SqueezeNet11, TinyEncoder, Vgg16
 from labelbeam.errors import InputError
 
 

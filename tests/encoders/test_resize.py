@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.resize import by_numpy, resized_window
+from labelbeam.encoders.preprocess import Preprocess, by_numpy, resized_window
 
 side = st.integers(1, 90)
 

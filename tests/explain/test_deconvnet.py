@@ -3,14 +3,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labelbeam.encoders.squeezenet import SqueezeNet11
-from labelbeam.encoders.tiny import TinyEncoder
-from labelbeam.encoders.vgg16 import Vgg16
+from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder, Vgg16
 from labelbeam.errors import InputError
-from labelbeam.explain.deconvnet import Deconvnet, deconvolved
-from labelbeam.explain.feature_map import cut_at, last_map
+from labelbeam.explain.methods import Deconvnet, cut_at, deconvolved, explained, last_map, smoothed
 from labelbeam.explain.methods import deconvnet as deconvnet_maps
-from labelbeam.explain.methods import explained, smoothed
 
 NETWORKS = {
     "squeezenet1_1": lambda: SqueezeNet11(),

@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labelbeam.encoders.squeezenet import SqueezeNet11
+from labelbeam.encoders.networks import SqueezeNet11
 from labelbeam.errors import InputError
-from labelbeam.explain.feature_map import cut_at, last_map
-from labelbeam.explain.methods import explained, grad_cam, gradient_input
+from labelbeam.explain.methods import cut_at, explained, grad_cam, gradient_input, last_map
 
 
 class Small(nn.Module):

@@ -4,11 +4,11 @@ import torch
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.errors import InputError
-from labelbeam.explain.targets import TARGETS, label_targets, path_targets, step_target
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.handing_over import trained
-from labelbeam.models.label_model import LabelModel, LabelModelOptions
-from labelbeam.models.sigmoid_head import SigmoidHead, SigmoidOptions
+from labelbeam.explain.explanation import TARGETS, label_targets, path_targets, step_target
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
+from labelbeam.heads.scaling_torch import FeatureScaling
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, 3.0])
 """Three labels and END."""

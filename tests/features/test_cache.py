@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from labelbeam.errors import InputError
-from labelbeam.features.cache import FeatureCache, image_digest
-from labelbeam.features.half_precision import to_half
+from labelbeam.features.cache import FeatureCache, image_digest, to_half
 
 KEY = {"encoder": "tiny:abc", "transform": "{}"}
 

@@ -17,7 +17,7 @@ from labelbeam.data.images import UnreadableImage
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
-from labelbeam.features import batch_worker
+from labelbeam.features import extract as batch_worker
 from labelbeam.features.extract import extract, stream_features
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.labels.hygiene import RESERVED, clean
+from labelbeam.labels.names import RESERVED, clean
 from labelbeam.labels.vocabulary import Vocabulary
 
 _PIECES = st.sampled_from(

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from mutations import damages, reads_or_refuses
 from round_trip import drawn, names_any, said
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.cleanlab import read_cleanlab, write_cleanlab
 from labelbeam.labels.vocabulary import Vocabulary

@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from mutations import damages, reads_or_refuses
 from round_trip import drawn, with_files
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats import coco
-from labelbeam.formats.coco import read_coco
-from labelbeam.formats.coco_writer import write_coco
+from labelbeam.formats.coco import read_coco, write_coco
 from labelbeam.labels.vocabulary import Vocabulary
 
 LABELS_ONLY = ReadOptions(missing="keep")

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from round_trip import drawn, said, with_files
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.csv_writer import write_csv
+from labelbeam.formats.csv_table import read_csv, write_csv
 from labelbeam.labels.vocabulary import Vocabulary
 
 KEEP = ReadOptions(missing="keep")

@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.cvat import read_cvat
-from labelbeam.formats.cvat_writer import write_cvat
+from labelbeam.formats.cvat import read_cvat, write_cvat
 
 KEEP = ReadOptions(missing="keep")
 

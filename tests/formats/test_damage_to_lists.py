@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from mutations import damages, reads_or_refuses
 
-from labelbeam.data.options import ReadOptions
-from labelbeam.joints.spec import open_dataset
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.formats.registry import open_dataset
 
 FILES = {
     "csv tags": ("csv", "a.csv", 'image,tags,unknown,split\na.jpg,cat;dog,ant,train\n"b,.jpg",dog,,test\n'),

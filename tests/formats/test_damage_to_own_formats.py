@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.keywords_writer import new_sidecar
-from labelbeam.joints.spec import open_dataset, write_dataset
+from labelbeam.formats.keywords import new_sidecar
+from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.labels.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

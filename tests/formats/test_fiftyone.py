@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.fiftyone import read_fiftyone
 

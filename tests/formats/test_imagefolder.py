@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given, settings
 from round_trip import drawn, names_any, said, with_files, written
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.imagefolder import read_imagefolder
-from labelbeam.formats.imagefolder_writer import write_imagefolder
+from labelbeam.formats.imagefolder import read_imagefolder, write_imagefolder
 from labelbeam.labels.vocabulary import Vocabulary
 
 

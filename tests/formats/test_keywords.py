@@ -10,10 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from labelbeam.errors import InputError
-from labelbeam.formats.keywords import read_keywords
-from labelbeam.formats.keywords_writer import new_sidecar
-from labelbeam.formats.photo_metadata.iptc import iptc_keywords
-from labelbeam.formats.photo_metadata.xmp import xmp_keywords
+from labelbeam.formats.keywords import new_sidecar, read_keywords
+from labelbeam.formats.photo_metadata import iptc_keywords, xmp_keywords
 
 EXIFTOOL = shutil.which("exiftool")
 needs_exiftool = pytest.mark.skipif(

@@ -11,9 +11,8 @@ from PIL import Image
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.formats.keywords import read_keywords
-from labelbeam.formats.keywords_writer import new_sidecar, with_keywords, write_keywords
-from labelbeam.formats.photo_metadata.xmp import xmp_keywords
+from labelbeam.formats.keywords import new_sidecar, read_keywords, with_keywords, write_keywords
+from labelbeam.formats.photo_metadata import xmp_keywords
 from labelbeam.labels.vocabulary import Vocabulary
 
 EXIFTOOL = shutil.which("exiftool")

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.label_studio import read_label_studio
-from labelbeam.formats.parts.label_studio_images import candidates
+from labelbeam.formats.label_studio import candidates, read_label_studio
 
 KEEP = ReadOptions(missing="keep")
 

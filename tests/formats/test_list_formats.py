@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from round_trip import drawn, names_any, said
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.mmpretrain import read_mmpretrain, write_mmpretrain
 from labelbeam.formats.paddle import read_paddle, write_paddle

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from mutations import damages, reads_or_refuses
 
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.nuswide import read_nuswide81, read_nuswide1000
-from labelbeam.formats.nuswide_files.splits import HASHING21, SPLITS, paper_side
+from labelbeam.formats.nuswide import HASHING21, SPLITS, paper_side, read_nuswide81, read_nuswide1000
 from nuswide_layout import digits, write_concepts, write_lists, write_photo_ids, write_tags
 
 LABELS_ONLY = ReadOptions(missing="keep")
@@ -336,7 +335,7 @@ def full(labelbeam_data, tmp_path_factory) -> Path:
 SCRIPT = """
 import json, re, sys, time
 from pathlib import Path
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.formats.nuswide import read_nuswide81
 for split in sys.argv[2:]:
     start = time.process_time()  # of this process: the tests of others may run beside it

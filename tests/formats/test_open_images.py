@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.open_images import read_open_images
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.image_bytes import image_bytes
 from labelbeam.errors import InputError
-from labelbeam.joints.spec import open_dataset, write_dataset
-from labelbeam.labels.targets import ABSENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.formats.registry import open_dataset, write_dataset
+from labelbeam.labels.vocabulary import ABSENT, UNKNOWN, Vocabulary
 
 PLACES = {
     "labelstudio": "tasks/tasks.json",

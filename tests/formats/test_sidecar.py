@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from round_trip import drawn, names_any, said, with_files, written
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.sidecar import read_sidecar, write_sidecar
 from labelbeam.labels.vocabulary import Vocabulary

@@ -11,11 +11,9 @@ from mutations import damages, reads_or_refuses
 from PIL import Image
 from round_trip import drawn, with_files
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.voc import VOC_LABELS, read_voc, read_voc2012
-from labelbeam.formats.voc_writer import write_voc2007, write_voc2012
+from labelbeam.formats.voc import VOC_LABELS, read_voc, read_voc2012, write_voc2007, write_voc2012
 from labelbeam.labels.vocabulary import Vocabulary
 
 LABELS_ONLY = ReadOptions(missing="keep")

@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelbeam.data.dataset import Dataset
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.data.image_bytes import image_bytes
-from labelbeam.data.options import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats import webdataset_writer
-from labelbeam.formats.shards.shard_files import expand_braces
-from labelbeam.formats.webdataset import read_webdataset
-from labelbeam.formats.webdataset_writer import write_webdataset
-from labelbeam.joints.spec import open_dataset
+from labelbeam.formats import webdataset as webdataset_writer
+from labelbeam.formats.registry import open_dataset
+from labelbeam.formats.webdataset import expand_braces, read_webdataset, write_webdataset
 from labelbeam.labels.vocabulary import Vocabulary
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.image_bytes import image_bytes
 from labelbeam.errors import InputError
-from labelbeam.joints.spec import FORMATS, open_dataset, write_dataset
+from labelbeam.formats.registry import FORMATS, open_dataset, write_dataset
 from labelbeam.labels.vocabulary import Vocabulary
 
 PLACES = {

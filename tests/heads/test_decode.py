@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from labelbeam.models import sigmoid_head
 from safetensors.numpy import save_file
 
-from labelbeam.answers.of_label_model import LabelModelAnswerer
-from labelbeam.answers.of_sigmoid import SigmoidAnswerer
-from labelbeam.answers.search import Search
 from labelbeam.heads import decode
+from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_model_torch import LabelModel
 from labelbeam.heads.label_scores import SigmoidHead
 from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
-from labelbeam.models import sigmoid_head
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.handing_over import trained
-from labelbeam.models.label_model import LabelModel
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.predict.answers import SigmoidAnswerer
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.search import Search
 
 LABELS, FEATURES = 5, 6
 

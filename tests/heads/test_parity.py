@@ -3,20 +3,23 @@
 import numpy as np
 import pytest
 import torch
-
-from labelbeam.answers.known_likelihood import known_log_prob
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import AnySubsetHead, RankingHead, SigmoidHead
-from labelbeam.heads.nearest_neighbours import NearestNeighbours
-from labelbeam.heads.options import AsymmetricOptions, LabelModelOptions, NeighbourOptions, SigmoidOptions
-from labelbeam.heads.tree import TreeHead
 from labelbeam.models import any_subset, nearest_neighbours, sigmoid_head, tree_head
-from labelbeam.models.asymmetric_head import AsymmetricHead
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.handing_over import trained
-from labelbeam.models.label_model import LabelModel
-from labelbeam.models.softmax_head import SoftmaxHead
-from labelbeam.models.warp_head import WarpHead
+
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_scores import AnySubsetHead, RankingHead, SigmoidHead
+from labelbeam.heads.label_scores_torch import AsymmetricHead, SoftmaxHead, WarpHead
+from labelbeam.heads.nearest_neighbours import NearestNeighbours
+from labelbeam.heads.options import (
+    AsymmetricOptions,
+    LabelModelOptions,
+    NeighbourOptions,
+    SigmoidOptions,
+)
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.tree import TreeHead
+from labelbeam.predict.partial_likelihood import known_log_prob
 
 LABELS, FEATURES, IMAGES = 4, 6, 9
 

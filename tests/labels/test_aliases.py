@@ -3,8 +3,7 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.aliases import read_aliases, resolve
-from labelbeam.labels.name_files import NamePair
+from labelbeam.labels.names import NamePair, read_aliases, resolve
 
 
 def test_a_file_of_aliases_gives_the_names_at_the_end_of_each_chain(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
+from labelbeam.labels.names import clean, refuse_reserved, variants_note
 
 
 def test_names_are_composed_and_trimmed_of_every_kind_of_blank():

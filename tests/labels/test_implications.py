@@ -14,7 +14,7 @@ from labelbeam.labels.implications import (
     implications_of,
     read_implications,
 )
-from labelbeam.labels.name_files import NamePair
+from labelbeam.labels.names import NamePair
 from labelbeam.labels.vocabulary import Vocabulary
 
 NAMES = ("a", "b", "c", "d", "e")

@@ -1,7 +1,7 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.known import known_labels
+from labelbeam.labels.sequences import known_labels
 from labelbeam.labels.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("person", "horse", "dog"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.name_files import read_names, read_pairs
+from labelbeam.labels.names import read_names, read_pairs
 
 
 def written(folder: Path, text: str | bytes) -> Path:

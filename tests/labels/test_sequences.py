@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelbeam.errors import InputError
-from labelbeam.labels.ordering import order_labels
+from labelbeam.labels.order import order_labels
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 
 

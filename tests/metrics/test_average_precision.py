@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from labelbeam.metrics.average_precision import average_precision, sort_label
+from labelbeam.metrics.ranking import average_precision, sort_label
 
 
 def plain(truth, scores):

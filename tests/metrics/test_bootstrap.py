@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.metrics import bootstrap as module
-from labelbeam.metrics.bootstrap import bootstrap, paired_bootstrap
-from labelbeam.metrics.comparison import compare
+from labelbeam.metrics import intervals as module
+from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import evaluate, numbers
-from labelbeam.metrics.protocols import Protocol
+from labelbeam.metrics.intervals import bootstrap, paired_bootstrap
 
 
 def problem(noise=1.0, images=40, seed=0, protocol=None):

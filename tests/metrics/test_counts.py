@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
-from labelbeam.metrics import ratios
+from labelbeam.metrics import counts as ratios
 from labelbeam.metrics.counts import Counts, count
 
 sizes = st.tuples(st.integers(1, 7), st.integers(1, 5))

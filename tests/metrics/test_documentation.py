@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.metrics.protocols import RULES
+from labelbeam.metrics.comparison import RULES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
@@ -24,9 +24,8 @@ def test_the_page_names_every_protocol(protocol):
 def test_the_page_defines_every_number_of_a_result():
     import numpy as np
 
-    from labelbeam.metrics.comparison import compare
+    from labelbeam.metrics.comparison import Protocol, compare
     from labelbeam.metrics.evaluation import evaluate
-    from labelbeam.metrics.protocols import Protocol
 
     truth = np.ones((1, 1), np.int8)
     likelihood = np.zeros(1)

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from labelbeam.errors import InputError
-from labelbeam.metrics.comparison import compare, require_fit
+from labelbeam.metrics.comparison import Protocol, compare, require_fit
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.metrics.protocols import Protocol
 
 TRUTH = np.array([[1, 0, 1, -1], [0, 1, 0, 0], [0, 0, 0, 0]], np.int8)
 SCORES = np.array([[0.9, 0.8, 0.7, 1.0], [0.1, 0.6, 0.2, 0.6], [0.4, 0.3, 0.2, 0.1]])

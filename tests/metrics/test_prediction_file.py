@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from labelbeam.errors import InputError
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.metrics.file_comparison import choose_protocol, compare_files
-from labelbeam.metrics.prediction_file import read_predictions
+from labelbeam.metrics.prediction_file import read_predictions, read_truth
 from labelbeam.metrics.ranking import NOTHING, OUTSIDE
-from labelbeam.metrics.truth_file import read_truth
 
 TRUTH = [
     {"image": "a.jpg", "labels": ["cat", "dog"], "unknown": ["tree"]},
@@ -204,8 +203,7 @@ def test_a_file_and_its_matrices_give_the_same_scores(tmp_path_factory, data):
             unknown = [n for n, v in zip(names, row, strict=True) if v == -1]
             t.write(json.dumps({"image": str(i), "labels": has, "unknown": unknown}) + "\n")
             p.write(json.dumps({"image": str(i), "scores": dict(zip(names, values, strict=True))}) + "\n")
-    from labelbeam.metrics.comparison import compare
-    from labelbeam.metrics.protocols import Protocol
+    from labelbeam.metrics.comparison import Protocol, compare
 
     arrays = compare(
         np.array(rows, np.int8), names, protocol=Protocol("exact-k", k=2), scores=np.array(scores, np.float64)

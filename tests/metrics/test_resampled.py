@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.metrics.bootstrap import bootstrap, paired_bootstrap
-from labelbeam.metrics.comparison import Comparison, compare
-from labelbeam.metrics.protocols import Protocol
-from labelbeam.metrics.resampled import resample
+from labelbeam.metrics.comparison import Comparison, Protocol, compare
+from labelbeam.metrics.intervals import bootstrap, paired_bootstrap, resample
 
 TRUTH = (np.random.default_rng(0).random((40, 5)) < 0.4).astype(np.int8)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from small_pictures import add
 
-from labelbeam.data.options import ReadOptions
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.project import read_project
-from labelbeam.joints.spec import open_dataset
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.formats.registry import open_dataset
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change
 

@@ -11,8 +11,7 @@ from labelbeam.scenes.bayes import (
     population,
     true_distribution,
 )
-from labelbeam.scenes.odds import label_distribution, sample_labels
-from labelbeam.scenes.world import HIDDEN, VOCABULARY, Cues, sample_cues
+from labelbeam.scenes.world import HIDDEN, VOCABULARY, Cues, label_distribution, sample_cues, sample_labels
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from labelbeam.errors import InputError
-from labelbeam.joints.spec import open_dataset
+from labelbeam.formats.registry import open_dataset
 from labelbeam.scenes import files
 from labelbeam.scenes.bayes import true_distribution
 from labelbeam.scenes.drawing import SIZE, draw_scene

@@ -2,13 +2,6 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.scenes.odds import (
-    is_possible,
-    is_possible_given,
-    label_distribution,
-    sample_labels,
-    set_codes,
-)
 from labelbeam.scenes.world import (
     HIDDEN,
     HIDDEN_LABELS,
@@ -21,8 +14,13 @@ from labelbeam.scenes.world import (
     VOCABULARY,
     Cues,
     cue_distribution,
+    is_possible,
+    is_possible_given,
+    label_distribution,
     multi_hot,
     sample_cues,
+    sample_labels,
+    set_codes,
 )
 
 DRAWS = 50_000

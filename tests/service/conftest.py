@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from labelbeam.joints.tagger import Tagger
 from labelbeam.project.project_file import temporary_project
+from labelbeam.runs.tagger import Tagger
 from labelbeam.service.app import create_app
 from labelbeam.service.server import LOOPBACK, bound_socket, web_server
 from tiny_runs import (  # noqa: F401

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import labelbeam.service
-from labelbeam.answers.decision import Decision
-from labelbeam.answers.prediction import Prediction
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
-from labelbeam.joints.tagger import Tagger
+from labelbeam.predict.decision import Decision
+from labelbeam.predict.prediction import Prediction
+from labelbeam.runs.tagger import Tagger
 from labelbeam.service.answering import Encoded, QuestionAnswerer
 
 

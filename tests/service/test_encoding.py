@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from labelbeam.data.images import UnreadableImage
-from labelbeam.joints.tagger import Tagger
-from labelbeam.service.encoding import (
+from labelbeam.runs.tagger import Tagger
+from labelbeam.service.answering import (
     FULL_PASS,
     SMALL_PASS,
     UploadEncoder,

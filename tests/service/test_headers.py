@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from labelbeam.joints.tagger import Tagger
 from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.runs.tagger import Tagger
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/labels", "/v1/neighbors", "/nowhere", "/openapi.json"])

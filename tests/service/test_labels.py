@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from labelbeam.joints.label_space import image_neighbors, label_neighbors
-from labelbeam.joints.tagger import Tagger
+from labelbeam.neighbors.label_space import image_neighbors, label_neighbors
+from labelbeam.runs.tagger import Tagger
 
 
 def test_labels_are_the_run_s_in_its_order_with_their_counts(client: TestClient, tagger: Tagger) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from labelbeam.joints.run_directory import load_run
-from labelbeam.joints.spec import open_dataset
-from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.formats.registry import open_dataset
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.project.project_file import Project
+from labelbeam.runs.run_directory import load_run
 
 NEW = "brücke <b>"
 

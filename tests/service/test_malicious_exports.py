@@ -13,10 +13,10 @@ from torch import nn
 from labelbeam.encoders import image_encoder
 from labelbeam.encoders.graph_encoder import INPUT, OUTPUT, installed_engines, load_graph
 from labelbeam.encoders.image_encoder import rebuild_encoder
+from labelbeam.encoders.networks import TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.tiny import TinyEncoder
 from labelbeam.errors import InputError
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.tagger import Tagger
 
 onnx = pytest.importorskip("onnx")
 

@@ -11,7 +11,7 @@ import pytest
 
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.tagger import Tagger
 
 Spoil = Callable[[Path], None]
 

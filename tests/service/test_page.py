@@ -16,8 +16,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from labelbeam.joints.tagger import Tagger
 from labelbeam.project.project_file import Project
+from labelbeam.runs.tagger import Tagger
 from labelbeam.service.app import create_app
 from labelbeam.service.limits import Limits
 from labelbeam.service.server import LOOPBACK, bound_socket, web_server
@@ -490,7 +490,7 @@ def test_a_busy_service_is_waited_for(
 
 
 def start_service(run: Path, project: Path, port: int) -> subprocess.Popen:
-    script = "import sys, typer; from labelbeam.verbs.serve import serve; typer.run(serve)"
+    script = "import sys, typer; from labelbeam.cli.serve import serve; typer.run(serve)"
     arguments = [str(run), "--project", str(project), "--port", str(port)]
     service = subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE)
     for _ in range(600):

@@ -11,17 +11,16 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from labelbeam.analysis.worth_labelling import label_entropies, spread_order
 from labelbeam.errors import InputError
-from labelbeam.formats.photo_metadata.xmp import xmp_keywords
-from labelbeam.joints.spec import FORMATS, open_dataset
-from labelbeam.joints.tagger import Tagger
+from labelbeam.formats.photo_metadata import xmp_keywords
+from labelbeam.formats.registry import FORMATS, open_dataset
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change
-from labelbeam.service.export_names import export_names
-from labelbeam.service.project_export import FILES, export_formats, exported
+from labelbeam.runs.tagger import Tagger
+from labelbeam.service.project_export import FILES, export_formats, export_names, exported
 from labelbeam.service.project_photographs import add_folder
 from labelbeam.service.reasons import Reasons, suggesting_mechanisms
+from labelbeam.suggest.worth import label_entropies, spread_order
 
 SCRIPT = "<script>alert(1)</script>"
 

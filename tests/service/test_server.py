@@ -91,7 +91,7 @@ def test_an_address_that_is_not_this_machine_s_is_told(host: str) -> None:
 
 def test_sigterm_finishes_what_is_under_way_and_ends_well(finished: Path, photographs: list[Path]) -> None:
     program = (
-        "import sys, pathlib, labelbeam.verbs.serve as verb; verb.serve(pathlib.Path(sys.argv[1]), port=0)"
+        "import sys, pathlib, labelbeam.cli.serve as verb; verb.serve(pathlib.Path(sys.argv[1]), port=0)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(finished)],

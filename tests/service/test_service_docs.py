@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from labelbeam.cli.serve import serve
 from labelbeam.service.limits import Limits
-from labelbeam.verbs.serve import serve
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.tagger import Tagger
 
 
 def tagged(client: TestClient, photograph: Path) -> dict:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from labelbeam.joints.tagger import Tagger
+from labelbeam.runs.tagger import Tagger
 
 
 def files_of(*paths: Path) -> list[tuple[str, tuple[str, bytes, str]]]:

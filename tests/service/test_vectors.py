@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from labelbeam.service.vectors import VectorStore
+from labelbeam.service.tagging import VectorStore
 
 
 def test_the_longest_unused_go_first_and_the_bound_is_kept() -> None:

@@ -9,11 +9,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from labelbeam.errors import InputError
-from labelbeam.models.feature_scaling import FeatureScaling
-from labelbeam.models.label_model import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import LOG, RESUME, fit, mean_nats
-from labelbeam.training.recipe import Recipe, build_optimiser
 
 IMAGES, FEATURES, LABELS = 48, 6, 4
 

@@ -4,17 +4,19 @@ Columnar: one tuple of image keys and one int8 matrix, so that a quarter of a mi
 thousand labels stay well below 1 GiB. Knows nothing of formats, pixels or models.
 """
 
-from collections import Counter
+import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Int
 
-from labelbeam.errors import InputError
-from labelbeam.labels.targets import PRESENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.data.image_bytes import image_exists
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,183 @@ class Dataset:
             if name in column:
                 targets[:, j] = self.targets[:, column[name]]
         return replace(self, vocabulary=Vocabulary(tuple(names)), targets=targets)
+
+
+# How to read: every switch of every reader, with its default.
+#
+# Sits before the readers: a caller fills a `ReadOptions`, whoever opens the data set checks that its format
+# has the switches that were set, the reader obeys them. Knows nothing of files.
+
+CHOICES = {
+    "difficult": ("unknown", "absent", "present"),
+    "missing": ("error", "skip", "keep"),
+    "layout": ("tags", "one-hot", "long", "ragged"),
+    "combinations": ("error", "keep"),
+}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Switches of the readers.
+
+    Attributes:
+        difficult: VOC; what a label is that an image shows only in objects marked difficult: `unknown`
+            (official: not counted), `absent` or `present`.
+        keep_unlabelled: keep images that have no label; the paper's protocol for COCO keeps them.
+        missing: image files that are not there: `error` (all are listed), `skip` (left out, and noted) or
+            `keep` (labels only: nothing looks whether the files exist).
+        delimiter: text formats; what separates labels inside a cell or file; None: recognised, or an error.
+        encoding: text formats; the file's encoding, such as `cp932`; None: UTF-8, with or without a byte order mark.
+        root: formats of one file; folder that relative image paths start from; None: the file's folder.
+        image_column: CSV, Label Studio; the column or field of image paths; None: recognised by its name.
+        tags_column: tables, shards, Label Studio; the column, member, field or control that holds the labels;
+            None: recognised by its name.
+        layout: CSV; `tags`, `one-hot`, `long` (one row per image and label) or `ragged` (labels in as many
+            cells as it takes); None: recognised by the header.
+        combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
+        aliases: every format; file of lines `old -> new`: labels under another name, merged where both are there.
+        deny: every format; labels to leave out, a file with one a line or names with commas between them.
+        keep_only: every format; the only labels to keep, given as for `deny`; None: all.
+        implications: every format; file of lines `dog -> animal`: what is present implies what is present.
+        min_images: every format; labels with fewer images are left out.
+
+    Raises:
+        InputError: a value that is not among the choices, an empty delimiter, or a negative number.
+
+    Example:
+        >>> ReadOptions(difficult="present").changed()
+        ('difficult',)
+    """
+
+    difficult: str = "unknown"
+    keep_unlabelled: bool = True
+    missing: str = "error"
+    delimiter: str | None = None
+    encoding: str | None = None
+    root: Path | None = None
+    image_column: str | None = None
+    tags_column: str | None = None
+    layout: str | None = None
+    combinations: str = "error"
+    aliases: Path | None = None
+    deny: str | None = None
+    keep_only: str | None = None
+    implications: Path | None = None
+    min_images: int = 0
+
+    def __post_init__(self) -> None:
+        for option, allowed in CHOICES.items():
+            value = getattr(self, option)
+            if value is not None and value not in allowed:
+                raise unknown_name(f"value of --{option}", value, allowed)
+        if self.delimiter == "":
+            raise InputError(
+                "--delimiter is empty; give the text that separates labels in a cell, such as ';'."
+            )
+
+        if self.min_images < 0:
+            raise InputError(f"--min-images must be 0 or more, given {self.min_images}.")
+
+    def changed(self) -> tuple[str, ...]:
+        """Return the names of the options that differ from their defaults."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) != field.default)
+
+
+DEFAULTS = ReadOptions()
+
+OF_LABELS = ("aliases", "deny", "keep_only", "implications", "min_images")
+"""Switches that every format has, because they apply to what any reader gives (`data.tidy`)."""
+
+# Which images of a data set stay: those whose files are there, those that have a label.
+#
+# The last step of every reader: data set in, data set out. Knows nothing of formats.
+
+
+def settle(dataset: Dataset, options: ReadOptions) -> Dataset:
+    """Apply the options `missing` and `keep_unlabelled`, and record them where they change what is measured.
+
+    Args:
+        dataset: as read, every image listed.
+        options: the reader's switches.
+
+    Returns:
+        The data set of the images that stay, with notes about those that went.
+
+    Raises:
+        InputError: files are missing and `missing` is `error`, or no image stays.
+    """
+    if options.missing != "keep":
+        dataset = _with_files(dataset, skip=options.missing == "skip")
+    if options.keep_unlabelled:
+        return replace(dataset, protocol={**dataset.protocol, "unlabelled": "kept"})
+    labelled = np.flatnonzero((dataset.targets == PRESENT).any(axis=1))
+    if not len(labelled):
+        raise InputError(
+            f"{dataset.spec}: no image has a label. Leave --keep-unlabelled on, or check the labels."
+        )
+    note = f"{len(dataset) - len(labelled)} images without a label were left out."
+    protocol = {**dataset.protocol, "unlabelled": "left out"}
+    return replace(dataset.subset(labelled), notes=(*dataset.notes, note), protocol=protocol)
+
+
+def _with_files(dataset: Dataset, *, skip: bool) -> Dataset:
+    """Return the data set without images whose file is missing; unless `skip`, list them in an error."""
+    elsewhere = files_under_other_names(dataset.root, dataset.images)
+    if not elsewhere:
+        return dataset
+    missing = [image for image, name in elsewhere.items() if name is None]
+    shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+    count = f"{len(missing)} of {len(dataset)} image files are missing"
+    where = f"looked in {dataset.root.resolve()}"
+    if missing and not skip:
+        raise InputError(
+            f"{dataset.spec}: {count} ({where}): {shown}. Check the folder, or leave them out with "
+            "--missing skip (--missing keep reads labels only)."
+        )
+    kept = [i for i, image in enumerate(dataset.images) if elsewhere.get(image, image) is not None]
+    if not kept:
+        raise InputError(f"{dataset.spec}: {count} ({where}): {shown}. No image is left; check the folder.")
+    notes, protocol = list(dataset.notes), dict(dataset.protocol)
+    if missing:
+        notes.append(f"{count} and were skipped: {shown}.")
+        protocol["missing"] = "skipped"
+    if renamed := len(elsewhere) - len(missing):
+        notes.append(f"{renamed} file names are in another Unicode form on disk, which is used.")
+    images = tuple(elsewhere.get(image) or image for image in dataset.images)
+    return replace(dataset, images=images, notes=tuple(notes), protocol=protocol).subset(kept)
+
+
+def files_under_other_names(root: Path, images: Iterable[str]) -> dict[str, str | None]:
+    """Return the images that have no file of exactly their name.
+
+    Args:
+        root: folder that the keys are relative to.
+        images: keys with forward slashes; an absolute path is one too, and one into a tar archive.
+
+    Returns:
+        For each such key, in the order given, the key that its file has in another Unicode form (macOS takes
+        が apart where others do not), or None where the file is missing.
+    """
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    keys = list(images)
+    for key in keys:
+        by_folder[key.rpartition("/")[0]].append(key)
+    found: dict[str, str | None] = {}
+    for folder, members in by_folder.items():
+        # One listing per folder, not one look-up per file: a hundred thousand look-ups take minutes on a
+        # network drive. What is not listed is looked up, for file systems that compare names more freely.
+        start = folder + "/" if "/" in members[0] else ""
+        listed = _listing(root / (start or "."))
+        lost = [key for key in members if key[len(start) :] not in listed and not image_exists(root / key)]
+        if lost:
+            composed = {normalize("NFC", name): start + name for name in sorted(listed)}
+            found |= {key: composed.get(normalize("NFC", key[len(start) :])) for key in lost}
+    return {key: found[key] for key in keys if key in found}
+
+
+def _listing(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except (OSError, ValueError):  # no such folder, or none can be: too long a name, or a NUL in it
+        return set()

@@ -1,19 +1,188 @@
-"""The bytes of an image file, which may lie inside a tar archive as a file lies in a folder.
-
-`shards/train-000000.tar/0007.jpg` is the member `0007.jpg` of that archive: the one place that knows it is here,
-under everything that reads, hashes or looks for images. Of each archive an index is made once per process from
-its headers (24 bytes a member) and kept until the archive changes. Knows nothing of pixels.
-"""
+"""The bytes of an image file, in a folder or inside a tar archive, read by position; nothing is unpacked."""
 
 import threading
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from labelbeam.data.paths import is_file
-from labelbeam.data.tar_members import tar_members
+from labelbeam.errors import InputError
+from labelbeam.files import is_file
+
+# What a tar archive holds and where, from its headers alone; nothing is unpacked.
+#
+# Reads uncompressed POSIX, GNU and pax archives header by header, skipping contents, in memory that does
+# not grow with them. Unlike the standard library's reader it tells an archive that was cut short from one
+# that ends. Sits under `data.image_bytes` and the reader of WebDataset shards. Knows nothing of images.
+
+BLOCK = 512
+"""Headers are one block; contents are padded to whole blocks."""
+
+LONGEST_NAME = 1 << 16
+"""Bytes of a long name or of pax records that are believed; more is damage."""
+
+_COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+
+
+@dataclass(frozen=True)
+class TarMember:
+    """A file inside an archive.
+
+    Attributes:
+        name: its path in the archive, with forward slashes, without a leading `./`.
+        offset: where its content starts, bytes from the archive's start.
+        size: length of its content, bytes.
+    """
+
+    name: str
+    offset: int
+    size: int
+
+
+def tar_members(archive: Path) -> Iterator[TarMember]:
+    """Yield the regular files of an archive, in its order; of folders and links nothing is said.
+
+    Args:
+        archive: an uncompressed tar file.
+
+    Yields:
+        Each file's name and place.
+
+    Raises:
+        InputError: compressed, not a tar archive, damaged, or cut short.
+        OSError: it cannot be opened.
+
+    Example:
+        >>> import io, tarfile, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.tar")
+        ...     with tarfile.open(path, "w") as tar:
+        ...         info = tarfile.TarInfo("a.txt")
+        ...         info.size = 2
+        ...         tar.addfile(info, io.BytesIO(b"hi"))
+        ...     list(tar_members(path))
+        [TarMember(name='a.txt', offset=512, size=2)]
+    """
+    with archive.open("rb") as file:
+        length = file.seek(0, 2)
+        position, long_name = 0, ""
+        pax: dict[str, str] = {}
+        while True:
+            file.seek(position)
+            header = file.read(BLOCK)
+            if len(header) == BLOCK and not any(header):
+                return
+            if position == 0:
+                _refuse_other_files(archive, header)
+            if len(header) < BLOCK:
+                raise _damaged(archive, position, "it ends without an end mark")
+            name, size, kind = _read_header(header, archive, position)
+            size = int(pax.get("size", size))
+            content, position = position + BLOCK, position + BLOCK + -(-size // BLOCK) * BLOCK
+            if content + size > length:
+                raise _damaged(archive, content - BLOCK, f"{name!r} ends beyond the end of the file")
+            if kind in b"Lxg":
+                text = _short_content(file, size, archive, content)
+                if kind == b"L":
+                    long_name = _decoded(text.rstrip(b"\0"))
+                elif kind == b"x":
+                    pax = _pax_records(text, archive, content)
+                continue
+            if kind in b"S" or any(key.startswith("GNU.sparse") for key in pax):
+                raise _damaged(archive, content - BLOCK, f"{name!r} is stored as a sparse file")
+            name = pax.get("path") or long_name or name
+            if kind in b"0\x007" and not name.endswith("/"):
+                yield TarMember(name.removeprefix("./"), content, size)
+            long_name, pax = "", {}
+
+
+def _refuse_other_files(archive: Path, header: bytes) -> None:
+    """Raise an error for what is no uncompressed archive at all."""
+    for magic, program in _COMPRESSED.items():
+        if header.startswith(magic):
+            raise InputError(
+                f"{archive} is compressed, so images in it cannot be read one by one. Decompress it once, "
+                f"such as with `{program}`; photographs hardly shrink anyway."
+            )
+    if len(header) < BLOCK or not _checksum_fits(header):
+        raise InputError(f"{archive} is not a tar archive. Give one made by `tar -cf` or WebDataset.")
+
+
+def _read_header(header: bytes, archive: Path, position: int) -> tuple[str, int, bytes]:
+    """Return name, size and kind of the entry. Source: POSIX.1-2001, pax interchange format, ustar header."""
+    if not _checksum_fits(header):
+        raise _damaged(archive, position, "a header's checksum is wrong")
+    name = _decoded(header[:100].split(b"\0")[0])
+    if header[257:263] == b"ustar\0" and (prefix := header[345:500].split(b"\0")[0]):
+        name = f"{_decoded(prefix)}/{name}"
+    try:
+        size = _number(header[124:136])
+    except ValueError:
+        raise _damaged(archive, position, f"the size of {name!r} is not a number") from None
+    return name, size, header[156:157]
+
+
+def _checksum_fits(header: bytes) -> bool:
+    try:
+        said = _number(header[148:156])
+    except ValueError:
+        return False
+    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    if said == total:
+        return True
+    # Some old programs summed signed characters.
+    return said == total - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
+
+
+def _number(field: bytes) -> int:
+    if field[0] & 0x80:  # GNU: binary, for sizes beyond 8 GiB
+        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    text = field.split(b"\0")[0].strip()
+    if text.strip(b"01234567"):
+        raise ValueError(text)
+    return int(text or b"0", 8)
+
+
+def _short_content(file: BinaryIO, size: int, archive: Path, content: int) -> bytes:
+    if size > LONGEST_NAME:
+        raise _damaged(archive, content - BLOCK, f"a name of {size:,} bytes")
+    file.seek(content)
+    return file.read(size)
+
+
+def _pax_records(text: bytes, archive: Path, content: int) -> dict[str, str]:
+    """Return the records: LENGTH KEY=VALUE, and a line end."""
+    records: dict[str, str] = {}
+    while text:
+        length, blank, _ = text.partition(b" ")
+        if not (blank and length.isdigit() and len(length) < 7 and len(length) < int(length) <= len(text)):
+            raise _damaged(archive, content - BLOCK, "a pax record's length is wrong")
+        key, equals, value = text[len(length) + 1 : int(length) - 1].partition(b"=")
+        if not equals or (key == b"size" and not (value.isdigit() and len(value) < 20)):
+            raise _damaged(archive, content - BLOCK, "a pax record cannot be read")
+        records[_decoded(key)] = _decoded(value)
+        text = text[int(length) :]
+    return records
+
+
+def _decoded(name: bytes) -> str:
+    # Names that are not UTF-8 exist; they are carried through like file names on Linux.
+    return name.decode("utf-8", errors="surrogateescape")
+
+
+def _damaged(archive: Path, position: int, what: str) -> InputError:
+    return InputError(f"{archive}, byte {position:,}: damaged or cut short, {what}. Copy it again.")
+
+
+# The bytes of an image file, which may lie inside a tar archive as a file lies in a folder.
+#
+# `shards/train-000000.tar/0007.jpg` is the member `0007.jpg` of that archive: the one place that knows it
+# is here, under everything that reads, hashes or looks for images. Of each archive an index is made once
+# per process from its headers (24 bytes a member) and kept until the archive changes. Knows nothing of
+# pixels.
 
 ARCHIVE_SUFFIX = ".tar"
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from pathlib import Path
 
-from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists
-from labelbeam.data.paths import exists, is_file, is_folder
-from labelbeam.data.tar_members import tar_members
+from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists, tar_members
 from labelbeam.errors import InputError
+from labelbeam.files import exists, is_file, is_folder
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".gif", ".webp", ".avif"}

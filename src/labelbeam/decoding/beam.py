@@ -10,9 +10,8 @@ from jaxtyping import Float
 
 from labelbeam.decoding import beam_arrays
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.batch import check_image_rows, in_halves
-from labelbeam.decoding.beam_options import BeamOptions
-from labelbeam.decoding.paths import NO_LABEL, BeamPaths
+from labelbeam.decoding.beam_arrays import BeamOptions
+from labelbeam.decoding.paths import NO_LABEL, BeamPaths, check_image_rows, in_halves
 from labelbeam.decoding.trie import PrefixTrie
 
 
@@ -43,7 +42,7 @@ def beam_search(
         Paper section 3.3.
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({(): [2.0, 1.0, 0.0], (0,): [0.0, 3.0, 0.0]}, num_labels=2))
         >>> beam_search(trie, np.zeros((1, 3), np.float32), BeamOptions(width=2)).best(0)
         (0, 1)

@@ -13,10 +13,9 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.beam_arrays import BeamState, StepArrays
-from labelbeam.decoding.beam_options import BeamOptions
+from labelbeam.decoding.backend import in_parts
+from labelbeam.decoding.beam_arrays import BeamOptions, BeamState, StepArrays
 from labelbeam.decoding.paths import NO_LABEL
-from labelbeam.decoding.threads import in_parts
 from labelbeam.decoding.trie import PrefixTrie
 
 SAFE_SPAN = 80.0

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.beam import greedy_search
 from labelbeam.decoding.expansion import Expansion
+from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 
@@ -82,7 +82,7 @@ def best_paths(
         InputError: a budget below 1; otherwise as `beam_search`.
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({(): [2.0, 1.0, 0.0], (0,): [0.0, 3.0, 0.0]}, num_labels=2))
         >>> found = best_paths(trie, np.zeros((1, 3), np.float32))
         >>> found.path(0), bool(found.exact[0]), int(found.expansions[0])

@@ -4,7 +4,7 @@ The condition is on the finished set: it holds every accepted label and no rejec
 (leaving a label out of a softmax is not the same as learning that it is absent) nor feeding a prefix
 (`prefix_feed` has that, for comparison). Bounds are those of a ratio of masses (`evidence_tree`); between them
 the estimate is the finished mass plus weighted samples of the open mass (`likelihood_weighting`). Knows the trie and
-image rows; names of labels are elsewhere (`labels.known`).
+image rows; names of labels are elsewhere (`labels.sequences`).
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int8
 
-from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.best_first import WORK_BYTES, check_budget
-from labelbeam.decoding.evidence_tree import EvidenceTree
-from labelbeam.decoding.likelihood_weighting import draw_frontier, weighted_samples
+from labelbeam.decoding.evidence_tree import EvidenceTree, draw_frontier, weighted_samples
+from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.random_numbers import sample_keys
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-from labelbeam.labels.targets import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 LEAST_EFFECTIVE = 20
 """Fewer effective samples say little of a share: at 20 the standard error of one half is 0.11."""
@@ -88,7 +87,7 @@ def conditional_marginals(
     Args:
         trie: prefixes of the label model.
         image_rows: float32, one row per image.
-        known: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.known`).
+        known: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.sequences`).
         expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
             evidence. More of them never widen a bound.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is then the
@@ -106,7 +105,7 @@ def conditional_marginals(
         Not in the paper. Likelihood weighting: Fung and Chang 1989, Shachter and Peot 1989.
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({}, num_labels=2))  # sets {} {0} {1} {0,1}: 1/3 1/6 1/3 1/6
         >>> given = np.array([[-1, 1]], dtype=np.int8)
         >>> found = conditional_marginals(trie, np.zeros((1, 3), np.float32), given)
@@ -148,7 +147,7 @@ def check_known(trie: PrefixTrie, known: Int8[np.ndarray, "rows columns"], image
     if known.shape != (images, trie.num_labels) or not np.isin(known, (-1, 0, 1)).all():
         raise InputError(
             f"evidence must be {(images, trie.num_labels)} of 1 (accepted), 0 (rejected) and -1 (not known), given "
-            f"{known.shape}. `labels.known.known_labels` makes a row from names."
+            f"{known.shape}. `labels.sequences.known_labels` makes a row from names."
         )
 
 

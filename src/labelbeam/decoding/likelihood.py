@@ -10,8 +10,7 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float, Int
 
-from labelbeam.decoding.batch import check_image_rows, in_halves
-from labelbeam.decoding.paths import NO_LABEL
+from labelbeam.decoding.paths import NO_LABEL, check_image_rows, in_halves
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 from labelbeam.errors import InputError
 
@@ -44,7 +43,7 @@ def path_log_prob(
         Paper section 3.3: the product over t of P(l_t | I, l_1 .. l_{t-1}).
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({}, num_labels=2))
         >>> path_log_prob(trie, np.zeros((1, 3), np.float32), np.array([[0, -1]])).round(3).tolist()
         [-1.792]
@@ -92,7 +91,7 @@ def set_log_prob(
             more than 7 labels; otherwise as `path_log_prob`.
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({}, num_labels=2, allowed="no-repeat"))
         >>> set_log_prob(trie, np.zeros((1, 3), np.float32), np.array([[1, 1]])).round(3).tolist()  # 2 / 6
         [-1.099]

@@ -13,10 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.batch import check_image_rows, in_halves
 from labelbeam.decoding.best_first import batch_size, check_budget, expanded
 from labelbeam.decoding.expansion import Expansion
-from labelbeam.decoding.paths import NO_LABEL
+from labelbeam.decoding.paths import NO_LABEL, check_image_rows, in_halves
 from labelbeam.decoding.random_numbers import check_streams, sample_keys
 from labelbeam.decoding.sampling import draw_continuations, sampled_steps
 from labelbeam.decoding.trie import PrefixTrie
@@ -78,7 +77,7 @@ def sample_sets(
         InputError: a budget below 1, streams of another number than the images; otherwise as `beam_search`.
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({}, num_labels=2))  # every outcome equally probable
         >>> found = sample_sets(trie, np.zeros((1, 3), np.float32), expansions=4, samples=1)
         >>> found.sets[0].astype(int).tolist(), found.weights.round(3).tolist()

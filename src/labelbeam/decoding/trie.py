@@ -58,7 +58,7 @@ class PrefixTrie:
         InputError: a step that no search can use, a length out of reach, or a limit below a few nodes.
 
     Example:
-        >>> from labelbeam.decoding.table import TableStep
+        >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({}, num_labels=3))
         >>> trie.extend(np.array([0]), np.array([2])).tolist(), trie.num_nodes
         ([1], 2)

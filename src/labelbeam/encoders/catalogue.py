@@ -13,16 +13,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from labelbeam.data.cache_folder import cache_folder
-from labelbeam.encoders import hub, timm_encoder, vgg16
-from labelbeam.encoders.download import download
-from labelbeam.encoders.encoder_config import EncoderConfig
+from labelbeam.encoders import networks as vgg16
+from labelbeam.encoders import published as hub
+from labelbeam.encoders import timm_encoder
+from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.encoders.image_encoder import ImageEncoder, channels_last, rebuild_encoder
+from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.squeezenet import SqueezeNet11
-from labelbeam.encoders.tiny import TinyEncoder
+from labelbeam.encoders.published import download
 from labelbeam.encoders.weights import Needs, Weights, load_strictly, read_weights
 from labelbeam.errors import InputError
+from labelbeam.files import cache_folder
 
 __all__ = ["EncoderConfig", "build_encoder"]
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from labelbeam.data.cache_folder import cache_folder
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.graph_encoder import (
     ENGINES,
@@ -25,8 +24,9 @@ from labelbeam.encoders.graph_encoder import (
     installed_engines,
     load_graph,
 )
-from labelbeam.encoders.quantised import calibration_pixels, write_quantised
+from labelbeam.encoders.graph_export import calibration_pixels, write_quantised
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import cache_folder
 
 ENGINE_CHOICES = ("auto", "torch", *ENGINES)
 
@@ -126,7 +126,7 @@ def with_engine(
         encoder: in PyTorch, or an exported graph (which cannot go back to PyTorch).
         engine: as in `choose_engine`.
         precision: as in `choose_engine`.
-        photographs: for int8: what it is calibrated on (`encoders.quantised`); for a judge: what it judges.
+        photographs: for int8: what it is calibrated on (`encoders.graph_export`); for a judge: what it judges.
         judge: where it is given, "auto" takes bfloat16 if the processor computes in it and the answers for at
             least `FEWEST_JUDGED` photographs stay within bounds (`stays_within`).
         images: as in `choose_engine`.
@@ -190,7 +190,7 @@ def _for_int8(engine: str, installed: tuple[str, ...]) -> str:
         raise InputError("int8 needs ONNX Runtime: pip install 'labelbeam[onnx]'.")
     if engine != "auto":
         return engine
-    # As fast as OpenVINO, and does no more than the graph says (`encoders.quantised.left_in_float`).
+    # As fast as OpenVINO, and does no more than the graph says (`encoders.graph_export.left_in_float`).
     return "onnx" if "onnx" in installed else "openvino"
 
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import written_whole
 
 INPUT, OUTPUT = "pixels", "features"
 """Names inside the graph."""

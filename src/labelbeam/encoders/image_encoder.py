@@ -20,13 +20,10 @@ from jaxtyping import Float32, UInt8
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from labelbeam.data.whole_file import written_whole
 from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder, Vgg16
 from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.squeezenet import SqueezeNet11
-from labelbeam.encoders.tiny import TinyEncoder
-from labelbeam.encoders.vgg16 import Vgg16
 from labelbeam.encoders.weights import (
     ENCODER_KEY,
     content_hash,
@@ -35,6 +32,7 @@ from labelbeam.encoders.weights import (
     refuse_other_weights,
 )
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import written_whole
 
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "tiny": TinyEncoder,

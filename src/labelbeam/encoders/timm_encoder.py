@@ -2,7 +2,7 @@
 
 The one place that knows timm's ways: names and tags, poolings, input sizes, how a classifier comes off.
 Needs the extra `encoders`. Knows nothing of weights files' metadata (`encoders.catalogue` reads it) nor of
-the network (`encoders.hub`).
+the network (`encoders.published`).
 """
 
 import importlib
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labelbeam.encoders.gem import Gem
+from labelbeam.encoders.networks import Gem
 from labelbeam.encoders.torchvision_schemas import declare_missing_schemas
 from labelbeam.encoders.weights import load_strictly
 from labelbeam.errors import InputError, unknown_name

@@ -21,9 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from labelbeam.data.cache_folder import cache_folder
-from labelbeam.data.whole_file import written_whole
 from labelbeam.errors import InputError
+from labelbeam.files import cache_folder, written_whole
 
 KEYS = ("timm_model", "num_classes", "pad_type", "mean", "std", "input")
 """What a weights file may say. `input` is "3x224x224 RGB" or "BGR 0..255 minus (104, 117, 124)", say."""

@@ -1,19 +1,228 @@
-"""From targets to maps: what in the picture raises each number, and what lowers it.
-
-Three methods, chosen by what the encoder is made of. Each gives two maps per target, `supporting` and
-`opposing`, of the size of the encoder's input, not below 0. Knows encoders as modules and targets as a function of
-features; knows no label.
-"""
+"""From targets to maps: what in the picture raises each number, by deconvnet, Grad-CAM or gradients."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.explain.deconvnet import deconvolved
-from labelbeam.explain.feature_map import Cut, LastMap, cut_at, last_map
+
+# The last feature map of any image encoder, as a place to start from: the network cut in two there.
+#
+# Found by running the network once and looking at what its modules return; no architecture is known by name.
+# Sits between the encoder and `explain.methods`.
+
+
+@dataclass(frozen=True)
+class LastMap:
+    """Where an encoder's last feature map is.
+
+    Attributes:
+        module: the submodule that returns it.
+        channels_last: whether it returns `[batch h w channels]`, as Swin does.
+    """
+
+    module: nn.Module
+    channels_last: bool
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An encoder run on one picture, cut at its last feature map.
+
+    Attributes:
+        pixels: the picture; requires gradients.
+        below: the map as computed from the pixels `[1 channels h w]`.
+        maps: the same numbers, with no past `[1 channels h w]`; requires gradients.
+        features: computed from `maps`.
+    """
+
+    pixels: Float[Tensor, "1 3 height width"]
+    below: Float[Tensor, "1 channels h w"]
+    maps: Float[Tensor, "1 channels h w"]
+    features: Float[Tensor, "1 features"]
+
+
+def last_map(encoder: nn.Module, pixels: Float[Tensor, "1 3 height width"]) -> LastMap | None:
+    """Find the last module whose output is a feature map; None where the features come from tokens instead.
+
+    Args:
+        encoder: pixels to features, in evaluation mode.
+        pixels: a picture it can look at.
+    """
+    found: list[nn.Module] = []
+
+    def look(module: nn.Module, _: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            return
+        if output.ndim == 4 and output.shape[2] > 1 and _width(module, output) > 1:
+            found.append(module)
+        elif output.ndim == 3 and output.shape[1] > 1:  # [batch tokens channels]
+            found.clear()
+
+    def _width(module: nn.Module, output: Tensor) -> int:
+        return output.shape[1] if channels_last else output.shape[3]
+
+    channels_last = getattr(encoder, "output_fmt", "NCHW") == "NHWC"
+    hooks = [module.register_forward_hook(look) for module in encoder.modules() if module is not encoder]
+    try:
+        with torch.inference_mode():
+            encoder(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return LastMap(found[-1], channels_last) if found else None
+
+
+def cut_at(
+    encoder: nn.Module, place: LastMap, pixels: Float[Tensor, "1 3 height width"], *, deconvnet: bool
+) -> Cut:
+    """Run an encoder on a picture, cut at its last feature map; what is above the map has plain gradients.
+
+    Args:
+        encoder: pixels to features, in evaluation mode.
+        place: what `last_map` found.
+        pixels: the picture.
+        deconvnet: whether the way back below the map is a deconvnet's.
+
+    Raises:
+        InputError: a deconvnet is asked for and the encoder has no such way back.
+    """
+    mode = Deconvnet() if deconvnet else None
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def cut(module: nn.Module, _: object, output: Tensor) -> Tensor:
+        if mode is not None:
+            mode.active = False
+        leaf = output.detach().clone().requires_grad_()
+        seen[:] = [(output, leaf)]
+        return leaf
+
+    pixels = pixels.detach().clone().requires_grad_()
+    hook = place.module.register_forward_hook(cut)
+    try:
+        with torch.enable_grad(), mode or nullcontext():
+            features = encoder(pixels)
+    finally:
+        hook.remove()
+    below, leaf = seen[0]
+    return Cut(pixels, below, leaf, features)
+
+
+# Deconvnet: the way back through convolutions, ReLUs and max pooling that Zeiler and Fergus describe.
+#
+# A deconvnet is backpropagation with another ReLU. Max pooling's gradient goes to the place the maximum
+# came from (the switch), a convolution's gradient is its transposed filter; only ReLU differs: on the way
+# back it is applied to what comes back, wherever the input of the forward pass was. So the network runs as
+# it is, with its ReLUs exchanged while it runs; no copy of it is built. A network with any other non-
+# linearity is refused.
+#
+# Knows no label and no head: what is sent back comes from `explain.methods`.
+#
+# Source: Zeiler and Fergus, ECCV 2014, Section 2.1.
+
+RELU = frozenset({"relu", "relu_"})
+"""Functions that are exchanged; in place or not, their result is a new tensor."""
+
+INVERTIBLE = frozenset(
+    {
+        *("conv2d", "linear", "batch_norm", "max_pool2d", "max_pool2d_with_indices", "boolean_dispatch"),
+        *(
+            "avg_pool2d",
+            "adaptive_avg_pool2d",
+            "mean",
+            "sum",
+            "amax",
+            "cat",
+            "add",
+            "__add__",
+            "add_",
+            "iadd",
+        ),
+        *("__iadd__", "__radd__", "flatten", "reshape", "view", "permute", "transpose", "contiguous"),
+        *("__getitem__", "squeeze", "unsqueeze", "pad", "_pad", "dropout", "dropout_", "identity", "to"),
+        *("size", "dim", "numel", "detach", "requires_grad_", "float", "clone", "chunk", "split", "stride"),
+    }
+)
+"""What a deconvnet passes: filters, sums, selections and pooling. Batch normalisation in evaluation is a filter."""
+
+
+class _DeconvolvedRelu(torch.autograd.Function):
+    """ReLU forward, and ReLU again on the way back, whatever came in."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return maps.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0].clamp(min=0)
+
+
+class Deconvnet(TorchFunctionMode):
+    """While it is entered, ReLUs deconvolve, and other non-linearities are refused.
+
+    Attributes:
+        active: whether it does anything; the part of a network above a feature map needs no deconvnet.
+
+    Raises:
+        InputError: the network calls a function that a deconvnet has no way back through.
+
+    Example:
+        >>> pixels = torch.tensor([-1.0, 2.0], requires_grad=True)
+        >>> with Deconvnet():
+        ...     maps = torch.relu(pixels)
+        >>> torch.autograd.grad(maps, pixels, torch.tensor([3.0, -1.0]))[0].tolist()
+        [3.0, 0.0]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active = True
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Exchange ReLU; pass what has a way back; refuse the rest."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        if not self.active or name in ("__get__", "__set__"):
+            return func(*args, **kwargs)
+        if name in RELU:
+            return _DeconvolvedRelu.apply(args[0] if args else kwargs["input"])
+        if name not in INVERTIBLE:
+            raise InputError(
+                f"a deconvnet goes through ReLU and max pooling only; this encoder also uses {name!r}. "
+                "Use --method grad-cam or gradient-input (auto takes what fits)."
+            )
+        return func(*args, **kwargs)
+
+
+def deconvolved(
+    maps: Float[Tensor, "1 channels h w"],
+    pixels: Float[Tensor, "1 colours height width"],
+    seed: Float[Tensor, "1 channels h w"],
+) -> Float[Tensor, "1 colours height width"]:
+    """Send a seed back from a feature map to the pixels.
+
+    Args:
+        maps: a feature map computed from `pixels` under `Deconvnet`; its graph is kept.
+        pixels: what it was computed from; requires gradients.
+        seed: what is sent back. ReLU would mix up signs: send the positive and the negative part apart.
+    """
+    return torch.autograd.grad(maps, pixels, seed, retain_graph=True)[0]
+
+
+# From targets to maps: what in the picture raises each number, and what lowers it.
+#
+# Three methods, chosen by what the encoder is made of. Each gives two maps per target, `supporting` and
+# `opposing`, of the size of the encoder's input, not below 0. Knows encoders as modules and targets as a
+# function of features; knows no label.
 
 METHODS = ("auto", "deconvnet", "grad-cam", "gradient-input")
 """`auto` (default): a deconvnet where the network is made of ReLU and max pooling only, else Grad-CAM where it has

@@ -1,10 +1,4 @@
-"""Features on disk, found again by what they were made from.
-
-One folder per encoder (architecture, options, hash of its weights), transform and precision; in it,
-append-only chunks (`features.chunk`) of rows keyed by a hash of the image file's bytes. A changed weight,
-setting or picture has another key, so nothing stale can be served. Several processes may read and write at
-once: every writer makes chunks of its own, whole or not at all. Knows nothing of pixels or networks.
-"""
+"""Features on disk in half precision, in chunks that detect damage, found again by what they were made from."""
 
 import hashlib
 import json
@@ -12,16 +6,135 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float16, Float32
+from safetensors.numpy import save
 
-from labelbeam.data.whole_file import written_whole
 from labelbeam.errors import InputError
-from labelbeam.features.chunk import Chunk, chunk_bytes
+from labelbeam.files import written_whole
+
+# Features are kept in half precision; a value that does not fit is an error, never a saturated number.
+
+LARGEST = float(np.finfo(np.float16).max)
+"""65504."""
+
+
+def to_half(features: Float32[np.ndarray, "images features"]) -> Float16[np.ndarray, "images features"]:
+    """Round features to float16.
+
+    Args:
+        features: what an encoder gave.
+
+    Returns:
+        The same numbers to 11 significant bits; below 6e-8 they become 0.
+
+    Raises:
+        InputError: a value that is not finite, or beyond 65504.
+
+    Example:
+        >>> to_half(np.array([[0.1]], dtype=np.float32)).tolist()
+        [[0.0999755859375]]
+    """
+    largest = np.abs(features).max(initial=0.0)
+    if not largest <= LARGEST:  # also true of NaN
+        raise InputError(
+            f"the encoder gave a feature of {largest:g}; half precision holds up to {LARGEST:g}. Its "
+            "weights and the normalisation in front of it (--mean, --std, --scale) probably do not belong together."
+        )
+    return features.astype(np.float16)
+
+
+# One chunk of cached features: a safetensors file that can tell whether it is intact.
+#
+# Holds `digests` uint8 [images 16] and `features` float16 [images features], and in its metadata a checksum
+# of both. Mapped, not read: a row costs what a row costs. Knows nothing of what the digests are digests of.
+
+CHECKSUM = "blake2b_128"
+
+
+def chunk_bytes(digests: Sequence[bytes], features: Float16[np.ndarray, "images features"]) -> bytes:
+    """Return the content of a chunk file.
+
+    Args:
+        digests: one of 16 bytes per image.
+        features: one row per image.
+
+    Returns:
+        A whole safetensors file.
+    """
+    keys = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
+    features = np.ascontiguousarray(features)
+    return save({"digests": keys, "features": features}, metadata={CHECKSUM: _checksum(keys, features)})
+
+
+class Chunk:
+    """A chunk file, mapped into memory.
+
+    Args:
+        path: the file.
+        num_features: columns it must have.
+
+    Attributes:
+        path: the file.
+        digests: one of 16 bytes per image.
+        features: float16 [images features], read-only; to be used only if `is_intact()`.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        ValueError: it is cut short or not a chunk.
+    """
+
+    def __init__(self, path: Path, *, num_features: int) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                header_size = int.from_bytes(file.read(8), "little")
+                if header_size > path.stat().st_size:
+                    raise ValueError("its header is longer than the file")
+                header = json.loads(file.read(header_size))
+            keys = self._mapped(header["digests"], "U8", np.dtype(np.uint8), 8 + header_size)
+            self.features = self._mapped(header["features"], "F16", np.dtype("<f2"), 8 + header_size)
+            self._stated = header["__metadata__"][CHECKSUM]
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"its header cannot be read: {error}") from error
+        if keys.ndim != 2 or keys.shape[1] != 16 or self.features.shape != (len(keys), num_features):
+            raise ValueError(f"it holds {list(keys.shape)} digests and {list(self.features.shape)} features")
+        self._keys = keys
+        self.digests = [row.tobytes() for row in keys]
+        self._intact: bool | None = None
+
+    def is_intact(self) -> bool:
+        """Say whether digests and features are what was written; looked at once, on first use."""
+        if self._intact is None:
+            self._intact = _checksum(self._keys, self.features) == self._stated
+        return self._intact
+
+    def _mapped(self, entry: dict, kind: str, dtype: np.dtype, start: int) -> np.ndarray:
+        begin, end = entry["data_offsets"]
+        shape = tuple(entry["shape"])
+        if entry["dtype"] != kind or end - begin != dtype.itemsize * int(np.prod(shape)) or begin == end:
+            raise ValueError("its header does not describe a chunk")
+        if start + end > self.path.stat().st_size:
+            raise ValueError("it is cut short")
+        return np.memmap(self.path, dtype=dtype, mode="r", offset=start + begin, shape=shape)
+
+
+def _checksum(keys: np.ndarray, features: np.ndarray) -> str:
+    digest = hashlib.blake2b(np.ascontiguousarray(keys).data, digest_size=16)
+    digest.update(np.ascontiguousarray(features).data)
+    return digest.hexdigest()
+
+
+# Features on disk, found again by what they were made from.
+#
+# One folder per encoder (architecture, options, hash of its weights), transform and precision; in it,
+# append-only chunks (`features.cache`) of rows keyed by a hash of the image file's bytes. A changed weight,
+# setting or picture has another key, so nothing stale can be served. Several processes may read and write at
+# once: every writer makes chunks of its own, whole or not at all. Knows nothing of pixels or networks.
 
 logger = logging.getLogger(__name__)
 

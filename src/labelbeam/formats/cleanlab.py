@@ -10,17 +10,20 @@ from typing import TypeGuard
 
 import numpy as np
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.parts.class_numbers import names_of_numbers
-from labelbeam.formats.parts.image_keys import image_key
-from labelbeam.formats.parts.json_document import read_json
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.formats.parts.list_file import new_list_file, refuse_split_in_file, refuse_split_to_write
-from labelbeam.formats.parts.lost_notes import unknown_note
-from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
-from labelbeam.labels.targets import ABSENT, PRESENT
+from labelbeam.formats.documents import read_json
+from labelbeam.formats.image_names import image_key
+from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
+from labelbeam.formats.placing import (
+    new_list_file,
+    refuse_split_in_file,
+    refuse_split_to_write,
+    refuse_unwritable,
+    refuse_unwritable_images,
+    unknown_note,
+)
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 _FORM = '{"labels": [[0, 2], []], "class_names": ["cat", "dog", "sky"], "images": ["a.jpg", "b.jpg"]}'
 

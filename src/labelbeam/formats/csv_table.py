@@ -1,17 +1,31 @@
-"""Labels in a CSV file, in the dialects seen in the wild, as a data set.
+"""Labels in a CSV file, in the dialects seen in the wild: read, and written."""
 
-Joins the steps: `csv_rows` (text), `csv_layouts` with `csv_tags` and `csv_cells` (names), `labelled_rows`
-(images, splits, repeats). Knows nothing of pixels.
-"""
-
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
+import numpy as np
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.tables.csv_layouts import read_layout
-from labelbeam.formats.tables.csv_rows import opened_table
-from labelbeam.formats.tables.labelled_rows import dataset_of_rows
+from labelbeam.formats.cells import NO_LABEL, SUSPICIOUS
+from labelbeam.formats.csv_layouts import read_layout
+from labelbeam.formats.csv_rows import opened_table
+from labelbeam.formats.labelled_rows import dataset_of_rows
+from labelbeam.formats.placing import (
+    encodable,
+    new_list_file,
+    order_note,
+    refuse_unwritable,
+    refuse_unwritable_images,
+)
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+
+# Labels in a CSV file, in the dialects seen in the wild, as a data set.
+#
+# Joins the steps: `csv_rows` (text), `csv_layouts` with `csv_tags` and `csv_cells` (names), `labelled_rows`
+# (images, splits, repeats). Knows nothing of pixels.
 
 ROBOFLOW_FILE = "_classes.csv"
 """What Roboflow calls the one-hot file that it puts into each split's folder."""
@@ -60,3 +74,97 @@ def _roboflow_file(folder: Path, split: str) -> Path:
             f"Each has a {ROBOFLOW_FILE} in its folder."
         )
     return splits[split]
+
+
+# A data set as a CSV file: `image,tags`, with further columns where something would be lost without them.
+#
+# The counterpart of `csv_table`, which reads all of it back without an option. Knows nothing of pixels.
+
+_CHUNK = 65_536
+
+
+def write_csv(
+    dataset: Dataset,
+    path: Path,
+    *,
+    split: str = "",
+    images: str = "keep",
+    splits: Sequence[str] | None = None,
+) -> tuple[str, ...]:
+    """Write a data set as a CSV file.
+
+    The columns are `image,tags`; `unknown`, where labels are; `absent`, in the first row only, for labels that no
+    row has or does not know; `split`, where there is one. Labels are separated by `;`. Where names hold
+    characters that separate labels in some files, or words that stand for "no label", every cell is a list as
+    Python and JSON write it: `["traffic light", "a;b"]`.
+
+    Args:
+        dataset: what to write.
+        path: the file to appear.
+        split: the value of the column `split`; empty: no such column.
+        images: `keep`, `link` or `copy`.
+        splits: the column `split`, a value for each image; None: `split` is every image's.
+
+    Returns:
+        Sentences about what the file does not hold: the order of the labels.
+
+    Raises:
+        InputError: something is at `path`; a label or an image's name that would not come back as it is.
+    """
+    spec = f"csv:{path}" + (f"#{split}" if split else "")
+    names = dataset.vocabulary.names
+    refuse_unwritable(names, spec, control=False)
+    values = [split] * len(dataset) if splits is None else splits
+    for value in set(values):
+        if value != value.strip() or not encodable(value):
+            raise InputError(f"{spec}: the split {value!r} cannot be written in a cell. Rename it.")
+    with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
+        refuse_unwritable_images(references, spec, control=False, blanks=False)
+        with part.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            columns = _columns(dataset)
+            if any(values):
+                columns["split"] = values
+            rows.writerow(["image", *columns])
+            rows.writerows(zip(references, *columns.values(), strict=True))
+    return order_note(dataset)
+
+
+def _columns(dataset: Dataset) -> dict[str, Iterable[str]]:
+    """Return the cells of each column of labels."""
+    names = dataset.vocabulary.names
+    some, most = {PRESENT: np.zeros(len(names), bool), UNKNOWN: np.zeros(len(names), bool)}, 0
+    for start in range(0, len(dataset), _CHUNK):
+        for value, seen in some.items():
+            chunk = dataset.targets[start : start + _CHUNK] == value
+            seen |= chunk.any(axis=0)
+            most = max(most, int(chunk.sum(axis=1).max()))
+    unsaid = [name for j, name in enumerate(names) if not some[PRESENT][j] and not some[UNKNOWN][j]]
+    # A blank is known not to separate where a semicolon does.
+    blank = any(" " in name for name in names) and max(most, len(unsaid)) < 2
+    as_list = blank or not all(map(is_plain, names))
+    columns: dict[str, Iterable[str]] = {"tags": _cells(dataset, PRESENT, as_list=as_list)}
+    if some[UNKNOWN].any():
+        columns["unknown"] = _cells(dataset, UNKNOWN, as_list=as_list)
+    if unsaid:
+        columns["absent"] = [labels_cell(unsaid, as_list=as_list), *[""] * (len(dataset) - 1)]
+    return columns
+
+
+def _cells(dataset: Dataset, value: int, *, as_list: bool) -> Iterator[str]:
+    names = dataset.vocabulary.names
+    for row in dataset.targets:
+        yield labels_cell([names[j] for j in np.flatnonzero(row == value)], as_list=as_list)
+
+
+def labels_cell(labels: list[str], *, as_list: bool) -> str:
+    """Return the cell of an image's labels: separated by semicolons, or a list as Python and JSON write it."""
+    if not labels:
+        return ""
+    return json.dumps(labels, ensure_ascii=False) if as_list else ";".join(labels)
+
+
+def is_plain(name: str) -> bool:
+    """Return whether a name between semicolons is read as it is, whichever others are there."""
+    odd = any(mark in name for mark in SUSPICIOUS) or name.casefold() in NO_LABEL or name[0] in "[("
+    return not odd and name.isprintable()

@@ -1,20 +1,33 @@
-"""FiftyOne's image classification folder: `data/` and `labels.json`, images by their names without suffix.
+"""FiftyOne's image classification folder: `data/` and `labels.json`, read and written."""
 
-Reads and writes what FiftyOne exports as `FiftyOneImageClassificationDataset`, without needing FiftyOne. A number
-or name is one label, a list of them several, null says that nobody labelled the image. Knows nothing of pixels.
-"""
-
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
+import numpy as np
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.parts.image_keys import image_key
-from labelbeam.formats.parts.image_stems import files_by_stem
-from labelbeam.formats.parts.json_document import read_json
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.formats.documents import read_json
+from labelbeam.formats.image_names import files_by_stem, image_key, stems_of
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.placing import (
+    check_way,
+    new_split_folder,
+    place_images,
+    placed_keys,
+    references,
+    refuse_unwritable,
+    refuse_unwritable_images,
+    unknown_note,
+)
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+# FiftyOne's image classification folder: `data/` and `labels.json`, images by their names without suffix.
+#
+# Reads and writes what FiftyOne exports as `FiftyOneImageClassificationDataset`, without needing FiftyOne.
+# A number or name is one label, a list of them several, null says that nobody labelled the image. Knows
+# nothing of pixels.
 
 LABELS_FILE = "labels.json"
 MANIFEST = "data.json"
@@ -134,3 +147,49 @@ def _images(home: Path, stems: list[str], spec: str) -> tuple[Path, dict[str, st
         lost = files_by_stem(home / "data", [stem for stem in stems if stem not in keys], spec=spec)
         return home, {**{stem: f"data/{name}" for stem, name in lost.items()}, **keys}, []
     return home / "data", files_by_stem(home / "data", stems, spec=spec), []
+
+
+# A data set to FiftyOne's image classification folder: `data/` and `labels.json`.
+#
+# Counterpart of `formats.fiftyone`. Knows nothing of pixels.
+
+
+def write_fiftyone(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
+    """Write a folder that FiftyOne imports as `FiftyOneImageClassificationDataset`.
+
+    Args:
+        dataset: what to write; an image whose every label is unknown becomes null, which says just that.
+        path: the folder to appear; with a split, the folder that gets a folder of that name.
+        split: name of the subfolder; empty for none.
+        images: `keep` (where they are stands in `data.json`), `link` or `copy` (into `data/`).
+
+    Returns:
+        What the format cannot hold.
+
+    Raises:
+        InputError: something is there already; two images that differ in their suffix only; a label or file
+            name that JSON or a folder cannot hold; an image to be placed that is missing.
+    """
+    spec = f"fiftyone:{path}" + (f"#{split}" if split else "")
+    check_way(images, keep=True, spec=spec)
+    refuse_unwritable(dataset.vocabulary, spec, control=False)
+    refuse_unwritable_images(dataset.images, spec)
+    stems = stems_of(dataset.images if images == "keep" else placed_keys(dataset.images), spec=spec)
+    with new_split_folder(path, split, spec) as folder:
+        if images == "keep":
+            places = references(dataset.paths, path / split if split else path)
+            refuse_unwritable_images(places, spec)
+            _write_json(folder / MANIFEST, dict(zip(stems, places, strict=True)))
+        else:
+            place_images(dataset, folder / "data", images=images)
+        unlabelled = (dataset.targets == UNKNOWN).all(axis=1)
+        labels = {
+            stem: None if unlabelled[i] else np.flatnonzero(dataset.targets[i] == PRESENT).tolist()
+            for i, stem in enumerate(stems)
+        }
+        _write_json(folder / LABELS_FILE, {"classes": list(dataset.vocabulary), "labels": labels})
+    return unknown_note(dataset.targets[~unlabelled])
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

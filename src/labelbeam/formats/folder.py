@@ -10,18 +10,24 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from labelbeam.data.dataset import Dataset
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES, list_images
-from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.parts.image_keys import LONGEST
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.formats.parts.lost_notes import unknown_note
-from labelbeam.formats.parts.placing import check_way, place_image, placed_keys
-from labelbeam.formats.parts.split_folders import folders_in, new_split_folder, split_folder
-from labelbeam.formats.parts.writable import refuse_unlisted, refuse_unwritable
-from labelbeam.labels.hygiene import clean
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.formats.image_names import LONGEST
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.placing import (
+    check_way,
+    folders_in,
+    new_split_folder,
+    place_image,
+    placed_keys,
+    refuse_unlisted,
+    refuse_unwritable,
+    split_folder,
+    unknown_note,
+)
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 UNLABELLED = "_unlabelled"
 """The folder of images that have no label."""

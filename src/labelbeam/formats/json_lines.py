@@ -9,17 +9,21 @@ left out and counted. Knows nothing of scores.
 import json
 from pathlib import Path
 
-from labelbeam.data.dataset import Dataset
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.image_bytes import image_exists
-from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.parts.image_keys import image_key
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.formats.parts.list_file import new_list_file, refuse_split_in_file, refuse_split_to_write
-from labelbeam.formats.parts.lost_notes import unused_note
-from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
-from labelbeam.metrics.json_lines import read_lines
+from labelbeam.formats.image_names import image_key
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.placing import (
+    new_list_file,
+    refuse_split_in_file,
+    refuse_split_to_write,
+    refuse_unwritable,
+    refuse_unwritable_images,
+    unused_note,
+)
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.metrics.prediction_file import read_lines
 
 
 def read_json_lines(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:

@@ -1,27 +1,122 @@
-"""Label Studio exports: JSON, JSON_MIN and CSV, with one or several annotators.
-
-Several people's answers are put together label by label: present where all chose it, absent where none did,
-unknown where they disagree. Skipped answers and predictions are no answers. Knows nothing of pixels; where an
-image's address leads is found out in `formats.parts.label_studio_images`.
-"""
+"""Label Studio exports (JSON, JSON_MIN, CSV; one or several annotators) read, and annotated tasks written."""
 
 import csv
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.sax.saxutils import quoteattr
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
+import numpy as np
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
+from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.parts.json_document import read_json
-from labelbeam.formats.parts.label_studio_images import find_images
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.formats.parts.list_file import refuse_split_in_file
-from labelbeam.formats.parts.xml_document import parse_xml
-from labelbeam.labels.hygiene import clean
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.files import written_whole
+from labelbeam.formats.documents import parse_xml, read_json
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.placing import (
+    new_list_file,
+    refuse_existing,
+    refuse_split_in_file,
+    refuse_split_to_write,
+    refuse_unwritable,
+    refuse_unwritable_images,
+    unknown_note,
+)
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+# Where the images of a Label Studio export lie: addresses of its server to files in a folder.
+#
+# Under the reader of exports. What is not found gets the plainest of the names it could have. Knows no
+# labels.
+
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
+"""Label Studio puts eight hexadecimal digits and a hyphen before the name of an uploaded file."""
+
+
+def find_images(addresses: Sequence[str], root: Path, spec: str) -> tuple[list[str], list[str]]:
+    """Return the image key of each address, and notes about how they were understood.
+
+    Args:
+        addresses: `/data/upload/1/1a2b3c4d-cat.jpg`, `/data/local-files/?d=photos/cat.jpg`, `s3://bucket/cat.jpg`,
+            `https://host/cat.jpg`, or a path.
+        root: folder of the files.
+        spec: the data set, for messages.
+
+    Raises:
+        InputError: two addresses lead to one file.
+    """
+    keys: dict[str, str] = {}
+    renamed = 0
+    for address in addresses:
+        names = list(dict.fromkeys(candidates(address)))
+        key = next((name for name in names if image_exists(root / name)), names[-1])
+        renamed += key != address
+        if key in keys:
+            raise InputError(
+                f"{spec}: {keys[key]!r} and {address!r} both lead to {key!r} in {root}. Keep the names that Label "
+                "Studio gave the files (…/media/upload/PROJECT), or remove one of the tasks."
+            )
+        keys[key] = address
+    if not renamed:
+        return list(keys), []
+    first = next(key for key, address in keys.items() if key != address)
+    return list(keys), [
+        f"{renamed:,} addresses were read as files below {root}, such as {keys[first]} as {first}."
+    ]
+
+
+def candidates(address: str) -> Iterator[str]:
+    """Yield the names that an address can have below the root, the most exact first, the plainest last.
+
+    Example:
+        >>> list(candidates("/data/upload/3/1a2b3c4d-cat.jpg"))
+        ['upload/3/1a2b3c4d-cat.jpg', '3/1a2b3c4d-cat.jpg', '1a2b3c4d-cat.jpg', 'images/cat.jpg', 'cat.jpg']
+        >>> list(candidates("/data/local-files/?d=my%20photos/cat.jpg"))
+        ['my photos/cat.jpg']
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
+        try:
+            parts = urlsplit(address)
+        except ValueError:  # brackets in the host
+            parts = urlsplit("")
+        path, query = unquote(parts.path), parts.query
+    else:
+        path, _, query = address.partition("?")
+    if path.rstrip("/").endswith("/data/local-files") and (named := parse_qs(query).get("d")):
+        local = named[0].replace("\\", "/")
+        if local.startswith("/"):
+            yield local
+        yield local.lstrip("/") or local
+        return
+    if "/data/upload/" in path:
+        uploaded = unquote(path).partition("/data/upload/")[2]
+        name = uploaded.rpartition("/")[2]
+        yield f"upload/{uploaded}"
+        yield uploaded
+        yield name
+        plain = _UPLOAD_PREFIX.sub("", name, count=1) or name
+        yield f"images/{plain}"
+        yield plain
+    elif path != address:
+        inside = path.lstrip("/") or address
+        yield f"images/{inside}"
+        yield inside.rpartition("/")[2] or inside
+        yield inside
+    else:
+        yield address.replace("\\", "/").removeprefix("./")
+
+
+# Label Studio exports: JSON, JSON_MIN and CSV, with one or several annotators.
+#
+# Several people's answers are put together label by label: present where all chose it, absent where none
+# did, unknown where they disagree. Skipped answers and predictions are no answers. Knows nothing of pixels;
+# where an image's address leads is found out in `formats.label_studio`.
 
 _OWN_FIELDS = frozenset(
     {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "comments"}
@@ -288,3 +383,66 @@ def _configured_labels(file: Path, control: str | None) -> list[str] | None:
 
 def _dict(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+# A data set to Label Studio tasks that are annotated already, and the labelling configuration for them.
+#
+# Counterpart of `formats.label_studio`. Knows nothing of pixels.
+
+CONTROL = "labels"
+"""Name of the control whose choices are the labels."""
+
+LOCAL_FILES = "/data/local-files/?d="
+"""How Label Studio addresses files of its own machine, below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
+
+
+def write_label_studio(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
+    """Write tasks as JSON, to be imported into a project, and `STEM.xml`, the project's labelling configuration.
+
+    Args:
+        dataset: what to write; an image whose every label is unknown gets no annotation.
+        path: the JSON file to appear; its folder is made. Serve that folder as Label Studio's root of local files.
+        split: empty or `all`; a file is one split.
+        images: `keep` (addresses are relative to the file's folder, or absolute), `link` or `copy` (into the
+            folder `images` beside the file).
+
+    Returns:
+        What the format cannot hold.
+
+    Raises:
+        InputError: a split; something is there already; a name that JSON and XML cannot hold; an image to be
+            placed that is missing.
+    """
+    spec = f"labelstudio:{path}" + (f"#{split}" if split else "")
+    refuse_split_to_write(split, path, spec)
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{spec}: tasks are written as JSON. Give a file name that ends in .json.")
+    refuse_unwritable(dataset.vocabulary, spec)
+    refuse_unwritable_images(dataset.images, spec)
+    configuration = path.with_suffix(".xml")
+    refuse_existing(configuration)
+    with new_list_file(dataset, path, images=images, spec=spec, pictures="images") as (part, names):
+        tasks = [_task(dataset, i, name) for i, name in enumerate(names)]
+        part.write_text(json.dumps(tasks, ensure_ascii=False, indent=1), encoding="utf-8")
+        with written_whole(configuration) as second:
+            second.write_text(_configuration(dataset), encoding="utf-8")
+    return unknown_note(dataset.targets[(dataset.targets != UNKNOWN).any(axis=1)])
+
+
+def _task(dataset: Dataset, i: int, name: str) -> dict[str, object]:
+    row = dataset.targets[i]
+    labels = dataset.vocabulary.names_of(np.flatnonzero(row == PRESENT).tolist())
+    result = {"from_name": CONTROL, "to_name": "image", "type": "choices", "value": {"choices": labels}}
+    answered = not (row == UNKNOWN).all()
+    return {
+        "data": {"image": LOCAL_FILES + quote(name)},
+        "annotations": [{"result": [result] if labels else []}] if answered else [],
+    }
+
+
+def _configuration(dataset: Dataset) -> str:
+    choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in dataset.vocabulary)
+    return (
+        '<View>\n  <Image name="image" value="$image"/>\n'
+        f'  <Choices name="{CONTROL}" toName="image" choice="multiple">\n{choices}  </Choices>\n</View>\n'
+    )

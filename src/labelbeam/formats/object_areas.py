@@ -14,9 +14,8 @@ from jaxtyping import Float32
 
 from labelbeam.errors import InputError
 from labelbeam.formats.coco import _instances_file
-from labelbeam.formats.parts.json_document import read_json
-from labelbeam.formats.parts.xml_document import parse_xml
-from labelbeam.labels.hygiene import clean
+from labelbeam.formats.documents import parse_xml, read_json
+from labelbeam.labels.names import clean
 
 
 def voc_areas(

@@ -1,9 +1,4 @@
-"""Open Images' verified labels: one CSV row per image and label, 1 present, 0 verified absent, unsaid unknown.
-
-Reads the official files of image-level labels, for all images or the boxable ones, and turns their machine ids
-into display names by the class descriptions beside them. Row by row into flat arrays: the official files have
-tens of millions. Knows nothing of pixels.
-"""
+"""Open Images' verified labels: one CSV row per image and label, read and written."""
 
 import csv
 from array import array
@@ -12,16 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.dataset import Dataset
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.image_bytes import image_exists
-from labelbeam.data.options import DEFAULTS, ReadOptions
-from labelbeam.data.presence import settle
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.parts.image_stems import files_by_stem
-from labelbeam.formats.parts.summary import understood
-from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.files import new_folder
+from labelbeam.formats.image_names import files_by_stem, stems_of
+from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.placing import (
+    check_way,
+    place_images,
+    placed_keys,
+    references,
+    refuse_unwritable,
+    refuse_unwritable_images,
+)
+from labelbeam.labels.names import clean, refuse_reserved, variants_note
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+
+# Open Images' verified labels: one CSV row per image and label, 1 present, 0 verified absent, unsaid unknown.
+#
+# Reads the official files of image-level labels, for all images or the boxable ones, and turns their
+# machine ids into display names by the class descriptions beside them. Row by row into flat arrays: the
+# official files have tens of millions. Knows nothing of pixels.
 
 COLUMNS = ("ImageID", "LabelName", "Confidence")
 _VALUES = {"1": PRESENT, "0": ABSENT, "1.0": PRESENT, "0.0": ABSENT}
@@ -239,3 +246,63 @@ def _image_root(file: Path, split: str, first: str) -> Path:
 def _layout(targets: np.ndarray) -> str:
     present, absent = int((targets == PRESENT).sum()), int((targets == ABSENT).sum())
     return f"one row per image and label ({present:,} present, {absent:,} verified absent)"
+
+
+# A data set to Open Images' form: one CSV row per image and label that is known, 1 present, 0 absent.
+#
+# Counterpart of `formats.open_images`. Knows nothing of pixels.
+
+SOURCE = "verification"
+"""What the column Source says: labels that people gave."""
+
+
+def write_open_images(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
+    """Write a folder: `SPLIT-annotations-human-imagelabels.csv`, class descriptions, and the images if placed.
+
+    Args:
+        dataset: what to write; labels go by their names, which are their own machine ids.
+        path: the folder to appear.
+        split: what the file's name starts with, and the images' folder; empty: `train`.
+        images: `keep` (image ids are then absolute paths without suffix), `link` or `copy`.
+
+    Returns:
+        What the format cannot hold: images of which nothing is known, labels that no image is known to have
+        or lack.
+
+    Raises:
+        InputError: something is there already; two images that differ in their suffix only; a name that a CSV
+            file cannot hold; an image to be placed that is missing.
+    """
+    spec = f"openimages:{path}" + (f"#{split}" if split else "")
+    split = split or "train"
+    check_way(images, keep=True, spec=spec)
+    refuse_unwritable(dataset.vocabulary, spec)
+    refuse_unwritable([split], spec, without="/")
+    refuse_unwritable_images(dataset.images, spec)
+    keys = references(dataset.paths, path) if images == "keep" else placed_keys(dataset.images)
+    ids = stems_of(keys, spec=spec)
+    names = dataset.vocabulary.names
+    with new_folder(path) as folder:
+        labels = folder / f"{split}-annotations-human-imagelabels.csv"
+        with labels.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("ImageID", "Source", "LabelName", "Confidence"))
+            for image, targets in zip(ids, dataset.targets, strict=True):
+                for j in np.flatnonzero(targets != UNKNOWN):
+                    rows.writerow((image, SOURCE, names[j], int(targets[j])))
+        with (folder / "class-descriptions.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows((name, name) for name in names)
+        if images != "keep":
+            place_images(dataset, folder / split, images=images)
+    return _notes(dataset)
+
+
+def _notes(dataset: Dataset) -> tuple[str, ...]:
+    known = dataset.targets != UNKNOWN
+    notes: tuple[str, ...] = ()
+    if silent := int((~known.any(axis=1)).sum()):
+        notes += (f"{silent} images have no known label, so no row names them: they are lost.",)
+    if unsaid := dataset.vocabulary.names_of(np.flatnonzero(~known.any(axis=0)).tolist()):
+        shown = ", ".join(unsaid[:5])
+        notes += (f"{len(unsaid)} labels are unknown for every image, so no row names them: {shown}.",)
+    return notes

@@ -7,23 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
-from labelbeam.data.presence import settle
-from labelbeam.data.whole_file import written_whole
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.errors import InputError
-from labelbeam.formats.parts.image_keys import image_key
-from labelbeam.formats.parts.list_file import (
+from labelbeam.files import written_whole
+from labelbeam.formats.image_names import image_key
+from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.placing import (
     new_list_file,
     refuse_split_in_file,
     refuse_split_to_write,
+    refuse_unwritable,
+    refuse_unwritable_images,
+    unknown_note,
 )
-from labelbeam.formats.parts.lost_notes import unknown_note
-from labelbeam.formats.parts.summary import understood
-from labelbeam.formats.parts.writable import refuse_unwritable, refuse_unwritable_images
-from labelbeam.labels.hygiene import clean, refuse_reserved, variants_note
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.labels.names import clean, refuse_reserved, variants_note
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 LABEL_FILES = ("label_list.txt", "labels.txt", "label.txt")
 """Where names are looked for, beside the list; PaddleClas, PaddleLabel and PaddleX call it so."""

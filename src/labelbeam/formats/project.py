@@ -10,13 +10,12 @@ The file may be in use meanwhile. Knows no page and no model.
 
 from pathlib import Path
 
-from labelbeam.data.dataset import Dataset
-from labelbeam.data.options import DEFAULTS, ReadOptions
-from labelbeam.data.paths import is_file
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.formats.parts.list_file import refuse_split_in_file
-from labelbeam.labels.targets import ABSENT, UNKNOWN
+from labelbeam.files import is_file
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.placing import refuse_split_in_file
+from labelbeam.labels.vocabulary import ABSENT, UNKNOWN
 from labelbeam.project.project_file import Project
 
 

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.dataset import Dataset
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import list_images
-from labelbeam.data.options import DEFAULTS, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.parts.image_stems import stems_of
-from labelbeam.formats.parts.labelled_images import labelled_dataset
-from labelbeam.formats.parts.lost_notes import unknown_note, unused_note
-from labelbeam.formats.parts.placing import check_way, place_images
-from labelbeam.formats.parts.split_folders import new_split_folder, split_folder
-from labelbeam.formats.parts.writable import refuse_unlisted, refuse_unwritable
-from labelbeam.formats.tables.cells import CellStyle, recognise
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
+from labelbeam.formats.cells import CellStyle, recognise
+from labelbeam.formats.image_names import stems_of
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.placing import (
+    check_way,
+    new_split_folder,
+    place_images,
+    refuse_unlisted,
+    refuse_unwritable,
+    split_folder,
+    unknown_note,
+    unused_note,
+)
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 LARGEST = 1 << 20
 """Bytes of a file that can still be tags of one image."""

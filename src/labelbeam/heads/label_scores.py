@@ -1,6 +1,6 @@
 """Trained heads that give one number per label from the features: sigmoid heads, the any-subset head, rankings.
 
-The twins of `models.sigmoid_head.LabelScores` and its subclasses, as arrays; what the numbers mean is each class's.
+The twins of the torch heads, as arrays; what the numbers mean is each class's.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.heads.cells import relu
-from labelbeam.heads.scaling import Scaling
-from labelbeam.heads.tensors import Tensors
-from labelbeam.labels.targets import ABSENT, PRESENT
+from labelbeam.heads.label_model import relu
+from labelbeam.heads.tensors import Scaling, Tensors
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 BLOCK = 8192
 """Images at a time: bounds the memory of single-precision copies."""

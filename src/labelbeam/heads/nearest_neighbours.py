@@ -2,7 +2,7 @@
 
     p(l | image) = (sum over neighbours of w y_l + s f_l) / (sum over neighbours of w + s)
 
-The twin of `models.nearest_neighbours`, which remembers the images.
+The twin of `heads.nearest_neighbours_torch`, which remembers the images.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,8 @@ from jaxtyping import Float, Float32
 
 from labelbeam.errors import InputError
 from labelbeam.heads.options import NeighbourOptions
-from labelbeam.heads.scaling import Scaling, directions
-from labelbeam.heads.tensors import Tensors
-from labelbeam.labels.targets import PRESENT, UNKNOWN
+from labelbeam.heads.tensors import Scaling, Tensors, directions
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 BLOCK = 256
 """Images at a time: bounds the memory of similarities to all training images."""

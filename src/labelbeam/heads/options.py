@@ -28,7 +28,7 @@ Allowed = Literal["canonical", "no-repeat", "paper"]
 Loss = Literal["sequence", "mla", "pla", "remaining-set"]
 """What training lowers. `sequence` (default): -log p of the labels in the run's label order (the paper's).
 `mla`, `pla`: of an order aligned with the model's own path; `remaining-set`: at every step any label not said
-yet, alike (`models.order_free`). The last three need `no-repeat` and run the cell once per image and step,
+yet, alike (`heads.order_free_torch`). The last three need `no-repeat` and run the cell once per image and step,
 instead of once per distinct prefix."""
 
 WEIGHTINGS = ("equal", "cosine")

@@ -1,4 +1,4 @@
-"""A sigmoid head's network on top of a tree of labels, as arrays; the twin of `models.tree_head`.
+"""A sigmoid head's network on top of a tree of labels, as arrays; the twin of `heads.tree_torch`.
 
     p(set | image) = T(y) exp(sum_l s_l y_l) / Z(image)
 
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int8
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import LabelScores, log_sigmoid
 from labelbeam.heads.tensors import Tensors
-from labelbeam.labels.targets import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 
 class TreeHead(LabelScores):

@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.labels.name_files import NamePair, read_pairs
-from labelbeam.labels.targets import ABSENT, PRESENT, UNKNOWN
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.labels.names import NamePair, read_pairs
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def read_implications(file: Path) -> Implications:
     """Read a file of implications, `dog -> animal` on each line.
 
     Args:
-        file: see `labels.name_files.read_pairs`.
+        file: see `labels.names.read_pairs`.
 
     Raises:
         InputError: whatever `read_pairs` and `implications_of` find wrong.

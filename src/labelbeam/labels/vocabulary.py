@@ -1,7 +1,7 @@
 """The label vocabulary: names by position.
 
 The position of a name is its id everywhere in labelbeam: in target matrices, in the label model, in paths.
-A trained model's vocabulary is sorted in its label order (`labels.ordering`), so "later in the order" is
+A trained model's vocabulary is sorted in its label order (`labels.order`), so "later in the order" is
 "greater id", and END, whose id is `len(vocabulary)`, is always last. Knows nothing of images or models.
 """
 
@@ -63,3 +63,9 @@ class Vocabulary:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
+
+
+# The three values that a target can have, from import through loss, metrics and export.
+
+PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+"""UNKNOWN means "nobody looked, or could not tell"; it is never the same as ABSENT."""

@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from labelbeam.metrics import ratios
-from labelbeam.metrics.average_precision import RULES, average_precision
+from labelbeam.metrics import counts as ratios
 from labelbeam.metrics.comparison import Comparison, images_below_k
 from labelbeam.metrics.counts import Counts, count
-from labelbeam.metrics.ranking import average_precision_at, exact_k_ceiling
+from labelbeam.metrics.ranking import RULES, average_precision, average_precision_at, exact_k_ceiling
 
 DECISION_NUMBERS = ("OP", "OR", "OF1", "CP", "CR", "CF1", "CF1_mean_of_classes", "subset_accuracy")
 
@@ -161,7 +160,7 @@ def evaluate(comparison: Comparison) -> Scores:
 
     Example:
         >>> from labelbeam.metrics.comparison import compare
-        >>> from labelbeam.metrics.protocols import Protocol
+        >>> from labelbeam.metrics.comparison import Protocol
         >>> truth = np.array([[1, 0, 1], [0, 1, 0]], dtype=np.int8)
         >>> scores = np.array([[0.9, 0.8, 0.7], [0.1, 0.6, 0.2]])
         >>> exact_1 = Protocol("exact-k", k=1)

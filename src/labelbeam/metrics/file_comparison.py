@@ -9,10 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from labelbeam.errors import InputError
-from labelbeam.metrics.comparison import Comparison, compare
-from labelbeam.metrics.prediction_file import Predictions
-from labelbeam.metrics.protocols import Protocol
-from labelbeam.metrics.truth_file import Truth
+from labelbeam.metrics.comparison import Comparison, Protocol, compare
+from labelbeam.metrics.prediction_file import Predictions, Truth
 
 NO_PROTOCOL = (
     "the predictions are scores and no decision protocol was chosen; "

@@ -14,14 +14,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float16
 
-from labelbeam.data.paths import is_folder
 from labelbeam.errors import InputError
-from labelbeam.labels.targets import ABSENT
-from labelbeam.project import actions, history
-from labelbeam.project.names import label_names, photograph_name
-from labelbeam.project.records import Change, Photograph, Step
+from labelbeam.files import is_folder
+from labelbeam.labels.vocabulary import ABSENT
+from labelbeam.project import history
+from labelbeam.project import history as actions
+from labelbeam.project.records import (
+    Change,
+    Photograph,
+    Step,
+    content_hash,
+    images_folder,
+    label_names,
+    photograph_name,
+    store,
+)
 from labelbeam.project.schema import connect
-from labelbeam.project.stored_files import content_hash, images_folder, store
 
 PHOTOGRAPHS = "SELECT id, name, file, hash, added, complete FROM images"
 

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
-from labelbeam.scenes.odds import label_distribution, set_codes
-from labelbeam.scenes.world import Cues, cue_distribution
+from labelbeam.scenes.world import Cues, cue_distribution, label_distribution, set_codes
 
 
 @dataclass(frozen=True)

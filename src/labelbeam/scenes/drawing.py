@@ -11,23 +11,21 @@ import numpy as np
 from jaxtyping import UInt8
 
 from labelbeam.errors import InputError
-from labelbeam.scenes.backdrops import (
-    LOOKS,
-    paint_farm,
-    paint_kitchen,
-    paint_mountain,
-    paint_sea,
-    paint_street,
-)
 from labelbeam.scenes.canvas import Canvas
 from labelbeam.scenes.figures import (
+    LOOKS,
     paint_bird,
     paint_boat,
     paint_car,
     paint_cow,
     paint_cup,
+    paint_farm,
+    paint_kitchen,
+    paint_mountain,
     paint_person,
     paint_pot,
+    paint_sea,
+    paint_street,
     paint_traffic_light,
 )
 from labelbeam.scenes.world import Cues

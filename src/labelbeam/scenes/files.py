@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from labelbeam.data.cache_folder import cache_folder
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import cache_folder
 from labelbeam.scenes.drawing import SIZE, draw_scene
-from labelbeam.scenes.odds import sample_labels
-from labelbeam.scenes.world import VOCABULARY, WORLD_VERSION, Cues, sample_cues
+from labelbeam.scenes.world import VOCABULARY, WORLD_VERSION, Cues, sample_cues, sample_labels
 
 SPLITS: dict[str, int] = {"train": 8000, "val": 800, "test": 2000}
 """Number of pictures in each split. A split's position here is part of its pictures' seeds."""

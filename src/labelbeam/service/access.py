@@ -1,9 +1,4 @@
-"""Who may ask: the key, the rate, and that no other web site asks in a person's name.
-
-A service on one's own machine is reached by every page that its browser shows; so a request that another site
-made (its `Origin`), or that came under a name other than the machine's own (its `Host`: DNS rebinding), is
-refused. Knows nothing of what is asked.
-"""
+"""Who may ask: the key, the rate, sessions of browsers, and headers that say what a browser may do."""
 
 import hashlib
 import hmac
@@ -13,10 +8,18 @@ from collections import OrderedDict
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelbeam.errors import InputError
-from labelbeam.service.refusals import Refusal
+from labelbeam.service.limits import Refusal
+
+# Who may ask: the key, the rate, and that no other web site asks in a person's name.
+#
+# A service on one's own machine is reached by every page that its browser shows; so a request that another
+# site made (its `Origin`), or that came under a name other than the machine's own (its `Host`: DNS
+# rebinding), is refused. Knows nothing of what is asked.
 
 COOKIE = "labelbeam_session"
 OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
@@ -158,3 +161,73 @@ def _same_site(headers: dict[bytes, bytes], host: str) -> bool:
         return False
     origin = headers.get(b"origin", b"").decode("latin-1").lower()
     return not origin or origin.partition("://")[2] == host
+
+
+# `POST /v1/session`: a browser shows the API key once and gets a cookie, since pictures carry no headers.
+
+
+def session_routes(session: Session) -> APIRouter:
+    """Return the route; that the key is right was seen before the request came here."""
+    router = APIRouter()
+
+    @router.post("/v1/session", status_code=204, summary="Sign a browser in")
+    async def sign_in(request: Request) -> Response:
+        """Set a cookie that stands for the key until the service ends or the browser closes."""
+        response = Response(status_code=204)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, session.cookie, httponly=True, samesite="strict", secure=secure)
+        return response
+
+    return router
+
+
+# Headers of every response: what a browser may do with it.
+#
+# Scripts and styles come from files of the service only, so that a label named `<script>` stays a text even
+# where a page forgot to treat it as one.
+
+CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class SecureHeaders:
+    """Adds the headers; a response's own `Cache-Control` stays, otherwise nothing is stored."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add headers to its response."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from labelbeam.service.limits import Limits
-from labelbeam.service.refusals import Refusal
+from labelbeam.service.limits import Limits, Refusal
 
 ALWAYS = ("/healthz", "/readyz")
 """Paths that answer however busy the service is."""

@@ -12,19 +12,13 @@ from starlette.exceptions import HTTPException
 
 from labelbeam import __version__
 from labelbeam.errors import InputError
-from labelbeam.joints.tagger import Tagger
-from labelbeam.service.access import Access, Session
+from labelbeam.runs.tagger import Tagger
+from labelbeam.service.access import HEADERS, Access, SecureHeaders, Session, session_routes
 from labelbeam.service.admission import BUSY_SECONDS, Admission
 from labelbeam.service.batches import Closed, Full
 from labelbeam.service.descriptions import REFUSALS
-from labelbeam.service.health_routes import health_routes
-from labelbeam.service.label_routes import label_routes
-from labelbeam.service.limits import Limits
-from labelbeam.service.refusals import Refusal, refused
-from labelbeam.service.secure_headers import HEADERS, SecureHeaders
-from labelbeam.service.session_routes import session_routes
-from labelbeam.service.suggest_routes import suggest_routes
-from labelbeam.service.tag_routes import tag_routes
+from labelbeam.service.limits import Limits, Refusal, refused
+from labelbeam.service.routes import health_routes, label_routes, suggest_routes, tag_routes
 from labelbeam.service.tagging import TaggingService
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What requests and answers look like, for the service's OpenAPI description; with examples.
 
-The answers themselves are made by `answers.prediction` and `joints.suggestions`; these models describe them, and
+The answers themselves are made by `predict.prediction` and `runs.suggestions`; these models describe them, and
 tests hold real answers against them.
 """
 

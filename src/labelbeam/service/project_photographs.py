@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
-from labelbeam.analysis.worth_labelling import label_entropies, spread_order
 from labelbeam.data.images import UnreadableImage, list_images
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Photograph
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload
+from labelbeam.suggest.worth import label_entropies, spread_order
 
 ENCODED_TOGETHER = 16
 """Files in memory at once when many have no features yet."""
@@ -79,7 +79,7 @@ class ProjectPhotographs:
         """Return the numbers of all photographs, those first of which the model knows least; unlike ones spread.
 
         Worth is the sum of the entropies of the labels that nobody decided yet, and nothing where a photograph is
-        complete; `analysis.worth_labelling` spreads near duplicates apart. What cannot be read comes last.
+        complete; `suggest.worth` spreads near duplicates apart. What cannot be read comes last.
         """
         photographs = self.project.photographs()
         found = await self.features(photographs)

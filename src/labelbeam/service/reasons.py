@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from labelbeam.answers.of_label_model import LabelModelAnswerer
 from labelbeam.errors import InputError
-from labelbeam.joints.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
-from labelbeam.joints.tagger import Tagger
-from labelbeam.labels.targets import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.runs.tagger import Tagger
+from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
 
 SECONDS = 0.05
 """Time for trying decisions as reasons: each that was not asked before costs as much as a suggestion."""
@@ -109,7 +109,7 @@ class Reasons:
             decided: labels with PRESENT or ABSENT, the earliest decision first; labels that the model does not know
                 are passed over.
             count: most suggestions.
-            mechanism: as `joints.suggestions.suggest`.
+            mechanism: as `runs.suggestions.suggest`.
 
         Raises:
             InputError: features that do not fit the run, or a mechanism that it does not have.

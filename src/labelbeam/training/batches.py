@@ -1,13 +1,33 @@
-"""Training batches from features that are there already: order and views are drawn from (seed, epoch)."""
+"""What a run is trained on: images read and held out, label order, batches of features or of pixels."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from jaxtyping import Float, Int, Int8
-from torch import Tensor
+from torch import Tensor, nn
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.images import read_rgb
+from labelbeam.data.stratified import split
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.errors import InputError
+from labelbeam.features.of_dataset import readable_features, readable_images
+from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.arrays_torch import Trainable
+from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.runs.config import RunConfig
+from labelbeam.runs.evaluation import refuse_strangers, some
+from labelbeam.training.loop import Batches
+
+# Training batches from features that are there already: order and views are drawn from (seed, epoch).
 
 
 @dataclass(frozen=True)
@@ -71,3 +91,261 @@ def filled(order: Int[np.ndarray, " images"], *, batch_size: int, processes: int
     """
     last = len(order) % batch_size or batch_size
     return np.resize(order, len(order) + max(0, processes - last))
+
+
+# Training batches of pixels, for encoders that are trained: decoded in parallel, mirrored at random.
+#
+# Pictures that together fit into `KEEP_BYTES` are decoded once; others once an epoch.
+
+KEEP_BYTES = 2**30
+
+
+class ImageBatches:
+    """Batches of (float32 [batch 3 size size], int8 [batch labels]), the same for the same epoch."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        targets: Int8[np.ndarray, "images labels"],
+        preprocess: Preprocess,
+        *,
+        batch_size: int,
+        seed: int,
+        flips: bool,
+        threads: int = 2,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        """Prepare batches; nothing is read yet.
+
+        Args:
+            paths: image files.
+            targets: 1 present, 0 absent, -1 unknown.
+            preprocess: the encoder's transform.
+            batch_size: images per step over all processes.
+            seed: with the epoch's number, decides order and mirroring.
+            flips: whether every second picture, at random, is mirrored.
+            threads: decoding threads.
+            process: number of this process.
+            processes: how many there are; each takes every `processes`-th image of a batch.
+        """
+        self.paths, self.targets, self.preprocess = paths, targets, preprocess
+        self.batch_size, self.seed, self.flips, self.threads = batch_size, seed, flips, threads
+        self.process, self.processes = process, processes
+        self.kept: Tensor | None = None
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.paths) / self.batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of an epoch.
+
+        Raises:
+            UnreadableImage: a file cannot be decoded.
+        """
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(len(self.paths))
+        mirrored = random.random(len(order)) < (0.5 if self.flips else 0.0)
+        order = filled(order, batch_size=self.batch_size, processes=self.processes)
+        yield from self._batches(order, mirrored)
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield every image once, in the order given, none mirrored.
+
+        Raises:
+            UnreadableImage: a file cannot be decoded.
+        """
+        yield from self._batches(np.arange(len(self.paths)), np.zeros(len(self.paths), dtype=bool))
+
+    def _batches(self, order: np.ndarray, mirrored: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        with ThreadPoolExecutor(self.threads) as pool:
+            if self.kept is None and len(self.paths) * 3 * self.preprocess.size**2 <= KEEP_BYTES:
+                self.kept = torch.stack(list(pool.map(self._pixels, range(len(self.paths)))))
+            for first in range(0, len(order), self.batch_size):
+                rows = order[first : first + self.batch_size][self.process :: self.processes]
+                if self.kept is not None:
+                    pixels = self.kept[torch.from_numpy(rows)]
+                else:
+                    pixels = torch.stack(list(pool.map(self._pixels, rows)))
+                flip = torch.from_numpy(mirrored[rows])[:, None, None, None]
+                pixels = torch.where(flip, pixels.flip(3), pixels)
+                yield self.preprocess.normalize(pixels), torch.from_numpy(self.targets[rows].copy())
+
+    def _pixels(self, row: int) -> Tensor:
+        return torch.from_numpy(self.preprocess.resized(read_rgb(self.paths[int(row)])))
+
+
+# What a run is trained on: images read, some held out, columns in label order, and doubts told before the
+# wait.
+#
+# The first step of `training.train`. Trains nothing.
+
+MANY_UNKNOWN = 0.2
+"""Above this share of unknown labels, conditioning on their absence is too rough an approximation."""
+
+
+def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
+    """Read training and validation images, their columns sorted in label order.
+
+    Raises:
+        InputError: the data cannot be read, is too small to be split, or has no label.
+    """
+    train = open_dataset(config.data, options=config.read)
+    held_out = None
+    if config.validation is not None:
+        held_out = _validation_data(config, train)
+    elif config.validation_fraction > 0:
+        if len(train) < 10:
+            raise InputError(
+                f"{config.data} has {len(train)} images, too few to hold some out for validation. Give --val "
+                "SPEC, or --val-fraction 0 to train without validation."
+            )
+        fractions = (1 - config.validation_fraction, config.validation_fraction)
+        rows, held_out_rows = split(train.targets, fractions, seed=config.seed)
+        train, held_out = train.subset(np.sort(rows)), train.subset(np.sort(held_out_rows))
+    if not (train.targets == PRESENT).any():
+        raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
+    order = order_labels(train.targets, config.order, seed=order_seed(config))
+    names = train.vocabulary.names_of(order.tolist())
+    return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
+
+
+def order_seed(config: RunConfig) -> int:
+    """Return the seed of the label order."""
+    return config.seed if config.order_seed is None else config.order_seed
+
+
+def easiest_labels_first(
+    config: RunConfig, train: Dataset, held_out: Dataset | None, encoder: ImageEncoder
+) -> tuple[Dataset, Dataset | None]:
+    """Sort the columns anew, by how easily the encoder's features tell labels."""
+    readable, features, _ = readable_features(train, encoder, flips=config.flips)
+    order = order_labels(readable.targets, config.order, seed=order_seed(config), features=features[:, 0])
+    names = train.vocabulary.names_of(order.tolist())
+    return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
+
+
+def _validation_data(config: RunConfig, train: Dataset) -> Dataset:
+    """Read the validation images; what cannot be compared with the training's labels is told."""
+    # `min_images` is about the training data: labels that are rare here are no less labels.
+    held_out = open_dataset(config.validation or "", options=replace(config.read, min_images=0))
+    refuse_strangers(held_out, train.vocabulary, of=config.data)
+    if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):
+        note = f"labels of {held_out.spec} that {config.data} does not have, not looked at: {some(strange)}"
+        held_out = replace(held_out, notes=(*held_out.notes, note))
+    return held_out
+
+
+def doubts(train: Dataset) -> list[str]:
+    """Say what a user should know before waiting for the training."""
+    found = []
+    unknown = float((train.targets == UNKNOWN).mean())
+    if unknown > MANY_UNKNOWN:
+        found.append(
+            f"{unknown:.0%} of the labels are unknown. The label model conditions on their absence, which is "
+            "too rough for so many: --head sigmoid is the better choice."
+        )
+    never = [
+        name
+        for name, n in zip(train.vocabulary, (train.targets == PRESENT).sum(axis=0), strict=True)
+        if n == 0
+    ]
+    if never:
+        found.append(f"labels that no training image has, never to be predicted: {', '.join(never[:20])}")
+    return found
+
+
+# Batches and model of a training: features of a frozen encoder and a head, or pixels and both as one model.
+#
+# Between the data set (`training.batches`) and the loop (`training.loop`). Trains nothing.
+
+Prepared = tuple[nn.Module, Batches, Batches | None, list[str]]
+"""The model, this process's training batches, held-out batches, and sentences about images that were left out."""
+
+
+class EndToEnd(nn.Module):
+    """Encoder and head as one model: pixels and targets to nats per image."""
+
+    def __init__(self, encoder: nn.Module, head: Trainable) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        """Return nats per image."""
+        return self.head(self.encoder(pixels), targets)
+
+
+def prepare_batches(
+    config: RunConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: ImageEncoder,
+    head: Trainable,
+    accelerator: Accelerator,
+) -> Prepared:
+    """Prepare batches of a frozen encoder's features, or of pixels where the encoder is trained too.
+
+    Args:
+        config: of the run.
+        train: training images.
+        held_out: validation images; None: there are none.
+        encoder: frozen, or to be trained.
+        head: to be trained; over a frozen encoder its scaling is fitted here.
+        accelerator: which part of each batch this process takes.
+
+    Raises:
+        InputError: no image at all can be read, or the cache cannot be written.
+    """
+    prepare = _pixel_batches if config.train_encoder else _feature_batches
+    return prepare(config, train, held_out, encoder, head, accelerator)
+
+
+def _feature_batches(
+    config: RunConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: ImageEncoder,
+    head: Trainable,
+    accelerator: Accelerator,
+) -> Prepared:
+    """The features are found in the cache or made now; the model is the head alone."""
+    train, features, notes = readable_features(train, encoder, flips=config.flips)
+    head.scaling.fit(features.reshape(-1, features.shape[-1]))
+    size = config.recipe.batch_size
+    batches = FeatureBatches(
+        features, train.targets, size, config.seed, accelerator.process_index, accelerator.num_processes
+    )
+    if held_out is None:
+        return head, batches, None, notes
+    held_out, held_out_features, more = readable_features(held_out, encoder, flips=False)
+    return head, batches, FeatureBatches(held_out_features, held_out.targets, size, config.seed), notes + more
+
+
+def _pixel_batches(
+    config: RunConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: ImageEncoder,
+    head: Trainable,
+    accelerator: Accelerator,
+) -> Prepared:
+    """The model is encoder and head, trained end to end."""
+
+    def batches(dataset: Dataset, process: int = 0, processes: int = 1) -> ImageBatches:
+        return ImageBatches(
+            dataset.paths,
+            dataset.targets,
+            encoder.preprocess,
+            batch_size=config.recipe.batch_size,
+            seed=config.seed,
+            flips=config.flips,
+            process=process,
+            processes=processes,
+        )
+
+    train, notes = readable_images(train)
+    ours = batches(train, accelerator.process_index, accelerator.num_processes)
+    if held_out is None:
+        return EndToEnd(encoder.module, head), ours, None, notes
+    held_out, more = readable_images(held_out)
+    return EndToEnd(encoder.module, head), ours, batches(held_out), notes + more

@@ -1,1 +1,0 @@
-"""Analyses: what a trained model knows of labels."""

@@ -1,0 +1,1 @@
+"""The command line: a function per command, one file per capability."""

@@ -1,0 +1,115 @@
+"""The command line: one Typer application whose commands are the functions of `labelbeam.verbs`.
+
+Exit status: 0 done; 2 the user's input or options are wrong (one message on standard error, no traceback);
+130 interrupted; 141 nobody reads the output any more; 1 a defect of ours. Knows no model and imports nothing
+heavy: verbs import what they need when they run.
+"""
+
+import errno
+import functools
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+
+import typer
+
+from labelbeam.cli.data import convert, download, inspect, split
+from labelbeam.cli.evaluate import evaluate, score
+from labelbeam.cli.export import export, extend_labels
+from labelbeam.cli.report import explain, report
+from labelbeam.cli.reproduce import demo, reproduce
+from labelbeam.cli.serve import serve
+from labelbeam.cli.suggest import neighbors, suggest
+from labelbeam.cli.tag import tag
+from labelbeam.cli.train import train
+from labelbeam.errors import InputError
+
+MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
+"""Errors of the operating system that are no defect of ours: no space, no permission."""
+
+EXTRAS = {
+    "torch": "torch",
+    "accelerate": "torch",
+    "timm": "encoders",
+    "matplotlib": "plots",
+    "pyarrow": "parquet",
+}
+"""Packages that may not be installed, and the extra that has them."""
+
+app = typer.Typer(
+    name="labelbeam",
+    help="Multi-label image tagging that knows which labels go together.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def told_in_words(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return the verb with its errors turned into one message and an exit status."""
+
+    @functools.wraps(verb)
+    def run(*args: object, **options: object) -> None:
+        try:
+            verb(*args, **options)
+            sys.stdout.flush()
+        except InputError as error:
+            _say(str(error))
+            raise typer.Exit(2) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            _say(f"this needs {package}, which is not installed: pip install 'labelbeam[{EXTRAS[package]}]'.")
+            raise typer.Exit(2) from None
+        except BrokenPipeError:
+            # The interpreter flushes once more at its end; let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+        except KeyboardInterrupt:
+            _say("interrupted.")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno not in MACHINE:
+                raise
+            # What is being written has a hidden name until it is whole; people know the other one.
+            where = re.sub(r"\.([^/]+)\.[0-9a-f]{8}\.part$", r"\1", str(error.filename or "a file"))
+            _say(
+                f"{where} cannot be used: {error.strerror}. Make room, change its permissions, or give another place."
+            )
+            raise typer.Exit(2) from None
+
+    return run
+
+
+def _say(message: str) -> None:
+    print(f"labelbeam: {message}", file=sys.stderr)
+
+
+data = typer.Typer(
+    name="data", help="Data sets: look into them, split, convert, download.", no_args_is_help=True
+)
+app.add_typer(data)
+
+for _verb in (
+    *(demo, train, evaluate, tag, suggest, serve, explain, report, neighbors, score),
+    *(reproduce, extend_labels, export),
+):
+    app.command()(told_in_words(_verb))
+for _verb in (inspect, split, convert, download):
+    data.command()(told_in_words(_verb))
+
+
+@app.callback()
+def labelbeam() -> None:
+    """Multi-label image tagging that knows which labels go together."""
+
+
+def main() -> None:
+    """Run the command line."""
+    # `read_rgb` has its own limit of pixels and its own words; Pillow's warnings would only add noise.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    warnings.filterwarnings("ignore", message=".*decompression bomb.*")
+    app()

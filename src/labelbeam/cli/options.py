@@ -1,0 +1,188 @@
+"""Options that several commands share, each declared once: reading data, encoders, decisions, searches."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labelbeam.errors import InputError
+
+# Options that several verbs share: how data is read, which encoder is used, how sets are decided; each
+# once, here.
+#
+# A verb takes a whole group as one parameter and gets the differences that the user asked for, as a mapping.
+# Sits between the command line and the verbs. Imports nothing heavy and knows no default: those are the
+# dataclasses' own (`data.dataset.ReadOptions`, `encoders.encoder.EncoderConfig`).
+
+Differences = Mapping[str, Any]
+"""What the user asked for, by field name; what was not asked for is not in it."""
+
+
+@dataclass(frozen=True)
+class SharedOption:
+    """One option of a group.
+
+    Attributes:
+        field: the field of the dataclass that it sets.
+        kind: type of the value on the command line, such as `int` or `list[str]`.
+        help: for `--help`.
+        flags: its names; empty: `--` and the field's name with hyphens.
+    """
+
+    field: str
+    kind: Any
+    help: str
+    flags: tuple[str, ...] = ()
+
+
+READ = (
+    SharedOption("difficult", str, "VOC's difficult objects: unknown (default), absent or present."),
+    SharedOption(
+        "keep_unlabelled",
+        bool,
+        "Keep images that have no label (default), or drop them.",
+        ("--keep-unlabelled/--drop-unlabelled",),
+    ),
+    SharedOption("missing", str, "Image files that are not there: error (default), skip, or keep."),
+    SharedOption("root", Path, "Folder that a file's image paths start from (default: its own)."),
+    SharedOption("delimiter", str, "What separates labels in a cell or text file (default: recognised)."),
+    SharedOption("encoding", str, "Encoding of text files, such as cp932 (default: UTF-8)."),
+    SharedOption("image_column", str, "CSV: header of the column of images."),
+    SharedOption("tags_column", str, "Header of the column of labels (default: recognised)."),
+    SharedOption("layout", str, "CSV: tags, one-hot, long or ragged."),
+    SharedOption("combinations", str, "CSV: labels that look like combinations: error (default) or keep."),
+    SharedOption(
+        "aliases", Path, "File of other names, old -> new on each line; merged where both are there."
+    ),
+    SharedOption("deny", str, "Labels to leave out: a,b or a file with one a line."),
+    SharedOption("keep_only", str, "The only labels to keep: a,b or a file with one a line."),
+    SharedOption("implications", Path, "File of lines such as dog -> animal: labels that imply labels."),
+    SharedOption("min_images", int, "Leave out labels with fewer images than this."),
+)
+"""`data.dataset.ReadOptions` on the command line."""
+
+ENCODER = (
+    SharedOption(
+        "name",
+        str,
+        "tiny, vgg16, squeezenet1_1, dinov2, siglip, convnext or any timm model.",
+        ("--encoder",),
+    ),
+    SharedOption("weights", Path, "The encoder's weights, .safetensors or .pth."),
+    SharedOption("size", int, "Side of the input, pixels."),
+    SharedOption("pooling", str, "Of the last map: avg, max, avg+max, gem, …"),
+    SharedOption("feature", str, "Of vgg16: fc7-relu (default) or fc7."),
+    SharedOption("resize", str, "center (crop the middle) or squash."),
+    SharedOption("channels", str, "What the weights want: RGB or BGR."),
+    SharedOption("scale", float, "What the weights want: the value of white, 1 or 255."),
+    SharedOption("mean", str, "What the weights want, such as 0.485,0.456,0.406."),
+    SharedOption("std", str, "What the weights want, such as 0.229,0.224,0.225."),
+    SharedOption("pad_type", str, "What the weights want: same (TensorFlow's), or '' (symmetric)."),
+)
+"""`encoders.encoder.EncoderConfig` on the command line."""
+
+
+DECIDE = (
+    SharedOption("decide", str, "path (the most probable set), threshold, or expected-f1."),
+    SharedOption("threshold", float, "Least score of a decided label (implies --decide threshold)."),
+    SharedOption(
+        "tuned_for",
+        str,
+        "Thresholds that training tuned for: of1, example-f1, label-f1 or subset-accuracy (implies --decide "
+        "threshold).",
+    ),
+    SharedOption(
+        "abstain",
+        float,
+        "Decide nothing for images unlike the training's; 0.05 refuses 5 % of those like them.",
+    ),
+    SharedOption("search", str, "exact, beam or greedy."),
+    SharedOption("beam", int, "Beam width (implies --search beam)."),
+    SharedOption(
+        "settings",
+        list[str],
+        "Change the run's search or decision, e.g. search.score=max-step.",
+        ("--set",),
+    ),
+)
+"""How label sets are decided and searched, `runs.tagger`."""
+
+
+def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: str) -> Callable:
+    """Give a verb a group of options in place of one of its parameters.
+
+    Args:
+        parameter: the verb's parameter that gets the differences.
+        options: the group.
+        panel: heading of the group in `--help`.
+
+    Returns:
+        A decorator. What it returns has one keyword per option, as Typer wants it.
+
+    Example:
+        >>> @takes_options("read", READ, panel="Reading")
+        ... def show(data: str, *, read: Differences) -> None:
+        ...     print(data, dict(read))
+        >>> show("csv:a.csv", missing="skip")
+        csv:a.csv {'missing': 'skip'}
+    """
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(verb)
+        def with_group(*args: Any, **given: Any) -> None:
+            asked = {option.field: given.pop(option.field, None) for option in options}
+            differences = {
+                field: _three_numbers(field, value) if field in ("mean", "std") else value
+                for field, value in asked.items()
+                if value is not None
+            }
+            verb(*args, **given, **{parameter: differences})
+
+        own = inspect.signature(verb).parameters
+        parameters = []
+        for name, one in own.items():
+            parameters += [_parameter(option, panel) for option in options] if name == parameter else [one]
+        with_group.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        )
+        with_group.__annotations__ = {one.name: one.annotation for one in parameters}
+        return with_group
+
+    return decorate
+
+
+def _parameter(option: SharedOption, panel: str) -> inspect.Parameter:
+    flags = option.flags or ("--" + option.field.replace("_", "-"),)
+    told = typer.Option(*flags, help=option.help, rich_help_panel=panel, show_default=False)
+    annotation = Annotated[option.kind | None, told]  # type: ignore[name-defined]
+    return inspect.Parameter(
+        option.field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def _three_numbers(field: str, text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3:
+        raise InputError(
+            f"--{field} {text!r} is not three numbers; write them as --{field} 0.485,0.456,0.406."
+        )
+    return numbers
+
+
+# Label names as people type them on the command line: `a,b`, repeated or not.
+
+
+def names_in(texts: Iterable[str] | None, labels: Sequence[str]) -> list[str]:
+    """Split `a,b`; a text that is a label itself stays whole, its commas included."""
+    names = []
+    for text in texts or ():
+        parts = [text] if text in labels else text.split(",")
+        names += [part.strip() for part in parts if part.strip()]
+    return names

@@ -1,0 +1,258 @@
+"""From a run and an image to an explanation, and an explanation as files."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from labelbeam.data.images import read_rgb
+from labelbeam.decoding.allowed import PathLength
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.errors import InputError
+from labelbeam.explain.explanation import (
+    END,
+    Explanation,
+    StepMap,
+    check_target,
+    label_targets,
+    path_targets,
+    seen_region,
+)
+from labelbeam.explain.methods import explained
+from labelbeam.explain.pictures import explanations_page, write_strip
+from labelbeam.files import written_whole
+from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_scores_torch import SigmoidHead
+from labelbeam.runs.build import build_answerer, trainable_head
+from labelbeam.runs.run_directory import Run
+
+# From a run and an image to an explanation: the path, a target per step, a map per target.
+#
+# Puts together the run's encoder and head, its decision of the path, and `explain`; `cli.report` writes
+# it down.
+
+
+def explain(
+    run: Run,
+    image: str | Path,
+    *,
+    target: str = "log_prob",
+    method: str = "auto",
+    labels: Iterable[str] | None = None,
+) -> Explanation:
+    """Explain what in an image speaks for each label of its path.
+
+    Args:
+        run: the trained model.
+        image: an image file.
+        target: `log_prob`, `logit` or `expected` (`explain.explanation.TARGETS`).
+        method: `auto`, `deconvnet`, `grad-cam` or `gradient-input` (`explain.methods.METHODS`).
+        labels: explain these instead of the model's own path; `END` may be the last.
+
+    Returns:
+        One map per label. Where the model says nothing, END's map, or that of a sigmoid head's likeliest label.
+
+    Raises:
+        InputError: the image cannot be read; an unknown target, method or label; labels that cannot follow each
+            other; a method that the encoder has no way back for; a head that is neither a label model nor a
+            sigmoid head.
+    """
+    check_target(target)
+    transform = run.encoder.preprocess
+    rgb = read_rgb(image)
+    square = torch.from_numpy(transform.resized(rgb))  # [3 size size]
+    pixels = transform.normalize(square[None])
+    encoder, head = _network(run), _explainable(run)
+    device = next(iter(encoder.state_dict().values())).device
+    pixels = pixels.to(device)
+    path, note = _path(run, head, pixels, None if labels is None else list(labels))
+    probs: list[Tensor] = []
+    values: list[Tensor] = []
+
+    def targets(features: Tensor) -> Tensor:
+        if isinstance(head, SigmoidHead):
+            value, prob = label_targets(head, features, path, target=target)
+        else:
+            search = run.config.search
+            # A path that somebody names may be shorter or longer than the search was told to make them.
+            length = PathLength(search.min_labels, search.max_labels) if labels is None else None
+            value, prob = path_targets(head, features, path, target=target, length=length)
+        probs[:], values[:] = list(prob), list(value.detach())
+        return value
+
+    used, maps = explained(encoder, pixels, targets, method=method)
+    if transform.horizontal_flip:  # shown the right way round
+        maps, square = maps.flip(3), square.flip(2)
+    names = [END if i == len(run.vocabulary) else run.vocabulary.names[i] for i in path]
+    joint = not isinstance(head, SigmoidHead)
+    steps = tuple(
+        StepMap(name, tuple(names[:t]) if joint else (), float(prob), float(value), *map_.cpu().numpy())
+        for t, (name, prob, value, map_) in enumerate(zip(names, probs, values, maps, strict=True))
+    )
+    return Explanation(
+        image=str(image),
+        picture=square.permute(1, 2, 0).contiguous().numpy(),
+        region=seen_region(transform, height=rgb.shape[0], width=rgb.shape[1]),
+        method=used,
+        target=target,
+        steps=steps,
+        joint=joint,
+        logits_depend_on_given=not isinstance(head, SigmoidHead) and head.options.activation != "identity",
+        note=note,
+    )
+
+
+def _network(run: Run) -> nn.Module:
+    """Return a run's encoder, which must be there as a torch module: maps need gradients."""
+    if not isinstance(run.encoder, ImageEncoder):
+        raise InputError(
+            "an exported run cannot be explained: its encoder has no gradients. Give the original run."
+        )
+    return run.encoder.module.eval()
+
+
+def _explainable(run: Run) -> LabelModel | SigmoidHead:
+    """Return a run's head as a torch module, if its targets are known here."""
+    head = trainable_head(run.head, run.config)
+    if not isinstance(head, LabelModel | SigmoidHead):
+        raise InputError(
+            f"the head of this run is {run.config.head!r}; explained are label models and sigmoid heads. Train with "
+            "--head cnn-rnn or --head sigmoid."
+        )
+    return head
+
+
+def _path(
+    run: Run, head: LabelModel | SigmoidHead, pixels: Tensor, labels: list[str] | None
+) -> tuple[tuple[int, ...], str]:
+    """Return the label ids to explain, END's where nothing else is said, and what to know about them."""
+    end = len(run.vocabulary)
+    if labels is not None:
+        return _asked(run, head, labels), ""
+    with torch.inference_mode():
+        features = _network(run)(pixels).float().cpu().numpy()
+    answers = build_answerer(run.head, run.config).answer(features)
+    path = tuple(answers.paths[0])
+    if path:
+        return path, ""
+    if isinstance(head, SigmoidHead):
+        likeliest = int(answers.scores[0].argmax())
+        return (likeliest,), "No label was decided; shown is the likeliest one."
+    return (end,), "The most probable path is empty; shown is what speaks for saying nothing."
+
+
+def _asked(run: Run, head: LabelModel | SigmoidHead, labels: list[str]) -> tuple[int, ...]:
+    end = len(run.vocabulary)
+    if not labels:
+        raise InputError("no label was named. Name some, such as --labels a,b, or leave --labels out.")
+    if isinstance(head, SigmoidHead):
+        return tuple(run.vocabulary.id_of(name) for name in labels)
+    *before, last = labels
+    ends = last == END and END not in run.vocabulary.names
+    ids = [run.vocabulary.id_of(name) for name in (before if ends else labels)]
+    if len(set(ids)) < len(ids) and head.options.allowed != "paper":
+        raise InputError(f"labels are said once each; given {', '.join(labels)}.")
+    if head.options.allowed == "canonical":
+        ids.sort()  # a set has one path: that of the label order
+    return (*ids, end) if ends else tuple(ids)
+
+
+# An explanation as files: the strip, the maps as numbers, and what captions say as JSON; or an HTML page.
+
+DIGITS = 6
+
+
+def told(explanation: Explanation) -> dict[str, Any]:
+    """Return everything but the maps, as plain JSON values.
+
+    Per step: `label`, `given` (said before it), `prob`, `value` of the target, `peak` (x and y in the photograph,
+    pixels, where support exceeds opposition most), `support` (its share of support and opposition together), `scale`
+    (what 1 in the stored maps stands for).
+    """
+    size = explanation.picture.shape[0]
+    region = explanation.region
+    steps = []
+    for step in explanation.steps:
+        x, y = region.place(*step.peak, size=size)
+        supporting, opposing = float(step.supporting.sum()), float(step.opposing.sum())
+        steps.append(
+            {
+                "label": step.label,
+                "given": list(step.given),
+                "prob": round(step.prob, DIGITS),
+                "value": round(step.value, DIGITS),
+                "peak": {"x": round(x, 1), "y": round(y, 1)},
+                "support": round(supporting / ((supporting + opposing) or 1.0), DIGITS),
+                "scale": _scale(step.supporting, step.opposing),
+            }
+        )
+    return {
+        "image": explanation.image,
+        "method": explanation.method,
+        "target": explanation.target,
+        "caption": explanation.caption,
+        "note": explanation.note,
+        "region": {name: getattr(region, name) for name in ("left", "top", "width", "height")},
+        "size": size,
+        "steps": steps,
+    }
+
+
+def write_explanation(explanation: Explanation, folder: Path) -> list[Path]:
+    """Write NAME.explained.png, .npz and .json into a folder, which is made if need be.
+
+    The .npz holds `supporting` and `opposing`, float16 [steps size size], 1 standing for the step's `scale`.
+
+    Args:
+        explanation: what to write.
+        folder: where to.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    stem = Path(explanation.image).stem
+    picture, maps, numbers = (folder / f"{stem}.explained{suffix}" for suffix in (".png", ".npz", ".json"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_strip(explanation, picture)
+        with written_whole(maps) as part, part.open("wb") as file:
+            np.savez_compressed(file, **stored_maps(explanation))  # type: ignore[arg-type]  # NumPy's stub
+        with written_whole(numbers) as part:
+            part.write_text(_json(told(explanation)), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}). Choose another --out or make room."
+        ) from error
+    return [picture, maps, numbers]
+
+
+def stored_maps(explanation: Explanation) -> dict[str, np.ndarray]:
+    """Return the maps in half precision, each step divided by its `scale`, which half precision could not hold."""
+    scales = [_scale(step.supporting, step.opposing) for step in explanation.steps]
+    return {
+        kind: np.stack(
+            [getattr(step, kind) / scale for step, scale in zip(explanation.steps, scales, strict=True)]
+        ).astype(np.float16)
+        for kind in ("supporting", "opposing")
+    }
+
+
+def write_page(explanations: list[Explanation], path: Path) -> None:
+    """Write an HTML page of explanations, whole or not at all."""
+    with written_whole(path) as part:
+        part.write_text(explanations_page(explanations), encoding="utf-8")
+
+
+def _scale(supporting: np.ndarray, opposing: np.ndarray) -> float:
+    return float(max(supporting.max(), opposing.max())) or 1.0
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"

@@ -1,0 +1,215 @@
+"""Images with labels by name or class number to a data set, and the sentence that says how they were read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int8
+from PIL import Image
+
+from labelbeam.data.dataset import Dataset, ReadOptions, settle
+from labelbeam.data.image_bytes import image_bytes
+from labelbeam.errors import InputError
+from labelbeam.labels.names import clean, refuse_reserved, variants_note
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+
+# The sentence that says how a file was understood: the first note of every reader of people's own formats.
+#
+# A misreading shows in it at once, before hours of training. Knows no layout.
+
+_CHUNK = 65_536
+"""Images looked at together: beside a matrix of a gigabyte there is no room for another."""
+
+
+def understood(
+    images: Sequence[str], names: Sequence[str], targets: Int8[np.ndarray, "images labels"], layout: str
+) -> str:
+    """Return the sentence, with the first image that has a label as an example.
+
+    Args:
+        images: image keys, at least one.
+        names: label names.
+        targets: values of PRESENT, ABSENT, UNKNOWN.
+        layout: how the labels are written, in words.
+
+    Example:
+        >>> understood(("a.jpg", "b.jpg"), ("cat",), np.array([[-1], [1]], dtype=np.int8), "one label a cell")
+        'this is what I understood: 2 images, 1 labels, one label a cell, e.g. b.jpg -> cat; 1 images without a \
+label; 1 labels of images are unknown.'
+    """
+    labelled = has_label(targets)
+    i, without = int(labelled.argmax()), int((~labelled).sum())
+    unknown = sum(
+        int((targets[start : start + _CHUNK] == UNKNOWN).sum()) for start in range(0, len(targets), _CHUNK)
+    )
+    present = [names[j] for j in np.flatnonzero(targets[i] == PRESENT)[:5]]
+    return (
+        f"this is what I understood: {len(images):,} images, {len(names):,} labels, {layout}, "
+        f"e.g. {images[i]} -> {', '.join(present) or 'no label'}"
+        + (f"; {without:,} images without a label" if without else "")
+        + (f"; {unknown:,} labels of images are unknown." if unknown else ".")
+    )
+
+
+def has_label(targets: Int8[np.ndarray, "images labels"]) -> Bool[np.ndarray, " images"]:
+    """Return which images have a label, with little memory beside a large matrix.
+
+    Example:
+        >>> has_label(np.array([[0, 1], [0, -1]], dtype=np.int8)).tolist()
+        [True, False]
+    """
+    found = np.zeros(len(targets), dtype=bool)
+    for start in range(0, len(targets), _CHUNK):
+        found[start : start + _CHUNK] = (targets[start : start + _CHUNK] == PRESENT).any(axis=1)
+    return found
+
+
+# Class numbers to class names, for formats that label images by numbers.
+#
+# Used by readers of `formats`. Knows no layout.
+
+
+def names_of_numbers(value: object, classes: Sequence[str], where: str) -> list[str]:
+    """Return the names of class numbers, each once.
+
+    Args:
+        value: a list of numbers, or one number.
+        classes: names; a name's position is its number.
+        where: file and place in it, for messages.
+
+    Raises:
+        InputError: something else than numbers, or a number beyond the classes.
+
+    Example:
+        >>> names_of_numbers([1, 0, 1], ["cat", "dog"], "a.json")
+        ['dog', 'cat']
+    """
+    names: dict[str, None] = {}
+    for number in value if isinstance(value, list) else [value]:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise InputError(f"{where}: labels must be class numbers, given {str(value)[:60]}.")
+        if not 0 <= number < len(classes):
+            raise InputError(f"{where}: class number {number}; there are {len(classes)} classes, from 0.")
+        names[classes[number]] = None
+    return list(names)
+
+
+# Boxes for labels that have none: formats of objects get the whole image as the box of each label.
+#
+# Used by the writers of COCO, VOC and CVAT. Knows no layout.
+
+NO_SIZE = (0, 0)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Return width and height as the file says them, not turned by EXIF; `NO_SIZE` where it cannot be read.
+
+    Only the file's head is read; of an image inside a tar archive, the whole.
+
+    Example:
+        >>> size_of(Path("nowhere.jpg"))
+        (0, 0)
+    """
+    try:
+        source = path if path.is_file() else BytesIO(image_bytes(path))
+        with Image.open(source) as image:
+            return image.width, image.height
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return NO_SIZE
+
+
+def box_notes(labels: int, unreadable: int) -> tuple[str, ...]:
+    """Return the sentences about boxes that the user should know.
+
+    Args:
+        labels: labels that were written with a box.
+        unreadable: images whose size could not be read.
+
+    Example:
+        >>> box_notes(0, 0)
+        ()
+    """
+    notes = []
+    if labels:
+        notes.append(
+            f"{labels:,} labels were written as objects whose box is the whole image, because the format wants boxes; "
+            "do not train a detector on them."
+        )
+    if unreadable:
+        notes.append(f"the sizes of {unreadable:,} images could not be read and were written as 0.")
+    return tuple(notes)
+
+
+# Images with what a file says of their labels, by name, to a data set: the last step of several readers.
+#
+# Names are cleaned, ids become columns, what a file does not say becomes what the format means by that. Of
+# rows by the million, `tables.labelled_rows` does the same. Knows no layout.
+
+_STRENGTH = {PRESENT: 2, UNKNOWN: 1, ABSENT: 0}
+"""Which value stays where two spellings of one name say different things."""
+
+Said = Mapping[str, int]
+"""Label name -> PRESENT, ABSENT or UNKNOWN; of other labels the file says nothing."""
+
+
+def labelled_dataset(
+    said: Sequence[tuple[str, Said]],
+    *,
+    spec: str,
+    root: Path,
+    names: Sequence[str] | None,
+    unsaid: int | Sequence[int],
+    layout: str,
+    options: ReadOptions,
+    notes: Iterable[str] = (),
+) -> Dataset:
+    """Build the data set that a reader returns.
+
+    Args:
+        said: image key and its labels, one each; names are cleaned here.
+        spec: the argument that named the data set.
+        root: folder that the keys are relative to.
+        names: labels in the format's order; those that only images have come after them, sorted. None: all
+            sorted.
+        unsaid: what a label is of which nothing is said; one value, or one per image.
+        layout: how the labels are written, in words for the user.
+        options: the reader's switches.
+        notes: what else looked odd.
+
+    Returns:
+        The data set; its first note says what was understood.
+
+    Raises:
+        InputError: no image, no label at all, an image given twice, a reserved name, or whatever `settle` finds.
+    """
+    listed = [clean(name) for name in names or ()]
+    column = {name: j for j, name in enumerate(dict.fromkeys(listed)) if name}
+    cleaned = {name: clean(name) for name in {name for _, labels in said for name in labels}}
+    for name in sorted(set(cleaned.values()) - column.keys() - {""}):
+        column[name] = len(column)
+    if not said:
+        raise InputError(f"{spec}: no image is listed. Give another file or folder.")
+    if not column:
+        raise InputError(f"{spec}: no image has a label, so there is nothing to learn. Check the labels.")
+    refuse_reserved(column, spec)
+    targets = np.full((len(said), len(column)), ABSENT, dtype=np.int8)
+    targets[:] = np.reshape(np.asarray(unsaid, dtype=np.int8), (-1, 1))
+    for row, (_, labels) in zip(targets, said, strict=True):
+        strongest: dict[str, int] = {}
+        for name, value in labels.items():
+            key = cleaned[name]
+            if key and (key not in strongest or _STRENGTH[value] > _STRENGTH[strongest[key]]):
+                strongest[key] = value
+        for key, value in strongest.items():
+            row[column[key]] = value
+    images = tuple(image for image, _ in said)
+    dataset = Dataset(
+        spec=spec,
+        root=root,
+        images=images,
+        vocabulary=Vocabulary(tuple(column)),
+        targets=targets,
+        notes=(understood(images, tuple(column), targets, layout), *notes, *variants_note(column)),
+    )
+    return settle(dataset, options)

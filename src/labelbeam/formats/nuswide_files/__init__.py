@@ -1,1 +1,0 @@
-"""The files of NUS-WIDE, each kind by itself; `formats.nuswide` puts them together."""

@@ -1,0 +1,303 @@
+"""XMP packets and IPTC records of photographs, found without decoding or even reading the pixels."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from xml.etree.ElementTree import Element
+
+from PIL import Image
+
+from labelbeam.data.images import DAMAGE
+from labelbeam.errors import InputError
+from labelbeam.formats.documents import parse_xml
+
+# Keywords in IPTC-IIM, the older of the two ways in which photographs carry them.
+#
+# Under the reader of keywords. Knows nothing of files.
+
+KEYWORDS = (2, 25)
+CODED_CHARACTER_SET = (1, 90)
+_UTF8 = b"\x1b%G"
+
+
+def iptc_keywords(records: bytes) -> tuple[list[str], str]:
+    r"""Return the keywords of IPTC records, and the encoding they were read in.
+
+    Args:
+        records: data sets one after another, each starting with 0x1C; what follows damage is not read.
+
+    Returns:
+        The keywords, and `utf-8` (marked so, or valid), `latin-1` (unmarked and not UTF-8) or empty (none).
+
+    Source:
+        IPTC-NAA Information Interchange Model 4.2, section 1.5 (data sets), 1:90 (coded character set).
+
+    Example:
+        >>> iptc_keywords(b"\x1c\x02\x19\x00\x03dog\x1c\x02\x19\x00\x05caf\xc3\xa9")
+        (['dog', 'café'], 'utf-8')
+    """
+    keywords, marked = [], False
+    position = 0
+    while records[position : position + 1] == b"\x1c" and position + 5 <= len(records):
+        kind = records[position + 1], records[position + 2]
+        size = int.from_bytes(records[position + 3 : position + 5], "big")
+        position += 5
+        if size & 0x8000:  # an extended data set: the number is the length of the length
+            width = size & 0x7FFF
+            size = int.from_bytes(records[position : position + width], "big") if width <= 8 else len(records)
+            position += width
+        value = records[position : position + size]
+        position += size
+        if position > len(records):
+            break
+        if kind == CODED_CHARACTER_SET:
+            marked = value == _UTF8
+        elif kind == KEYWORDS:
+            keywords.append(value.rstrip(b"\0"))
+    if not keywords:
+        return [], ""
+    try:
+        return [keyword.decode("utf-8") for keyword in keywords], "utf-8"
+    except UnicodeDecodeError:
+        if marked:
+            return [keyword.decode("utf-8", errors="replace") for keyword in keywords], "utf-8"
+        return [keyword.decode("latin-1") for keyword in keywords], "latin-1"
+
+
+# Keywords in an XMP packet, from inside a photograph or from a sidecar.
+#
+# Under the reader of keywords and the writer of sidecars. Knows nothing of files.
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+DC = "http://purl.org/dc/elements/1.1/"
+LIGHTROOM = "http://ns.adobe.com/lightroom/1.0/"
+SEPARATOR = "|"
+"""Between the levels of a hierarchical subject."""
+
+
+def xmp_keywords(packet: bytes, where: str) -> list[str] | None:
+    """Return the keywords of a packet: `dc:subject`, or the last level of each `lr:hierarchicalSubject`.
+
+    Args:
+        packet: the XML, with or without its `xpacket` wrapper and padding.
+        where: what to call it in messages.
+
+    Returns:
+        The keywords, none where the list is empty; None where the packet has no such list.
+
+    Raises:
+        InputError: not readable XML, or a document type.
+
+    Source:
+        XMP specification part 1, Dublin Core namespace; Lightroom's `hierarchicalSubject`.
+    """
+    root = parse_xml(packet.strip(b"\0 \r\n\t"), where)
+    subjects = _items(root, f"{{{DC}}}subject")
+    if subjects is not None:
+        return subjects
+    paths = _items(root, f"{{{LIGHTROOM}}}hierarchicalSubject")
+    return None if paths is None else [path.rpartition(SEPARATOR)[2] for path in paths]
+
+
+def _items(root: Element, name: str) -> list[str] | None:
+    """Return the texts of a property that is a bag, a sequence or one text."""
+    found = list(root.iter(name))
+    if not found:
+        return None
+    texts: list[str] = []
+    for element in found:
+        items = list(element.iter(f"{{{RDF}}}li"))
+        texts += ["".join(item.itertext()).strip() for item in items or [element]]
+    return [text for text in texts if text]
+
+
+# XMP packets and IPTC records inside image files, found without decoding or even reading the pixels.
+#
+# JPEG, PNG, WebP and TIFF are walked block by block; HEIC and AVIF are left to pillow-heif and Pillow.
+# Under the reader of keywords. Knows nothing of what the metadata say.
+
+_XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_IPTC_RESOURCE = 0x0404
+_XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 700, 33723, 34377
+_TIFF_SIZES = {3: 2, 4: 4, 8: 2, 9: 4}
+"""Bytes of a value, by its type, where that is not 1."""
+
+_LARGEST = 1 << 24
+"""Bytes of metadata that are believed."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file carries beside its pixels.
+
+    Attributes:
+        xmp: packets, XML each.
+        iptc: records, one after another; empty where there are none.
+    """
+
+    xmp: tuple[bytes, ...] = ()
+    iptc: bytes = b""
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Return the metadata of an image file; none for kinds that carry none.
+
+    Raises:
+        InputError: the file cannot be opened, or its structure is damaged before its metadata end.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+            file.seek(0)
+            if head.startswith(b"\xff\xd8"):
+                return _of_jpeg(file)
+            if head.startswith(b"\x89PNG\r\n\x1a\n"):
+                return Metadata(xmp=tuple(_png_packets(file)))
+            if head.startswith(b"RIFF") and head[8:] == b"WEBP":
+                return Metadata(xmp=tuple(_webp_packets(file)))
+            if head.startswith((b"II*\0", b"MM\0*")):
+                return _of_tiff(file, "<" if head[:1] == b"I" else ">")
+            if head[4:8] == b"ftyp":
+                return _by_plugin(file, head)
+    except OSError as error:
+        raise InputError(f"it cannot be read: {error.strerror or error}") from None
+    return Metadata()
+
+
+def _of_jpeg(file: BinaryIO) -> Metadata:
+    packets, resources = [], b""
+    for payload in _jpeg_segments(file):
+        if payload.startswith(_XMP_IN_JPEG):
+            packets.append(payload[len(_XMP_IN_JPEG) :])
+        elif payload.startswith(_PHOTOSHOP):
+            resources += payload[len(_PHOTOSHOP) :]  # long lists of resources go on in the next segment
+    return Metadata(tuple(packets), _iptc_resource(resources))
+
+
+def _jpeg_segments(file: BinaryIO) -> Iterator[bytes]:
+    """Yield APP1 and APP13, up to where the pixels start."""
+    file.seek(2)
+    while True:
+        marker = file.read(2)
+        if len(marker) < 2 or marker[0] != 0xFF:
+            raise InputError("the JPEG's headers are damaged")
+        while marker[1] == 0xFF:  # fill bytes
+            marker = marker[1:] + (file.read(1) or b"\0")
+        if marker[1] in {0xDA, 0xD9}:
+            return
+        if marker[1] == 0x01 or 0xD0 <= marker[1] <= 0xD8:
+            continue
+        length = int.from_bytes(file.read(2), "big") - 2
+        if length < 0:
+            raise InputError("the JPEG's headers are damaged")
+        if marker[1] in {0xE1, 0xED}:
+            yield file.read(length)
+        else:
+            file.seek(length, 1)
+
+
+def _iptc_resource(resources: bytes) -> bytes:
+    """Return resource 0x0404 of Photoshop's. Source: Adobe Photoshop file formats, "Image resource blocks"."""
+    position = 0
+    while resources[position : position + 4] == b"8BIM":
+        kind = int.from_bytes(resources[position + 4 : position + 6], "big")
+        name = resources[position + 6] if position + 6 < len(resources) else 0
+        position += 6 + name + 1 + (name + 1) % 2
+        size = int.from_bytes(resources[position : position + 4], "big")
+        position += 4
+        if kind == _IPTC_RESOURCE:
+            return resources[position : position + size]
+        position += size + size % 2
+    return b""
+
+
+def _png_packets(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the XMP packets among a PNG's international texts."""
+    file.seek(8)
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if kind == b"IEND":
+            return
+        if kind != b"iTXt" or length > _LARGEST:
+            file.seek(length + 4, 1)
+            continue
+        keyword, _, rest = file.read(length).partition(b"\0")
+        file.seek(4, 1)
+        if keyword == b"XML:com.adobe.xmp" and len(rest) > 2:
+            text = rest[2:].split(b"\0", 2)[-1]  # language and translated keyword, both ended by a zero
+            yield _inflated(text) if rest[0] else text
+
+
+def _inflated(text: bytes) -> bytes:
+    unpacking = zlib.decompressobj()
+    try:
+        plain = unpacking.decompress(text, _LARGEST)
+    except zlib.error as error:
+        raise InputError(f"the PNG's compressed text is damaged ({error})") from None
+    if unpacking.unconsumed_tail:
+        raise InputError(f"the PNG's compressed text grows beyond {_LARGEST:,} bytes")
+    return plain
+
+
+def _webp_packets(file: BinaryIO) -> Iterator[bytes]:
+    file.seek(12)
+    while len(header := file.read(8)) == 8:
+        kind, length = struct.unpack("<4sI", header)
+        if kind == b"XMP " and length <= _LARGEST:
+            yield file.read(length)
+            return
+        file.seek(length + length % 2, 1)
+
+
+def _of_tiff(file: BinaryIO, order: str) -> Metadata:
+    """Read the first directory. Source: TIFF 6.0, section 2."""
+    file.seek(4)
+    (start,) = struct.unpack(f"{order}I", file.read(4).ljust(4, b"\0"))
+    file.seek(start)
+    (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
+    found: dict[int, bytes] = {}
+    for tag, kind, values, place in struct.iter_unpack(
+        f"{order}HHI4s", _whole_entries(file.read(12 * count))
+    ):
+        if tag in (_XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG):
+            # The bytes as they lie: some programs declare IPTC as 32-bit numbers.
+            size = values * _TIFF_SIZES.get(kind, 1)
+            if 4 < size <= _LARGEST:
+                file.seek(struct.unpack(f"{order}I", place)[0])
+                found[tag] = file.read(size)
+            else:
+                found[tag] = place[:size]
+    packet = found.get(_XMP_TAG)
+    iptc = found.get(_IPTC_TAG) or _iptc_resource(found.get(_PHOTOSHOP_TAG, b""))
+    return Metadata((packet,) if packet else (), iptc)
+
+
+def _whole_entries(entries: bytes) -> bytes:
+    if len(entries) % 12:
+        raise InputError("the TIFF's directory ends early")
+    return entries
+
+
+def _by_plugin(file: BinaryIO, head: bytes) -> Metadata:
+    """Leave a container of boxes to the library that decodes it."""
+    try:
+        if b"avif" not in head:
+            return _of_heic(file)
+        with Image.open(file) as image:
+            xmp = image.info.get("xmp", b"")
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise InputError(f"damaged or of an unknown kind ({error})") from None
+    return Metadata((xmp,) if xmp else ())
+
+
+def _of_heic(file: BinaryIO) -> Metadata:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError("HEIC needs one more package: pip install 'labelbeam[heif]'") from None
+    xmp = pillow_heif.open_heif(file).info.get("xmp")
+    return Metadata((xmp,) if xmp else ())

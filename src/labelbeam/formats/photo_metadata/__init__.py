@@ -1,1 +1,0 @@
-"""Keywords inside photographs and their sidecars: EXIF containers, IPTC, XMP."""

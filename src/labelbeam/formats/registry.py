@@ -1,0 +1,239 @@
+"""The data set argument: `FORMAT:PATH#SPLIT` to a data set, and a data set to files of a format.
+
+The one table of formats is here: a new format is a file in `formats/` and a row of `FORMATS`. Knows nothing of
+what is inside the files; readers and writers are imported when their format is asked for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from labelbeam.data.dataset import DEFAULTS, OF_LABELS, Dataset, ReadOptions
+from labelbeam.data.tidy import tidy
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import exists, is_folder
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set argument in its parts.
+
+    Attributes:
+        format: a name of `FORMATS`.
+        path: file or folder; None for a format that needs none.
+        split: name of the split; empty where the argument has none.
+    """
+
+    format: str
+    path: Path | None
+    split: str
+
+
+def parse_spec(text: str) -> DatasetSpec:
+    """Take a data set argument apart.
+
+    A `#` belongs to the path where a file or folder of that whole name exists.
+
+    Args:
+        text: `FORMAT:PATH#SPLIT`, `FORMAT:PATH`, or `scenes#SPLIT`.
+
+    Raises:
+        InputError: no format, an unknown one (the nearest is proposed), or no path where one is needed.
+
+    Example:
+        >>> parse_spec("voc2007:VOCdevkit#sub_test")
+        DatasetSpec(format='voc2007', path=PosixPath('VOCdevkit'), split='sub_test')
+        >>> parse_spec("scenes#train")
+        DatasetSpec(format='scenes', path=None, split='train')
+    """
+    name, colon, rest = text.partition(":")
+    if not colon:
+        name, _, split = text.partition("#")
+        if name in FORMATS and not FORMATS[name].needs_path:
+            return DatasetSpec(name, None, split)
+        if name in FORMATS:
+            raise InputError(f"{text!r} names no folder or file. Write {name}:PATH#SPLIT.")
+        example = f"coco:{name}#train2017" if is_folder(Path(name)) else f"csv:{name or 'tags.csv'}"
+        raise InputError(
+            f"{text!r} does not say its format: there is no colon. Write FORMAT:PATH#SPLIT, "
+            f"such as {example}; formats: {', '.join(FORMATS)}."
+        )
+    if name not in FORMATS:
+        raise unknown_name("data set format", name, FORMATS)
+    path, _, split = (rest, "", "") if exists(Path(rest)) else rest.rpartition("#")
+    if "#" not in rest:
+        path, split = rest, ""
+    if not FORMATS[name].needs_path:
+        raise InputError(f"{text!r}: {name} has no path. Write {name}#SPLIT.")
+    if not path:
+        raise InputError(f"{text!r} names no folder or file. Write {name}:PATH#SPLIT.")
+    return DatasetSpec(name, Path(path).expanduser(), split)
+
+
+def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read the data set that an argument names.
+
+    Args:
+        spec: `FORMAT:PATH#SPLIT`; of a CSV file also `#not-SPLIT`, everything but that split.
+        options: switches of the reader and of label hygiene; one that the format does not have must be left at
+            its default.
+
+    Returns:
+        The data set; its `notes` say what was understood and what looked odd.
+
+    Raises:
+        InputError: an argument that cannot be parsed; an option that the format does not have; a missing
+            file or folder; an unknown or empty split; whatever the format's reader finds wrong.
+    """
+    parsed = parse_spec(spec)
+    entry = FORMATS[parsed.format]
+    if foreign := [name for name in options.changed() if name not in (*entry.options, *OF_LABELS)]:
+        flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
+        known = ", ".join("--" + name.replace("_", "-") for name in entry.options) or "none"
+        raise InputError(f"{spec}: the format {parsed.format} has no option {flags}. Its options: {known}.")
+    if parsed.path is not None and not exists(parsed.path) and not entry.patterns:
+        raise InputError(f"{spec}: {parsed.path} does not exist (looked from {Path.cwd()}). Check the path.")
+    read = _function(entry.read)
+    if parsed.path is None:
+        return tidy(replace(read(parsed.split), spec=spec), options)
+    return tidy(replace(_read_split(read, parsed, entry, options), spec=spec), options)
+
+
+def _read_split(
+    read: Callable[..., Any], parsed: DatasetSpec, entry: "Format", options: ReadOptions
+) -> Dataset:
+    """Read a split, or everything but one: `not-fold0`, where the format has a name for everything."""
+    but = parsed.split.removeprefix("not-")
+    if but == parsed.split or entry.everything is None:
+        found: Dataset = read(parsed.path, parsed.split, options=options)
+        return found
+    held_out = set(read(parsed.path, but, options=replace(options, keep_unlabelled=True)).images)
+    whole: Dataset = read(parsed.path, entry.everything, options=options)
+    rows = [i for i, image in enumerate(whole.images) if image not in held_out]
+    if not rows:
+        raise InputError(f"{parsed.path}#{parsed.split}: every image is in the split {but!r}; none is left.")
+    note = f"of these, the {len(held_out)} images of the split {but!r} are left out."
+    return replace(whole.subset(rows), notes=(*whole.notes, note))
+
+
+def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple[str, ...]:
+    """Write a data set in the format that an argument names.
+
+    Args:
+        dataset: what to write.
+        spec: `FORMAT:PATH#SPLIT`; what PATH is to be, a file or a folder, is the format's matter.
+        images: what becomes of the image files: `keep` (they stay where they are and are referred to), `link`
+            (hard links where possible, copies elsewhere) or `copy`.
+
+    Returns:
+        Sentences for the user: what the format cannot hold and was left out.
+
+    Raises:
+        InputError: an argument that cannot be parsed; a format that is only read; something in the way at PATH;
+            names that the format cannot hold; whatever else the format's writer finds wrong.
+    """
+    parsed = parse_spec(spec)
+    entry = FORMATS[parsed.format]
+    if entry.write is None or parsed.path is None:
+        writable = ", ".join(name for name, one in FORMATS.items() if one.write)
+        raise InputError(
+            f"{spec}: the format {parsed.format} is read, not written. Formats to write: {writable}."
+        )
+    write = _function(entry.write)
+    notes: tuple[str, ...] = write(dataset, parsed.path, split=parsed.split, images=images)
+    return notes
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Return the function `package.module:function` below labelbeam; imported now, not earlier."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"labelbeam.{module}"), function)
+    return found
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table of formats.
+
+    Attributes:
+        read: `module:function`, called with path, split and options; with the split alone if there is no PATH.
+        options: names of the `ReadOptions` that it has.
+        write: `module:function`, called with data set, path, split and images; None: the format is only read.
+        needs_path: whether the argument has a PATH.
+        everything: the split that is every image; None: there is none, and `#not-SPLIT` is not for this format.
+        patterns: whether PATH may be a pattern of several files, which the reader looks up itself.
+    """
+
+    read: str
+    options: tuple[str, ...]
+    write: str | None = None
+    needs_path: bool = True
+    everything: str | None = None
+    patterns: bool = False
+
+
+_FILES = ("keep_unlabelled", "missing")
+_VOC_OPTIONS = ("difficult", *_FILES)
+_CSV_OPTIONS = (
+    *(*_FILES, "delimiter", "encoding", "root"),
+    *("image_column", "tags_column", "layout", "combinations"),
+)
+
+FORMATS: dict[str, Format] = {
+    "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS, "formats.voc:write_voc2007"),
+    "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS, "formats.voc:write_voc2012"),
+    "coco": Format("formats.coco:read_coco", _FILES, "formats.coco:write_coco"),
+    "nuswide81": Format("formats.nuswide:read_nuswide81", _FILES, everything="all"),
+    "nuswide1000": Format("formats.nuswide:read_nuswide1000", _FILES, everything="all"),
+    "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS, "formats.csv_table:write_csv", everything=""),
+    "folder": Format("formats.folder:read_folder", _FILES, "formats.folder:write_folder", everything="all"),
+    "sidecar": Format(
+        "formats.sidecar:read_sidecar",
+        (*_FILES, "delimiter", "encoding"),
+        "formats.sidecar:write_sidecar",
+        everything="all",
+    ),
+    "imagefolder": Format(
+        "formats.imagefolder:read_imagefolder",
+        (*_FILES, "delimiter", "encoding", "tags_column", "combinations"),
+        "formats.imagefolder:write_imagefolder",
+        everything="all",
+    ),
+    "mmpretrain": Format(
+        "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
+    ),
+    "paddle": Format("formats.paddle:read_paddle", (*_FILES, "root"), "formats.paddle:write_paddle"),
+    "cleanlab": Format(
+        "formats.cleanlab:read_cleanlab", (*_FILES, "root"), "formats.cleanlab:write_cleanlab"
+    ),
+    "jsonl": Format(
+        "formats.json_lines:read_json_lines", (*_FILES, "root"), "formats.json_lines:write_json_lines"
+    ),
+    "labelstudio": Format(
+        "formats.label_studio:read_label_studio",
+        (*_FILES, "root", "image_column", "tags_column"),
+        "formats.label_studio:write_label_studio",
+    ),
+    "cvat": Format("formats.cvat:read_cvat", (*_FILES, "root"), "formats.cvat:write_cvat", everything="all"),
+    "fiftyone": Format("formats.fiftyone:read_fiftyone", _FILES, "formats.fiftyone:write_fiftyone"),
+    "openimages": Format(
+        "formats.open_images:read_open_images",
+        (*_FILES, "root"),
+        "formats.open_images:write_open_images",
+    ),
+    "webdataset": Format(
+        "formats.webdataset:read_webdataset",
+        (*_FILES, "delimiter", "tags_column"),
+        "formats.webdataset:write_webdataset",
+        everything="all",
+        patterns=True,
+    ),
+    "keywords": Format(
+        "formats.keywords:read_keywords", _FILES, "formats.keywords:write_keywords", patterns=True
+    ),
+    "project": Format("formats.project:read_project", _FILES),
+    "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
+}
+"""Every data set format by its name."""

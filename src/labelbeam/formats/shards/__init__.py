@@ -1,1 +1,0 @@
-"""Shards of WebDataset: which files, which samples in them, which of their members hold labels."""

@@ -1,0 +1,340 @@
+"""The label model of CNN-RNN in training: recurrent cells over label embeddings, and which label comes next."""
+
+from typing import get_args
+
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from torch import Tensor, nn
+
+from labelbeam.errors import unknown_name
+from labelbeam.heads.options import CellName, LabelModelOptions
+from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats
+from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+
+# Recurrent cells over label embeddings: what o(t) is, given the labels said so far.
+#
+# A cell sees label embeddings only; the image joins after it (`heads.label_model_torch`). Its state is one tensor
+# [batch state], so that a prefix trie can store it as bytes without knowing what is inside.
+#
+# Letters are those of Wang et al. 2016, eq. 1: r the state, w the label embedding, x the candidate,
+# i, f, o the input, forget and output gates.
+
+GATES = 4
+FORGET = 1  # which quarter of the gate vector is the forget gate, in every cell
+
+
+class Cell(nn.Module):
+    """A recurrent cell; subclasses fill `forward`.
+
+    Attributes:
+        state_size: numbers in a state.
+        output_size: numbers in an output o(t).
+    """
+
+    def __init__(self, state_size: int, output_size: int) -> None:
+        super().__init__()
+        self.state_size, self.output_size = state_size, output_size
+        # Knows the device; a cell need not have parameters.
+        self.register_buffer("origin", torch.zeros(1), persistent=False)
+
+    origin: Tensor
+
+    def start(self, batch: int) -> Float[Tensor, "{batch} state"]:
+        """Return the state before START is read: zeros."""
+        return self.origin.new_zeros(batch, self.state_size)
+
+
+class LSTM(Cell):
+    """Textbook LSTM: sigmoid gates, tanh candidate and output, recurrence on the gated output."""
+
+    def __init__(self, embedding_size: int, hidden_size: int, *, bias: bool = True) -> None:
+        super().__init__(2 * hidden_size, hidden_size)
+        self.from_label = nn.Linear(embedding_size, GATES * hidden_size, bias=bias)
+        self.from_state = nn.Linear(hidden_size, GATES * hidden_size, bias=False)
+        initialise_gates(self.from_label, self.from_state)
+
+    def forward(
+        self, w: Float[Tensor, "batch embedding"], state: Float[Tensor, "batch state"]
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch state"]]:
+        """Read one label embedding; return the output o(t) and the next state."""
+        output, r = state.chunk(2, dim=1)
+        i, f, x, o = (self.from_label(w) + self.from_state(output)).chunk(GATES, dim=1)
+        r = torch.sigmoid(f) * r + torch.sigmoid(i) * torch.tanh(x)
+        output = torch.sigmoid(o) * torch.tanh(r)
+        return output, torch.cat((output, r), dim=1)
+
+
+class PaperLSTM(Cell):
+    """The paper's eq. 1: recurrence on the cell state r(t-1), ReLU candidate, no squashing of the output.
+
+    `literal` is the print: the same ReLU for the three gates, which are then unbounded. Differs from the
+    print in o(t) = r(t) * o_t, whose right-hand side prints o(t) for the gate o_t.
+    """
+
+    def __init__(self, embedding_size: int, hidden_size: int, *, bias: bool = True, literal: bool) -> None:
+        super().__init__(hidden_size, hidden_size)
+        self.gate = torch.relu if literal else torch.sigmoid
+        self.from_label = nn.Linear(embedding_size, GATES * hidden_size, bias=bias)
+        self.from_state = nn.Linear(hidden_size, GATES * hidden_size, bias=False)
+        initialise_gates(self.from_label, self.from_state)
+
+    def forward(
+        self, w: Float[Tensor, "batch embedding"], state: Float[Tensor, "batch state"]
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch state"]]:
+        """Read one label embedding; return the output o(t) and the next state r(t)."""
+        i, f, x, o = (self.from_label(w) + self.from_state(state)).chunk(GATES, dim=1)
+        r = self.gate(f) * state + self.gate(i) * torch.relu(x)
+        return self.gate(o) * r, r
+
+
+class LabelSum(Cell):
+    """No recurrence: o(t) is the sum of the label embeddings said so far, START included."""
+
+    def __init__(self, embedding_size: int) -> None:
+        super().__init__(embedding_size, embedding_size)
+
+    def forward(
+        self, w: Float[Tensor, "batch embedding"], state: Float[Tensor, "batch state"]
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch state"]]:
+        """Add one label embedding; the output is the state."""
+        total = state + w
+        return total, total
+
+
+def initialise_gates(from_label: nn.Linear, from_state: nn.Linear) -> None:
+    """Draw gate weights uniformly within 1/sqrt(hidden), biases zero but the forget gate's, which is 1.
+
+    The paper gives no initialisation; this is PyTorch's, with the forget bias of Jozefowicz et al. 2015.
+    """
+    hidden = from_state.in_features
+    for linear in (from_label, from_state):
+        nn.init.uniform_(linear.weight, -(hidden**-0.5), hidden**-0.5)
+    if from_label.bias is not None:
+        nn.init.zeros_(from_label.bias)
+        from_label.bias.data[FORGET * hidden : (FORGET + 1) * hidden] = 1.0
+
+
+def build_cell(name: str, embedding_size: int, hidden_size: int, *, bias: bool = True) -> Cell:
+    """Build a cell by name.
+
+    Raises:
+        InputError: the name is not one of `CellName`.
+    """
+    if name == "lstm":
+        return LSTM(embedding_size, hidden_size, bias=bias)
+    if name in ("paper", "paper-gated"):
+        return PaperLSTM(embedding_size, hidden_size, bias=bias, literal=name == "paper")
+    if name == "none":
+        return LabelSum(embedding_size)
+    raise unknown_name("cell", name, get_args(CellName))
+
+
+# The label model of CNN-RNN: which label comes next, given an image and the labels said so far.
+#
+# Takes features (not pixels) and label sequences; returns logits or the loss. Searches are elsewhere
+# (`decoding`), and see the trained model as arrays (`heads.label_model`).
+#
+# Equations, Wang et al. 2016, Section 3 (K labels, I the image's features, t the position):
+#     w_k = U_l e_k                          label embedding                         (2)
+#     o(t), r(t) = cell(r(t-1), w_k(t))      recurrence over the labels said so far  (3)
+#     x_t = h(U_o^x o(t) + U_I^x I)          joint embedding; the image joins here, at every step   (4)
+#     s(t) = U_l^T x_t                       scores, with the same U_l               (5)
+#     p(t) = softmax(s(t)) over the allowed labels and END
+
+
+class LabelModel(nn.Module):
+    """The label model; `U_l` rows are labels in label order, then END.
+
+    Args:
+        num_labels: END not counted.
+        scaling: of features.
+        options: everything else.
+        shuffle: whether each image's labels are said in a new random order whenever it is taught.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        scaling: FeatureScaling,
+        options: LabelModelOptions,
+        *,
+        shuffle: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_labels, self.scaling, self.options, self.shuffle = num_labels, scaling, options, shuffle
+        size = options.embedding_size
+        self.U_l = nn.Parameter(torch.randn(num_labels + 1, size) * size**-0.5)
+        self.start = nn.Parameter(torch.randn(1, size) * size**-0.5, requires_grad=options.start == "learned")
+        if options.start == "zero":
+            self.start.data.zero_()
+        self.cell = build_cell(options.cell, size, options.hidden_size, bias=options.cell_bias)
+        self.U_o = nn.Linear(self.cell.output_size, size, bias=False)
+        width = scaling.feature_size
+        before: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
+        if options.image_hidden_size:
+            hidden = nn.Linear(width, options.image_hidden_size)
+            before += [hidden, nn.ReLU(), nn.Dropout(options.image_hidden_dropout)]
+            width = options.image_hidden_size
+        self.before_U_I = nn.Sequential(*before)
+        self.U_I = nn.Linear(width, size, bias=False)
+        self.projection_dropout = nn.Dropout(options.projection_dropout)
+
+    def h(self, joint: Tensor) -> Tensor:
+        """Eq. (4)'s h."""
+        return torch.relu(joint) if self.options.activation == "relu" else joint
+
+    def prefix_vectors(self, levels: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "prefixes embedding"]:
+        """Return U_o o(t) for the empty prefix, then every prefix of `DistinctPrefixes.levels`."""
+        if isinstance(self.cell, LSTM) and levels:
+            said = nn.functional.embedding(torch.cat([label for _, label in levels]), self.U_l)
+            gates = self.cell.from_label(torch.cat((self.start, said)))
+            parents = [parent for parent, _ in levels]
+            return self.U_o(lstm_over_prefixes(gates, self.cell.from_state.weight, parents))
+        output, state = self.cell(self.start, self.cell.start(1))
+        outputs = [output]
+        for parent, label in levels:
+            output, state = self.cell(self.U_l[label], state[parent])
+            outputs.append(output)
+        return self.U_o(torch.cat(outputs))
+
+    def image_vectors(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch embedding"]:
+        """Return U_I I, the image as the label model knows it."""
+        return self.U_I(self.before_U_I(self.scaling(features)))
+
+    def logits(
+        self, features: Float[Tensor, "batch features"], sequences: Int[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch steps outcomes"]:
+        """Return s(t) for every step, each given the true labels before it (teacher forcing), unmasked.
+
+        `forward` computes the same for the steps that are taught alone.
+        """
+        every_step = torch.ones_like(sequences, dtype=torch.bool)
+        return self._taught_logits(features, sequences, every_step).unflatten(0, sequences.shape)
+
+    def _taught_logits(
+        self,
+        features: Float[Tensor, "batch features"],
+        sequences: Int[Tensor, "batch steps"],
+        taught: Bool[Tensor, "batch steps"],
+    ) -> Float[Tensor, "taught outcomes"]:
+        """Return s(t) of the taught steps, image by image.
+
+        The recurrence runs once per distinct prefix of the batch. Dropout comes after the gather, drawn
+        per image and step, so that sharing changes neither loss nor gradients.
+        """
+        prefixes = distinct_prefixes(sequences, self.num_labels)
+        o = nn.functional.embedding(prefixes.rows[taught], self.prefix_vectors(prefixes.levels))
+        I = self.image_vectors(features)  # noqa: E741  the paper's letter
+        if self.training and self.projection_dropout.p:
+            # Drawn for steps behind END too, so that what is drawn does not depend on how steps are stored.
+            o = o * self.projection_dropout(o.new_ones(*sequences.shape, o.shape[1]))[taught]
+        I = self.projection_dropout(I)  # noqa: E741
+        x = self.h(o + nn.functional.embedding(taught.nonzero()[:, 0], I))  # [taught embedding]
+        return x @ self.U_l.T  # [taught outcomes]
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch features"],
+        targets: Int8[Tensor, "batch labels"],
+        shuffle: torch.Generator | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """Return the loss that the options name, per image in nats: -log p(sequence | image) for `sequence`.
+
+        Under `canonical` this is the exact negative log-likelihood of the label set. A model made to `shuffle` draws
+        orders from torch's generator in training, and always the same ones out of training.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown, columns in label order. Unknown labels leave the
+                image's softmax at every step: an approximation, conditional on their absence.
+            shuffle: where given, each image's labels are said in a new random order.
+        """
+        if self.options.loss != "sequence":
+            return self._order_free_nats(features, targets)
+        if shuffle is None and self.shuffle:
+            shuffle = torch.default_generator if self.training else torch.Generator().manual_seed(0)
+        sequences = sequences_of(targets, shuffle=shuffle)
+        allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
+        allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
+        taught = sequences != PAD
+        logits = self._taught_logits(features, sequences, taught)  # [taught outcomes]
+        nats = nn.functional.cross_entropy(
+            logits.masked_fill(~allowed[taught], -torch.inf), sequences[taught], reduction="none"
+        )
+        return nats.new_zeros(len(targets)).index_add(0, taught.nonzero()[:, 0], nats)
+
+    def _order_free_nats(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        present, known = targets == PRESENT, targets != UNKNOWN
+        remaining_set, steps = self.options.loss == "remaining-set", int(present.sum(dim=1).max()) + 1
+        sayable = present if remaining_set else known
+        log_probs, said = self.own_run(features, known, sayable=sayable, steps=steps)
+        if remaining_set:
+            return remaining_set_nats(log_probs, said, targets)
+        return aligned_nats(log_probs, said, targets, keep_hits=self.options.loss == "pla")
+
+    def own_run(
+        self,
+        features: Float[Tensor, "batch features"],
+        known: Bool[Tensor, "batch labels"],
+        *,
+        sayable: Bool[Tensor, "batch labels"],
+        steps: int,
+    ) -> tuple[Float[Tensor, "batch steps outcomes"], Int[Tensor, "batch paths"]]:
+        """Let the model say labels of its own choice: at each step the most probable one that it may say.
+
+        END is never chosen. An image whose sayable labels are all said goes on with anything; its steps from
+        there on mean nothing. Gradients flow through the probabilities, not through the choices.
+
+        Args:
+            features: encoder features.
+            known: labels that take part in the softmax; those said take no part after.
+            sayable: labels that may be said, all of them known.
+            steps: how many steps; one label fewer is said.
+
+        Returns:
+            Log-probabilities at each step (-inf: not allowed), and the labels said, [batch steps-1].
+        """
+        batch = len(features)
+        image = self.projection_dropout(self.image_vectors(features))  # [batch embedding]
+        w, state, unsaid = self.start.expand(batch, -1), self.cell.start(batch), known
+        end = known.new_ones(batch, 1)
+        log_probs, said = [], []
+        for step in range(steps):
+            o, state = self.cell(w, state)
+            s = self.h(self.projection_dropout(self.U_o(o)) + image) @ self.U_l.T  # [batch outcomes]
+            allowed = torch.cat((unsaid, end), dim=1)
+            log_probs.append(s.masked_fill(~allowed, -torch.inf).log_softmax(dim=1))
+            if step < steps - 1:
+                chosen = log_probs[-1][:, :-1].detach().masked_fill(~sayable, -torch.inf).argmax(dim=1)
+                said.append(chosen)
+                unsaid = unsaid.scatter(1, chosen[:, None], False)
+                w = self.U_l[chosen]
+        none = torch.zeros(batch, 0, dtype=torch.int64, device=image.device)
+        return torch.stack(log_probs, dim=1), torch.stack(said, dim=1) if said else none
+
+
+def allowed_outcomes(
+    sequences: Int[Tensor, "batch steps"], num_labels: int, allowed: str
+) -> Bool[Tensor, "batch steps outcomes"]:
+    """Return which outcomes the softmax runs over at each step of taught sequences; END always may come.
+
+    Example:
+        >>> allowed_outcomes(torch.tensor([[1, 2, -1]]), 2, "canonical").int().tolist()
+        [[[1, 1, 1], [0, 0, 1], [1, 1, 1]]]
+    """
+    batch, steps = sequences.shape
+    ids = torch.arange(num_labels + 1, device=sequences.device)
+    # Behind END nothing is taught; -1 there allows everything, which keeps the softmax finite.
+    before = torch.where((sequences >= 0) & (sequences < num_labels), sequences, -1)
+    before = torch.cat((before.new_full((batch, 1), -1), before[:, :-1]), dim=1)  # the label said last
+    if allowed == "canonical":
+        return ids > before[:, :, None]
+    if allowed == "no-repeat":
+        said = nn.functional.one_hot(before + 1, num_labels + 2)[:, :, 1:].cumsum(dim=1) > 0
+        return ~said
+    return torch.ones(batch, steps, num_labels + 1, dtype=torch.bool, device=sequences.device)

@@ -1,0 +1,296 @@
+"""Heads with one number per label in training: sigmoid, asymmetric loss, any-subset, softmax and WARP."""
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor, nn
+
+from labelbeam.errors import InputError
+from labelbeam.heads.options import AsymmetricOptions, SigmoidOptions
+from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+# The rival: a sigmoid per label on the same features, linear or with one hidden layer.
+#
+# It models each label alone: p(set | image) is a product. Where that is enough, it is the better tool, and it
+# is trained, saved, evaluated and served by the same verbs as the label model.
+
+
+class LabelScores(nn.Module):
+    """Features [batch features] to one number per label: the network that several heads share.
+
+    What the numbers mean, and the loss that gives them the meaning, is the subclass's.
+    """
+
+    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+        super().__init__()
+        self.num_labels, self.scaling, self.options = num_labels, scaling, options
+        layers: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
+        width = scaling.feature_size
+        if options.hidden_size:
+            layers += [nn.Linear(width, options.hidden_size), nn.ReLU(), nn.Dropout(options.hidden_dropout)]
+            width = options.hidden_size
+        self.before = nn.Sequential(*layers)
+        self.last = nn.Linear(width, num_labels)
+        # A standardized input cannot say "most labels are absent"; starting from no opinion and the labels'
+        # own frequencies (`start_from`) spares the hundreds of steps a bias needs to get there.
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    @torch.no_grad()
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Set the biases to the log-odds of the labels' training frequencies, one image added to each side."""
+        present, known = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
+        self.last.bias.copy_(torch.logit(present / known))
+
+    def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
+        """Return one number per label, unbounded."""
+        return self.last(self.before(self.scaling(features)))
+
+
+class SigmoidHead(LabelScores):
+    """One probability per label, each by itself."""
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return -log p(set | image) per image in nats: binary cross-entropy summed over the known labels.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown (left out of the sum).
+        """
+        present = (targets == PRESENT).float()
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            self.logits(features), present, reduction="none"
+        )
+        return losses.masked_fill(targets == UNKNOWN, 0.0).sum(dim=1)
+
+
+# The any-subset head: a sigmoid per label that is told what is known of the other labels.
+#
+# Beside the features it reads, for every label, one of three states: known present, known absent, not
+# known. In training labels are revealed at random, in evaluation and tagging none is, which makes it a
+# sigmoid head; asked with evidence, it gives p(label | image, evidence) in one pass, without a search. It
+# learns each conditional by itself: nothing makes them conditionals of one joint distribution. Knows no
+# search and no label name.
+
+
+class AnySubsetHead(SigmoidHead):
+    """A two-layer sigmoid head whose hidden layer also reads which labels are known, and how.
+
+    With nothing known it is a `SigmoidHead` and answers as one.
+
+    Raises:
+        InputError: no hidden layer; then labels could not interact.
+    """
+
+    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+        if not options.hidden_size:
+            raise InputError(
+                "the head 'any-subset' needs a hidden layer, given hidden_size 0. "
+                "Leave sigmoid.hidden_size out (512), or take --head sigmoid."
+            )
+        super().__init__(num_labels, scaling, options)
+        # The second half of the first layer's weights: features and states, concatenated, are its input.
+        self.from_known = nn.Linear(2 * num_labels, options.hidden_size, bias=False)
+
+    def logits(
+        self, features: Float[Tensor, "batch features"], known: Int8[Tensor, "batch labels"] | None = None
+    ) -> Float[Tensor, "batch labels"]:
+        """Return one logit per label, given what is known of the labels.
+
+        Args:
+            features: encoder features.
+            known: 1 known present, 0 known absent, -1 not known; None: nothing is known.
+        """
+        hidden = self.before[:2](self.scaling(features))  # [batch hidden], ReLU still to come
+        if known is not None:
+            states = torch.cat((known == PRESENT, known == ABSENT), dim=1)  # [batch 2*labels]
+            hidden = hidden + self.from_known(states.to(hidden.dtype))
+        return self.last(self.before[2:](hidden))
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the loss per image in nats: binary cross-entropy of the labels that were not revealed.
+
+        In training each image draws a rate, and each of its known labels is revealed at that rate, whether it is
+        present or absent. The loss of the others is scaled up to all known labels, so that the rate does not
+        change its magnitude. Out of training nothing is revealed: -log p(set | image) as a sigmoid head has it.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown (never revealed, left out of the sum).
+        """
+        known = targets != UNKNOWN
+        if not self.training:
+            return super().forward(features, targets)
+        rates = torch.rand(len(targets), 1, device=targets.device)
+        asked = known & (torch.rand(targets.shape, device=targets.device) >= rates)
+        logits = self.logits(features, targets.masked_fill(asked, UNKNOWN))
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            logits, (targets == PRESENT).to(logits.dtype), reduction="none"
+        )
+        share = asked.sum(dim=1) / known.sum(dim=1).clamp(min=1)  # of the known labels; 0: nothing to learn
+        return losses.masked_fill(~asked, 0.0).sum(dim=1) / share.clamp(min=1 / self.num_labels)
+
+
+# Heads whose scores rank labels and are not probabilities that a label is present.
+#
+# Such a head can say which labels come first, and by convention decides as many as training images have on
+# average (the paper's protocol: k of every image). It has no p(set | image). Knows no search and no label
+# name.
+
+
+class RankingHead(LabelScores):
+    """One number per label that says which labels come first; subclasses fill `forward`."""
+
+    labels_per_image: Tensor
+
+    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+        super().__init__(num_labels, scaling, options)
+        self.register_buffer("labels_per_image", torch.ones((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Start from the labels' frequencies, and keep how many labels training images have (rounded, at least 1)."""
+        super().start_from(targets)
+        mean = float((targets == PRESENT).sum(dim=1).double().mean())
+        self.labels_per_image.fill_(max(1, round(mean)))
+
+
+# The asymmetric loss: binary cross-entropy in which easy absent labels hardly count.
+#
+#     L+ = -(1 - p)^gamma+ log p                 for present labels, p = sigmoid(s)
+#     L- = -p_m^gamma- log(1 - p_m)              for absent ones, p_m = max(p - m, 0)
+#
+# With gamma- above gamma+ the best p for a label that is present in a share q of alike images lies above q,
+# and absent labels below the margin m have no gradient at all: the scores rank, they are not p(label |
+# image). Knows no search and no label name.
+
+
+class AsymmetricHead(RankingHead):
+    """A sigmoid per label under the asymmetric loss; its set holds the labels with a score of at least 1/2.
+
+    Source:
+        Ridnik et al. 2021, Asymmetric loss for multi-label classification, eq. 3 to 6. The gradient goes through the
+        weights too, as printed; their code has that as an option.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        scaling: FeatureScaling,
+        options: SigmoidOptions,
+        asymmetric: AsymmetricOptions,
+    ) -> None:
+        super().__init__(num_labels, scaling, options)
+        self.asymmetric = asymmetric
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the loss per image, summed over the known labels; with all three numbers 0 it is cross-entropy.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown (left out of the sum).
+        """
+        numbers, logits = self.asymmetric, self.logits(features)
+        p = torch.sigmoid(logits)
+        if_present = -nn.functional.logsigmoid(logits) * (1 - p) ** numbers.gamma_positive
+        if numbers.margin:
+            p_m = (p - numbers.margin).clamp(min=0)
+            log_absent = torch.log1p(-p_m)
+        else:  # log(1 - p) in the form that no large logit breaks
+            p_m, log_absent = p, nn.functional.logsigmoid(-logits)
+        # 0 ** 0 is 1: with gamma- = 0 every absent label counts. A p_m of 0 would have an infinite slope below 1.
+        weights = p_m.clamp(min=1e-12) ** numbers.gamma_negative if numbers.gamma_negative else 1.0
+        losses = torch.where(targets == PRESENT, if_present, -log_absent * weights)
+        return losses.masked_fill(targets == UNKNOWN, 0.0).sum(dim=1)
+
+
+# The paper's first baseline: one softmax over the labels, taught each image's labels in equal shares.
+#
+#     L = -sum over l in G of (1 / |G|) log softmax(s)_l        G: the image's labels
+#
+# Its score is p(a label drawn at random from the image's labels is l): labels compete, so an image with
+# four labels gives each 1/4. It ranks; it is not p(label | image). Knows no search and no label name.
+
+
+class SoftmaxHead(RankingHead):
+    """A softmax over labels.
+
+    Source:
+        Gong et al. 2013, Deep convolutional ranking for multilabel image annotation, Section 3.2.1 (after Guillaumin
+        et al. 2009); the baseline "Softmax" of Wang et al. 2016, Tables 1 to 3.
+    """
+
+    @torch.no_grad()
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Start from each label's share of all labels that training images have, one added to each."""
+        super().start_from(targets)
+        counts = (targets == PRESENT).sum(dim=0) + 1.0
+        self.last.bias.copy_((counts / counts.sum()).log())
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the cross-entropy per image in nats; 0 for an image without labels, which teaches nothing.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown (leaves the image's softmax).
+        """
+        present = targets == PRESENT
+        # An image of which nothing is known has no softmax; nothing is masked there, and nothing counted.
+        hidden = (targets == UNKNOWN) & present.any(dim=1, keepdim=True)
+        log_probs = self.logits(features).masked_fill(hidden, -torch.inf).log_softmax(dim=1)
+        shares = present.sum(dim=1).clamp(min=1)
+        return -log_probs.masked_fill(~present, 0.0).sum(dim=1) / shares
+
+
+# WARP: every present label above every absent one, by a margin; mistakes near the top of the ranking weigh
+# most.
+#
+#     L = sum over l in G of  w(r_l) / r_l * sum over absent n of max(0, 1 - s_l + s_n)
+#     w(r) = 1 + 1/2 + ... + 1/r,   r_l: the number of absent labels n with a positive hinge
+#
+# The papers draw absent labels until one has a positive hinge and estimate r_l from the number of draws, to
+# save time with 100,000 labels. With the thousand labels at most that we expect, all are looked at: this is
+# the expectation of a draw with the rank known. Its score ranks and is not p(label | image). Knows no
+# search and no label name.
+
+
+class WarpHead(RankingHead):
+    """A ranking by the weighted approximate-rank pairwise loss, exact instead of sampled.
+
+    Source:
+        Weston, Bengio, Usunier 2011, WSABIE, eq. 2 to 5 (weights 1/j); Gong et al. 2013, Section 3.2.3; the baseline
+        "WARP" of Wang et al. 2016, Tables 1 to 3.
+    """
+
+    weights: Tensor
+
+    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+        super().__init__(num_labels, scaling, options)
+        ranks = torch.arange(1, num_labels + 1, dtype=torch.float32)
+        per_rank = (1 / ranks).cumsum(dim=0) / ranks  # w(r) / r
+        self.register_buffer("weights", torch.cat((torch.zeros(1), per_rank)), persistent=False)
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the loss per image (no nats); memory: labels x the present labels of the batch.
+
+        Args:
+            features: encoder features.
+            targets: 1 present, 0 absent, -1 unknown (in no pair).
+        """
+        logits = self.logits(features)
+        images, labels = (targets == PRESENT).nonzero(as_tuple=True)  # [pairs]
+        hinges = (1 - logits[images, labels][:, None] + logits[images]).clamp(min=0)  # [pairs labels]
+        hinges = hinges.masked_fill((targets != ABSENT)[images], 0.0)
+        ranks = (hinges > 0).sum(dim=1)  # no gradient: the weight is taken as it is
+        losses = self.weights[ranks].to(hinges.dtype) * hinges.sum(dim=1)  # [pairs]
+        return logits.new_zeros(len(targets)).index_add(0, images, losses)

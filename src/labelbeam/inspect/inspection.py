@@ -1,0 +1,362 @@
+"""An inspection of labelled data: plain values that the text, the JSON and the page all show; and the text."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.registry import FORMATS, open_dataset, parse_spec
+from labelbeam.inspect.images import inspected_images
+from labelbeam.inspect.labels import inspected_labels
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# An inspection of labelled data: one object of plain values that the text, the JSON and the page all show.
+#
+# Opens the data sets, lets the analyses look, and says in sentences what deserves a look. Trains nothing and
+# imports no torch.
+
+PAIRS = 200
+"""Pairs of labels listed in each direction, at most."""
+
+
+def open_splits(specs: Sequence[str], *, options: ReadOptions = DEFAULTS) -> dict[str, Dataset]:
+    """Open the data sets of a report and name them.
+
+    Image files that are missing are a finding here, not an error, unless the option `missing` was set.
+
+    Args:
+        specs: data set arguments; the first is the one that is described in detail.
+        options: switches of the readers.
+
+    Returns:
+        The data sets by name: the part behind `#` where that tells them apart, else the whole argument.
+
+    Raises:
+        InputError: an argument given twice, or whatever the reader finds wrong.
+    """
+    if twice := sorted({spec for spec in specs if list(specs).count(spec) > 1}):
+        raise InputError(f"{twice[0]} is given twice. Name each data set once.")
+    parsed = [parse_spec(spec) for spec in specs]
+    splits = [one.split for one in parsed]
+    told_apart = all(splits) and len(set(splits)) == len(splits)
+    opened = {}
+    for spec, one in zip(specs, parsed, strict=True):
+        kept = options
+        if "missing" in FORMATS[one.format].options and options.missing == DEFAULTS.missing:
+            kept = replace(options, missing="keep")
+        opened[one.split if told_apart else spec] = open_dataset(spec, options=kept)
+    return opened
+
+
+def inspect_data(splits: Mapping[str, Dataset], *, images: bool = True, pairs: int = PAIRS) -> dict[str, Any]:
+    """Look through data sets.
+
+    Args:
+        splits: data sets by name, as `open_splits` gives them.
+        images: open the image files too, to find unreadable ones and duplicates.
+        pairs: pairs of labels listed in each direction, at most.
+
+    Returns:
+        Plain values, ready for JSON; `docs/inspect.md` explains them. `findings` are sentences, the gravest
+        first.
+    """
+    found = inspected_labels(splits, most_pairs=pairs)
+    found |= inspected_images(splits, read=images)
+    return {"findings": _findings(found), **found}
+
+
+def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what deserves a look, in sentences: `bad` spoils training or scores, `look` may be meant."""
+    told: list[tuple[str, str, str]] = []
+    copies = found["duplicates"]
+    for leak in copies["leaks"]:
+        later, earlier = leak["split"], leak["copies_in"]
+        if count := leak["exact"]:
+            told.append(
+                (
+                    "bad",
+                    "duplicates",
+                    f"Leakage: {_n(count, 'image')} of {later} {_are(count)} in {earlier} too.",
+                )
+            )
+        if count := leak["near"]:
+            alike = f"{_n(count, 'image')} of {later} {_look(count)} the same as one of {earlier}"
+            told.append(("look", "duplicates", f"Possible leakage: {alike}."))
+    if count := len(found["images"]["unreadable"]):
+        told.append(("bad", "images", f"{_n(count, 'image file')} cannot be read."))
+    if count := copies["exact_with_different_labels"]:
+        told.append(
+            ("bad", "duplicates", f"{_n(count, 'group')} of exact copies {_have(count)} different labels.")
+        )
+    if count := copies["near_with_different_labels"]:
+        told.append(
+            (
+                "look",
+                "duplicates",
+                f"{_n(count, 'group')} of images that look the same {_have(count)} different labels.",
+            )
+        )
+    for name, labels in found["labels_only_in"].items():
+        if labels:
+            told.append(("look", "labels", f"{_n(len(labels), 'label')} only in {name}: {_some(labels)}."))
+    within = copies["exact"] + copies["near"] - copies["across_splits"]
+    if within:
+        told.append(("look", "duplicates", f"{_n(within, 'group')} of copies inside one split."))
+    if count := len(found["images"].get("blank", ())):
+        told.append(("look", "images", f"{_n(count, 'picture')} of one plain colour."))
+    if count := len(found["names"]):
+        told.append(("look", "names", f"{_n(count, 'name')} or groups of names look odd."))
+    for data in found["data"]:
+        if count := len(data["images_without_labels"]):
+            share = f"{100 * count / data['images']:.1f} %"
+            told.append(
+                ("look", "sizes", f"{_n(count, 'image')} of {data['name']} without a label ({share}).")
+            )
+        if data["unknown"]:
+            share = f"{100 * data['unknown'] / (data['images'] * data['labels']):.2g} %"
+            told.append(("look", "labels", (
+                f"{share} of the labels of {data['name']} are unknown, on {_n(data['images_with_unknown'], 'image')}."
+            )))  # fmt: skip
+    if labels := found["labels_with_one_image"]:
+        told.append(("look", "labels", f"{_n(len(labels), 'label')} on one image only: {_some(labels)}."))
+    if labels := found["labels_never_present"]:
+        told.append(("look", "labels", f"{_n(len(labels), 'label')} on no image: {_some(labels)}."))
+    if count := found["implications"]["mutual_pairs"]:
+        told.append(
+            ("look", "implications", f"{_n(count, 'pair')} of labels (nearly) always occur together.")
+        )
+    if count := found["implications"]["count"]:
+        told.append(
+            (
+                "look",
+                "implications",
+                f"In {_n(count, 'ordered pair')} of labels the first may imply the second.",
+            )
+        )
+    told.sort(key=lambda one: one[0])  # "bad" before "look", else in this order
+    return [{"weight": weight, "section": section, "text": text} for weight, section, text in told]
+
+
+def _n(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _look(count: int) -> str:
+    return "looks" if count == 1 else "look"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
+
+
+# An inspection as text, for a terminal: the findings first, then the tables they rest on.
+#
+# Knows the plain values that `inspect.inspection` makes; computes nothing but shares.
+
+MOST_LABELS = 40
+MOST_PAIRS = 10
+MOST_FILES = 10
+
+Values = Mapping[str, Any]
+
+
+def show_inspection(found: Values) -> None:
+    """Print an inspection.
+
+    Args:
+        found: what `inspect.inspection.inspect_data` gives.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    for one in found["data"]:
+        _say(
+            console,
+            f"{one['name']}: {one['images']:,} images, {one['labels']:,} labels, {one['mean_labels']:.2f} labels "
+            f"per image; {len(one['images_without_labels']):,} images without a label",
+        )
+        for note in one["notes"]:
+            _say(console, f"  {note}")
+    _heading(console, "What deserves a look")
+    for finding in found["findings"]:
+        mark = "!" if finding["weight"] == "bad" else "-"
+        _say(console, f"{mark} {finding['text']}")
+    if not found["findings"]:
+        _say(console, "nothing")
+    _labels(console, found)
+    _sizes(console, found)
+    _pairs(console, found["pairs"])
+    _implications(console, found["implications"])
+    _names(console, found["names"])
+    _images(console, found["images"])
+    _duplicates(console, found["duplicates"])
+
+
+def _say(console: "Console", text: str) -> None:
+    console.print(_seen(text), soft_wrap=True, markup=False, emoji=False)
+
+
+def _seen(text: str) -> str:
+    """Return a text that cannot steer the terminal; unseen characters are spelt out."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\u200d" else f"[U+{ord(letter):04X}]"
+        for letter in text
+    )
+
+
+def _heading(console: "Console", text: str) -> None:
+    console.print(f"\n{text}", style="bold", markup=False)
+
+
+def _table(console: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose first column is text and whose others are numbers."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_seen(cell)) for cell in row))
+    console.print(table)
+
+
+def _labels(console: "Console", found: Values) -> None:
+    splits = [one["name"] for one in found["data"]]
+    rows = found["labels"]
+    _heading(console, "Labels (images that have it; ? how many are unknown)")
+    cells = [[row["label"], *(_count(row["splits"][name]) for name in splits)] for row in rows]
+    if len(cells) > MOST_LABELS:
+        left = len(cells) - MOST_LABELS
+        cells = [*cells[: MOST_LABELS - 5], ["…", *("" for _ in splits)], *cells[-5:]]
+        _table(console, ["label", *splits], cells)
+        _say(console, f"{left:,} more are in the JSON and on the page.")
+    else:
+        _table(console, ["label", *splits], cells)
+
+
+def _count(counts: Values | None) -> str:
+    if counts is None:
+        return "-"
+    images = counts["present"] + counts["absent"] + counts["unknown"]
+    unknown = f"  ?{counts['unknown']:,}" if counts["unknown"] else ""
+    return f"{counts['present']:,} ({100 * counts['present'] / images:.1f} %){unknown}"
+
+
+def _sizes(console: "Console", found: Values) -> None:
+    _heading(console, "Labels per image")
+    most = max(len(one["images_by_number_of_labels"]) for one in found["data"])
+    rows = []
+    for n in range(most):
+        cells = []
+        for one in found["data"]:
+            sizes = one["images_by_number_of_labels"]
+            count = sizes[n] if n < len(sizes) else 0
+            cells.append(f"{count:,} ({100 * count / one['images']:.1f} %)")
+        rows.append([str(n), *cells])
+    _table(console, ["labels", *(one["name"] for one in found["data"])], rows)
+
+
+def _pairs(console: "Console", pairs: Values) -> None:
+    for key, heading in (("together", "more"), ("apart", "less")):
+        rows = pairs[key]["strongest"][:MOST_PAIRS]
+        if not rows:
+            continue
+        count = f"{pairs[key]['count']:,} of {pairs['tested']:,} pairs of {pairs['of']}"
+        _heading(console, f"Together {heading} often than chance: {count} beyond doubt; the strongest:")
+        _table(
+            console,
+            ["pair", "images", "by chance", "ratio", "log odds", "95 % interval"],
+            [
+                [
+                    " + ".join(row["labels"]),
+                    f"{row['both']:,}",
+                    f"{row['expected']:,.1f}",
+                    f"{row['lift']:.2f}",
+                    f"{row['log_odds']:.2f}",
+                    f"{row['low']:.2f} to {row['high']:.2f}",
+                ]
+                for row in rows
+            ],
+        )
+
+
+def _implications(console: "Console", implied: Values) -> None:
+    if implied["found"]:
+        _heading(console, "Labels that may imply another (candidates for a file of implications)")
+    for row in implied["found"][:MOST_PAIRS]:
+        ways = ", and the other way round: two names for one thing?" if row["mutual"] else ""
+        count = f"{row['both']:,} of {row['images']:,} images"
+        least = f", at least {100 * row['share_at_least']:.1f} %"
+        _say(console, f"{row['label']} -> {row['implies']}  ({count}{least}{ways})")
+
+
+def _names(console: "Console", names: Sequence[Values]) -> None:
+    if names:
+        _heading(console, "Names that look odd (in brackets: images)")
+    for row in names:
+        shown = ", ".join(f"{one['label']!r} ({one['images']:,})" for one in row["names"][:6])
+        more = ", …" if len(row["names"]) > 6 else ""
+        both = f" Together on {row['both']:,} images." if "both" in row else ""
+        _say(console, f"{row['kind']}: {shown}{more} {row['why']}{both}")
+
+
+def _images(console: "Console", images: Values) -> None:
+    if images["read"] and images["width"]:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in images["kinds"].items())
+        _heading(console, "Image files")
+        width, height = images["width"], images["height"]
+        _say(
+            console,
+            f"{kinds}; width {width['min']} to {width['max']}, height {height['min']} to {height['max']} pixels",
+        )
+    reasons = Counter(one["reason"] for one in images["unreadable"])
+    for reason, count in reasons.most_common():
+        _heading(console, f"{count:,} unreadable: {reason}")
+        ones = [one for one in images["unreadable"] if one["reason"] == reason]
+        _files(console, ones)
+    if blank := images.get("blank"):
+        _heading(console, f"{len(blank):,} of one plain colour")
+        _files(console, blank)
+
+
+def _files(console: "Console", ones: Sequence[Values]) -> None:
+    for one in ones[:MOST_FILES]:
+        _say(console, f"  {one['split']}: {one['image']}")
+    if len(ones) > MOST_FILES:
+        _say(console, f"  … {len(ones) - MOST_FILES:,} more")
+
+
+def _duplicates(console: "Console", copies: Values) -> None:
+    if not copies["groups"]:
+        return
+    _heading(console, f"Copies: {copies['exact']:,} groups exact, {copies['near']:,} near")
+    for row in copies["groups"][:MOST_FILES]:
+        kind = (
+            "one file"
+            if row["one_file"]
+            else "same bytes"
+            if row["exact"]
+            else f"alike {row['likeness']:.2f}"
+        )
+        across = ", in several splits" if row["across_splits"] else ""
+        differ = f"; labels differ: {', '.join(row['labels_differ'])}" if row["labels_differ"] else ""
+        mirrored = ", mirrored" if row["mirrored"] else ""
+        _say(console, f"{kind}{mirrored}{across}{differ}")
+        _files(console, row["images"])
+    if len(copies["groups"]) > MOST_FILES:
+        _say(console, f"… {len(copies['groups']) - MOST_FILES:,} more groups are in the JSON")

@@ -1,0 +1,234 @@
+"""Label names: one Unicode form, files that list or rename them, other names for the same label."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelbeam.errors import InputError
+
+# Label names as they should be: one Unicode form, no blanks around them, none that a model needs for itself.
+#
+# Between what a file says and the vocabulary; every reader uses it. Knows nothing of files and images.
+
+RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
+"""Names of a sequence model's own tokens."""
+
+
+def clean(label: str) -> str:
+    """Return a label's name: composed Unicode (NFC), without blanks around it.
+
+    Example:
+        >>> clean(" cafe\N{COMBINING ACUTE ACCENT} ")
+        'café'
+    """
+    return unicodedata.normalize("NFC", label).strip()
+
+
+def refuse_reserved(labels: Iterable[str], where: str) -> None:
+    """Raise an error where a label has the name of a special token, or a line break or the like in its name.
+
+    Args:
+        labels: names.
+        where: file or data set, for the message.
+
+    Raises:
+        InputError: such a label is there.
+    """
+    if odd := sorted(label for label in set(labels) if any(unicodedata.category(c) == "Cc" for c in label)):
+        raise InputError(
+            f"{where}: {', '.join(f'{name!r:.60}' for name in odd[:5])} holds a line break or another control "
+            "character. Repair the name."
+        )
+    if taken := sorted(label for label in set(labels) if label.casefold() in RESERVED):
+        raise InputError(
+            f"{where}: {', '.join(f'{name!r:.60}' for name in taken[:5])} is the name of a special token, not of a "
+            f"label. Rename it; reserved are {', '.join(sorted(RESERVED))}."
+        )
+
+
+def variants_note(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return a note about labels that differ in case or character width only; none where there are none.
+
+    Example:
+        >>> variants_note(["Dog", "dog", "cat"])
+        ("labels that differ only in case or width are kept apart: 'Dog' and 'dog'.",)
+    """
+    groups = defaultdict(list)
+    for label in sorted(set(labels)):
+        groups[unicodedata.normalize("NFKC", label).casefold()].append(label)
+    alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    if not alike:
+        return ()
+    return (f"labels that differ only in case or width are kept apart: {'; '.join(alike[:5])}.",)
+
+
+# Small text files about label names: lists of names, and pairs `old -> new`.
+#
+# One entry a line, UTF-8. Blank lines and lines that begin with `# ` are left out (`#sunset` is a label).
+# Read here for `aliases`, `implications`, and lists of labels to deny or to keep. Knows nothing of images.
+
+ARROW = "->"
+
+
+@dataclass(frozen=True)
+class NamePair:
+    """One line `left -> right`.
+
+    Attributes:
+        left: the name before the arrow.
+        right: the name behind it.
+        where: file and line, for messages.
+    """
+
+    left: str
+    right: str
+    where: str
+
+
+def read_pairs(file: Path) -> list[NamePair]:
+    r"""Read lines `left -> right`.
+
+    Args:
+        file: a text file in UTF-8, with or without a byte order mark.
+
+    Returns:
+        The pairs in the file's order, their names cleaned.
+
+    Raises:
+        InputError: no such file, not UTF-8, no pair in it, or a line that is not two names with one arrow
+            between them (with its number).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "aliases.txt"
+        ...     _ = file.write_text("# what we call it\nTV -> television\n", encoding="utf-8")
+        ...     [(pair.left, pair.right) for pair in read_pairs(file)]
+        [('TV', 'television')]
+    """
+    pairs = []
+    for number, line in _lines(file):
+        names = [clean(part) for part in line.split(ARROW)]
+        if len(names) != 2 or not all(names):
+            raise InputError(
+                f"{file}, line {number}: {line[:80]!r} is not two labels with one arrow between them. Write "
+                "one pair a line, such as: puppy -> dog"
+            )
+        pairs.append(NamePair(names[0], names[1], f"{file}, line {number}"))
+    if not pairs:
+        raise InputError(f"{file} holds no pair of labels. Write one a line, such as: puppy -> dog")
+    return pairs
+
+
+def read_names(given: str) -> tuple[str, ...]:
+    """Read a list of names: those in a file, one a line, or those written with commas between them.
+
+    Args:
+        given: the name of a file that exists, or names such as `cat,dog`. Names that hold a comma need a file.
+
+    Returns:
+        The names, cleaned, each once.
+
+    Raises:
+        InputError: no name, a file that is not UTF-8, or the name of a text file that is not there.
+
+    Example:
+        >>> read_names("cat, dog,cat")
+        ('cat', 'dog')
+    """
+    file = Path(given)
+    if _is_file(file):
+        names = [clean(line) for _, line in _lines(file)]
+    elif file.suffix.casefold() in {".txt", ".csv", ".lst"}:
+        raise InputError(
+            f"the list of labels {given!r} is not there (looked from {Path.cwd()}). Check the path, or write the "
+            "labels with commas between them."
+        )
+    else:
+        names = [clean(name) for name in given.split(",")]
+    found = tuple(dict.fromkeys(name for name in names if name))
+    if not found:
+        raise InputError(f"{given!r} names no label. Write them with commas between them, or name a file.")
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a list too long for a file name, or with a NUL in it
+        return False
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that say something, with their numbers."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        said = line.strip()
+        if said and said != "#" and not said.startswith("# "):
+            yield number, said
+
+
+# Other names of labels: `puppy -> dog` makes every puppy a dog.
+#
+# From a file of pairs to a mapping of names that knows no chains; `data.tidy` merges the columns. Knows
+# nothing of images.
+
+
+def read_aliases(file: Path) -> Mapping[str, str]:
+    """Read a file of aliases, `old -> new` on each line.
+
+    Args:
+        file: see `labels.names.read_pairs`.
+
+    Returns:
+        Old name to the name it has in the end.
+
+    Raises:
+        InputError: whatever `read_pairs` and `resolve` find wrong.
+    """
+    return resolve(read_pairs(file))
+
+
+def resolve(pairs: Iterable[NamePair]) -> Mapping[str, str]:
+    """Follow chains of aliases to their ends.
+
+    Args:
+        pairs: `left` is the old name, `right` the new one.
+
+    Returns:
+        Old name to the name it has in the end.
+
+    Raises:
+        InputError: one old name with two new ones, or names that go round in a circle (with the line).
+
+    Example:
+        >>> dict(resolve([NamePair("pup", "puppy", "line 1"), NamePair("puppy", "dog", "line 2")]))
+        {'pup': 'dog', 'puppy': 'dog'}
+    """
+    given: dict[str, NamePair] = {}
+    for pair in pairs:
+        first = given.setdefault(pair.left, pair)
+        if first.right != pair.right:
+            raise InputError(
+                f"{pair.where}: {pair.left!r} -> {pair.right!r}, but {first.where} says {pair.left!r} -> "
+                f"{first.right!r}. A label has one new name: remove one of the lines."
+            )
+    return {old: _end(old, given) for old in given}
+
+
+def _end(old: str, given: Mapping[str, NamePair]) -> str:
+    path = [old]
+    while path[-1] in given:
+        pair = given[path[-1]]
+        path.append(pair.right)
+        if pair.right in path[:-1]:
+            circle = " -> ".join(map(repr, path[path.index(pair.right) :]))
+            raise InputError(f"{pair.where}: {circle} goes round in a circle. Remove one of these lines.")
+    return path[-1]

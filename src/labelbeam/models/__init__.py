@@ -1,1 +1,0 @@
-"""Models: from features to label sets. The label model of the paper and its simpler rivals."""

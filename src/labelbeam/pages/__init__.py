@@ -1,1 +1,0 @@
-"""Pages: self-contained HTML that opens from disk without a network."""

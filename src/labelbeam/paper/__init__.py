@@ -1,0 +1,1 @@
+"""The paper's tables beside ours: benchmarks, rows, trainings, measures and the page that shows them."""

@@ -1,0 +1,244 @@
+"""The values of a reproduction as tables: the paper's line, ours below it, intervals below ours, the protocol last.
+
+One set of tables for the terminal and the page. Lays out; computes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from labelbeam.charts.side_by_side import Line, SideBySide
+from labelbeam.decoding.likelihood import MOST_ORDERED
+from labelbeam.paper.measures import RANKED
+from labelbeam.paper.paper_tables import OF_DECISIONS
+from labelbeam.paper.result import protocol_title
+
+Values = Mapping[str, Any]
+
+NATS = "log_likelihood"
+AS_IS = ("mean_labels_predicted", NATS)
+AP_RULES = {"mAP_voc11": "11 points", "mAP_area": "area", "mAP_voc10": "area, interpolated (VOC 2010)"}
+
+WORDS = {
+    **{"CP": "C-P", "CR": "C-R", "CF1": "C-F1", "OP": "O-P", "OR": "O-R", "OF1": "O-F1", "MAP@10": "MAP@10"},
+    **{"mAP_area": "mAP", "mAP_voc11": "mAP, 11 points", "mAP_voc10": "mAP, VOC 2010"},
+    **{"subset_accuracy": "sets right", "mean_labels_predicted": "labels", NATS: "log-lik."},
+    "CF1_mean_of_classes": "mean class F1",
+}
+
+
+def tables_of(values: Values) -> list[SideBySide]:
+    """Return every table of a reproduction, the paper's own first.
+
+    Args:
+        values: as `result.reproduce` returns them.
+    """
+    if values["k"] is None:
+        tables = [*(_average_precision(values, view) for view in _views(values)), _per_class(values)]
+    else:
+        tables = [_exact_k(values, view) for view in _views(values)]
+    for protocol in ("path-up-to-k", "path-k", "top-k-and-threshold"):
+        if f"{protocol} | {values['main_view']}" in values["measured"]:
+            tables.append(
+                _sets(
+                    values,
+                    protocol,
+                    (*OF_DECISIONS, "mean_labels_predicted"),
+                    paper=protocol != "top-k-and-threshold",
+                )
+            )
+    for protocol, numbers in (
+        ("path", ("subset_accuracy", "OF1", "CF1", "mean_labels_predicted", NATS)),
+        ("tuned-sets", ("subset_accuracy", "OF1", "CF1", "mean_labels_predicted")),
+        ("tuned-of1", ("subset_accuracy", "OF1", "CF1", "mean_labels_predicted")),
+    ):
+        if f"{protocol} | {values['main_view']}" in values["measured"]:
+            tables.append(_sets(values, protocol, numbers, paper=False))
+    return tables
+
+
+def _views(values: Values) -> list[str]:
+    return [block["view"] for block in values["protocols"].values() if block["protocol"] == RANKED]
+
+
+def _exact_k(values: Values, view: str) -> SideBySide:
+    key, k = f"{RANKED} | {view}", values["k"]
+    numbers = (*OF_DECISIONS, "MAP@10", "mAP_area", "CF1_mean_of_classes")
+    block = values["protocols"][key]
+    title = f"{values['title']}: {protocol_title(RANKED, k)}, {view}"
+    below = [_protocol(block), _ceiling(block), *_paper_remarks(values)]
+    return SideBySide(
+        title, ("percent", *(WORDS[name] for name in numbers)), _lines(values, key, numbers), tuple(below)
+    )
+
+
+def _sets(values: Values, protocol: str, numbers: Sequence[str], *, paper: bool) -> SideBySide:
+    key = f"{protocol} | {values['main_view']}"
+    block = values["protocols"][key]
+    title = f"{values['title']}: {protocol_title(protocol, values['k'])}"
+    below = [_protocol(block)]
+    if protocol.startswith("path-"):
+        below += [
+            "By beam search of width 10. Only models that say labels one after the other have such paths."
+        ]
+        below += [_ceiling(block)] if "exact_k_ceiling" in block else []
+    if protocol == "path":
+        below.append("Rankings (softmax, WARP, asymmetric loss) have no most probable set and no likelihood.")
+    if NATS in numbers:
+        below.append(
+            "Log-likelihood in nats per image; labels is the mean number decided per image. Models in a free order "
+            f"sum over a set's orders (– where an image has more than {MOST_ORDERED} labels); their most probable set "
+            "is that of the most probable path."
+        )
+    headings = ("percent", *(WORDS[name] for name in numbers))
+    return SideBySide(
+        title, headings, _lines(values, key, numbers, paper=paper, only_ours=True), tuple(below)
+    )
+
+
+def _lines(
+    values: Values, key: str, numbers: Sequence[str], *, paper: bool = True, only_ours: bool = False
+) -> tuple[Line, ...]:
+    """Return the paper's rows and ours, each of ours below its counterpart.
+
+    Args:
+        values: of the reproduction.
+        key: of the protocol.
+        numbers: columns.
+        paper: whether the paper's rows are shown.
+        only_ours: of the paper's rows only those that we have under this protocol.
+    """
+    measured, lines, done = values["measured"][key], [], set()
+    for row in (values["paper"] or {"rows": []})["rows"] if paper else []:
+        if only_ours and row["head"] not in measured:
+            continue
+        lines.append(_paper_line(values, row, numbers))
+        if row["head"] in measured:
+            done.add(row["head"])
+            lines += _our_lines(values, row["head"], measured[row["head"]], numbers)
+    for head in measured:
+        if head not in done:
+            lines += _our_lines(values, head, measured[head], numbers)
+    return tuple(lines)
+
+
+def _paper_line(values: Values, row: Values, numbers: Sequence[str]) -> Line:
+    misfit = {(one["method"], one["number"]) for one in values["paper"]["misfits"]}
+    marks = row["marks"]
+    usual = max(set(marks.values()), key=list(marks.values()).count)
+    cells = []
+    for name in numbers:
+        printed = row["printed"].get(name)
+        text = "–" if printed is None else f"{printed:.1f}"
+        text += "≠" if (row["method"], name) in misfit else ""
+        text += f" [{marks[name]}]" if printed is not None and marks[name] != usual else ""
+        cells.append(text)
+    return Line("paper", (f"{row['method']}, {row['source']} [{usual}]", *cells))
+
+
+def _our_lines(values: Values, head: str, told: Values, numbers: Sequence[str]) -> list[Line]:
+    cells = [_cell(name, (told.get(name) or {}).get("value")) for name in numbers]
+    lines = [Line("ours", (f"{values['rows'][head]['name']}, ours", *cells))]
+    ends = [told.get(name) or {} for name in numbers]
+    if any("low" in one for one in ends):
+        between = [
+            f"{_cell(name, one['low'])}–{_cell(name, one['high'])}" if "low" in one else ""
+            for name, one in zip(numbers, ends, strict=True)
+        ]
+        lines.append(Line("interval", ("  95 %", *between)))
+    if any("deviation_over_seeds" in one for one in ends):
+        spread = [
+            f"±{_cell(name, one['deviation_over_seeds'])}" if "deviation_over_seeds" in one else ""
+            for name, one in zip(numbers, ends, strict=True)
+        ]
+        lines.append(Line("interval", (f"  ± over {values['seeds']} seeds", *spread)))
+    return lines
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if name in AS_IS else f"{100 * value:.1f}"
+
+
+def _average_precision(values: Values, view: str) -> SideBySide:
+    """Return mAP by every rule, for one way to treat difficult objects."""
+    key = f"{RANKED} | {view}"
+    block, main = values["protocols"][key], view == values["main_view"]
+    lines, numbers, measured = [], tuple(AP_RULES), values["measured"][key]
+    printed = (values["paper"] or {"rows": []})["rows"]
+    for row in printed:
+        name = f"{row['method']}, paper [{row['marks']['mAP']}]"
+        lines.append(Line("paper", (name, f"{row['printed']['mAP']:.1f}", *[""] * (len(AP_RULES) - 1))))
+        if row["head"] in measured:
+            lines += _our_lines(values, row["head"], measured[row["head"]], numbers)
+    heads = {row["head"] for row in printed}
+    for head in measured:
+        if head not in heads:
+            lines += _our_lines(values, head, measured[head], numbers)
+    below = [
+        f"{view[0].upper()}{view[1:]}. {block['AP']}. {_images(block)}",
+        "The paper says neither its rule of AP nor what it does with difficult objects; its number stands in the first "
+        "column.",
+        *(_paper_remarks(values) if main else ()),
+    ]
+    headings = ("mAP, percent", *AP_RULES.values())
+    return SideBySide(f"{values['title']}: mAP, {view}", headings, tuple(lines), tuple(below))
+
+
+def _per_class(values: Values) -> SideBySide:
+    """Return AP label by label, 11 points, the main reading."""
+    labels = list(next(iter(values["per_class"].values())))
+    lines = []
+    for row in (values["paper"] or {"rows": []})["rows"]:
+        cells = [f"{row['printed'][name]:.1f}" if name in row["printed"] else "–" for name in labels]
+        lines.append(Line("paper", (f"{row['method']}, paper [{row['marks'].get(labels[0], '?')}]", *cells)))
+    for head, told in values["per_class"].items():
+        cells = [_cell("ap", told[name]["ap_voc11"]) for name in labels]
+        lines.append(Line("ours", (f"{values['rows'][head]['name']}, ours", *cells)))
+    return SideBySide(
+        f"{values['title']}: average precision of every label, 11 points, {values['main_view']}",
+        ("percent", *labels),
+        tuple(lines),
+        (
+            "Single labels of small test sets have wide intervals (± 5 points and more); the JSON has their supports.",
+        ),
+        wide=True,
+    )
+
+
+def _protocol(block: Values) -> str:
+    by = f" ({block['decided_by']})" if "decided_by" in block else ""
+    return f"Protocol {block['name']}{by}: {block['decides']}; {block['view']}. {_images(block)}"
+
+
+def _images(block: Values) -> str:
+    unknown = f", {block['unknown_cells']:,} unknown labels left out" if block["unknown_cells"] else ""
+    return (
+        f"{block['images']:,} images ({block['images_without_labels']:,} without labels), {block['labels']:,} labels"
+        f"{unknown}. Class averages: {block['class_averages']}; C-F1 is {block['CF1'].removeprefix('the ')}."
+    )
+
+
+def _ceiling(block: Values) -> str:
+    best = block["exact_k_ceiling"]
+    told = " / ".join(
+        "–" if best[name] is None else f"{100 * best[name]:.1f}" for name in ("OP", "OR", "OF1")
+    )
+    return (
+        f"Best that any method can reach by exactly {block['k']} labels on these images, O-P / O-R / O-F1: {told}. "
+        "Higher numbers elsewhere were made by another protocol."
+    )
+
+
+def _paper_remarks(values: Values) -> list[str]:
+    paper = values["paper"]
+    if paper is None:
+        return ["The paper has no such table."]
+    told = [f"[{mark}] {meaning}." for mark, meaning in paper["marks"].items()]
+    told = ["How well the paper's numbers are known: " + " ".join(told)]
+    told += [
+        f"≠ {one['method']}, {WORDS.get(one['number'], one['number'])}: {one['why']}."
+        for one in paper["misfits"]
+    ]
+    told += [f"{row['method']}: {row['doubt']}." for row in paper["rows"] if row["doubt"]]
+    return told + list(paper["not_exactly_k"]) + list(paper["remarks"]) + list(values["remarks"])

@@ -1,0 +1,281 @@
+"""From scores and paths to the decided label set: by the path, by thresholds, or for the best expected F1."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.predict.answers import Answers
+from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
+
+# The label set that maximises expected F1 under a distribution over sets.
+#
+# All that expected F1 needs of the distribution is p(label in the set, the set has s labels) and p(no label):
+# `SizedMarginals`. They come from weighted samples of sets, or, where labels are independent given the image,
+# exactly from the labels' probabilities. Knows no model and no file. In the data path: answers ->
+# **expected F1** -> decided sets.
+
+NEGLIGIBLE = 1e-12
+"""Set sizes that are together less probable than this are left out."""
+
+CELLS_AT_ONCE = 4_000_000
+"""Numbers held at a time (32 MB) while sets are chosen; results do not depend on it."""
+
+
+@dataclass(frozen=True)
+class SizedMarginals:
+    """What expected F1 needs to know of a distribution over label sets, image by image.
+
+    Attributes:
+        joint: [i, l, s - 1] = p(label l is in the set and the set has s labels).
+        empty: p(the set has no label).
+    """
+
+    joint: Float[np.ndarray, "images labels sizes"]
+    empty: Float[np.ndarray, " images"]
+
+
+@dataclass(frozen=True)
+class BestF1:
+    """Decided sets and what they are expected to reach.
+
+    Attributes:
+        sets: the set of each image with the greatest expected F1; of equals the smallest.
+        values: its expected F1, in [0, 1].
+    """
+
+    sets: Bool[np.ndarray, "images labels"]
+    values: Float[np.ndarray, " images"]
+
+
+def sized_marginals_of_samples(
+    sets: Bool[np.ndarray, "images samples labels"], weights: Float[np.ndarray, "images samples"]
+) -> SizedMarginals:
+    """Count weighted sets by label and size.
+
+    Args:
+        sets: label sets drawn from, or enumerating, each image's distribution.
+        weights: their probabilities; each image's sum to 1.
+
+    Example:
+        >>> sets = np.array([[[True, False], [True, True]]])
+        >>> sized_marginals_of_samples(sets, np.array([[0.75, 0.25]])).joint.tolist()
+        [[[0.75, 0.25], [0.0, 0.25]]]
+    """
+    sizes = sets.sum(axis=2)  # [images samples]
+    largest = int(sizes.max(initial=0))
+    by_size = (sizes[:, :, None] == np.arange(1, largest + 1)) * weights[:, :, None]  # [images samples sizes]
+    joint = sets.transpose(0, 2, 1).astype(np.float64) @ by_size
+    return SizedMarginals(joint, np.where(sizes == 0, weights, 0.0).sum(axis=1).astype(np.float64))
+
+
+def sized_marginals_of_independent(probs: Float[np.ndarray, "images labels"]) -> SizedMarginals:
+    """Compute them exactly where labels are independent given the image.
+
+    The size of the set is then Poisson-binomial. Its distribution without label l follows from the full one by
+    taking one factor out, from the end on which that does not amplify rounding.
+
+    Args:
+        probs: p(label | image).
+
+    Example:
+        >>> independent = sized_marginals_of_independent(np.array([[0.5, 0.5]]))
+        >>> independent.joint.tolist(), independent.empty.tolist()
+        ([[[0.25, 0.25], [0.25, 0.25]]], [0.25])
+    """
+    p = probs.astype(np.float64)
+    images, labels = p.shape
+    size = np.zeros((images, labels + 1))  # p(set has s labels), of the labels so far
+    size[:, 0] = 1.0
+    for label in range(labels):
+        present = p[:, label, None]
+        size[:, 1 : label + 2] = (
+            size[:, 1 : label + 2] * (1 - present) + size[:, : label + 1] * present
+        )  # the right-hand side is evaluated before anything is overwritten
+        size[:, 0] *= 1 - p[:, label]
+    tail = np.cumsum(size[:, ::-1], axis=1)[:, ::-1].max(axis=0, initial=0.0)  # p(at least s), worst image
+    largest = max(int((tail > NEGLIGIBLE).sum()) - 1, 0)
+    others = _without_each(p, size)
+    return SizedMarginals(p[:, :, None] * others[:, :, :largest], size[:, 0])
+
+
+def _without_each(
+    p: Float[np.ndarray, "images labels"], size: Float[np.ndarray, "images sizes"]
+) -> Float[np.ndarray, "images labels labels"]:
+    """Return [i, l, s] = p(s labels other than l), s below the number of labels."""
+    images, labels = p.shape
+    up, down = np.zeros((2, images, labels, labels))
+    likely = p > 0.5
+    low, high = np.where(likely, 0.0, p), np.where(likely, p, 1.0)
+    before = after = np.zeros((images, labels))
+    for s in range(labels):
+        # size[s] = (1 - p) without[s] + p without[s - 1], solved from below or from above.
+        before = (size[:, s, None] - low * before) / (1 - low)
+        up[:, :, s] = before
+        top = labels - 1 - s
+        after = (size[:, top + 1, None] - (1 - high) * after) / high
+        down[:, :, top] = after
+    return np.maximum(np.where(likely[:, :, None], down, up), 0.0)
+
+
+def best_f1_sets(marginals: SizedMarginals) -> BestF1:
+    """Find each image's set with the greatest expected F1.
+
+    F1 of a decided and a true set is 2 |both| / (|decided| + |true|), and 1 where both are empty. With
+    P[l, s] = p(l in the set, the set has s labels), deciding a set h of k labels is expected to reach
+    sum over l in h of Delta[l, k], Delta[l, k] = sum over s of 2 P[l, s] / (s + k): for each k the k labels with the
+    greatest Delta, then the best k; k = 0 reaches p(empty).
+
+    Args:
+        marginals: of each image's distribution over sets.
+
+    Returns:
+        Sets and their expected F1; labels that tie are taken in the order of their columns.
+
+    Source:
+        Dembczynski, Waegeman, Cheng, Hüllermeier, An Exact Algorithm for F-Measure Maximization, NeurIPS 2011
+        (GFM); O(labels^2 (sizes + log labels)) per image.
+
+    Example:
+        >>> alike = SizedMarginals(np.full((1, 4, 1), 0.25), np.zeros(1))  # one of four labels, none likelier
+        >>> best = best_f1_sets(alike)
+        >>> best.sets.tolist(), best.values.round(3).tolist()
+        ([[True, True, True, True]], [0.4])
+    """
+    images, labels, _ = marginals.joint.shape
+    sets, values = np.zeros((images, labels), dtype=bool), np.zeros(images)
+    at_once = max(1, CELLS_AT_ONCE // max(labels * labels, 1))
+    for first in range(0, images, at_once):
+        block = slice(first, first + at_once)
+        sets[block], values[block] = _best_of_block(marginals.joint[block], marginals.empty[block])
+    return BestF1(sets, values)
+
+
+def _best_of_block(joint: np.ndarray, empty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    images, labels, sizes = joint.shape
+    s, k = np.arange(1, sizes + 1), np.arange(1, labels + 1)
+    W = 2.0 / (s + k[:, None])  # [decided sizes]
+    delta = W @ joint.transpose(0, 2, 1)  # [images decided labels]
+    totals = np.cumsum(-np.sort(-delta, axis=2), axis=2)
+    reached = np.concatenate((empty[:, None], np.diagonal(totals, axis1=1, axis2=2)), axis=1)
+    size = reached.argmax(axis=1)  # the smallest of equals
+    rows = np.arange(images)
+    values = np.clip(reached[rows, size], 0.0, 1.0)
+    if not labels:
+        return np.zeros((images, 0), dtype=bool), values
+    chosen = delta[rows, np.maximum(size, 1) - 1]  # [images labels]
+    ranks = np.argsort(np.argsort(-chosen, axis=1, kind="stable"), axis=1)
+    return ranks < size[:, None], values
+
+
+# From scores and paths to the decided label set: by the path, by thresholds, or for the best expected F1.
+#
+# Each rule is the better one for another measure; docs/decisions.md has them side by side.
+
+RULES = ("path", "threshold", "expected-f1")
+
+DECIDED_TOGETHER = 256
+"""Images whose sampled sets are in memory at a time; results do not depend on it."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which labels are decided.
+
+    Raises:
+        InputError: an unknown rule or objective, a threshold outside [0, 1], or `abstain` outside [0, 1).
+    """
+
+    rule: str = "path"
+    """`path` (default): the labels of the most probable path, which is the most probable set under
+    `canonical`; best for whole sets. `threshold`: every label whose score reaches its threshold.
+    `expected-f1`: the set with the greatest expected F1 of the image under the model's distribution over
+    sets; best for the mean of the images' F1s."""
+    threshold: float = 0.5
+    """Least score of a decided label, for the rule `threshold`, where `tuned_for` is not given."""
+    tuned_for: str | None = None
+    """Take the run's thresholds instead, tuned on its validation images for this: `of1`, `example-f1` (one
+    threshold each), `label-f1` or `subset-accuracy` (one per label)."""
+    abstain: float = 0.0
+    """Decide nothing for images that fit no better than this share of the run's validation images: 0.05 refuses
+    at most 5 % of images like them (`predict.fitness`). 0 (default): never."""
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise unknown_name("decision rule", self.rule, RULES)
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"the threshold is {self.threshold}; scores lie in [0, 1], so must it.")
+        if not 0 <= self.abstain < 1:
+            raise InputError(f"abstain is {self.abstain}; it must be at least 0 (never) and below 1.")
+        if self.tuned_for is not None and self.tuned_for not in OBJECTIVES:
+            raise unknown_name("thing to tune thresholds for", self.tuned_for, OBJECTIVES)
+
+    @property
+    def name(self) -> str:
+        """The rule as results name it."""
+        name = self.rule
+        if self.rule == "threshold":
+            name += f" tuned for {self.tuned_for}" if self.tuned_for else f" {self.threshold:g}"
+        return f"{name}, nothing where fits <= {self.abstain:g}" if self.abstain else name
+
+    def decide(
+        self, answers: Answers, thresholds: TunedThresholds | None = None
+    ) -> Bool[np.ndarray, "images labels"]:
+        """Return the decided sets.
+
+        Args:
+            answers: of some images, calibrated if the thresholds were tuned on calibrated scores.
+            thresholds: what the run's calibration holds; None: it has none.
+
+        Raises:
+            InputError: tuned thresholds are asked for and there are none, or not one per label; expected F1 is asked
+                of scores that only rank; abstaining is asked for and the run was not calibrated.
+        """
+        sets = self._decide(answers, thresholds)
+        if self.abstain:
+            if answers.fits is None:
+                raise InputError(
+                    "abstaining is asked for, but nothing says how odd an image may be: that is measured on "
+                    "validation images when a training ends. Train with validation data, or leave abstain out."
+                )
+            sets = sets & (answers.fits > self.abstain)[:, None]
+        return sets
+
+    def _decide(
+        self, answers: Answers, thresholds: TunedThresholds | None
+    ) -> Bool[np.ndarray, "images labels"]:
+        if self.rule == "path":
+            return answers.path_sets()
+        if self.rule == "expected-f1":
+            if len(answers.scores) and np.isnan(answers.log_probs).all() and not answers.calibrated:
+                raise InputError(
+                    "expected-f1 needs probabilities, and this head's scores only rank labels. Train with validation "
+                    "data, which calibrates them, or decide by --threshold."
+                )
+            return expected_f1_sets(answers)
+        if self.tuned_for is None:
+            return answers.scores >= self.threshold
+        if thresholds is None:
+            raise InputError(
+                f"thresholds tuned for {self.tuned_for} are asked for, but the run has none: they are tuned on "
+                "validation images when a training ends. Train with validation data, or give --threshold."
+            )
+        tuned = thresholds.of(self.tuned_for)
+        if len(tuned) != answers.scores.shape[1]:
+            raise InputError(f"there are {len(tuned)} thresholds for {answers.scores.shape[1]} labels.")
+        return answers.scores >= tuned
+
+
+def expected_f1_sets(answers: Answers) -> Bool[np.ndarray, "images labels"]:
+    """Return the sets with the greatest expected F1: under sampled sets, or exactly for independent labels."""
+    sets = np.zeros(answers.scores.shape, dtype=bool)
+    for first in range(0, len(sets), DECIDED_TOGETHER):
+        block = slice(first, first + DECIDED_TOGETHER)
+        if answers.sample_sets is None:
+            marginals = sized_marginals_of_independent(answers.scores[block])
+        else:
+            samples = answers.sample_sets(block)
+            marginals = sized_marginals_of_samples(samples.sets, samples.weights)
+        sets[block] = best_f1_sets(marginals).sets
+    return sets

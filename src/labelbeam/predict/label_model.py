@@ -1,0 +1,182 @@
+"""Answers of a label model: search for the path, marginals with bounds for the scores."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.beam import beam_search, greedy_search
+from labelbeam.decoding.beam_arrays import BeamOptions
+from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.likelihood import set_log_prob
+from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
+from labelbeam.decoding.set_samples import SetSamples, sample_sets
+from labelbeam.decoding.trie import ROOT, PrefixTrie
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.labels.vocabulary import UNKNOWN
+from labelbeam.predict.answers import Answers
+from labelbeam.predict.partial_likelihood import known_log_prob, known_orders_log_prob
+from labelbeam.predict.search import Search
+
+# Two cheap per-label scores from step probabilities, for comparison with marginals.
+#
+# The paper does not say which number per label made its MAP@10 and VOC numbers; both readings are in use.
+# Neither is a probability that a label is present: at each step the labels compete.
+
+
+def first_step_scores(
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"]
+) -> Float[np.ndarray, "images labels"]:
+    """Return the probability of each label at the first step."""
+    roots = np.full(len(image_rows), ROOT, dtype=np.int32)
+    return np.exp(trie.log_probs(roots, image_rows))[:, : trie.num_labels]
+
+
+def max_step_scores(
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], paths: Sequence[tuple[int, ...]]
+) -> Float[np.ndarray, "images labels"]:
+    """Return the highest probability that each label had at any step of each image's path.
+
+    Source:
+        Dutta et al. 2020 (multi-order RNN) and Chen et al. 2018 (category-wise maximum over steps).
+    """
+
+    def of_batch(rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        trie.start_batch()
+        nodes = np.full(len(rows), ROOT, dtype=np.int32)
+        scores = np.exp(trie.log_probs(nodes, rows))[:, : trie.num_labels]
+        for labels in tokens.T:
+            going = np.flatnonzero(labels != NO_LABEL)
+            nodes[going] = trie.extend(nodes[going], labels[going], keep=nodes)
+            step = np.exp(trie.log_probs(nodes[going], rows[going]))[:, : trie.num_labels]
+            scores[going] = np.maximum(scores[going], step)
+        return scores
+
+    longest = max((len(path) for path in paths), default=0)
+    tokens = np.full((len(paths), longest), NO_LABEL, dtype=np.int64)
+    for image, path in enumerate(paths):
+        tokens[image, : len(path)] = path
+    return np.concatenate(in_halves(trie, of_batch, image_rows, tokens))
+
+
+# Answers of a label model: search for the path, marginals with bounds for the scores.
+#
+# Keeps one prefix trie for all images it ever answers for; what the trie holds never changes an answer.
+
+
+class LabelModelAnswerer:
+    """Answers from a `LabelModelHead`."""
+
+    def __init__(self, head: LabelModelHead, search: Search) -> None:
+        self.search, self.step = search, head
+        length = PathLength(search.min_labels, search.max_labels)
+        self.trie = PrefixTrie(head, byte_limit=search.trie_bytes, length=length)
+
+    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+        """Return path, certificate and scores of images, by the methods that `search` names.
+
+        Raises:
+            InputError: the trie's byte limit is below what one image needs.
+        """
+        search, rows = self.search, self.step.image_rows(features)
+        found = self._beam(rows) if search.method != "exact" else None
+        # One search gives the certified path and the marginals; the beam's path replaces the former.
+        marginals = None
+        if search.score == "marginal":
+            # Every image draws the same numbers (stream 0): alone or in a batch it gets the same score.
+            marginals = label_marginals(
+                self.trie,
+                rows,
+                expansions=search.expansions,
+                samples=search.samples,
+                stderr=search.stderr,
+                seed=search.seed,
+                streams=np.zeros(len(rows), dtype=np.int64),
+            )
+            scores, low, high, stderr = marginals.score, marginals.low, marginals.high, marginals.stderr
+        if found is not None:
+            paths, exact = [found.best(i) for i in range(len(rows))], np.zeros(len(rows), dtype=bool)
+            log_probs = found.log_probs[:, 0].astype(np.float64)
+        else:
+            certified = (
+                marginals.paths if marginals else best_paths(self.trie, rows, budget=search.expansions)
+            )
+            paths = [certified.path(i) for i in range(len(rows))]
+            log_probs, exact = certified.log_probs, certified.exact
+        if marginals is None:
+            scores = self._other_scores(rows, found if found is not None else self._beam(rows), paths)
+            low, high, stderr = scores, scores, np.zeros_like(scores)
+        scores, low, high, stderr = (column.astype(np.float32) for column in (scores, low, high, stderr))
+        return Answers(
+            scores, low, high, stderr, paths, log_probs, exact, lambda block: self._sets(rows[block])
+        )
+
+    def set_log_prob(
+        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
+    ) -> Float[np.ndarray, " images"]:
+        """Return log p(true set | image), nats: exact under `canonical`; unknown labels leave the softmax.
+
+        Under `no-repeat` the probabilities of all orders of a set are summed.
+
+        Raises:
+            InputError: under `no-repeat`, a set with too many labels to sum over their orders.
+        """
+        rows = self.step.image_rows(features)
+        if self.step.allowed != "no-repeat":
+            return known_log_prob(self.step, rows, targets)
+        doubtful = (targets == UNKNOWN).any(axis=1)  # the others share the trie
+        log_probs = np.empty(len(targets))
+        log_probs[~doubtful] = set_log_prob(self.trie, rows[~doubtful], targets[~doubtful])
+        log_probs[doubtful] = known_orders_log_prob(self.step, rows[doubtful], targets[doubtful])
+        return log_probs
+
+    def _sets(self, rows: np.ndarray) -> SetSamples:
+        """Return weighted label sets; every image draws the same numbers, as for its marginals."""
+        search = self.search
+        return sample_sets(
+            self.trie,
+            rows,
+            expansions=search.expansions,
+            samples=max(search.samples, 1),
+            seed=search.seed,
+            streams=np.zeros(len(rows), dtype=np.int64),
+        )
+
+    def _beam(self, rows: np.ndarray) -> BeamPaths:
+        search = self.search
+        if search.method == "greedy":
+            return greedy_search(self.trie, rows)
+        options = BeamOptions(
+            width=search.beam_width,
+            end=search.end,
+            stop=search.stop,
+            length_penalty=search.length_penalty,
+        )
+        return beam_search(self.trie, rows, options)
+
+    def _other_scores(self, rows: np.ndarray, found: BeamPaths, paths: list[tuple[int, ...]]) -> np.ndarray:
+        if self.search.score == "beam":
+            return beam_scores(found, self.trie.num_labels)
+        if self.search.score == "max-step":
+            return max_step_scores(self.trie, rows, paths)
+        return first_step_scores(self.trie, rows)
+
+
+def beam_scores(found: BeamPaths, num_labels: int) -> Float[np.ndarray, "images labels"]:
+    """Return for each label the share of the beam's finished probability that is on paths with it.
+
+    Source:
+        Reading (a) of "which per-label score", as Kumar et al. 2013 do for classifier chains: truncated,
+        so a label on no finished path has score 0.
+    """
+    log_probs = np.where(np.isfinite(found.log_probs), found.log_probs, -np.inf)
+    shares = np.exp(log_probs - log_probs.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    scores = np.zeros((len(found), num_labels))
+    images, paths, steps = np.nonzero(found.labels >= 0)
+    on_path = np.zeros((*shares.shape, num_labels), dtype=bool)  # a repeated label counts once
+    on_path[images, paths, found.labels[images, paths, steps]] = True
+    scores[:] = (shares[:, :, None] * on_path).sum(axis=1)
+    return np.clip(scores, 0.0, 1.0)

@@ -1,0 +1,147 @@
+"""One image's answer as people and files get it: label names, scores, path; one line of JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from labelbeam.labels.implications import Implications, close_upwards
+from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.predict.answers import Answers
+from labelbeam.predict.decision import Decision
+from labelbeam.predict.thresholds import TunedThresholds
+
+DIGITS = 6  # of the numbers in a line: float32 has 7
+
+
+@dataclass(frozen=True)
+class ScoredLabel:
+    """A label with its score.
+
+    Attributes:
+        label: its name.
+        score: p(label | image), for suggestions p(label | image, accepted, rejected); in [0, 1].
+        low: hard lower bound of the score.
+        high: hard upper bound of the score.
+        stderr: standard error of the score; 0 where nothing was sampled.
+    """
+
+    label: str
+    score: float
+    low: float
+    high: float
+    stderr: float
+
+    def told(self) -> dict[str, str | float]:
+        """Return it as JSON holds it."""
+        numbers = {name: getattr(self, name) for name in ("score", "low", "high", "stderr")}
+        return {"label": self.label, **{name: round(value, DIGITS) for name, value in numbers.items()}}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of one image.
+
+    Attributes:
+        image: the image as it was named.
+        labels: the decided set, best score first.
+        decide: the rule that decided it.
+        path: label names in the order in which the model said them.
+        log_prob: log p(path | image), nats; None where the head ranks labels and has no such thing.
+        exact: whether the path is certified to be the most probable one.
+        calibrated: whether scores and bounds went through maps fitted on validation images.
+        fits: share of validation images at least as odd as this one; None where nothing was measured.
+        refused: whether nothing was decided because the image fits no better than the decision asks for.
+        scores: every label's score where asked for, by name.
+        error: why there is no answer; everything else is then empty.
+    """
+
+    image: str
+    labels: tuple[ScoredLabel, ...] = ()
+    decide: str = ""
+    path: tuple[str, ...] = ()
+    log_prob: float | None = 0.0
+    exact: bool = False
+    calibrated: bool = False
+    fits: float | None = None
+    refused: bool = False
+    scores: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+    def to_json(self) -> str:
+        """Return the prediction as one line of JSON, without its line end.
+
+        Example:
+            >>> Prediction("b.jpg", error="not an image").to_json()
+            '{"image": "b.jpg", "error": "not an image"}'
+        """
+        if self.error:
+            told: dict[str, object] = {"image": self.image, "error": self.error}
+        else:
+            told = {
+                "image": self.image,
+                "labels": [one.told() for one in self.labels],
+                "decide": self.decide,
+                "path": list(self.path),
+                "log_prob": None if self.log_prob is None else round(self.log_prob, DIGITS),
+                "exact": self.exact,
+                "calibrated": self.calibrated,
+            }
+            if self.fits is not None:
+                told["fits"] = round(self.fits, DIGITS)
+            if self.refused:
+                told["refused"] = True
+            if self.scores:
+                told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
+        return json.dumps(told, ensure_ascii=False)
+
+
+def predictions_of(
+    images: Sequence[str],
+    answers: Answers,
+    *,
+    decision: Decision,
+    vocabulary: Vocabulary,
+    thresholds: TunedThresholds | None = None,
+    implications: Implications | None = None,
+    all_scores: bool = False,
+) -> Iterator[Prediction]:
+    """Turn answers into predictions, in the order of the images.
+
+    Args:
+        images: names of the images.
+        answers: one row per image.
+        decision: the rule that decides the sets.
+        vocabulary: names of the columns.
+        thresholds: those that the run's calibration holds; None: it has none.
+        implications: what decided labels imply is decided too, whatever its score; None: nothing is added.
+        all_scores: whether predictions hold the score of every label, decided or not.
+    """
+    decided = decision.decide(answers, thresholds)
+    if implications is not None:
+        decided = close_upwards(decided, vocabulary, implications)
+    for row, image in enumerate(images):
+        columns = zip(
+            answers.scores[row], answers.low[row], answers.high[row], answers.stderr[row], strict=True
+        )
+        every = [
+            ScoredLabel(name, *map(float, numbers)) for name, numbers in zip(vocabulary, columns, strict=True)
+        ]
+        chosen = sorted(
+            (every[i] for i in np.flatnonzero(decided[row])), key=lambda one: (-one.score, one.label)
+        )
+        yield Prediction(
+            image,
+            tuple(chosen),
+            decide=decision.rule,
+            path=tuple(vocabulary.names_of(answers.paths[row])),
+            log_prob=None if np.isnan(answers.log_probs[row]) else float(answers.log_probs[row]),
+            exact=bool(answers.exact[row]),
+            calibrated=answers.calibrated,
+            fits=None if answers.fits is None else float(answers.fits[row]),
+            refused=bool(
+                decision.abstain and answers.fits is not None and answers.fits[row] <= decision.abstain
+            ),
+            scores={one.label: one.score for one in every} if all_scores else {},
+        )

@@ -1,0 +1,182 @@
+"""Command-line choices laid over a run's own: how sets are decided, label models searched, scores calibrated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from labelbeam.data.dataset import OF_LABELS, ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.registry import FORMATS, parse_spec
+from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.predict.answers import Answers
+from labelbeam.predict.calibration import RunCalibration, fit_run_calibration
+from labelbeam.predict.decision import Decision
+from labelbeam.predict.search import Search
+from labelbeam.runs.build import Head, build_answerer
+from labelbeam.runs.config import RunConfig, from_plain, parse_setting
+from labelbeam.runs.run_directory import Run
+
+# Calibration of a run: fitted on validation images when training ends, applied to whatever it answers then.
+#
+# Joins a run's head, its answers and `predict.calibration`. What a user changes after training may make
+# the calibration void: then it is left out, and said.
+
+MOST_TRAINING_IMAGES = 2000
+"""Training images whose features say where images like them lie; more change little."""
+
+
+def calibrate(
+    run: Run,
+    features: Float[np.ndarray, "images features"],
+    targets: Int8[np.ndarray, "images labels"],
+    training_features: Float[np.ndarray, "training features"],
+) -> RunCalibration:
+    """Fit score maps, thresholds and fitness.
+
+    Args:
+        run: the trained model, not calibrated.
+        features: of validation images.
+        targets: their truth, columns in the run's label order.
+        training_features: of some training images.
+
+    Raises:
+        InputError: no image.
+    """
+    answers = build_answerer(run.head, run.config).answer(features)
+    return fit_run_calibration(
+        answers,
+        targets,
+        score=score_name(run.head, run.config),
+        features=run.head.scaling(features),
+        training_features=run.head.scaling(training_features),
+        seed=run.config.seed,
+    )
+
+
+def score_name(head: Head, config: RunConfig) -> str:
+    """Return which number per label a run's scores are; heads that are not searched have but one."""
+    return config.search.score if isinstance(head, LabelModelHead) else "marginal"
+
+
+def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
+    """Return the calibration that fits how the run is asked now, and a sentence where it was left out."""
+    if run.calibration is None:
+        return None, ""
+    search, score = run.config.search, score_name(run.head, run.config)
+    if score != run.calibration.score:
+        why = f"it was fitted on the score {run.calibration.score!r}, asked is {score!r}"
+    elif isinstance(run.head, LabelModelHead) and (search.min_labels or search.max_labels is not None):
+        why = "the number of labels is forced, which changes the scores"
+    else:
+        return run.calibration, ""
+    return None, f"scores are not calibrated: {why}."
+
+
+def calibrated(
+    calibration: RunCalibration, answers: Answers, head: Head, features: Float[np.ndarray, "images features"]
+) -> Answers:
+    """Return answers with mapped scores, and how well each image fits."""
+    fits = calibration.fitness.fits(answers, head.scaling(features))
+    return replace(calibration.scores.apply(answers), fits=fits)
+
+
+# Command-line choices laid over a run's own: how sets are decided, how label models are searched.
+
+LATER = ("search", "decision")
+"""Parts of a configuration that may change after training."""
+
+JUDGED = frozenset({"difficult", "keep_unlabelled", "aliases", "deny", "keep_only", "implications"})
+"""Switches of reading that change what a label is, and so what an evaluation measures."""
+
+
+def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
+    """Return a run's configuration with `--set` texts for its search and its decision.
+
+    Raises:
+        InputError: another part of the configuration, an unknown key, or a wrong value.
+    """
+    for text in settings:
+        values = parse_setting(text)
+        if not set(values) <= set(LATER):
+            raise InputError(
+                f"--set {text}: a trained run can change {' and '.join(LATER)} only, e.g. search.score=max-step. "
+                "Train again for anything else."
+            )
+        config = from_plain(RunConfig, values, base=config, source=f"--set {text}")
+    return config
+
+
+def decision_from(
+    config: RunConfig,
+    *,
+    decide: str | None,
+    threshold: float | None,
+    tuned_for: str | None = None,
+    abstain: float | None = None,
+) -> Decision:
+    """Return the run's decision with what the user said.
+
+    Raises:
+        InputError: an unknown rule, a threshold outside [0, 1], or two things that exclude each other.
+    """
+    own = config.decision
+    for option, value in (("--threshold", threshold), ("--tuned-for", tuned_for)):
+        if value is not None and decide not in (None, "threshold"):
+            raise InputError(f"{option} {value} has no use with --decide {decide}. Leave one of them out.")
+    if threshold is not None and tuned_for is not None:
+        raise InputError(
+            f"--threshold {threshold} and --tuned-for {tuned_for} both say where thresholds come from. Leave one out."
+        )
+    if decide is not None or threshold is not None:
+        own = replace(own, tuned_for=None)
+    chosen = decide or ("threshold" if (threshold, tuned_for) != (None, None) else own.rule)
+    return replace(
+        own,
+        rule=chosen,
+        threshold=own.threshold if threshold is None else threshold,
+        tuned_for=tuned_for or own.tuned_for,
+        abstain=own.abstain if abstain is None else abstain,
+    )
+
+
+def reading_of(run: ReadOptions, spec: str, given: Mapping[str, Any]) -> ReadOptions:
+    """Return how labelled images are read that a run is judged on: as it was trained, where that can be.
+
+    What changes labels is taken over from the run (difficult objects, images without labels, aliases, denied
+    labels, implications); how a file is laid out is not, nor a file of names that is no longer there.
+
+    Args:
+        run: the options that the run's training data were read with.
+        spec: what is to be read.
+        given: what the user said, which wins.
+
+    Raises:
+        InputError: a spec without a known format, or values that are not allowed.
+    """
+    known = {*FORMATS[parse_spec(spec).format].options, *OF_LABELS}
+    own = {name: getattr(run, name) for name in run.changed() if name in JUDGED and name in known}
+    own = {name: value for name, value in own.items() if not isinstance(value, Path) or value.is_file()}
+    return ReadOptions(**{**own, **given})
+
+
+def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> Search:
+    """Return the run's search with what the user said.
+
+    Raises:
+        InputError: an unknown method, a beam width for another method than beam search, or any of it for a
+            sigmoid head, which is not searched.
+    """
+    own = config.search
+    if config.head.startswith(("sigmoid", "any-subset")) and (method, beam) != (None, None):
+        raise InputError(
+            f"--search and --beam are for label models; the head of this run is {config.head!r}, whose most "
+            "probable set needs no search. Leave them out."
+        )
+    if beam is not None and method not in (None, "beam"):
+        raise InputError(f"--beam {beam} has no use with --search {method}. Leave one of them out.")
+    chosen = method or ("beam" if beam is not None else own.method)
+    return replace(own, method=chosen, beam_width=own.beam_width if beam is None else beam)

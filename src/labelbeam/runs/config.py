@@ -1,0 +1,385 @@
+"""The configuration of a run: every default in one place, named heads and recipes, YAML in and out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.encoders.encoder import EncoderConfig
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.options import (
+    AsymmetricOptions,
+    LabelModelOptions,
+    NeighbourOptions,
+    SigmoidOptions,
+)
+from labelbeam.predict.decision import Decision
+from labelbeam.predict.search import Search
+from labelbeam.runs.recipe import Recipe
+
+# Frozen dataclasses to plain JSON or YAML values and back; every unknown key and wrong type is named.
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """Return dictionaries, lists, strings, numbers and None for a dataclass and all it holds."""
+    if is_dataclass(value):
+        return {one.name: to_plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    return [to_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def from_plain(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, source: str) -> T:
+    """Build a dataclass from plain values.
+
+    Args:
+        kind: the dataclass.
+        values: some or all of its fields; nested dataclasses as nested mappings.
+        base: where fields that `values` lacks come from; None: the dataclass's defaults.
+        source: where the values came from, for messages.
+
+    Raises:
+        InputError: unknown keys (the nearest is proposed), values of another type, missing ones; all of
+            them in one message. Errors of the dataclass's own checks come as they are.
+
+    Example:
+        >>> from labelbeam.runs.recipe import Recipe
+        >>> from_plain(Recipe, {"epochs": 5}, source="a.yaml").epochs
+        5
+        >>> from_plain(Recipe, {"epoch": 5}, source="a.yaml")
+        Traceback (most recent call last):
+        ...
+        labelbeam.errors.InputError: a.yaml: unknown key 'epoch' (nearest: 'epochs').
+    """
+    problems: list[str] = []
+    built = _build(kind, values, base, "", problems)
+    if problems:
+        raise InputError(f"{source}: " + "; ".join(problems) + ".")
+    return built
+
+
+def _build(kind: type, values: Mapping[str, Any], base: Any, prefix: str, problems: list[str]) -> Any:
+    hints = get_type_hints(kind)
+    known = {one.name: one for one in fields(kind)}
+    chosen: dict[str, Any] = {} if base is None else {name: getattr(base, name) for name in known}
+    for key, value in values.items():
+        if key not in known:
+            nearest = get_close_matches(str(key), known, n=1, cutoff=0.4)
+            hint = f" (nearest: {prefix + nearest[0]!r})" if nearest else f" (allowed: {', '.join(known)})"
+            problems.append(f"unknown key {prefix + str(key)!r}{hint}")
+            continue
+        chosen[key] = _value(hints[key], value, chosen.get(key), prefix + key, problems)
+    for name, one in known.items():
+        if name not in chosen and one.default is MISSING and one.default_factory is MISSING:
+            problems.append(f"{prefix}{name} is missing")
+    return None if problems else kind(**chosen)
+
+
+def _value(hint: Any, value: Any, base: Any, key: str, problems: list[str]) -> Any:
+    """Check one value against its type; numbers may be written without a point, paths as text."""
+    if is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return _build(hint, value, base, key + ".", problems)  # type: ignore[arg-type]
+    elif get_origin(hint) is UnionType:
+        if value is None and NoneType in get_args(hint):
+            return None
+        inner = [arg for arg in get_args(hint) if arg is not NoneType]
+        return _value(inner[0], value, base, key, problems)
+    elif get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        if isinstance(value, list | tuple) and (kinds[-1] is Ellipsis or len(value) == len(kinds)):
+            return tuple(_value(kinds[0], item, None, key, problems) for item in value)
+    elif hint is Path and isinstance(value, str):
+        return Path(value)
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    name = getattr(hint, "__name__", str(hint))
+    problems.append(f"{key} must be {name}, given {value!r}")
+    return value
+
+
+# The configuration of a run: every default in one place, named heads and recipes, YAML in and out.
+#
+# Parts never see a configuration; `runs.build` hands them plain options. A file or a `--set` lists
+# differences from the defaults of the chosen head and recipe.
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a training makes, the code's version and the machine apart.
+
+    Raises:
+        InputError: an unknown head, a fraction outside [0, 1), an order that does not fit the allowed
+            outcomes, the loss or the training of the encoder, a head that cannot train it, or a negative seed.
+    """
+
+    data: str = ""
+    """Training data, `FORMAT:PATH#SPLIT`."""
+    validation: str | None = None
+    """Validation data; None: `validation_fraction` of the training images, stratified by labels."""
+    validation_fraction: float = 0.15
+    """Share of the training images held out where `validation` is None; 0 trains without validation."""
+    read: ReadOptions = field(default_factory=ReadOptions)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    train_encoder: bool = False
+    """Whether the encoder is trained too, end to end; otherwise it is frozen and its features are cached."""
+    flips: bool = True
+    """Whether training also sees mirrored images."""
+    head: str = "cnn-rnn"
+    """A name of `HEADS`."""
+    order: str = "frequent"
+    """In which order labels are said; see `labels.order.LabelOrder`."""
+    order_seed: int | None = None
+    """Decides the order `random`; None: `seed`. Ensembles of orders differ in it alone."""
+    scaling: str = "standardize"
+    """What is done to features first; see `heads.options.ScalingName`."""
+    label_model: LabelModelOptions = field(default_factory=LabelModelOptions)
+    sigmoid: SigmoidOptions = field(default_factory=SigmoidOptions)
+    """Of every head that is a network from features to one number per label."""
+    asymmetric: AsymmetricOptions = field(default_factory=AsymmetricOptions)
+    neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
+    recipe: Recipe = field(default_factory=Recipe)
+    search: Search = field(default_factory=Search)
+    decision: Decision = field(default_factory=Decision)
+    suggester: bool = True
+    """Whether a label model's run also gets an any-subset head, for `suggest` to ask where it is better on
+    validation images (`runs.run_directory`); a frozen encoder and validation images are needed for that."""
+    calibrate: bool = True
+    """Whether scores are calibrated and thresholds tuned on the validation images when training ends."""
+    seed: int = 0
+    """Decides initial values, order, views, dropout and the validation split."""
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise unknown_name("head", self.head, HEADS)
+        if not 0 <= self.validation_fraction < 1:
+            raise InputError(
+                f"validation_fraction is {self.validation_fraction}; it must be at least 0 and below 1."
+            )
+        if self.order == "shuffle" and self.label_model.allowed == "canonical":
+            raise InputError(
+                "order 'shuffle' says labels in any order, which the allowed outcomes 'canonical' forbid. "
+                "Add --set label_model.allowed=no-repeat."
+            )
+        if self.order == "shuffle" and self.label_model.loss != "sequence":
+            raise InputError(
+                f"the loss {self.label_model.loss!r} finds its own order, so order 'shuffle' would change nothing. "
+                "Leave one of the two out."
+            )
+        if self.train_encoder and self.order == "easiest":
+            raise InputError(
+                "order 'easiest' is found from a frozen encoder's features. Leave --finetune out, or take another "
+                "order, such as --order frequent."
+            )
+        if self.train_encoder and self.head == "knn":
+            raise InputError(
+                "the head 'knn' learns nothing, so it cannot train an encoder. Leave --finetune out, or take "
+                "--head sigmoid."
+            )
+        for name in ("seed", "order_seed"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"the {name} is {getattr(self, name)}; it must not be negative.")
+
+
+HEADS: Mapping[str, Mapping[str, Any]] = {
+    "cnn-rnn": {},
+    "no-rnn": {"label_model": {"cell": "none"}},
+    "sigmoid": {},
+    "sigmoid-mlp": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
+    "any-subset": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
+    "softmax": {},
+    "warp": {},
+    "asymmetric": {},
+    "chow-liu": {},
+    "knn": {},
+}
+"""Named heads, as differences from the defaults: the paper's model, the same without recurrence
+(`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one,
+a two-layer one that is told which labels are known (`heads.label_scores_torch`), and rivals on the same features
+(docs/rivals.md): linear networks under other losses, a tree of labels, nearest neighbours."""
+
+END_TO_END = "end to end"
+"""Name of a recipe's differences where the encoder is trained too."""
+
+LINEAR: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-3, "epochs": 30}}
+"""Chosen for the linear sigmoid head; its rivals take it as it is."""
+
+RANKING: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-4, "epochs": 30}}
+"""As `LINEAR`, but at its rate of 3e-3 these losses rise on held-out images from the second epoch on; the best of
+3e-3, 1e-3 and 3e-4 on a quarter of the 765 photographs."""
+
+RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    # Section 3 and its talk: rmsprop, weight decay 1e-4, momentum 0.9, dropout 0.5 on the projections. Rate,
+    # batch size, epochs and smoothing are not in the paper; those below train without diverging.
+    "paper": {
+        "any": {
+            "flips": False,
+            "scaling": "none",
+            "label_model": {"projection_dropout": 0.5},
+            "recipe": {
+                "optimiser": "rmsprop",
+                "learning_rate": 1e-4,
+                "momentum": 0.9,
+                "weight_decay": 1e-4,
+                "schedule": "constant",
+                "batch_size": 128,
+            },
+        },
+    },
+    # Best of 24 tries in cross-validation on 765 photographs (benchmarks/voc_cross_validation.py, features of
+    # MobileNetV2): strong regularisation, long enough. With many times as many images, regularise less
+    # (dropouts 0.3, weight decay 0.3) and take larger batches.
+    "default": {
+        "any": {
+            "label_model": {
+                "activation": "relu",
+                "image_hidden_size": 1024,
+                "image_hidden_dropout": 0.5,
+                "feature_dropout": 0.7,
+                "projection_dropout": 0.5,
+            },
+            "sigmoid": {"feature_dropout": 0.7},
+            "recipe": {"learning_rate": 1e-3, "weight_decay": 3.0, "batch_size": 32, "epochs": 50},
+        },
+        "sigmoid": LINEAR,
+        "softmax": RANKING,
+        "warp": RANKING,
+        "asymmetric": LINEAR,
+        "chow-liu": LINEAR,
+        "sigmoid-mlp": {"sigmoid": {"hidden_size": 1024}, "recipe": {"epochs": 30}},
+        # An encoder that learns regularises otherwise; modest values, not chosen by measurement. Features of
+        # a network that changes have no fixed mean and deviation.
+        END_TO_END: {
+            "scaling": "none",
+            "label_model": {"image_hidden_size": 0, "feature_dropout": 0.2, "projection_dropout": 0.2},
+            "sigmoid": {"feature_dropout": 0.2},
+            "recipe": {"learning_rate": 1e-3, "weight_decay": 0.05, "epochs": 30},
+        },
+    },
+}
+"""Named recipes: differences from the defaults for any head, for one by name, for training the encoder too."""
+
+
+def configure(
+    *,
+    head: str | None = None,
+    recipe: str = "default",
+    file: Path | None = None,
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Put a configuration together: defaults, head, recipe, file, `--set` settings, options; later ones win.
+
+    Args:
+        head: a name of `HEADS`; None: the last `head` of settings and file, else "cnn-rnn".
+        recipe: a name of `RECIPES`.
+        file: YAML with differences.
+        settings: texts `key.key=value`, the value as YAML.
+        options: nested differences from the command line.
+
+    Raises:
+        InputError: unknown names or keys, values of the wrong type, or a file that is not YAML.
+
+    Example:
+        >>> configure(head="no-rnn", settings=["recipe.epochs=3"]).recipe.epochs
+        3
+    """
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", recipe, RECIPES)
+    given: list[tuple[str, Mapping[str, Any]]] = [
+        *([(str(file), read_yaml(file))] if file is not None else ()),
+        *(("--set " + text, parse_setting(text)) for text in settings),
+        ("options", {**(options or {}), **({"head": head} if head else {})}),
+    ]
+    named = str(next((values["head"] for _, values in reversed(given) if "head" in values), "cnn-rnn"))
+    if named not in HEADS:
+        raise unknown_name("head", named, HEADS)
+    config = RunConfig(head=named)
+    if any((values.get("encoder") or {}).get("weights") for _, values in given):
+        # A weights file says what it belongs to, unless a name is given as well.
+        config = replace(config, encoder=replace(config.encoder, name=""))
+    end_to_end = next((v["train_encoder"] for _, v in reversed(given) if "train_encoder" in v), False)
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        (f"head {named}", HEADS[named]),
+        (f"recipe {recipe}", RECIPES[recipe]["any"]),
+        (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
+        (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
+    ]
+    for source, values in [*layers, *given]:
+        config = from_plain(RunConfig, values, base=config, source=source)
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        InputError: the file is not there, or not such a file.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: dates, numbers, bytes that are none
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if values is not None and not isinstance(values, dict):
+        raise InputError(
+            f"{path} must hold keys and values, such as 'head: cnn-rnn'; it holds {values!r:.60}."
+        )
+    return values or {}
+
+
+def write_yaml(config: RunConfig, *, opening: Sequence[str]) -> str:
+    """Return a configuration as YAML, every key resolved.
+
+    Args:
+        config: what is written.
+        opening: lines of comment that go first (command, machine, time, scores).
+    """
+    comment = "".join(f"# {line}\n" for line in opening)
+    return comment + yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """Turn a text `key.key=value` into a nested mapping; the value is YAML.
+
+    Raises:
+        InputError: no `=`, or a value that is not YAML.
+
+    Example:
+        >>> parse_setting("recipe.learning_rate=1e-4")
+        {'recipe': {'learning_rate': 0.0001}}
+    """
+    keys, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text!r} has no '='; write it as --set recipe.epochs=30.")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text!r}: the value is not YAML ({error}).") from error
+    if isinstance(nested, str):
+        # YAML 1.1 wants a point in 1e-4; people do not write one.
+        nested = _number(nested)
+    for key in reversed(keys.split(".")):
+        nested = {key: nested}
+    return nested
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text

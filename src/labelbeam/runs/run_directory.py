@@ -1,0 +1,341 @@
+"""The run directory: everything that using a trained model needs, on another machine, offline."""
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.exported import EXPORT, exported_encoder
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import cache_folder, written_whole
+from labelbeam.heads.label_scores import AnySubsetHead
+from labelbeam.heads.options import SigmoidOptions
+from labelbeam.labels.names import refuse_reserved
+from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.predict.calibration import RunCalibration
+from labelbeam.runs.build import Head, stored_head
+from labelbeam.runs.config import HEADS, RunConfig, from_plain, read_yaml, write_yaml
+from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
+
+# A label model's second opinion for suggestions: an any-subset head, and which of the two is better.
+#
+# What the run keeps of `training.suggester`, which trains the head and compares the two.
+
+
+@dataclass(frozen=True)
+class Suggester:
+    """The second opinion and what was measured.
+
+    Attributes:
+        head: told some labels, it predicts the others.
+        better: the mechanism with the lower log-loss, which `suggest` asks.
+        log_loss: mechanism -> labels accepted ("0", "1", "2") -> nats per image of the labels not told.
+        images: held-out images that were asked about.
+        seed: of the labels that were told.
+
+    Raises:
+        InputError: a mechanism of another name.
+    """
+
+    head: AnySubsetHead
+    better: str
+    log_loss: Mapping[str, Mapping[str, float]]
+    images: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.better not in (LIKELIHOOD_WEIGHTING, ANY_SUBSET):
+            raise unknown_name("mechanism", self.better, (LIKELIHOOD_WEIGHTING, ANY_SUBSET))
+
+
+def suggester_config(config: RunConfig) -> RunConfig:
+    """Return the configuration of the any-subset head beside a label model: same data, same recipe."""
+    sigmoid = config.sigmoid
+    if not sigmoid.hidden_size:
+        sigmoid = replace(
+            SigmoidOptions(**HEADS[ANY_SUBSET]["sigmoid"]), feature_dropout=sigmoid.feature_dropout
+        )
+    return replace(config, head=ANY_SUBSET, sigmoid=sigmoid)
+
+
+# The run directory: everything that using a trained model needs, on another machine, offline.
+#
+#     model.safetensors    the head
+#     encoder.safetensors  the encoder, with what rebuilds it; a hard link into the cache's store of encoders
+#     config.yaml          the resolved configuration
+#     labels.json          label names in label order, training counts
+#     preprocess.json      the transform in front of the encoder
+#     metrics.json         validation scores with their protocol
+#     log.csv              one row per epoch
+#     calibration.json     what validation images taught: score maps, thresholds, how odd an image may be
+#     suggester.safetensors, suggester.json
+#                          of label models: a second mechanism for suggestions, and which of the two is better
+#     versions.json        of labelbeam and what it ran on
+#
+# A run that `labelbeam export` wrote has another form of the encoder in the place of encoder.safetensors
+# (`encoders.exported`), and needs no PyTorch.
+#
+# Nothing is unpickled. `labels.json` is written last: a folder without it is an unfinished run.
+
+ENCODER = "encoder.safetensors"
+
+PARTS = ("model.safetensors", "config.yaml", "labels.json")
+"""What loading a run needs, beside an encoder."""
+
+OPTIONAL = frozenset({"calibration.json", "suggester.json", "suggester.safetensors"})
+"""What only some runs have."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model in memory.
+
+    Attributes:
+        config: the resolved configuration it was trained with.
+        vocabulary: label names in label order.
+        counts: training images that have each label.
+        encoder: pixels to features.
+        head: features to answers.
+        suggester: a label model's second mechanism for suggestions, where it was trained.
+        calibration: what validation images taught, where there were any.
+    """
+
+    config: RunConfig
+    vocabulary: Vocabulary
+    counts: tuple[int, ...]
+    encoder: Encoder
+    head: Head
+    suggester: Suggester | None = None
+    calibration: RunCalibration | None = None
+
+
+def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Sequence[str]) -> None:
+    """Write a run into a folder; its files appear whole, and all of them or none.
+
+    Args:
+        run: what to write.
+        folder: the run directory; it exists.
+        metrics: validation scores with their protocol, plain values.
+        opening: comment lines for the top of config.yaml.
+
+    Raises:
+        InputError: the folder cannot be written or its disk is full.
+    """
+    texts, heads = _texts(run, metrics, opening), {"model.safetensors": run.head}
+    if run.suggester is not None:
+        heads["suggester.safetensors"] = run.suggester.head
+    try:
+        # All is written before anything is replaced (the first last), so that a full disk leaves an older
+        # run in the folder as it was.
+        with ExitStack() as replaced:
+            for name, text in texts.items():
+                text_part = replaced.enter_context(written_whole(folder / name))
+                text_part.write_text(text, encoding="utf-8")
+            encoder_part = replaced.enter_context(written_whole(folder / ENCODER))
+            _save_encoder(run.encoder, encoder_part)
+            parts = [encoder_part]
+            for name, head in heads.items():
+                parts.append(replaced.enter_context(written_whole(folder / name)))
+                save_file(dict(head.arrays), parts[-1], metadata={"head": run.config.head})
+            # safetensors makes files that nobody else may read; a run is read by services and colleagues.
+            for file in parts:
+                file.chmod(text_part.stat().st_mode)
+            for name in OPTIONAL - set(texts) - set(heads):  # of an older run in the same folder
+                (folder / name).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} cannot be written ({_first_line(error)}). Make room there, or choose another --out."
+        ) from error
+
+
+def _texts(run: Run, metrics: Mapping[str, Any], opening: Sequence[str]) -> dict[str, str]:
+    """Return the text files of a run by name, labels.json first: it is put in place last."""
+    labels = {
+        "names": list(run.vocabulary.names),
+        "counts": list(run.counts),
+        "order": run.config.order,
+    }
+    texts = {
+        "labels.json": _json(labels),
+        "config.yaml": write_yaml(run.config, opening=opening),
+        "preprocess.json": _json(run.encoder.preprocess.to_dict()),
+        "metrics.json": _json(metrics),
+        "versions.json": _json(versions()),
+    }
+    if run.calibration is not None:
+        texts["calibration.json"] = _json(run.calibration.to_json())
+    if run.suggester is not None:
+        measured = {name: getattr(run.suggester, name) for name in ("better", "log_loss", "images", "seed")}
+        texts["suggester.json"] = _json(measured)
+    return texts
+
+
+def _save_encoder(encoder: Encoder, path: Path) -> None:
+    """Write the encoder as a link into the cache, which saves space; without a cache, as a file of its own.
+
+    Raises:
+        InputError: an exported encoder, which is no torch module.
+    """
+    from labelbeam.encoders.image_encoder import ImageEncoder, save_encoder
+
+    if not isinstance(encoder, ImageEncoder):
+        raise InputError("an exported run cannot be saved as a run again. Export the original once more.")
+    try:
+        save_encoder(encoder, path, store=cache_folder() / "encoders")
+    except (InputError, SafetensorError):
+        save_encoder(encoder, path)
+
+
+def load_run(folder: Path) -> Run:
+    """Load a run directory.
+
+    Raises:
+        InputError: no such folder, files missing, damaged, or not fitting together.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is not a run directory: there is no such folder. Train one: labelbeam train."
+        )
+    parts = PARTS if (folder / EXPORT).is_file() else (PARTS[0], ENCODER, *PARTS[1:])
+    if missing := [name for name in parts if not (folder / name).is_file()]:
+        raise InputError(
+            f"{folder} is not a finished run: {', '.join(missing)} missing. Give the --out folder of a "
+            "finished `labelbeam train`, or finish it with --resume."
+        )
+    config_file = folder / "config.yaml"
+    try:
+        config = from_plain(RunConfig, read_yaml(config_file), source=str(config_file))
+    except InputError as error:
+        raise InputError(f"{config_file} is damaged or of another version: {error}") from error
+    labels = _read_json(folder / "labels.json")
+    try:
+        names, counts = tuple(labels["names"]), tuple(int(n) for n in labels["counts"])
+        if strange := [name for name in names if not isinstance(name, str)]:
+            raise ValueError(f"a name is {strange[0]!r:.40}")
+        refuse_reserved(names, str(folder / "labels.json"))
+        vocabulary = Vocabulary(names)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{folder / 'labels.json'} needs 'names' and 'counts' ({error}).") from error
+    if len(counts) != len(vocabulary):
+        raise InputError(
+            f"{folder / 'labels.json'} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
+        )
+    encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
+    head = _load_head(folder / "model.safetensors", config, len(vocabulary), encoder.num_features)
+    suggester = None
+    if (folder / "suggester.json").is_file():
+        suggester = _load_suggester(folder, config, len(vocabulary), encoder.num_features)
+    calibration = None
+    if (file := folder / "calibration.json").is_file():
+        try:
+            calibration = RunCalibration.from_json(
+                _read_json(file), num_labels=len(vocabulary), num_features=encoder.num_features
+            )
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+    return Run(config, vocabulary, counts, encoder, head, suggester, calibration)
+
+
+def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:
+    try:
+        return stored_head(load_file(path), config, num_labels=num_labels, num_features=feature_size)
+    # A number type that NumPy does not have is one of the last three.
+    except (OSError, SafetensorError, InputError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} does not fit its config.yaml and labels.json: {_first_line(error)}"
+        ) from error
+
+
+def _load_suggester(folder: Path, config: RunConfig, num_labels: int, feature_size: int) -> Suggester:
+    head = _load_head(folder / "suggester.safetensors", suggester_config(config), num_labels, feature_size)
+    told, file = _read_json(folder / "suggester.json"), folder / "suggester.json"
+    try:
+        return Suggester(head, told["better"], told["log_loss"], told["images"], told["seed"])  # type: ignore[arg-type]
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{file} is damaged: {_first_line(error)}. Train the run again.") from error
+
+
+def _load_encoder(path: Path) -> Encoder:
+    """Build the run's encoder; a run is used offline, so what it says may name no other place."""
+    try:
+        from labelbeam.encoders.image_encoder import rebuild_encoder
+        from labelbeam.encoders.weights import read_weights
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path.parent} is a run as it was trained, and its encoder needs PyTorch, which is not installed "
+            f"({error.name}): pip install 'labelbeam[torch]'. Or export it where PyTorch is: labelbeam export RUN "
+            "--to onnx --out DIR."
+        ) from error
+    weights = read_weights(path)
+    try:
+        if weights.encoder is None:
+            raise InputError("labelbeam did not write it.")
+        model = weights.encoder["arguments"].get("model", "")
+        if not re.fullmatch(r"\w*", model):
+            raise InputError(f"{model!r} is no model's name.")
+        return rebuild_encoder(weights.encoder, weights.tensors, source=path.name)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        kind = "" if isinstance(error, InputError) else type(error).__name__ + ": "
+        raise InputError(
+            f"{path} is no encoder of a run: {kind}{_first_line(error)} Copy the run again, or train it anew."
+        ) from error
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a text that is another one when anything that decides a run's answers is another."""
+    digest = hashlib.sha256()
+    for name in (*PARTS, *sorted(OPTIONAL), EXPORT, "encoder.json"):
+        if (folder / name).is_file():
+            digest.update(name.encode() + (folder / name).read_bytes())
+    encoder = folder / ENCODER
+    digest.update(str(encoder.stat().st_size).encode() if encoder.is_file() else b"")
+    return digest.hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a number depends on, of what is installed, and torch's threads where it is used."""
+    told = {"python": platform.python_version()}
+    for name in (
+        "labelbeam",
+        "torch",
+        "numpy",
+        "pillow",
+        "safetensors",
+        "accelerate",
+        "onnxruntime",
+        "openvino",
+    ):
+        try:
+            told[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    told["machine"] = f"{platform.system()} {platform.machine()}"
+    if (torch := sys.modules.get("torch")) is not None:
+        told["threads"] = str(torch.get_num_threads())
+    return told
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not readable JSON ({_first_line(error)}).") from error
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

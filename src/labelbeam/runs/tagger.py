@@ -1,0 +1,298 @@
+"""The tagger: a run, or several as one, in Python. Images in, predictions out; the command line only calls it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from labelbeam.encoders.device import best_device
+from labelbeam.errors import InputError
+from labelbeam.features.extract import ImageFeatures, extract, stream_features
+from labelbeam.labels.implications import Implications
+from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
+from labelbeam.predict.decision import Decision
+from labelbeam.predict.prediction import Prediction, predictions_of
+from labelbeam.predict.search import Search
+from labelbeam.runs.build import build_answerer
+from labelbeam.runs.choices import calibrated, decision_from, search_from, valid_calibration, with_settings
+from labelbeam.runs.run_directory import Run, load_run
+from labelbeam.runs.suggestions import Suggestions, check_features, suggest
+
+# The tagger: a run in Python. Images in, predictions out; the command line only calls it.
+
+ANSWERED_TOGETHER = 256
+"""Images decoded and answered in one go: enough for the searches, little enough to write as one goes."""
+
+
+class Tagger:
+    """Tags images with a trained run, whatever its head.
+
+    Example:
+        tagger = Tagger.load("runs/voc")
+        for prediction in tagger.tag(["a.jpg", "b.jpg"]):
+            print(prediction.image, [one.label for one in prediction.labels])
+    """
+
+    def __init__(self, run: Run, *, decision: Decision | None = None, search: Search | None = None) -> None:
+        """Make a tagger of a run in memory.
+
+        Args:
+            run: the trained model.
+            decision: how sets are decided; None: as the run's configuration says.
+            search: how label models are searched; None: as the run's configuration says.
+        """
+        config = replace(
+            run.config, decision=decision or run.config.decision, search=search or run.config.search
+        )
+        self.run = replace(run, config=config)
+        self.answerer = build_answerer(run.head, config)
+        self.calibration, self.note = valid_calibration(self.run)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, decision: Decision | None = None, search: Search | None = None
+    ) -> "Tagger":
+        """Load a run directory.
+
+        Args:
+            folder: what `labelbeam train --out` or `labelbeam export --out` wrote.
+            decision: how sets are decided; None: as the run says.
+            search: how label models are searched; None: as the run says.
+
+        Raises:
+            InputError: the folder is not a finished run, or its files do not fit together.
+        """
+        return cls(load_run(Path(folder)), decision=decision, search=search)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label names, in label order."""
+        return self.run.vocabulary.names
+
+    def tag(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        all_scores: bool = False,
+        implications: Implications | None = None,
+        report: Callable[[int], None] = lambda images: None,
+    ) -> Iterator[Prediction]:
+        """Tag image files, in order, as they come; memory does not grow with their number.
+
+        Args:
+            paths: image files; the iterable is read as images are needed.
+            all_scores: whether predictions hold every label's score.
+            implications: what decided labels imply is decided too.
+            report: told the number of images after each batch.
+
+        Yields:
+            One prediction per path. A file that cannot be read gives a prediction with an `error`.
+        """
+        items = self.features(paths)
+        yield from self.tag_features(items, all_scores=all_scores, implications=implications, report=report)
+
+    def features(self, paths: Iterable[str | Path]) -> Iterator[tuple[str, np.ndarray | str]]:
+        """Read image files, in order, as they come: what `tag_features` takes.
+
+        Args:
+            paths: image files.
+
+        Returns:
+            Each path with its features float16 [features], or with why it cannot be read.
+        """
+        stream = stream_features((Path(path) for path in paths), self.run.encoder, device=best_device())
+        return ((str(item.path), _features_or_reason(item)) for item in stream)
+
+    def tag_features(
+        self,
+        items: Iterable[tuple[str, np.ndarray | str]],
+        *,
+        all_scores: bool = False,
+        implications: Implications | None = None,
+        report: Callable[[int], None] = lambda images: None,
+    ) -> Iterator[Prediction]:
+        """Tag images whose features are there already, in order, as they come.
+
+        What it says of an image is what `tag` says of it at the same place of the same list.
+
+        Args:
+            items: for each image its name and its features [features] as the run's encoder gives them, half or
+                single precision; or a text instead of features: why there are none.
+            all_scores: whether predictions hold every label's score.
+            implications: what decided labels imply is decided too.
+            report: told the number of images after each batch.
+
+        Yields:
+            One prediction per item; one with an `error` where a text came instead of features.
+
+        Raises:
+            InputError: features of another number than the run's encoder gives, or not finite.
+        """
+        remaining = iter(items)
+        while batch := list(islice(remaining, ANSWERED_TOGETHER)):
+            read = [(name, vector) for name, vector in batch if not isinstance(vector, str)]
+            for _, vector in read:
+                check_features(self.run, vector)
+            answered: Iterator[Prediction] = iter(())
+            if read:
+                answered = predictions_of(
+                    [name for name, _ in read],
+                    self.answer(np.stack([vector for _, vector in read])),
+                    decision=self.run.config.decision,
+                    vocabulary=self.run.vocabulary,
+                    thresholds=self.calibration.thresholds if self.calibration else None,
+                    implications=implications,
+                    all_scores=all_scores,
+                )
+            for name, values in batch:
+                yield Prediction(name, error=values) if isinstance(values, str) else next(answered)
+            report(len(batch))
+
+    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+        """Answer from features that are there already; scores are calibrated where the run is.
+
+        Args:
+            features: what the run's encoder says of images; half or single precision.
+
+        Raises:
+            InputError: the head's numbers overflow, as those of a run that was damaged or made up may.
+        """
+        answers = self.answerer.answer(features)
+        if not np.isfinite(answers.scores).all():
+            raise InputError("the run's head gives no finite scores. Copy the run again, or train it anew.")
+        if self.calibration is None:
+            return answers
+        return calibrated(self.calibration, answers, self.run.head, features)
+
+    def suggest(
+        self,
+        image: str | Path | np.ndarray,
+        known: Iterable[str] = (),
+        rejected: Iterable[str] = (),
+        count: int = 10,
+        mechanism: str | None = None,
+    ) -> Suggestions:
+        """Suggest labels for one image, conditioned on what a person said of it.
+
+        Args:
+            image: an image file, or its features [features] as the run's encoder gives them (a click then costs no
+                encoding).
+            known: labels that the image has.
+            rejected: labels that it has not.
+            count: most suggestions.
+            mechanism: as `runs.suggestions.suggest`.
+
+        Returns:
+            Suggestions, best first, with the mechanism that scored them and a note where there is a doubt.
+
+        Raises:
+            InputError: the image cannot be read; otherwise as `runs.suggestions.suggest`.
+        """
+        features = (
+            image if isinstance(image, np.ndarray) else extract([Path(image)], self.run.encoder).values[0]
+        )
+        return suggest(
+            self.run,
+            self.answerer,
+            features,
+            known=known,
+            rejected=rejected,
+            count=count,
+            mechanism=mechanism,
+        )
+
+
+def _features_or_reason(item: ImageFeatures) -> np.ndarray | str:
+    """Return the features of a file, or why there are none."""
+    if item.features is not None:
+        return item.features
+    return item.error.reason if item.error is not None else "it has no features"
+
+
+# Runs that answer as one: an ensemble as a tagger. Where models of the same labels and encoder meet.
+
+
+def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) -> Tagger:
+    """Load some runs as one tagger: it tags and is evaluated as a single run's; labels in the first run's order.
+
+    Args:
+        folders: run directories, at least one.
+        decision: how sets are decided; None: as the first run's configuration says.
+
+    Raises:
+        InputError: no folder, not finished runs, other labels, or other encoders.
+    """
+    if not folders:
+        raise InputError("an ensemble needs at least one run. Give their folders.")
+    runs = [load_run(folder) for folder in folders]
+    first, vocabulary = runs[0], runs[0].vocabulary
+    for folder, run in zip(folders, runs, strict=True):
+        if sorted(run.vocabulary) != sorted(vocabulary):
+            raise InputError(
+                f"{folder} has other labels than {folders[0]}; an ensemble is of the same labels."
+            )
+        if (run.encoder.identity, run.encoder.preprocess) != (
+            first.encoder.identity,
+            first.encoder.preprocess,
+        ):
+            raise InputError(
+                f"{folder} has another encoder than {folders[0]}, so its features are others. Train both with the "
+                "same --encoder or --weights, not finetuned."
+            )
+    # Each run was calibrated for itself; the mixture's scores are others.
+    tagger = Tagger(replace(first, calibration=None), decision=decision)
+    tagger.answerer = EnsembleAnswerer(
+        [
+            Member(
+                build_answerer(run.head, run.config),
+                np.array([run.vocabulary.id_of(one) for one in vocabulary]),
+            )
+            for run in runs
+        ]
+    )
+    return tagger
+
+
+# A tagger as a command line asks for it: a run, or several as an ensemble, with other decisions and searches.
+#
+# Shared by the verbs that decide label sets; the options are `cli.options.DECIDE`.
+
+OF_DECISION = ("decide", "threshold", "tuned_for", "abstain")
+OF_SEARCH = ("search", "beam", "settings")
+
+
+def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
+    """Load runs, with what the user asked for laid over their own configuration.
+
+    Args:
+        runs: run directories; several answer as one.
+        asked: by name of the option, what was given.
+
+    Raises:
+        InputError: not a run; runs that do not fit together; values that are not allowed; a search for an ensemble,
+            whose members each have their own, or `tuned_for` and `abstain`, which its members were not measured for.
+    """
+    several = len(runs) > 1
+    if several and (wrong := [name for name in (*OF_SEARCH, "tuned_for", "abstain") if name in asked]):
+        option = {"settings": "--set"}.get(wrong[0], "--" + wrong[0].replace("_", "-"))
+        raise InputError(
+            f"{option} is for one run: of {len(runs)} that answer as one, each is searched as it was trained, and no "
+            "calibration holds. Leave it out, or give one run."
+        )
+    run = load_run(runs[0])
+    config = with_settings(run.config, asked.get("settings", ()))
+    decision = decision_from(
+        config,
+        decide=asked.get("decide"),
+        threshold=asked.get("threshold"),
+        tuned_for=asked.get("tuned_for"),
+        abstain=asked.get("abstain"),
+    )
+    if several:
+        return load_ensemble(runs, decision=decision)
+    search = search_from(config, method=asked.get("search"), beam=asked.get("beam"))
+    return Tagger(run, decision=decision, search=search)

@@ -1,0 +1,268 @@
+"""A call of `labelbeam tag`, from what was asked for to what became of every image."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelbeam.data.listing import list_images
+from labelbeam.errors import InputError
+from labelbeam.labels.implications import read_implications
+from labelbeam.progress import progress_bar
+from labelbeam.runs.config import to_plain
+from labelbeam.runs.run_directory import fingerprint
+from labelbeam.runs.tagger import Tagger, asked_tagger
+from labelbeam.tagging.outputs import Printed, Recorded, recording
+from labelbeam.tagging.request import TagRequest
+from labelbeam.tagging.sources import (
+    SAMPLED,
+    Choices,
+    Source,
+    from_images,
+    on_cluster,
+    open_store,
+    through_store,
+    with_job_engine,
+)
+
+# What a job of tagging has before it: how many images, and some of them, found in one listing.
+#
+# The number is what progress and the choice of an engine go by; the sample is what int8 is calibrated on and
+# what judges rounded numbers (`tagging.sources`). Opens no image.
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Images of a job, before they are read.
+
+    Attributes:
+        count: how many they are; None where nobody has looked.
+        some: at most `SAMPLED` of them, evenly spread.
+    """
+
+    count: int | None = None
+    some: Sequence[Path] = ()
+
+
+def survey(paths: Iterable[Path], *, most: int = SAMPLED) -> Survey:
+    """Go through a listing once; what is held of it at a time is twice the sample.
+
+    Args:
+        paths: all images of the job.
+        most: images of the sample, at least 1.
+
+    Example:
+        >>> found = survey((Path(f"{i}.jpg") for i in range(1000)), most=2)
+        >>> found.count, [path.name for path in found.some]
+        (1000, ['0.jpg', '512.jpg'])
+    """
+    kept: list[Path] = []
+    count, step = 0, 1
+    for path in paths:
+        if count % step == 0:
+            kept.append(path)
+            if len(kept) == 2 * most:
+                del kept[1::2]
+                step *= 2
+        count += 1
+    size = min(most, len(kept))
+    return Survey(count, tuple(kept[i * len(kept) // size] for i in range(size)))
+
+
+# A job of tagging: images through a source into a record, with progress, and what became of them in the end.
+
+LOG_EVERY = 60.0
+"""Seconds between lines that say how far a job is, where standard error is no terminal."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a job's images, those of earlier calls included.
+
+    Attributes:
+        images: how many there were.
+        unreadable: how many of them could not be read.
+        first_error: name and error of the first of this call that could not be read.
+        not_written: images of this call whose sidecars were not written.
+        why_not: of the first of them, the reason.
+    """
+
+    images: int
+    unreadable: int
+    first_error: str
+    not_written: int
+    why_not: str
+
+    def told(self, named: Sequence[str]) -> list[str]:
+        """Return what a user should know, in sentences; none where everything is in order.
+
+        Args:
+            named: what the user named to be tagged.
+        """
+        lines = []
+        if not self.images:
+            where = ", ".join(named) or "the store"
+            lines.append(f"no image found in {where}; inside folders, files count by their suffix.")
+        if self.unreadable:
+            lines.append(
+                f"{self.unreadable} of {self.images} files could not be read; each has a line with its error."
+            )
+        if self.not_written:
+            lines.append(
+                f"{self.not_written} sidecars were not written; the record says why of each. The first: "
+                f"{self.why_not}"
+            )
+        return lines
+
+    def refuse_nothing_read(self) -> None:
+        """Refuse to call a job done of which no file could be read.
+
+        Raises:
+            InputError: there were images, and none could be read.
+        """
+        if self.images and self.unreadable == self.images:
+            first = f" The first: {self.first_error}" if self.first_error else ""
+            raise InputError(f"none of {self.images} files could be read.{first}")
+
+
+def do_job(
+    record: Printed | Recorded,
+    source: Source,
+    paths: Iterable[Path],
+    *,
+    total: int | None,
+    shown: bool,
+    report: Callable[[str], None],
+) -> Counts:
+    """Tag what is left to do, one image after another, each written before the next is asked for.
+
+    Args:
+        record: what knows what is done, and keeps what is made.
+        source: makes predictions.
+        paths: all images of the job, in order.
+        total: how many they are; None where nobody knows.
+        shown: whether progress is shown on a terminal.
+        report: told a sentence that a person may want to read.
+    """
+    if record.done:
+        report(f"{record.done:,} images are done already; going on.")
+    count, first_error = record.done, ""
+    log_every = LOG_EVERY if isinstance(record, Recorded) else None
+    with progress_bar("tagging", total, shown=shown, done=record.done, log_every=log_every) as advance:
+        for prediction in source(record.remaining(paths)):
+            record.write(prediction)
+            count += 1
+            if prediction.error and not first_error:
+                first_error = f"{prediction.image}: {prediction.error}"
+            advance(1)
+    return Counts(count, record.unreadable, first_error, record.not_written, record.why_not)
+
+
+# A call of `labelbeam tag`, from what was asked for to what became of every image.
+#
+# Chooses the source, the record and the engine, and joins them; each of the three is a module of its own
+# (`tag_sources`, `tag_outputs`, `engine_of_job`). Knows no command line.
+
+
+def tag_images(
+    request: TagRequest, asked: Mapping[str, Any], *, shown: bool, report: Callable[[str], None]
+) -> Counts:
+    """Do what a call asks for; an interrupted job goes on where it was.
+
+    Args:
+        request: images and outputs.
+        asked: how labels are decided, as `asked_tagger` takes it.
+        shown: whether progress is shown on a terminal.
+        report: told a sentence that a person may want to read.
+
+    Returns:
+        What became of the images; none may have been readable.
+
+    Raises:
+        InputError: an image that is named does not exist, or as `asked_tagger`, `with_job_engine`, `open_store` and
+            `recording`.
+    """
+    implied = None if request.implications is None else read_implications(request.implications)
+    choices = Choices(request.all_scores, implied)
+    paths: Iterable[Path] = list_images(request.images)
+    tagger = asked_tagger([request.run], asked)
+    if tagger.note:
+        report(tagger.note)
+    # A listing of a million files takes seconds: only where somebody sees the number, or the engine depends on it.
+    before = _surveyed(request) if shown or request.names_an_engine else Survey()
+    tagger = _with_engine(tagger, request, before, report)
+    total = before.count
+    with ExitStack() as opened:
+        if request.store is not None:
+            stored = opened.enter_context(
+                open_store(request.store, tagger.run.encoder, write=bool(request.images))
+            )
+            source = through_store(tagger, stored, choices, read=bool(request.images))
+            if not request.images:
+                paths, total = map(Path, stored.names()), len(stored)
+        else:
+            source = _source(tagger, request, choices)
+        record = _record(opened, request, tagger, choices)
+        counts = do_job(record, source, paths, total=total, shown=shown, report=report)
+        if request.page is not None:
+            from labelbeam.tagging.page import write_page
+
+            first = record.first(request.page_pictures)
+            write_page(request.page, first, counts.images, report=report)
+    return counts
+
+
+def _surveyed(request: TagRequest) -> Survey:
+    """Look at all images before the job does; a list on standard input can be read only once."""
+    return Survey() if "-" in request.images else survey(list_images(request.images))
+
+
+def _with_engine(
+    tagger: Tagger, request: TagRequest, before: Survey, report: Callable[[str], None]
+) -> Tagger:
+    if not request.images or request.cluster is not None:
+        return tagger
+    tagger, told = with_job_engine(
+        tagger,
+        engine=request.engine,
+        precision=request.precision,
+        photographs=before.some,
+        images=before.count if request.where is not None else None,  # who reads along waits for no graph
+        exactly=request.store is not None,
+    )
+    if told:
+        report(told)
+    return tagger
+
+
+def _source(tagger: Tagger, request: TagRequest, choices: Choices) -> Source:
+    if request.cluster is not None:
+        return on_cluster(request.run, tagger, choices)
+    return from_images(tagger, choices)
+
+
+def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Choices) -> Printed | Recorded:
+    """Return what predictions go to; a record in a file is closed when `opened` is."""
+    if request.where is None:
+        keep = request.page_pictures if request.page else 0
+        return Printed(json=request.prints_json, keep=keep)
+    encoder = tagger.run.encoder
+    job = {
+        "images": list(request.images) or str(request.store),
+        "run": fingerprint(request.run),
+        "config": to_plain(tagger.run.config),
+        # As settled, not as asked: what `auto` finds must not change in the middle of a file.
+        "encoder": [encoder.engine, encoder.precision],
+        **choices.told(),
+    }
+    return opened.enter_context(
+        recording(
+            request.where,
+            job=job,
+            labels=tagger.labels,
+            named=request.images,
+            choices=choices,
+            overwrite=request.overwrite,
+        )
+    )

@@ -1,0 +1,213 @@
+"""The lines of a long job: written as they come, found again after a kill; predictions read back from them."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any
+
+from labelbeam.errors import InputError
+from labelbeam.files import written_whole
+from labelbeam.predict.prediction import Prediction, ScoredLabel
+
+# The lines of a long job: written as they come, found again after a kill, under their name when all are
+# there.
+#
+# Lines go to `FILE.partial`, with what was asked beside it; the next call of the same job finds which
+# images are done, cuts off a half line, and goes on. A table (CSV, Parquet) is made of all lines at the
+# end, so a kill at any moment loses nothing there either. Knows nothing of what a line says, but that it is
+# JSON with an `image`, and an `error` where nothing could be said of it.
+
+
+@dataclass
+class Journal:
+    """A job's file while it grows.
+
+    Attributes:
+        partial: where lines are.
+        done: lines that an earlier call wrote.
+        failed: those of them that hold an error.
+        file: open for appending, in UTF-8.
+    """
+
+    partial: Path
+    done: int
+    failed: int
+    file: IO[str]
+
+    def remaining(self, images: Iterable[Path]) -> Iterator[Path]:
+        """Yield the images that have no line yet.
+
+        As long as the images come in the order in which lines were written, nothing is held in memory; where files
+        came or went since, the names of the lines left are compared by their hashes, 8 bytes each and a few more.
+        """
+        written = self._written()
+        coming = iter(images)
+        for image in coming:
+            name = next(written, None)
+            if name is None:
+                yield image
+                yield from coming
+                return
+            if name != str(image):
+                known = Counter(_digest(left) for left in (name, *written))
+                for other in (image, *coming):
+                    if known[digest := _digest(str(other))] > 0:
+                        known[digest] -= 1
+                    else:
+                        yield other
+                return
+
+    def write(self, line: str) -> None:
+        """Append a line; its line end makes it count."""
+        self.file.write(line + "\n")
+
+    def flush(self) -> None:
+        """Hand the lines to the operating system: a kill of this process loses none of them."""
+        self.file.flush()
+
+    def _written(self) -> Iterator[str]:
+        """Yield the image names of the lines that were there at the start."""
+        with self.partial.open("rb") as lines:
+            for _, line in zip(range(self.done), lines, strict=False):
+                yield str(json.loads(line)["image"])
+
+
+@contextmanager
+def journal(
+    out: Path,
+    *,
+    job: Mapping[str, Any],
+    together: int = 1,
+    anew: bool = False,
+    table: Callable[[Path, Path], None] | None = None,
+) -> Iterator[Journal]:
+    """Open the journal of a job; when the block ends its lines are at `out`, and when it fails they are kept.
+
+    Args:
+        out: where all lines are to be in the end; a file there is replaced at that moment.
+        job: what was asked, plain values; lines made for something else are not continued.
+        together: lines that are made in one go: an interrupted job goes on at a multiple of it, so that every line
+            is computed beside the same others as in an unbroken one, to the last bit.
+        anew: forget an interrupted job.
+        table: told the file of all lines and a new file, writes the second from the first; None: `out` is the lines
+            themselves.
+
+    Raises:
+        InputError: an interrupted job of other settings is there, its settings are damaged, or another call is
+            writing it.
+    """
+    partial, about = out.with_name(out.name + ".partial"), out.with_name(out.name + ".job.json")
+    if anew:
+        partial.unlink(missing_ok=True)
+        about.unlink(missing_ok=True)
+    told = json.loads(json.dumps(job))
+    if partial.exists() and about.exists():
+        _check_same(about, told, out)
+    else:
+        partial.write_bytes(b"")
+        with written_whole(about) as part:
+            part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    with partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        lock_alone(file, out)
+        done, failed = _cut_back(partial, together)
+        yield Journal(partial, done, failed, file)
+        file.flush()
+        os.fsync(file.fileno())
+        if table is not None:
+            with written_whole(out) as part:
+                table(partial, part)
+    if table is None:
+        partial.replace(out)
+    partial.unlink(missing_ok=True)
+    about.unlink(missing_ok=True)
+
+
+def lock_alone(file: IO[Any], out: Path) -> None:
+    """Keep a second call from writing the same file; the lock goes with the process, however that ends.
+
+    Raises:
+        InputError: another call has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows refuses to rename a file that another process has open
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError(f"another call is writing {out} now. Wait for it, or give another --out.") from None
+
+
+def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
+    try:
+        before = json.loads(about.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{about} is damaged ({error}). Start anew with --overwrite.") from error
+    if before != told:
+        keys = {*before, *told} if isinstance(before, dict) else set(told)
+        changed = sorted(
+            key for key in keys if not isinstance(before, dict) or before.get(key) != told.get(key)
+        )
+        raise InputError(
+            f"{out} was begun with other settings ({', '.join(changed)} differ). Call it as before to go on, give "
+            "another --out, or start anew with --overwrite."
+        )
+
+
+def _cut_back(partial: Path, together: int) -> tuple[int, int]:
+    """Cut off a half line and an unfinished group of lines; return the number of lines left, and of errors in them."""
+    count, failed, kept, read, wrong = 0, 0, 0, 0, 0
+    with partial.open("r+b") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            read += len(line)
+            wrong += b'"error"' in line and bool(json.loads(line).get("error"))
+            if number % together == 0:
+                count, failed, kept = number, wrong, read
+        file.truncate(kept)
+    return count, failed
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+# A prediction as the journal of a job holds it, read back: where tables and pages of a long job come from.
+#
+# Knows the JSON of `predict.prediction`; knows no file format.
+
+
+def recorded(line: str) -> Prediction:
+    """Return the prediction of a line of JSON; numbers have the digits that the line has.
+
+    Args:
+        line: what `Prediction.to_json` returned.
+
+    Example:
+        >>> recorded('{"image": "b.jpg", "error": "not an image"}').error
+        'not an image'
+    """
+    told = json.loads(line)
+    told.pop("not_written", None)  # about its sidecar
+    labels = tuple(ScoredLabel(**one) for one in told.pop("labels", ()))
+    return Prediction(**{**told, "labels": labels, "path": tuple(told.get("path", ()))})
+
+
+def records(lines: Path) -> Iterator[Prediction]:
+    """Yield the predictions of a file of lines, one at a time."""
+    with lines.open(encoding="utf-8") as file:
+        for line in file:
+            yield recorded(line)
+
+
+def status(prediction: Prediction) -> str:
+    """Return what became of an image: `ok`, `refused` (it fits nothing) or `unreadable`."""
+    if prediction.error:
+        return "unreadable"
+    return "refused" if prediction.refused else "ok"

@@ -1,0 +1,259 @@
+"""Where the results of a job go: printed, or into files and folders that are complete or can be gone on with."""
+
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.predict.prediction import Prediction
+from labelbeam.runs.tagger import ANSWERED_TOGETHER
+from labelbeam.tagging.journal import Journal, journal, recorded
+from labelbeam.tagging.sidecars import KINDS, Sidecars
+from labelbeam.tagging.sources import Choices
+from labelbeam.tagging.tables import CSV_COLUMNS, csv_table, is_our_parquet, parquet_table
+
+# Where the results of a job go, and in which format: what the user named, and what may be replaced there.
+#
+# Looked at before any work. Writes nothing.
+
+SUFFIXES = {
+    "": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+"""What the name of `--out` says."""
+
+FORMATS = ("jsonl", "csv", "parquet", *KINDS)
+"""Formats of a job's result, as `--format` names them."""
+
+RECORD = "tags.jsonl"
+"""What the record of a job is called that writes sidecars below a folder."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A file or folder, and its format.
+
+    Attributes:
+        out: the file; of sidecars, the folder.
+        format: one of `FORMATS`.
+
+    Raises:
+        InputError: an unknown format.
+    """
+
+    out: Path
+    format: str
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise unknown_name("format", self.format, FORMATS)
+
+    @property
+    def file(self) -> Path:
+        """The file that holds a line or row for every image."""
+        return self.out / RECORD if self.format in KINDS else self.out
+
+    def check(self, *, overwrite: bool) -> None:
+        """Refuse a place where nothing can be written or something would be lost, before any work.
+
+        Args:
+            overwrite: whether an earlier result of ours may be replaced.
+
+        Raises:
+            InputError: no such folder, a folder where a file is needed, a result that is there, somebody else's file;
+                Parquet without pyarrow.
+        """
+        if self.format in KINDS:
+            if self.out.exists() and not self.out.is_dir():
+                raise InputError(
+                    f"--out {self.out}: sidecars go into a folder, and this is a file. Give the folder."
+                )
+            if not self.out.parent.is_dir():
+                raise InputError(f"--out {self.out}: there is no folder {self.out.parent}. Create it first.")
+        elif self.out.is_dir():
+            name = self.out / f"tags.{self.format}"
+            raise InputError(f"--out {self.out} is a folder. Name a file, such as {name}.")
+        elif not self.out.parent.is_dir():
+            raise InputError(f"--out {self.out}: there is no folder {self.out.parent}. Create it first.")
+        if self.format == "parquet":
+            parquet_table(all_scores=False)  # is pyarrow there?
+        if not self.file.exists():
+            return
+        if not overwrite:
+            raise InputError(
+                f"{self.file} is there already, and would be replaced. Give another --out, or say --overwrite."
+            )
+        if not self._is_ours():
+            raise InputError(
+                f"--out {self.file}: a file is there that is no result of labelbeam's; it is not overwritten. Give "
+                "another name, or remove it."
+            )
+
+    def _is_ours(self) -> bool:
+        if self.format == "parquet":
+            return is_our_parquet(self.file)
+        with self.file.open("rb") as file:
+            start = file.read(64).lstrip()
+        return not start or start.startswith((b"{", ",".join(CSV_COLUMNS).encode()))
+
+
+def destination(out: Path | None, format: str | None) -> Destination | None:
+    """Return where results go; None: to standard output.
+
+    Args:
+        out: what the user named.
+        format: what the user said; None: as the suffix of `out` says.
+
+    Raises:
+        InputError: an unknown format or suffix, or a format that cannot be printed.
+    """
+    if format is not None and format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    if out is None:
+        if format in KINDS:
+            raise InputError(
+                f"--format {format} needs --out FOLDER. Give the images' own folder to have the files beside them."
+            )
+        if format not in (None, "jsonl"):
+            raise InputError(f"--format {format} needs --out FILE; only jsonl can be printed.")
+        return None
+    if format is None and out.suffix.lower() not in SUFFIXES and not out.is_dir():
+        raise InputError(
+            f"--out {out}: which format is {out.suffix!r}? Add --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; "
+            f"or end the name in .jsonl, .csv or .parquet."
+        )
+    return Destination(out, format or SUFFIXES.get(out.suffix.lower(), "jsonl"))
+
+
+# A job's predictions on their way out: printed, or into a file or folder that is complete or can be gone on
+# with.
+#
+# Joins the journal with the tables and sidecars made of it. Computes no prediction.
+
+
+class Recorded:
+    """A job's predictions in its journal, sidecars written beside.
+
+    Attributes:
+        done: images that an earlier call did.
+        unreadable: those of all so far that could not be read.
+        not_written: images of this call whose sidecars were not written.
+        why_not: of the first of them, the reason.
+    """
+
+    def __init__(self, lines: Journal, sidecars: Sidecars | None) -> None:
+        self.done, self.unreadable = lines.done, lines.failed
+        self.not_written, self.why_not = 0, ""
+        self._lines, self._sidecars = lines, sidecars
+
+    def remaining(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Yield the images that are not done yet."""
+        return self._lines.remaining(paths)
+
+    def write(self, prediction: Prediction) -> None:
+        """Write a prediction; when this returns, a kill of the process does not lose it."""
+        line = prediction.to_json()
+        self.unreadable += bool(prediction.error)
+        # The sidecar first: what has a line has its sidecar.
+        why = "" if self._sidecars is None or prediction.error else self._sidecars.write(prediction)
+        if why:
+            line = json.dumps({**json.loads(line), "not_written": why}, ensure_ascii=False)
+            self.not_written += 1
+            self.why_not = self.why_not or why
+        self._lines.write(line)
+        self._lines.flush()
+
+    def first(self, count: int) -> list[Prediction]:
+        """Return the first predictions of the whole job, those of earlier calls too."""
+        with self._lines.partial.open(encoding="utf-8") as lines:
+            return [recorded(line) for line in islice(lines, count)]
+
+
+@contextmanager
+def recording(
+    where: Destination,
+    *,
+    job: Mapping[str, Any],
+    labels: Sequence[str],
+    named: Sequence[str],
+    choices: Choices,
+    overwrite: bool,
+) -> Iterator[Recorded]:
+    """Open the record of a job; when the block ends, the result is there, and when it fails it can be gone on with.
+
+    Args:
+        where: what the result is to be.
+        job: what was asked, plain values; results of something else are not continued.
+        labels: the run's labels.
+        named: what the user named to be tagged.
+        choices: what is asked of predictions.
+        overwrite: forget an interrupted job; replace text files with other content.
+
+    Raises:
+        InputError: as `journal`; a label that the format cannot hold.
+    """
+    table, sidecars = None, None
+    if where.format == "csv":
+        table = csv_table(labels, all_scores=choices.all_scores)
+    elif where.format == "parquet":
+        table = parquet_table(all_scores=choices.all_scores)
+    elif where.format in KINDS:
+        sidecars = Sidecars(where.format, where.out, labels=labels, named=named, replace=overwrite)
+        where.out.mkdir(exist_ok=True)
+    told = {**job, "format": where.format}
+    with journal(where.file, job=told, together=ANSWERED_TOGETHER, anew=overwrite, table=table) as lines:
+        yield Recorded(lines, sidecars)
+
+
+class Printed:
+    """A job's predictions on standard output, as JSON Lines or as text."""
+
+    def __init__(self, *, json: bool, keep: int = 0) -> None:
+        self.done = self.unreadable = 0
+        self.not_written, self.why_not = 0, ""
+        self._json, self._keep = json, keep
+        self._kept: list[Prediction] = []
+        # A name that is not UTF-8 becomes \\udcXX, which is what JSON calls it too.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(
+                encoding="utf-8" if json else sys.stdout.encoding, errors="backslashreplace"
+            )
+
+    def remaining(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Yield all images: nothing that was printed is known any more."""
+        yield from paths
+
+    def write(self, prediction: Prediction) -> None:
+        """Print a prediction at once."""
+        self.unreadable += bool(prediction.error)
+        if len(self._kept) < self._keep:
+            self._kept.append(prediction)
+        sys.stdout.write((prediction.to_json() if self._json else told(prediction)) + "\n")
+        sys.stdout.flush()
+
+    def first(self, count: int) -> list[Prediction]:
+        """Return the first predictions, at most as many as were to be kept."""
+        return self._kept[:count]
+
+
+def told(prediction: Prediction) -> str:
+    r"""Return a prediction as a line for people.
+
+    Example:
+        >>> told(Prediction("a.jpg"))
+        'a.jpg\t(no label)'
+    """
+    if prediction.error:
+        return f"{prediction.image}\terror: {prediction.error}"
+    said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
+    return f"{prediction.image}\t{said or ('(nothing fits)' if prediction.refused else '(no label)')}"

@@ -1,0 +1,99 @@
+"""What a call of `labelbeam tag` asks for, refused before any work where it cannot be done.
+
+Knows no model and reads no image; `tagging.job` carries it out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.metrics.score_table import refuse_one_file_for_two, require_folder
+from labelbeam.tagging.outputs import Destination, destination
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagRequest:
+    """Images, what answers for them, and where the answers go.
+
+    Attributes:
+        run: folder of the trained run.
+        images: images, folders, `@list.txt` or `-`, as named; none: all that `store` holds.
+        out: file or folder of the result; None: it is printed.
+        format: as `tagging.outputs` knows them; None: as the suffix of `out` says.
+        page: an HTML page to be written too.
+        page_pictures: on it, at most.
+        json: whether lines of JSON are printed rather than text.
+        all_scores: whether predictions hold the score of every label.
+        implications: file of what decided labels imply.
+        overwrite: whether a result that is there is replaced.
+        store: folder of image vectors.
+        engine: what runs the encoder; None: nobody asked.
+        precision: of the encoder; None: nobody asked.
+        cluster: "ray", or None: this machine.
+        where: what `out` and `format` mean.
+
+    Raises:
+        InputError: arguments in the wrong order, missing ones, two ways to the vectors at once, or a place where
+            nothing can be written or something would be lost.
+    """
+
+    run: Path
+    images: Sequence[str]
+    out: Path | None = None
+    format: str | None = None
+    page: Path | None = None
+    page_pictures: int = 500
+    json: bool = False
+    all_scores: bool = False
+    implications: Path | None = None
+    overwrite: bool = False
+    store: Path | None = None
+    engine: str | None = None
+    precision: str | None = None
+    cluster: str | None = None
+    where: Destination | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._refuse_misplaced()
+        self._refuse_two_ways()
+        object.__setattr__(self, "where", destination(self.out, self.format))
+        if self.all_scores and self.where is None and not self.prints_json:
+            raise InputError("--all-scores is for JSON Lines. Add --json, or --out FILE.")
+        require_folder("--page", self.page)
+        if self.where is not None:
+            self.where.check(overwrite=self.overwrite)
+            refuse_one_file_for_two({"--out": self.where.file, "--page": self.page})
+
+    @property
+    def prints_json(self) -> bool:
+        """Whether what is printed is JSON."""
+        return self.json or self.format is not None
+
+    @property
+    def names_an_engine(self) -> bool:
+        """Whether something was said about what runs the encoder."""
+        return self.engine is not None or self.precision is not None
+
+    def _refuse_misplaced(self) -> None:
+        swapped = next((name for name in self.images if (Path(name) / "labels.json").is_file()), None)
+        if swapped and not (self.run / "labels.json").is_file():
+            raise InputError(f"the run comes first: labelbeam tag {swapped} {self.run}.")
+        if not self.images and self.store is None:
+            raise InputError(
+                "no image is named. Give images, folders or @list.txt; or --store FOLDER of an earlier call."
+            )
+
+    def _refuse_two_ways(self) -> None:
+        if self.cluster is None:
+            return
+        if self.cluster != "ray":
+            raise unknown_name("cluster", self.cluster, ["ray"])
+        if self.names_an_engine:
+            raise InputError(
+                "--engine and --precision are for this machine; workers of --cluster use the run as it is."
+            )
+        if self.store is not None:
+            raise InputError(
+                "--store keeps vectors on this machine, --cluster makes them on others. Leave one out."
+            )

@@ -1,0 +1,163 @@
+"""Predictions as a table, CSV or Parquet, made of a job's journal a few thousand lines at a time.
+
+The last step of `tag --out tags.csv`. Knows what columns people and programs look for; knows no image and no model.
+Parquet needs pyarrow, imported when it is asked for.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labelbeam.errors import InputError
+from labelbeam.formats.csv_table import is_plain, labels_cell
+from labelbeam.predict.prediction import DIGITS, Prediction
+from labelbeam.tagging.journal import records, status
+
+if TYPE_CHECKING:
+    import pyarrow
+
+CSV_COLUMNS = ("image", "tags", "scores", "status", "error")
+"""The columns of every CSV file of ours; with `all_scores` one more for each label."""
+
+ROWS = 4096
+"""Rows of a row group: what is in memory at a time."""
+
+OURS = b"labelbeam"
+"""Key in the metadata of a Parquet file of ours."""
+
+
+def csv_table(labels: Sequence[str], *, all_scores: bool) -> Callable[[Path, Path], None]:
+    """Return a function that makes a CSV file of a journal: (lines, new file).
+
+    Labels are in `tags`, best first, their scores in the same order in `scores`; `labelbeam`'s own reader and any
+    spreadsheet read it. With `all_scores` there is a column `score LABEL` for each label.
+
+    Args:
+        labels: the run's labels, in the order of their columns.
+        all_scores: whether the lines hold every label's score.
+    """
+
+    def write(lines: Path, part: Path) -> None:
+        as_list = _needs_lists(labels, lines)
+        more = [f"score {label}" for label in labels] if all_scores else []
+        # A name that is not UTF-8 becomes \\udcXX, which is what JSON calls it too.
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow([*CSV_COLUMNS, *more])
+            for one in records(lines):
+                rows.writerow(
+                    [
+                        one.image,
+                        labels_cell([label.label for label in one.labels], as_list=as_list),
+                        _numbers([label.score for label in one.labels], as_list=as_list),
+                        status(one),
+                        one.error,
+                        *([one.scores.get(label, "") for label in labels] if more else []),
+                    ]
+                )
+
+    return write
+
+
+def _needs_lists(labels: Sequence[str], lines: Path) -> bool:
+    """Tell whether labels between semicolons would be read as others: then a cell is a list, as JSON writes it."""
+    if not all(map(is_plain, labels)):
+        return True
+    blank = any(" " in label for label in labels)
+    return blank and not any(len(one.labels) > 1 for one in records(lines))
+
+
+def _numbers(scores: Sequence[float], *, as_list: bool) -> str:
+    if not scores:
+        return ""
+    return json.dumps(list(scores)) if as_list else ";".join(f"{score:.{DIGITS}g}" for score in scores)
+
+
+def parquet_table(*, all_scores: bool) -> Callable[[Path, Path], None]:
+    """Return a function that makes a Parquet file of a journal: (lines, new file).
+
+    The columns are those of the JSON lines, with `status`; of decided labels `labels`, `scores`, `low`, `high` and
+    `stderr` are lists in one order. With `all_scores` there is a map from label to score.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow()
+
+    def write(lines: Path, part: Path) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        schema = _schema(all_scores=all_scores)
+        with ParquetWriter(part, schema, compression="zstd") as writer:
+            for rows in _groups(lines):
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+
+    return write
+
+
+def _groups(lines: Path) -> Iterator[list[dict[str, Any]]]:
+    coming = records(lines)
+    while group := [_row(one) for one in islice(coming, ROWS)]:
+        yield group
+
+
+def _row(one: Prediction) -> dict[str, Any]:
+    parts = {name: [getattr(label, name) for label in one.labels] for name in ("low", "high", "stderr")}
+    failed = bool(one.error)
+    return {
+        "image": one.image.encode("utf-8", "backslashreplace").decode("utf-8"),
+        "status": status(one),
+        "error": one.error.encode("utf-8", "backslashreplace").decode("utf-8") or None,
+        "labels": [label.label for label in one.labels],
+        "scores": [label.score for label in one.labels],
+        **parts,
+        "decide": one.decide or None,
+        "path": list(one.path),
+        "log_prob": None if failed else one.log_prob,
+        "exact": None if failed else one.exact,
+        "calibrated": None if failed else one.calibrated,
+        "fits": one.fits,
+        "all_scores": list(one.scores.items()),
+    }
+
+
+def _schema(*, all_scores: bool) -> "pyarrow.Schema":
+    pyarrow = _pyarrow()
+    text, number, truth = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
+    columns = {
+        **{"image": text, "status": text, "error": text, "labels": pyarrow.list_(text)},
+        **{name: pyarrow.list_(number) for name in ("scores", "low", "high", "stderr")},
+        **{"decide": text, "path": pyarrow.list_(text), "log_prob": number, "exact": truth},
+        **{"calibrated": truth, "fits": number},
+    }
+    if all_scores:
+        columns["all_scores"] = pyarrow.map_(text, number)
+    return pyarrow.schema(list(columns.items()), metadata={OURS: b"tag"})
+
+
+def is_our_parquet(file: Path) -> bool:
+    """Tell whether a file is a Parquet file that `tag` wrote.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow()
+    from pyarrow.parquet import read_schema
+
+    try:
+        return OURS in (read_schema(file).metadata or {})
+    except (OSError, pyarrow.ArrowException):
+        return False
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise InputError(
+            "Parquet needs one more package: pip install 'labelbeam[parquet]'. Or give --format csv."
+        ) from None
+    return pyarrow

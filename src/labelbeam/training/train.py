@@ -1,0 +1,350 @@
+"""Training a run: from a configuration to a run directory."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import nn
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.encoders.catalogue import build_encoder
+from labelbeam.encoders.device import accelerator_for
+from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.errors import InputError
+from labelbeam.features.of_dataset import readable_features
+from labelbeam.heads.arrays_torch import Trainable, trained
+from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
+from labelbeam.labels.vocabulary import PRESENT
+from labelbeam.metrics.evaluation import evaluate
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.runs.build import build_answerer, build_head, start_head
+from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate
+from labelbeam.runs.config import RunConfig, to_plain
+from labelbeam.runs.evaluation import evaluate_features
+from labelbeam.runs.recipe import build_optimiser
+from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
+from labelbeam.runs.tagger import Tagger
+from labelbeam.training.batches import (
+    FeatureBatches,
+    doubts,
+    easiest_labels_first,
+    prepare_batches,
+    training_data,
+)
+from labelbeam.training.loop import RESUME, Batches, Progress, fit, mean_nats
+from labelbeam.training.suggester import train_suggester
+
+# Lines that a person reads of a training: one per epoch, and those on top of a run's config.yaml.
+
+SHOWN = ("mAP_area", "OF1", "CF1", "subset_accuracy", "log_likelihood")
+"""Validation scores that a run's config.yaml opens with."""
+
+
+def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    """Return what an epoch says of itself.
+
+    Args:
+        row: of log.csv.
+        epochs: how many there will be at most.
+
+    Example:
+        >>> epoch_line({"epoch": 2, "train_nats": 1.5}, 10)
+        'epoch 2/10  train_nats 1.500'
+    """
+    numbers = "  ".join(f"{name} {value:.3f}" for name, value in row.items() if name != "epoch")
+    return f"epoch {row['epoch']}/{epochs}  {numbers}"
+
+
+def opening_lines(command: str, epochs: int, best: int, metrics: Mapping[str, Any]) -> Sequence[str]:
+    """Return command, machine, versions, epochs and validation scores of a finished training.
+
+    Args:
+        command: how the user called it; may be empty.
+        epochs: trained.
+        best: the one that was kept.
+        metrics: validation scores; may be empty.
+    """
+    lines = [f"command: {command}"] if command else []
+    told = versions()
+    lines.append(
+        f"machine: {told['machine']}, {told['threads']} threads, python {told['python']}, "
+        f"torch {told['torch']}"
+    )
+    lines.append(f"epochs: {epochs}, best {best}")
+    shown = [
+        f"{name} {metrics[name]:.3f}"
+        for name in SHOWN
+        if isinstance(metrics.get(name), float) and math.isfinite(metrics[name])
+    ]
+    return [*lines, f"validation: {', '.join(shown)}"] if shown else lines
+
+
+# Training a run: from a configuration to a run directory.
+#
+# Data, encoder, features, head, loop, validation: each is a noun of its own; here they meet.
+
+SUGGESTER = "suggester"
+"""Folder of the unfinished training of the second mechanism, inside the run's."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made.
+
+    Attributes:
+        run: the model.
+        metrics: validation scores with their protocol, plain values; empty without validation.
+        epochs: epochs trained.
+        best_epoch: the epoch that was kept.
+        notes: sentences for the user.
+        written: whether this process wrote the run; of several processes the first does, and only it knows metrics
+            and calibration.
+    """
+
+    run: Run
+    metrics: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    notes: tuple[str, ...]
+    written: bool = True
+
+
+def train_run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    command: str = "",
+    anew: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Train what a configuration describes and write the run directory.
+
+    Goes on where an interrupted training of the same settings stopped.
+
+    Args:
+        config: the resolved configuration.
+        folder: the run directory to fill; made if it is not there.
+        command: how the user called this, for config.yaml.
+        anew: forget an interrupted training in the folder; done only once data and encoder are in order.
+        report: told each line that a person may want to read.
+
+    Raises:
+        InputError: anything wrong with the data, the encoder, the options, an unfinished training of
+            other settings in the folder, or a folder that cannot be written.
+    """
+    accelerator = _accelerator(config)
+    if not accelerator.is_main_process:
+        report = _silent
+    train, held_out = training_data(config)
+    encoder = _encoder(config)
+    _make_folder(folder)
+    if config.order == "easiest":
+        train, held_out = easiest_labels_first(config, train, held_out, encoder)
+    head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
+    start_head(head, train.targets)
+    with accelerator.local_main_process_first():  # the others find the features in the cache
+        model, train_batches, held_out_batches, notes = prepare_batches(
+            config, train, held_out, encoder, head, accelerator
+        )
+    apart = held_out.notes if held_out is not None and config.validation is not None else ()
+    for note in (*train.notes, *apart, *notes, *doubts(train)):
+        report(note)
+    if anew:
+        _forget(folder)
+
+    settings = _settings(config, encoder)
+    progress = remembered(head, train_batches) or _fitted(
+        model,
+        build_optimiser(config.recipe, head, encoder.module if config.train_encoder else None),
+        train_batches,
+        held_out_batches,
+        config=config,
+        folder=folder,
+        settings=settings,
+        accelerator=accelerator,
+        report=report,
+    )
+    counts = tuple(int(n) for n in (train.targets == PRESENT).sum(axis=0))
+    run = Run(config, train.vocabulary, counts, encoder, trained(head))
+    encoder.module.cpu().eval()
+    if isinstance(train_batches, FeatureBatches) and isinstance(held_out_batches, FeatureBatches):
+        suggester = _suggester(
+            run,
+            train_batches,
+            held_out_batches,
+            folder=folder / SUGGESTER,
+            settings=settings,
+            accelerator=accelerator,
+            report=report,
+        )
+        run = replace(run, suggester=suggester)
+    metrics: dict[str, Any] = {}
+    if accelerator.is_main_process:
+        if held_out is not None:
+            run, metrics = _judged(run, train, held_out)
+        opening = opening_lines(command, progress.epoch, progress.best_epoch, metrics)
+        save_run(run, folder, metrics=metrics, opening=opening)
+        _forget(folder)
+    return Trained(
+        run,
+        metrics,
+        progress.epoch,
+        progress.best_epoch,
+        (*train.notes, *notes),
+        written=accelerator.is_main_process,
+    )
+
+
+def _accelerator(config: RunConfig) -> Accelerator:
+    """Return the processes and devices to train on; there must be an image for each process in every batch."""
+    accelerator = accelerator_for(config.recipe.precision)
+    if config.recipe.batch_size < accelerator.num_processes:
+        raise InputError(
+            f"--batch-size {config.recipe.batch_size} counts the images of all processes together, and there are "
+            f"{accelerator.num_processes}. Give at least as many."
+        )
+    return accelerator
+
+
+def _encoder(config: RunConfig) -> ImageEncoder:
+    """Return the encoder; one that knows nothing must be trained too."""
+    encoder = build_encoder(config.encoder)
+    if not config.train_encoder and config.encoder.name == "tiny" and config.encoder.weights is None:
+        raise InputError(
+            "encoder 'tiny' has no pretrained weights, so its features would be those of random numbers. "
+            "Train it too (--finetune), give it weights (--weights), or name a pretrained encoder ('vgg16')."
+        )
+    return encoder
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a training keeps only to go on after an interruption."""
+    (folder / RESUME).unlink(missing_ok=True)
+    shutil.rmtree(folder / SUGGESTER, ignore_errors=True)
+
+
+def _fitted(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    train: Batches,
+    held_out: Batches | None,
+    *,
+    config: RunConfig,
+    folder: Path,
+    settings: str,
+    accelerator: Accelerator,
+    report: Callable[[str], None],
+) -> Progress:
+    """Train the model, or what an interrupted training left to do; say so where its file cannot be used.
+
+    Raises:
+        InputError: as `training.loop.fit`; a checkpoint that is damaged or cannot be written.
+    """
+    try:
+        return fit(
+            model,
+            optimiser,
+            train,
+            recipe=config.recipe,
+            validate=None if held_out is None else _validation(held_out, accelerator.device),
+            folder=folder,
+            seed=config.seed,
+            settings=settings,
+            accelerator=accelerator,
+            after_epoch=lambda row: report(epoch_line(row, config.recipe.epochs)),
+        )
+    except SafetensorError as error:
+        raise InputError(
+            f"{folder / RESUME} is damaged or cannot be written ({error}). If the disk is full, make room and run "
+            "again, with --resume where an epoch was done; if the file is damaged, start anew with --overwrite."
+        ) from error
+
+
+def _suggester(
+    run: Run,
+    train: FeatureBatches,
+    held_out: FeatureBatches,
+    *,
+    folder: Path,
+    settings: str,
+    accelerator: Accelerator,
+    report: Callable[[str], None],
+) -> Suggester | None:
+    """Train the second mechanism for suggestions of a label model; None for other heads, or where it is not wanted."""
+    answerer = build_answerer(run.head, run.config)
+    if not run.config.suggester or not isinstance(answerer, LabelModelAnswerer):
+        return None
+    return train_suggester(
+        run.config,
+        train,
+        held_out,
+        answerer,
+        accelerator=accelerator,
+        folder=folder,
+        settings=settings,
+        report=report,
+    )
+
+
+def _judged(run: Run, train: Dataset, held_out: Dataset) -> tuple[Run, dict[str, Any]]:
+    """Return the run with its calibration, where one is wanted, and its scores on held-out images."""
+    held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
+    metrics = _validation_metrics(run, held_out, features[:, 0])
+    if not run.config.calibrate:
+        return run, metrics
+    rows = np.unique(np.linspace(0, len(train) - 1, MOST_TRAINING_IMAGES).astype(int))
+    _, seen, _ = readable_features(train.subset(rows), run.encoder, flips=False)
+    return replace(run, calibration=calibrate(run, features[:, 0], held_out.targets, seen[:, 0])), metrics
+
+
+def _silent(line: str) -> None:
+    """Tell nobody: of several processes the first one talks."""
+
+
+def remembered(head: Trainable, batches: Batches) -> Progress | None:
+    """Give a head that learns nothing its training images, unmirrored; None for a head that learns."""
+    if not isinstance(head, NearestNeighbours) or not isinstance(batches, FeatureBatches):
+        return None
+    features = torch.from_numpy(np.ascontiguousarray(batches.features[:, 0]))
+    head.remember(features, torch.from_numpy(batches.targets.copy()))
+    return Progress()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {folder} cannot be made ({error.strerror}). Choose another --out."
+        ) from error
+
+
+def _validation_metrics(
+    run: Run, held_out: Dataset, features: Float[np.ndarray, "images features"]
+) -> dict[str, Any]:
+    """Return every score of a run on held-out images, with its protocol, as plain values.
+
+    Nothing is calibrated here, no threshold tuned: they would have seen the images that judge them.
+    """
+    decision = replace(run.config.decision, tuned_for=None, abstain=0.0)
+    comparison = evaluate_features(Tagger(run), held_out, features).comparison(decision)
+    return {"data": held_out.spec, "seed": run.config.seed, **evaluate(comparison).to_json()}
+
+
+def _validation(batches: Batches, device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
+    return lambda model: {"val_nats": mean_nats(model, batches, device=device)}
+
+
+def _settings(config: RunConfig, encoder: ImageEncoder) -> str:
+    """What two halves of a resumed training must share: everything but the patience."""
+    fixed = replace(config, recipe=replace(config.recipe, patience=0))
+    return json.dumps([to_plain(fixed), encoder.config, versions()], sort_keys=True, default=str)

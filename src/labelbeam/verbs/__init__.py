@@ -1,1 +1,0 @@
-"""Verbs: what a user does. File name = command = function; nothing imports from here but the command line."""

@@ -1,0 +1,101 @@
+"""Tables of a job: nothing of the lines is lost, other programs read them, memory is of a few rows."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from labelbeam.joints import tag_tables
+
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.formats.csv_table import read_csv
+from labelbeam.predict.prediction import Prediction, ScoredLabel
+from labelbeam.tagging.journal import recorded, records
+from labelbeam.tagging.tables import csv_table, is_our_parquet, parquet_table
+
+LABELS = ("dog", "traffic light")
+
+
+def scored(name: str, score: float) -> ScoredLabel:
+    return ScoredLabel(name, score, score - 0.1, score + 0.1, 0.01)
+
+
+SAID = (
+    Prediction(
+        "人/a.jpg", (scored("dog", 0.9), scored("traffic light", 0.625)), "path", LABELS, -1.5, exact=True
+    ),
+    Prediction("b.jpg", (scored("traffic light", 0.75),), "path", ("traffic light",), None, fits=0.5),
+    Prediction("c.jpg", (), "path", (), -0.25, fits=0.01, refused=True),
+    Prediction("caf\udce9.jpg", error='damaged, "badly"'),
+)
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    file = tmp_path / "lines"
+    with file.open("w", encoding="utf-8", errors="backslashreplace") as out:
+        out.writelines(one.to_json() + "\n" for one in SAID)
+    return file
+
+
+def test_a_line_is_read_back_as_the_prediction_it_was(lines: Path) -> None:
+    read = list(records(lines))
+    assert [one.to_json() for one in read] == [one.to_json() for one in SAID]
+    assert read[:3] == list(SAID[:3])
+    assert recorded('{"image": "a", "error": "b", "not_written": "c"}') == Prediction("a", error="b")
+
+
+def test_csv_has_a_row_for_every_image_with_its_status(lines: Path, tmp_path: Path) -> None:
+    csv_table(LABELS, all_scores=False)(lines, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["image", "tags", "scores", "status", "error"],
+        ["人/a.jpg", "dog;traffic light", "0.9;0.625", "ok", ""],
+        ["b.jpg", "traffic light", "0.75", "ok", ""],
+        ["c.jpg", "", "", "refused", ""],
+        ["caf\\udce9.jpg", "", "", "unreadable", 'damaged, "badly"'],
+    ]
+
+
+def test_csv_is_read_by_our_own_reader_also_where_no_image_has_two_labels(
+    lines: Path, tmp_path: Path
+) -> None:
+    kept = lines.read_text().splitlines(keepends=True)
+    for some, expected in (
+        (kept[:3], [("dog", "traffic light"), ("traffic light",), ()]),
+        (kept[1:3], [("traffic light",), ()]),
+    ):
+        lines.write_text("".join(some))
+        csv_table(LABELS, all_scores=False)(lines, tmp_path / "a.csv")
+        read = read_csv(tmp_path / "a.csv", options=ReadOptions(missing="keep"))
+        assert [read.example(i).present for i in range(len(read))] == expected
+
+
+def test_with_all_scores_csv_has_a_column_for_each_label(tmp_path: Path) -> None:
+    one = Prediction("a.jpg", (), scores={"dog": 0.25, "traffic light": 0.5})
+    (tmp_path / "lines").write_text(one.to_json() + "\n" + Prediction("b.jpg", error="x").to_json() + "\n")
+    csv_table(LABELS, all_scores=True)(tmp_path / "lines", tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["score traffic light"] for row in rows] == ["0.5", ""]
+
+
+def test_parquet_holds_what_the_lines_hold_in_row_groups(
+    lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(tag_tables, "ROWS", 3)
+    parquet_table(all_scores=True)(lines, tmp_path / "a.parquet")
+    file = parquet.ParquetFile(tmp_path / "a.parquet")
+    assert file.num_row_groups == 2
+    rows = file.read().to_pylist()
+    assert [row["image"] for row in rows] == ["人/a.jpg", "b.jpg", "c.jpg", "caf\\udce9.jpg"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "refused", "unreadable"]
+    assert (rows[0]["labels"], rows[0]["scores"]) == (["dog", "traffic light"], [0.9, 0.625])
+    assert (rows[0]["log_prob"], rows[1]["log_prob"], rows[3]["log_prob"]) == (-1.5, None, None)
+    assert (rows[0]["exact"], rows[3]["exact"], rows[3]["error"]) == (True, None, 'damaged, "badly"')
+    assert is_our_parquet(tmp_path / "a.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"image": ["a"]}), tmp_path / "other.parquet")
+    assert not is_our_parquet(tmp_path / "other.parquet")
+    assert not is_our_parquet(lines)
