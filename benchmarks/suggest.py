@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from coco_like import image_vectors, load_label_sets
-from labelbeam.models import handing_over
+from labelbeam.heads import handing_over
 from prefix_feed import prefix_feed
 
 from decoding import machine

@@ -12,6 +12,7 @@ install_import_hook("labelbeam", "beartype.beartype")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no folder
+sys.path += [str(Path(__file__).parent.parent / folder) for folder in ("research", "benchmarks")]
 
 from tiny_runs import (  # noqa: E402, F401
     _cache,

@@ -20,7 +20,7 @@ from labelbeam.runs.config import HEADS, RECIPES, configure, to_plain
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "research").glob("*.md"))
 
 
 def section(page: str, heading: str) -> str:
@@ -76,7 +76,7 @@ def test_the_table_of_folders_names_all_there_are() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_source_files_that_a_page_names_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:src/labelbeam|tests|benchmarks|examples)/[\w./]+\.py)`", text))
+    named = set(re.findall(r"`((?:src/labelbeam|tests|benchmarks|research|examples)/[\w./]+\.py)`", text))
     assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
 
 
@@ -190,7 +190,7 @@ def test_every_option_that_a_page_names_is_one_of_the_command_line_s() -> None:
 
     known = flags_of(get_command(app))
     known |= {"--help", "--standalone", "--nproc_per_node", "--check", "--dry-run"}
-    for benchmark in (ROOT / "benchmarks").glob("*.py"):
+    for benchmark in [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "research").glob("*.py")]:
         known |= set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', benchmark.read_text(encoding="utf-8")))
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))

@@ -70,7 +70,7 @@ MEASURED: Mapping[str, Mapping[str, tuple[float | None, float]]] = {
     },
 }
 """By benchmark and row: training and answering rates. 4,096 features an image, real label sets (of the 1,000
-tags: drawn ones), untrained heads, batches of 256: `python benchmarks/reproduction_rates.py`, on 2 cores that
+tags: drawn ones), untrained heads, batches of 256: `python research/reproduction_rates.py`, on 2 cores that
 other work shared (load average 2 to 6), so they are on the slow side; searches of an untrained head take longest. The
 scenes have those of voc2007, whose features are sixteen times as many."""
 
@@ -134,7 +134,7 @@ TWO_CORES = Machine(
     told=(
         "Measured on 2 cores without a GPU: VGG-16 in single precision, 6.0 images a second; MobileNetV2 with "
         "decoding, 107 (benchmarks/features.py); JPEG to 224 pixels, 1,000 a core; heads by "
-        "benchmarks/reproduction_rates.py, those of other orders and losses by their ratio to cnn-rnn."
+        "research/reproduction_rates.py, those of other orders and losses by their ratio to cnn-rnn."
     ),
 )
 

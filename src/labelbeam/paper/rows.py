@@ -67,8 +67,8 @@ ORDERS_AND_LOSSES: Mapping[str, Row] = {
         )
     },
 }
-"""The paper's model in other label orders and under losses that prescribe none (docs/rivals.md). `no-repeat` differs
-from `cnn-rnn` only in what may be said next: the reference for those below it."""
+"""The paper's model in other label orders and under losses that prescribe none (research/rivals.md). `no-repeat`
+differs from `cnn-rnn` only in what may be said next: the reference for those below it."""
 
 ROWS: Mapping[str, Row] = {**IN_THE_TABLE, **ORDERS_AND_LOSSES}
 

@@ -159,7 +159,7 @@ def _outside(
 # An image is odd where the model finds hardly any label in it, and where its features leave the space of
 # the training images' features. Its `fits` is the share of validation images that are at least as odd. So
 # of images like the training's at most 5 % have `fits` at most 0.05, and one may refuse those. Which sign
-# of oddness works was chosen by leaving labels out in training (benchmarks/decisions.py), not on the
+# of oddness works was chosen by leaving labels out in training (research/decisions.py), not on the
 # foreign pictures of the tests.
 
 ALPHA = 0.05

@@ -205,7 +205,7 @@ HEADS: Mapping[str, Mapping[str, Any]] = {
 """Named heads, as differences from the defaults: the paper's model, the same without recurrence
 (`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one,
 a two-layer one that is told which labels are known (`heads.label_scores_torch`), and rivals on the same features
-(docs/rivals.md): linear networks under other losses, a tree of labels, nearest neighbours."""
+(research/rivals.md): linear networks under other losses, a tree of labels, nearest neighbours."""
 
 END_TO_END = "end to end"
 """Name of a recipe's differences where the encoder is trained too."""
@@ -235,7 +235,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             },
         },
     },
-    # Best of 24 tries in cross-validation on 765 photographs (benchmarks/voc_cross_validation.py, features of
+    # Best of 24 tries in cross-validation on 765 photographs (research/voc_cross_validation.py, features of
     # MobileNetV2): strong regularisation, long enough. With many times as many images, regularise less
     # (dropouts 0.3, weight decay 0.3) and take larger batches.
     "default": {

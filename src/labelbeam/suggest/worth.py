@@ -1,7 +1,7 @@
 """Which photographs a person should label first, so that the model learns most from a few.
 
-Scores of a trained head and features of the encoder in, an order out. `benchmarks/worth.py` measures the orders
-against random order (docs/by_hand.md). Knows no file, no project and no head.
+Scores of a trained head and features of the encoder in, an order out. `research/worth.py` measures the orders
+against random order (research/by_hand.md). Knows no file, no project and no head.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Clicks until an image has its whole label set, by suggestion mechanism: a simulated person, real photographs.
 
-    python benchmarks/clicks.py voc --out runs/clicks       photographs of VOC's sub_trainval, five folds
-    python benchmarks/clicks.py scenes --out runs/clicks    drawn pictures, 4 to 5 labels each
+    python research/clicks.py voc --out runs/clicks       photographs of VOC's sub_trainval, five folds
+    python research/clicks.py scenes --out runs/clicks    drawn pictures, 4 to 5 labels each
 
 The person looks at the suggestions from the top and accepts the first that is right: one click. All that were read
 above it are wrong; a *strict* person says so (they are rejected, no click counted, since the page rejects what was
@@ -14,12 +14,12 @@ not touched.
 """
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import save
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
@@ -30,6 +30,10 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.runs.config import RunConfig, configure
 from labelbeam.runs.tagger import Tagger
 from labelbeam.training.train import train_run
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from measuring import save
 
 SHOWN = 5
 FOLDS = 5

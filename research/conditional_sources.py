@@ -130,7 +130,7 @@ def scenes(out: Path, *, quick: bool) -> Iterator[Part]:
     for name, config in configs.items():
         if quick:
             config = replace(config, recipe=replace(config.recipe, epochs=1))
-        runs[name] = train_run(config, out / name, command="benchmarks/conditional.py scenes", anew=True).run
+        runs[name] = train_run(config, out / name, command="research/conditional.py scenes", anew=True).run
     names, encoder = runs["cnn-rnn"].vocabulary.names, runs["cnn-rnn"].encoder
     order = [VOCABULARY.id_of(name) for name in names]
     columns = {}

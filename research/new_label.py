@@ -1,6 +1,6 @@
 """A label added to a trained run against training with it from the start, on the VOC part.
 
-    python benchmarks/new_label.py --out runs/new-label
+    python research/new_label.py --out runs/new-label
 
 Five stratified folds over `sub_trainval` (765 photographs), features of MobileNetV2, default recipes without validation
 images, one seed. For each of four labels a model of the other 19 is trained on the fold's training part; the label is
@@ -12,11 +12,11 @@ their mAP was before and after. `sub_test` is never touched.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import save
 from voc_cross_validation import train
 from worth import NUM_FOLDS, recipe, voc_part
 
@@ -32,6 +32,10 @@ from labelbeam.runs.build import build_answerer
 from labelbeam.runs.config import configure
 from labelbeam.runs.extending import extend_run
 from labelbeam.runs.run_directory import Run
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from measuring import save
 
 NEW = ("dog", "chair", "boat", "bottle")
 SIZES = (25, 50, 100, None)  # None: the whole training part

@@ -1,8 +1,8 @@
 """How a trained label model is searched, and which number per label it reports: what each choice is worth.
 
-    python benchmarks/scores_and_search.py --out runs/scores-and-search                both data sets
-    python benchmarks/scores_and_search.py --out runs/scores-and-search --only voc     765 photographs of the VOC part
-    python benchmarks/scores_and_search.py --out runs/scores-and-search --only scenes  the drawn pictures
+    python research/scores_and_search.py --out runs/scores-and-search                both data sets
+    python research/scores_and_search.py --out runs/scores-and-search --only voc     765 photographs of the VOC part
+    python research/scores_and_search.py --out runs/scores-and-search --only scenes  the drawn pictures
 
 The same trained models are asked in every way. VOC part: five stratified folds over `sub_trainval`, MobileNetV2 at
 288 px, trained on four folds, judged on the fifth, pooled; `sub_test` is never touched. Scenes: features of the demo's
@@ -20,12 +20,12 @@ paired bootstrap over images. Work is kept item by item in OUT: a killed run goe
 import argparse
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import machine
 from studies import Study, kept, scenes, taught, voc
 
 from labelbeam.files import written_whole
@@ -36,6 +36,10 @@ from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.search import Search
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from measuring import machine
 
 SEEDS = (0, 1, 2)
 WIDTHS = (1, 2, 3, 5, 10, 20)

@@ -2,7 +2,7 @@ r"""Is a mixture of label orders worth more than a mixture of seeds? Runs of `la
 
     labelbeam reproduce voc2007 --root $LABELBEAM_DATA --train-split sub_trainval --test-split sub_test --seeds 5 \
         --weights mobilenetv2_100.tf_in1k.safetensors --rows cnn-rnn,order-random --out runs/reproduce-orders
-    python benchmarks/order_ensemble.py --runs runs/reproduce-orders
+    python research/order_ensemble.py --runs runs/reproduce-orders
 
 The row `order-random` has another order for each seed, the row `cnn-rnn` the same one. All runs of a row together are
 one ensemble (`runs.tagger`), judged on the test images beside its members. Differences are paired over the same

@@ -1,6 +1,6 @@
 """The pointing game on VOC photographs: does the strongest place of a label's map lie on the label's object?
 
-    python benchmarks/pointing_game.py RUN [RUN ...] --voc VOCdevkit [--split sub_test] [--images 300] [--out FILE]
+    python research/pointing_game.py RUN [RUN ...] --voc VOCdevkit [--split sub_test] [--images 300] [--out FILE]
 
 For every image and each of its true labels (explained as one path in the run's label order) the place where the map
 `supporting - opposing` is greatest counts as a hit if it lies in a box of the label. Difficult objects are out; so are

@@ -1,4 +1,4 @@
-"""Measure how bounds of marginals close: `python benchmarks/bound_gap.py [--out FILE] [--picture FILE] [--quick]`.
+"""Measure how bounds of marginals close: `python research/bound_gap.py [--out FILE] [--picture FILE] [--quick]`.
 
 For models with the label statistics of VOC 2007, COCO and NUS-WIDE (real label sets, made-up image vectors, as
 in `coco_like`): the distance of `high` and `low` after 1 to 1,000 expansions per image. Writes JSON, and a picture
@@ -14,12 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from coco_like import LstmStep, image_vectors, load_label_sets, train
 
-from decoding import machine
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.trie import PrefixTrie
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from coco_like import LstmStep, image_vectors, load_label_sets, train
+
+from decoding import machine
 
 EXPANSIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 NOISE = 0.75

@@ -77,7 +77,7 @@ def voc(root: Path) -> Study:
 def scenes(runs: Path) -> Study:
     """Return the drawn pictures, their features by the demo's encoder."""
     if not (runs / "encoder" / "labels.json").exists():
-        train_run(encoder_config(), runs / "encoder", command="benchmarks/studies.py", report=print)
+        train_run(encoder_config(), runs / "encoder", command="research/studies.py", report=print)
     encoder = load_run(runs / "encoder").encoder
     train, test = read_scenes("train"), read_scenes("test", seed=1)
     names = train.vocabulary.names_of(order_labels(train.targets).tolist())

@@ -4,15 +4,16 @@ What a mechanism may choose (strength of a re-weighting, smoothing of counts) is
 with 1, 2 and 4 labels known at random, by nats per image.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from conditional_sources import Part
 from conditional_truth import AWARE, TRUE
 from cooccurrence import CooccurrenceReweighting
-from prefix_feed import prefix_feed
 
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.heads.chow_liu import ChowLiuTree
@@ -22,6 +23,10 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.search import Search
 from labelbeam.suggest.mechanisms import EXPANSIONS, SAMPLES
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from prefix_feed import prefix_feed
 
 PROBABLE = 1e-4
 """Probabilities are kept this far from 0 and 1 before their logarithm is taken, those of all mechanisms alike."""

@@ -1,6 +1,6 @@
 """Measure p(label | image, known labels) by every mechanism.
 
-    python benchmarks/conditional.py voc|scenes|coco80|nuswide81 [--at-least 2] [--quick]
+    python research/conditional.py voc|scenes|coco80|nuswide81 [--at-least 2] [--quick]
 
 Of held-out images with at least max(2, n) labels (or --at-least instead of 2), n = 0, 1, 2, 4 present labels are
 accepted, at random or the most frequent first, and n // 2 absent ones, at random, rejected (seed n). Of the labels that
@@ -12,6 +12,7 @@ a click's budget.
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ import torch
 from conditional_mechanisms import ORDER, WEIGHTING, Mechanisms, given_evidence, nats
 from conditional_truth import TRUE
 
-from decoding import machine
 from labelbeam.files import written_whole
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.metrics.ranking import average_precision_at, rank_labels
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from decoding import machine
 
 NUMBERS, RESAMPLES = (0, 1, 2, 4), 2000
 RULES = {"random": False, "most frequent first": True}

@@ -1,6 +1,6 @@
 """How probable are real label sets? The label model without an image against every model of label statistics.
 
-    python benchmarks/label_statistics.py --out runs/label-statistics
+    python research/label_statistics.py --out runs/label-statistics
 
 Two complete label matrices, no pixels: COCO-80 (train2014 to val2014) and NUS-WIDE-81 (the official split, images
 without a label included). Every model gets four configurations, the two that tie for the lead (the label model and
@@ -20,6 +20,7 @@ Work is kept item by item in OUT: a killed run goes on; --data, --families and -
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,9 +29,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from label_set_models import COUNTED, FILES, NETWORKS, LabelSets, LogProb, Taught, configurations, fit, read
-from measuring import machine
 
 from labelbeam.files import written_whole
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from measuring import machine
 
 SEEDS, ORDERS = (0, 1, 2), ("frequent", "rare", "random")
 OURS = "label model, frequent"

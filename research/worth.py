@@ -1,6 +1,6 @@
 """What to label next: orders by worth against random order, on the VOC part.
 
-    python benchmarks/worth.py --out runs/worth [--head sigmoid|cnn-rnn] [--process I --processes N]
+    python research/worth.py --out runs/worth [--head sigmoid|cnn-rnn] [--process I --processes N]
 
 Five stratified folds over `sub_trainval` (765 photographs), three seeds. In each, 60 random photographs of the
 fold's training part are labelled; a head is trained on them with its default recipe (without validation images, all
@@ -16,13 +16,13 @@ Finished runs are kept in OUT: a killed benchmark goes on, and several processes
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import machine
 from scipy import stats
 from voc_cross_validation import measure, predict, train
 
@@ -36,6 +36,10 @@ from labelbeam.labels.order import order_labels
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.runs.config import configure
 from labelbeam.suggest.worth import label_entropies, order_by_worth, rare_positives, spread_order
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from measuring import machine
 
 NUM_FOLDS, SEEDS, STEP, MOST = 5, (0, 1, 2), 60, 480
 MEASURES = ("mAP_area", "log_likelihood")

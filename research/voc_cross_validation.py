@@ -1,6 +1,6 @@
 """CNN-RNN against sigmoid heads on the VOC part: nested cross-validation, the same number of tries for both.
 
-    python benchmarks/voc_cross_validation.py --out runs/voc-cv
+    python research/voc_cross_validation.py --out runs/voc-cv
 
 Five stratified folds over `sub_trainval` (765 images). Inside each fold's training part, every configuration
 of every rival (24 each, drawn from the lists below; pooling, resolution and flips free for all) is trained on

@@ -1,8 +1,8 @@
 """Decision rules by measure, calibration before and after, and "nothing fits" on foreign pictures.
 
-    python benchmarks/decisions.py --out runs/decisions                 both data sets
-    python benchmarks/decisions.py --out runs/decisions --only voc      765 photographs of the VOC part
-    python benchmarks/decisions.py --out runs/decisions --only scenes   the drawn pictures, 2,000 of them for the test
+    python research/decisions.py --out runs/decisions                 both data sets
+    python research/decisions.py --out runs/decisions --only voc      765 photographs of the VOC part
+    python research/decisions.py --out runs/decisions --only scenes   the drawn pictures, 2,000 of them for the test
 
 VOC part: five stratified folds over `sub_trainval`, features of MobileNetV2 at 288 px. In each fold a model with
 the default recipe is trained on three quarters of the training part; maps of scores and thresholds are fitted
@@ -315,7 +315,7 @@ def scenes(root: Path, out: Path, runs: Path, resamples: int) -> dict[str, objec
     configs = {"encoder": encoder_config()} | {name: head_config(name, runs / "encoder") for name in HEADS}
     for name, config in configs.items():
         if not (runs / name / "labels.json").exists():
-            train_run(config, runs / name, command="benchmarks/decisions.py", report=print)
+            train_run(config, runs / name, command="research/decisions.py", report=print)
     photographs = open_dataset(f"voc2007:{root / 'VOCdevkit'}#sub_trainval")
     pictures = {"photographs": [photographs.path(i) for i in range(200)]} | made_pictures(out / "pictures")
     result: dict[str, object] = {}

@@ -1,6 +1,6 @@
 """How fast the rows of a reproduction train and answer at the sizes of the paper's benchmarks, and VGG-16, per second.
 
-    python benchmarks/reproduction_rates.py --out rates.json
+    python research/reproduction_rates.py --out rates.json
 
 Features are random numbers, 4,096 an image, as VGG-16's fc7 would be; label sets are the real ones of VOC 2007, COCO
 2014 and NUS-WIDE's 81 concepts from $LABELBEAM_DATA, and drawn ones of the published mean length (5.93) for the 1,000

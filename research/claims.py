@@ -1,6 +1,6 @@
 """The paper's claims, one by one: confirmed, refuted or undecided, with an interval over training seeds.
 
-    python benchmarks/claims.py --out runs/claims --ours runs/scores-and-search
+    python research/claims.py --out runs/claims --ours runs/scores-and-search
 
 CNN-RNN is that of `scores_and_search.py` (its work is read from --ours, or done there): five folds of the VOC part,
 pooled, and the demo's drawn pictures. Rivals are trained on the same features, with the same dropout and recipe: the
@@ -14,12 +14,12 @@ Intervals are over seeds only: the images are the same for all. Work is kept ite
 import argparse
 import json
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import machine
 from plain_training import standardizing, teach
 from scores_and_search import SEEDS, asked, asked_of_parts
 from studies import Study, kept, scenes, taught, voc
@@ -37,6 +37,10 @@ from labelbeam.metrics.evaluation import numbers
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.search import Search
 from labelbeam.scenes.world import ACTIVITIES, OBJECTS, SCENES, VOCABULARY, is_possible
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from measuring import machine
 
 OURS, NO_RNN, LINEAR, LAYERS = "CNN-RNN", "No RNN", "sigmoid, linear", "sigmoid, two layers"
 RIVALS = (NO_RNN, LINEAR, LAYERS)
