@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from coco_like import image_vectors, load_label_sets
-from labelbeam.heads import handing_over
 from prefix_feed import prefix_feed
 
 from decoding import machine
@@ -27,7 +26,8 @@ from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.step import AllowedRule, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.labels.sequences import drawn_evidence
+from labelbeam.heads import arrays_torch as handing_over
+from labelbeam.labels.evidence import drawn_evidence
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.metrics.calibration import remaining_nats
 from labelbeam.runs.build import build_head

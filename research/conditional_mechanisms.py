@@ -18,7 +18,7 @@ from cooccurrence import CooccurrenceReweighting
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.label_scores import log_sigmoid
-from labelbeam.labels.sequences import drawn_evidence
+from labelbeam.labels.evidence import drawn_evidence
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.search import Search

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelbeam.pages import fonts
 from PIL import Image
 
+from labelbeam.charts import page as fonts
 from labelbeam.charts.page import embedded_thumbnail, page, table
 from labelbeam.predict.prediction import Prediction, ScoredLabel
 from labelbeam.tagging.page import TaggedPicture, cards

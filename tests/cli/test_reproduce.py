@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from labelbeam.joints.reproduction import training
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
@@ -16,6 +15,7 @@ from labelbeam.cli.app import told_in_words
 from labelbeam.cli.reproduce import reproduce
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
+from labelbeam.paper import training
 from labelbeam.paper.benchmarks import BENCHMARKS
 from labelbeam.paper.plan import Request, truth_views
 from labelbeam.paper.row_answers import Said, _read, said_by

@@ -4,8 +4,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from labelbeam.verbs import serve as verb
 
+from labelbeam.cli import serve as verb
 from labelbeam.cli.serve import key_from, limits_from, serve
 from labelbeam.errors import InputError
 from labelbeam.service.limits import Limits

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from labelbeam.models import sigmoid_head
 from safetensors.numpy import save_file
 
 from labelbeam.heads import decode
+from labelbeam.heads import label_scores_torch as sigmoid_head
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import LabelModelHead
 from labelbeam.heads.label_model_torch import LabelModel

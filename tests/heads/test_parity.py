@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from labelbeam.models import any_subset, nearest_neighbours, sigmoid_head, tree_head
 
+from labelbeam.heads import label_scores_torch as any_subset
+from labelbeam.heads import label_scores_torch as sigmoid_head
+from labelbeam.heads import nearest_neighbours_torch as nearest_neighbours
+from labelbeam.heads import tree_torch as tree_head
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import LabelModelHead
 from labelbeam.heads.label_model_torch import LabelModel

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from labelbeam.analysis import cooccurrence as module
 from scipy.stats import hypergeom
 
+from labelbeam.inspect import cooccurrence as module
 from labelbeam.inspect.cooccurrence import (
     examined_pairs,
     holm,

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from labelbeam.analysis import label_statistics as module
 
+from labelbeam.inspect import labels as module
 from labelbeam.inspect.labels import label_statistics
 
 MATRICES = st.tuples(st.integers(1, 9), st.integers(1, 6)).flatmap(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelbeam.analysis import near_lookup
 
+from labelbeam.inspect import duplicates as near_lookup
 from labelbeam.inspect.duplicates import bits_set, near_hashes
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.sequences import known_labels
+from labelbeam.labels.evidence import known_labels
 from labelbeam.labels.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("person", "horse", "dog"))

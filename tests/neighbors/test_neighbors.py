@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from labelbeam.analysis import neighbors
 
 from labelbeam.errors import InputError
+from labelbeam.neighbors import neighbors
 from labelbeam.neighbors.neighbors import nearest, similarities
 
 

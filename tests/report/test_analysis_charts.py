@@ -5,7 +5,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from labelbeam.pages import analysis_charts as charts
 
 from labelbeam.charts.charts import picture
 from labelbeam.charts.scatter import Axis, Spot, scatter
@@ -14,6 +13,7 @@ from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.explain.search_tree import search_tree
 from labelbeam.explain.tree_chart import tree_chart
 from labelbeam.neighbors.label_space import QueryWay, label_map
+from labelbeam.report import charts
 from labelbeam.report.run import ReliabilityBin, reliability
 
 WICKED = ["<script>", "a & b", "海の人", '"quoted"']

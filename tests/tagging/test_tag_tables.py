@@ -4,11 +4,11 @@ import csv
 from pathlib import Path
 
 import pytest
-from labelbeam.joints import tag_tables
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.formats.csv_table import read_csv
 from labelbeam.predict.prediction import Prediction, ScoredLabel
+from labelbeam.tagging import tables as tag_tables
 from labelbeam.tagging.journal import recorded, records
 from labelbeam.tagging.tables import csv_table, is_our_parquet, parquet_table
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelbeam.joints import tagging
 
+from labelbeam.tagging import job as tagging
 from labelbeam.tagging.job import Counts, tag_images
 from labelbeam.tagging.request import TagRequest
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from labelbeam.joints import tag_outputs, tag_tables
 
 from labelbeam.errors import InputError
 from labelbeam.predict.prediction import Prediction, ScoredLabel
+from labelbeam.tagging import outputs as tag_outputs
+from labelbeam.tagging import tables as tag_tables
 from labelbeam.tagging.job import Counts, do_job
 from labelbeam.tagging.outputs import Destination, recording
 from labelbeam.tagging.sources import Choices

@@ -24,7 +24,7 @@ from labelbeam.encoders.graph_encoder import (
     installed_engines,
     load_graph,
 )
-from labelbeam.encoders.graph_export import calibration_pixels, write_quantised
+from labelbeam.encoders.quantised import calibration_pixels, write_quantised
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder
 

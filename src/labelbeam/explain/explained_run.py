@@ -13,17 +13,10 @@ from labelbeam.data.images import read_rgb
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
-from labelbeam.explain.explanation import (
-    END,
-    Explanation,
-    StepMap,
-    check_target,
-    label_targets,
-    path_targets,
-    seen_region,
-)
+from labelbeam.explain.explanation import END, Explanation, StepMap, seen_region
 from labelbeam.explain.methods import explained
 from labelbeam.explain.pictures import explanations_page, write_strip
+from labelbeam.explain.targets import check_target, label_targets, path_targets
 from labelbeam.files import written_whole
 from labelbeam.heads.label_model_torch import LabelModel
 from labelbeam.heads.label_scores_torch import SigmoidHead

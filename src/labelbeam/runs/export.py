@@ -121,7 +121,7 @@ def _write_encoder(
         export_graph(encoder, folder / GRAPH)
         return
     from labelbeam.encoders.graph_encoder import load_graph
-    from labelbeam.encoders.graph_export import export_quantised
+    from labelbeam.encoders.quantised import export_quantised
 
     with TemporaryDirectory() as scratch:
         export_graph(encoder, Path(scratch, GRAPH))

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int8
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import AnySubsetHead
-from labelbeam.labels.sequences import known_labels
+from labelbeam.labels.evidence import known_labels
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import LabelModelAnswerer
