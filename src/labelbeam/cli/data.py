@@ -97,7 +97,10 @@ def _write(path: Path, text: str) -> None:
 def split(
     data: Annotated[str, typer.Argument(help="Labelled images, FORMAT:PATH#SPLIT.")],
     out: Annotated[
-        Path, typer.Option(help="CSV file to write, with a column `split`; csv:FILE#PART reads it.")
+        Path,
+        typer.Option(
+            help="CSV file to write, with a column `split`; csv:FILE#PART reads it. Of vectors: an .npz."
+        ),
     ],
     parts: Annotated[
         str | None, typer.Option(help="Names and shares, such as train=0.8,val=0.1,test=0.1.")
@@ -138,7 +141,9 @@ def split(
     for note in notes:
         typer.echo(f"labelbeam: {note}", err=True)
     _show(found.balance, num_groups=found.num_groups)
-    print(f"{out}: csv:{out}#{plan.names[0]}, …" + (f", csv:{out}#not-{plan.names[0]}" if folds else ""))
+    written = "csv" if dataset.features is None else "vectors"
+    first = plan.names[0]
+    print(f"{out}: {written}:{out}#{first}, …" + (f", {written}:{out}#not-{first}" if folds else ""))
 
 
 def _show(balance: "SplitBalance", *, num_groups: int | None) -> None:

@@ -53,6 +53,7 @@ READ = (
     SharedOption("encoding", str, "Encoding of text files, such as cp932 (default: UTF-8)."),
     SharedOption("image_column", str, "CSV: header of the column of images."),
     SharedOption("tags_column", str, "Header of the column of labels (default: recognised)."),
+    SharedOption("features_column", str, "Vectors: header of the column of number lists."),
     SharedOption("layout", str, "CSV: tags, one-hot, long or ragged."),
     SharedOption("combinations", str, "CSV: labels that look like combinations: error (default) or keep."),
     SharedOption(
@@ -69,7 +70,7 @@ ENCODER = (
     SharedOption(
         "name",
         str,
-        "tiny, vgg16, squeezenet1_1, dinov2, siglip, convnext or any timm model.",
+        "efficientnet-lite0 (default, where installed) or -lite2, dinov2, siglip, convnext, vgg16, tiny or any timm model.",
         ("--encoder",),
     ),
     SharedOption("weights", Path, "The encoder's weights, .safetensors or .pth."),

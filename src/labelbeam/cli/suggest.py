@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def suggest(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
-    image: Annotated[Path | None, typer.Argument(help="The image; leave out with --vector.")] = None,
+    image: Annotated[
+        str | None, typer.Argument(help="The image; with --vector FILE of many rows: the id of one.")
+    ] = None,
     known: Annotated[
         list[str] | None, typer.Option(help="Labels that the image has: a,b. May be repeated.")
     ] = None,
@@ -32,7 +34,8 @@ def suggest(
     ] = None,
     count: Annotated[int, typer.Option(help="How many suggestions, at most.", min=1)] = 10,
     vector: Annotated[
-        Path | None, typer.Option(help="The image's stored features (.npy) instead of the image.")
+        str | None,
+        typer.Option(help="Features instead of the image: .npy of one, or vectors:FILE and the id of a row."),
     ] = None,
     mechanism: Annotated[
         str | None,
@@ -44,10 +47,12 @@ def suggest(
     from labelbeam.runs.tagger import Tagger
 
     asked: Path | np.ndarray
-    if image is None and vector is not None:
-        asked = read_vector(vector)
+    if vector is not None and vector.startswith("vectors:"):
+        asked = read_row(vector, image)
+    elif image is None and vector is not None:
+        asked = read_vector(Path(vector))
     elif image is not None and vector is None:
-        asked = image
+        asked = Path(image)
     else:
         given = "neither was given" if image is None else "both were given"
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
@@ -60,6 +65,30 @@ def suggest(
     print(_text(found))
     if found.note:
         print(f"labelbeam: {found.note}", file=sys.stderr)
+
+
+def read_row(spec: str, name: str | None) -> "np.ndarray":
+    """Return one row of a file of vectors.
+
+    Raises:
+        InputError: a file that cannot be read, an id that is not there, or none where there are several rows.
+    """
+    from labelbeam.formats.registry import parse_spec
+    from labelbeam.formats.vectors import GivenVectors, open_vectors
+
+    parsed = parse_spec(spec)
+    if parsed.path is None:
+        raise InputError(f"{spec!r} names no file.")
+    given = GivenVectors(open_vectors(parsed.path, parsed.split))
+    if name is None:
+        if len(given) > 1:
+            first = next(given.names())
+            raise InputError(f"{spec} holds {len(given):,} rows. Give the id of one, such as {first!r}.")
+        name = next(given.names())
+    _, row = next(given.items([name]))
+    if isinstance(row, str):
+        raise InputError(row)
+    return row
 
 
 def read_vector(path: Path) -> "np.ndarray":

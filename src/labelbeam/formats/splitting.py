@@ -16,6 +16,7 @@ from labelbeam.formats.csv_rows import Table, opened_table
 from labelbeam.formats.csv_table import write_csv
 from labelbeam.formats.image_names import plain_path
 from labelbeam.formats.registry import parse_spec
+from labelbeam.formats.vectors_writer import write_vectors
 
 # Which images belong together, so that a split keeps them in one part: same folder, same text in the name.
 #
@@ -267,7 +268,7 @@ def _image_column(table: Table, options: ReadOptions) -> int:
 
 
 def write_parts(dataset: Dataset, parts: Mapping[str, np.ndarray], file: Path) -> tuple[str, ...]:
-    """Write images, labels and the part of each to a CSV file that `csv:FILE#PART` reads.
+    """Write images, labels and the part of each to a CSV file that `csv:FILE#PART` reads; vectors to `vectors:FILE`.
 
     Args:
         dataset: images and labels.
@@ -284,4 +285,6 @@ def write_parts(dataset: Dataset, parts: Mapping[str, np.ndarray], file: Path) -
     for name, rows in parts.items():
         for i in rows.tolist():
             part_of[i] = name
+    if dataset.features is not None:
+        return write_vectors(dataset, file, splits=part_of)
     return write_csv(dataset, file, splits=part_of)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labelbeam.data.feature_rows import READ_TOGETHER, FeatureRows
 from labelbeam.errors import unknown_name
 from labelbeam.heads.options import ScalingName
 
@@ -25,7 +26,7 @@ class FeatureScaling(nn.Module):
         self.register_buffer("mean", torch.zeros(feature_size))
         self.register_buffer("deviation", torch.ones(feature_size))
 
-    def fit(self, features: Float[np.ndarray, "images features"]) -> None:
+    def fit(self, features: Float[np.ndarray, "images features"] | FeatureRows) -> None:
         """Take mean and deviation from training features; does nothing unless the name is `standardize`.
 
         A feature that hardly varies keeps a deviation of 1 percent of the average one, so that a stray
@@ -35,7 +36,8 @@ class FeatureScaling(nn.Module):
             return
         # In blocks: half-precision features of a large data set need not exist in single precision at once.
         total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
-        for block in np.array_split(features, max(1, len(features) // 4096)):
+        rows = len(features)
+        for block in (features[first : first + READ_TOGETHER] for first in range(0, rows, READ_TOGETHER)):
             values = block.astype(np.float64)
             total += values.sum(axis=0)
             squares += (values**2).sum(axis=0)

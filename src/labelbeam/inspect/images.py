@@ -1,4 +1,4 @@
-"""The part of an inspection that opens image files: unreadable ones, sizes, and copies, also across splits.
+"""The part of an inspection that opens image files, or goes through vectors: sizes, and copies, also across splits.
 
 Between the analyses and their JSON form. Without opening files it still says which are missing, and which are
 in two splits.
@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import Dataset, files_under_other_names
+from labelbeam.encoders.given_features import given_features
 from labelbeam.inspect.duplicates import (
     LIKENESS,
     RADIUS,
@@ -77,6 +79,52 @@ def inspected_images(splits: Mapping[str, Dataset], *, read: bool) -> dict[str, 
         _group_row(group, [place for file in group.members for place in by_file[file]], contents, splits)
         for group in groups
     ]
+    return {"images": found, "duplicates": _duplicates_part(rows, list(splits))}
+
+
+def inspected_vectors(splits: Mapping[str, Dataset]) -> dict[str, Any]:
+    """Return what features in place of pictures say: their number and kind, constant ones, and equal rows.
+
+    Args:
+        splits: data sets of vectors, by the names they have in the report.
+
+    Raises:
+        InputError: splits with features of different number or name.
+    """
+    first, *others = splits.values()
+    for other in others:
+        if first.features is not None and other.features is not None:
+            given_features(first.features).accept(other.features, other.spec)
+    numbers: dict[bytes, int] = {}
+    places, lowest, highest = [], None, None
+    for name, dataset in splits.items():
+        row = 0
+        for block in dataset.features.blocks() if dataset.features is not None else ():
+            block = np.ascontiguousarray(block)
+            low, high = block.min(axis=0), block.max(axis=0)
+            lowest = low if lowest is None else np.minimum(lowest, low)
+            highest = high if highest is None else np.maximum(highest, high)
+            for vector in block:
+                digest = blake2b(vector.tobytes(), digest_size=16).digest()
+                places.append(Place(name, row, numbers.setdefault(digest, len(numbers))))
+                row += 1
+    by_content: dict[int, list[Place]] = {}
+    for place in places:
+        by_content.setdefault(place.file, []).append(place)
+    contents = [str(number) for number in range(len(numbers))]
+    rows = [
+        _group_row(DuplicateGroup((number,), exact=True, likeness=1.0), at, contents, splits)
+        for number, at in by_content.items()
+        if len(at) > 1
+    ]
+    features = first.features
+    told = (
+        {}
+        if features is None
+        else {"number": features.num_features, "dtype": str(features.dtype), "kind": features.kind}
+    )
+    constant = 0 if lowest is None else int((lowest == highest).sum())
+    found = {"read": False, "files": len(places), "unreadable": [], "vectors": {**told, "constant": constant}}
     return {"images": found, "duplicates": _duplicates_part(rows, list(splits))}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import FORMATS, open_dataset, parse_spec
-from labelbeam.inspect.images import inspected_images
+from labelbeam.inspect.images import inspected_images, inspected_vectors
 from labelbeam.inspect.labels import inspected_labels
 
 if TYPE_CHECKING:
@@ -66,7 +66,14 @@ def inspect_data(splits: Mapping[str, Dataset], *, images: bool = True, pairs: i
         first.
     """
     found = inspected_labels(splits, most_pairs=pairs)
-    found |= inspected_images(splits, read=images)
+    if given := {name: one.features for name, one in splits.items() if one.features is not None}:
+        if len(given) < len(splits):
+            raise InputError(
+                "some of the data are vectors, some pictures: there is nothing to compare. Name one kind."
+            )
+        found |= inspected_vectors(splits)
+    else:
+        found |= inspected_images(splits, read=images)
     return {"findings": _findings(found), **found}
 
 
@@ -89,6 +96,10 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
             told.append(("look", "duplicates", f"Possible leakage: {alike}."))
     if count := len(found["images"]["unreadable"]):
         told.append(("bad", "images", f"{_n(count, 'image file')} cannot be read."))
+    if count := found["images"].get("vectors", {}).get("constant"):
+        told.append(
+            ("look", "images", f"{_n(count, 'feature')} the same in every row: nothing to learn from.")
+        )
     if count := copies["exact_with_different_labels"]:
         told.append(
             ("bad", "duplicates", f"{_n(count, 'group')} of exact copies {_have(count)} different labels.")

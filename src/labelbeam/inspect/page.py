@@ -111,6 +111,8 @@ def images_part(found: Values) -> str:
             body += columns(
                 names, [Series("images", shares, hints)], title="share of images by their longer side"
             )
+    elif "vectors" in images:
+        body += quiet(vectors_told(images))
     elif not images["read"]:
         body += quiet(f"{images['files']:,} files, not opened (--no-images).")
     by_reason: dict[str, list[Values]] = defaultdict(list)
@@ -121,6 +123,13 @@ def images_part(found: Values) -> str:
     if blank := images.get("blank"):
         body += _file_list(f"{len(blank):,} of one plain colour", blank, kind="")
     return body
+
+
+def vectors_told(images: Values) -> str:
+    """Return what vectors in place of images are, in a sentence."""
+    given = images["vectors"]
+    kind = f" ({given['kind']})" if given["kind"] else ""
+    return f"{images['files']:,} rows of {given['number']:,} features{kind} in {given['dtype']}, no pictures."
 
 
 def _file_list(heading: str, ones: Sequence[Values], *, kind: str) -> str:

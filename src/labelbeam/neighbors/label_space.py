@@ -256,10 +256,7 @@ def image_neighbors(
             None,
             reason="no classifier to compare with: train one with --head softmax on the same data.",
         )
-    same = [
-        (one.encoder.identity, one.encoder.preprocess.identity, one.encoder.num_features)
-        for one in (run, beside)
-    ]
+    same = [(one.encoder.source, one.encoder.num_features) for one in (run, beside)]
     if same[0] != same[1]:
         raise InputError(
             "the two runs must have the same encoder and transform, so that both see the same features; these "

@@ -1,7 +1,8 @@
 """Exporting a run: the same model in files that need no PyTorch.
 
     model.safetensors, config.yaml, labels.json, calibration.json, suggester.*, …   as they are in the run
-    encoder.onnx, encoder.json      the encoder as a graph with its transform (to NumPy: encoder.json alone)
+    encoder.onnx, encoder.json      the encoder as a graph with its transform (to NumPy: encoder.json alone; of runs
+                                    trained on vectors neither, features.json says what they read)
     export.json                     what it was exported to, from which run
     decode.py, decode.json          a decoder that needs NumPy alone, and what it must know of the head
 
@@ -17,6 +18,7 @@ from typing import Any
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.encoders.exported import DESCRIPTION, EXPORT, GRAPH, TARGETS
+from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
@@ -53,14 +55,21 @@ def export_run(
     """
     _check(to, precision, calibrate)
     trained = load_run(run)
-    if not isinstance(trained.encoder, ImageEncoder):
+    given = isinstance(trained.encoder, GivenFeatures) and not (run / EXPORT).is_file()
+    if given and (to != "numpy" or precision != "float32"):
+        raise InputError(
+            f"{run} was trained on vectors, so there is no encoder to write as a graph. Use --to numpy: NumPy alone "
+            "answers vectors."
+        )
+    if not given and not isinstance(trained.encoder, ImageEncoder):
         raise InputError(f"{run} was exported already. Give the run that it was exported from.")
     try:
         with new_folder(out) as part:
             for file in sorted(run.iterdir()):
                 if file.is_file() and file.name not in (ENCODER, *OF_TRAINING) and file.name[0] != ".":
                     shutil.copyfile(file, part / file.name)
-            _write_encoder(trained.encoder, part, to=to, precision=precision, calibrate=calibrate)
+            if isinstance(trained.encoder, ImageEncoder):
+                _write_encoder(trained.encoder, part, to=to, precision=precision, calibrate=calibrate)
             told = {"to": to, "precision": precision, "run": run.resolve().name, "versions": versions()}
             _write(part / EXPORT, told)
             _write(part / "decode.json", decoder_options(trained))

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.exported import EXPORT, exported_encoder
+from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.heads.label_scores import AnySubsetHead
@@ -73,6 +74,8 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #
 #     model.safetensors    the head
 #     encoder.safetensors  the encoder, with what rebuilds it; a hard link into the cache's store of encoders
+#     features.json        in place of it, of runs trained on vectors: how many features there are, and what
+#   they are
 #     config.yaml          the resolved configuration
 #     labels.json          label names in label order, training counts
 #     preprocess.json      the transform in front of the encoder
@@ -88,12 +91,13 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #
 # Nothing is unpickled. `labels.json` is written last: a folder without it is an unfinished run.
 
-ENCODER = "encoder.safetensors"
+ENCODER, FEATURES = "encoder.safetensors", "features.json"
+"""A run has one of them."""
 
 PARTS = ("model.safetensors", "config.yaml", "labels.json")
 """What loading a run needs, beside an encoder."""
 
-OPTIONAL = frozenset({"calibration.json", "suggester.json", "suggester.safetensors"})
+OPTIONAL = frozenset({FEATURES, "calibration.json", "suggester.json", "suggester.safetensors"})
 """What only some runs have."""
 
 
@@ -142,9 +146,13 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
             for name, text in texts.items():
                 text_part = replaced.enter_context(written_whole(folder / name))
                 text_part.write_text(text, encoding="utf-8")
-            encoder_part = replaced.enter_context(written_whole(folder / ENCODER))
-            _save_encoder(run.encoder, encoder_part)
-            parts = [encoder_part]
+            parts = []
+            if isinstance(run.encoder, GivenFeatures):
+                for name in (ENCODER, "preprocess.json"):  # of an older run in the same folder
+                    (folder / name).unlink(missing_ok=True)
+            else:
+                parts.append(replaced.enter_context(written_whole(folder / ENCODER)))
+                _save_encoder(run.encoder, parts[0])
             for name, head in heads.items():
                 parts.append(replaced.enter_context(written_whole(folder / name)))
                 save_file(dict(head.arrays), parts[-1], metadata={"head": run.config.head})
@@ -169,10 +177,13 @@ def _texts(run: Run, metrics: Mapping[str, Any], opening: Sequence[str]) -> dict
     texts = {
         "labels.json": _json(labels),
         "config.yaml": write_yaml(run.config, opening=opening),
-        "preprocess.json": _json(run.encoder.preprocess.to_dict()),
         "metrics.json": _json(metrics),
         "versions.json": _json(versions()),
     }
+    if isinstance(run.encoder, GivenFeatures):
+        texts[FEATURES] = _json(run.encoder.config)
+    else:
+        texts["preprocess.json"] = _json(run.encoder.preprocess.to_dict())
     if run.calibration is not None:
         texts["calibration.json"] = _json(run.calibration.to_json())
     if run.suggester is not None:
@@ -207,7 +218,8 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder} is not a run directory: there is no such folder. Train one: labelbeam train."
         )
-    parts = PARTS if (folder / EXPORT).is_file() else (PARTS[0], ENCODER, *PARTS[1:])
+    elsewhere = (folder / EXPORT).is_file() or (folder / FEATURES).is_file()
+    parts = PARTS if elsewhere else (PARTS[0], ENCODER, *PARTS[1:])
     if missing := [name for name in parts if not (folder / name).is_file()]:
         raise InputError(
             f"{folder} is not a finished run: {', '.join(missing)} missing. Give the --out folder of a "
@@ -231,7 +243,10 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder / 'labels.json'} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
         )
-    encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
+    if (folder / FEATURES).is_file():
+        encoder: Encoder = _given_features(folder / FEATURES)
+    else:
+        encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
     head = _load_head(folder / "model.safetensors", config, len(vocabulary), encoder.num_features)
     suggester = None
     if (folder / "suggester.json").is_file():
@@ -264,6 +279,13 @@ def _load_suggester(folder: Path, config: RunConfig, num_labels: int, feature_si
         return Suggester(head, told["better"], told["log_loss"], told["images"], told["seed"])  # type: ignore[arg-type]
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{file} is damaged: {_first_line(error)}. Train the run again.") from error
+
+
+def _given_features(path: Path) -> GivenFeatures:
+    try:
+        return GivenFeatures.from_config(_read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error!r}). Copy the run again, or train it anew.") from error
 
 
 def _load_encoder(path: Path) -> Encoder:

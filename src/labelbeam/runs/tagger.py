@@ -235,10 +235,7 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
             raise InputError(
                 f"{folder} has other labels than {folders[0]}; an ensemble is of the same labels."
             )
-        if (run.encoder.identity, run.encoder.preprocess) != (
-            first.encoder.identity,
-            first.encoder.preprocess,
-        ):
+        if run.encoder.source != first.encoder.source:
             raise InputError(
                 f"{folder} has another encoder than {folders[0]}, so its features are others. Train both with the "
                 "same --encoder or --weights, not finetuned."

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from labelbeam.data.listing import list_images
+from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
+from labelbeam.formats.registry import parse_spec
+from labelbeam.formats.vectors import GivenVectors, open_vectors
 from labelbeam.labels.implications import read_implications
 from labelbeam.progress import progress_bar
 from labelbeam.runs.config import to_plain
@@ -172,15 +175,19 @@ def tag_images(
         What became of the images; none may have been readable.
 
     Raises:
-        InputError: an image that is named does not exist, or as `asked_tagger`, `with_job_engine`, `open_store` and
+        InputError: an image that is named does not exist, vectors that are not the run's, or as `asked_tagger`, `with_job_engine`, `open_store` and
             `recording`.
     """
     implied = None if request.implications is None else read_implications(request.implications)
     choices = Choices(request.all_scores, implied)
+    if request.vectors is not None:
+        return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
     paths: Iterable[Path] = list_images(request.images)
     tagger = asked_tagger([request.run], asked)
     if tagger.note:
         report(tagger.note)
+    if isinstance(tagger.run.encoder, GivenFeatures) and request.images:
+        tagger.run.encoder.ready("cpu")  # says what the run reads
     # A listing of a million files takes seconds: only where somebody sees the number, or the engine depends on it.
     before = _surveyed(request) if shown or request.names_an_engine else Survey()
     tagger = _with_engine(tagger, request, before, report)
@@ -203,6 +210,36 @@ def tag_images(
             first = record.first(request.page_pictures)
             write_page(request.page, first, counts.images, report=report)
     return counts
+
+
+def _tag_vectors(
+    request: TagRequest,
+    spec: str,
+    asked: Mapping[str, Any],
+    choices: Choices,
+    *,
+    shown: bool,
+    report: Callable[[str], None],
+) -> Counts:
+    """Answer for the rows of a file of vectors; the journal, the outputs and going on are those of images."""
+    parsed = parse_spec(spec)
+    if parsed.path is None:
+        raise InputError(f"{spec!r} names no file. Write vectors:FILE#SPLIT.")
+    tagger = asked_tagger([request.run], asked)
+    if tagger.note:
+        report(tagger.note)
+    table = open_vectors(parsed.path, parsed.split)
+    for note in table.notes:
+        report(note)
+    encoder = tagger.run.encoder
+    wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.num_features)
+    given = GivenVectors(replace(table, features=wanted.accept(table.features, spec)))
+    source = through_store(tagger, given, choices, read=False)
+    with ExitStack() as opened:
+        record = _record(opened, request, tagger, choices)
+        # Ids are no files; they are only ever compared and written as texts.
+        names = cast("Iterable[Path]", given.names())
+        return do_job(record, source, names, total=len(given), shown=shown, report=report)
 
 
 def _surveyed(request: TagRequest) -> Survey:

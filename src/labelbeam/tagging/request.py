@@ -10,6 +10,7 @@ from pathlib import Path
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.metrics.score_table import refuse_one_file_for_two, require_folder
 from labelbeam.tagging.outputs import Destination, destination
+from labelbeam.tagging.sidecars import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class TagRequest:
 
     Attributes:
         run: folder of the trained run.
-        images: images, folders, `@list.txt` or `-`, as named; none: all that `store` holds.
+        images: images, folders, `@list.txt` or `-`, as named; or one `vectors:FILE`; none: all that `store` holds.
         out: file or folder of the result; None: it is printed.
         format: as `tagging.outputs` knows them; None: as the suffix of `out` says.
         page: an HTML page to be written too.
@@ -58,12 +59,18 @@ class TagRequest:
         self._refuse_misplaced()
         self._refuse_two_ways()
         object.__setattr__(self, "where", destination(self.out, self.format))
+        self._refuse_pictures_of_vectors()
         if self.all_scores and self.where is None and not self.prints_json:
             raise InputError("--all-scores is for JSON Lines. Add --json, or --out FILE.")
         require_folder("--page", self.page)
         if self.where is not None:
             self.where.check(overwrite=self.overwrite)
             refuse_one_file_for_two({"--out": self.where.file, "--page": self.page})
+
+    @property
+    def vectors(self) -> str | None:
+        """The file of vectors that is asked for in place of images."""
+        return next((name for name in self.images if name.startswith("vectors:")), None)
 
     @property
     def prints_json(self) -> bool:
@@ -83,6 +90,22 @@ class TagRequest:
             raise InputError(
                 "no image is named. Give images, folders or @list.txt; or --store FOLDER of an earlier call."
             )
+
+    def _refuse_pictures_of_vectors(self) -> None:
+        if self.vectors is None:
+            return
+        if len(self.images) > 1:
+            raise InputError(f"{self.vectors} is answered by itself. Name one file of vectors and no images.")
+        asked = {
+            "--page": self.page is not None,
+            "--store": self.store is not None,
+            "--engine": self.engine is not None,
+            "--precision": self.precision is not None,
+            "--cluster": self.cluster is not None,
+            f"--format {self.format}": self.where is not None and self.where.format in KINDS,
+        }
+        if wrong := [option for option, given in asked.items() if given]:
+            raise InputError(f"{wrong[0]} needs pictures; {self.vectors} holds vectors. Leave it out.")
 
     def _refuse_two_ways(self) -> None:
         if self.cluster is None:

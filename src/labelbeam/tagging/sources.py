@@ -10,6 +10,7 @@ import numpy as np
 
 from labelbeam.data.image_bytes import image_mark
 from labelbeam.encoders.encoder import Encoder
+from labelbeam.formats.vectors import GivenVectors
 from labelbeam.labels.implications import Implications
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER, Tagger
@@ -96,23 +97,26 @@ def from_images(tagger: Tagger, choices: Choices) -> Source:
     return lambda paths: tagger.tag(paths, all_scores=choices.all_scores, implications=choices.implications)
 
 
-def through_store(tagger: Tagger, store: VectorStore, choices: Choices, *, read: bool) -> Source:
+def through_store(
+    tagger: Tagger, store: VectorStore | GivenVectors, choices: Choices, *, read: bool
+) -> Source:
     """Return a source that answers from stored vectors.
 
     Args:
         tagger: the trained model.
-        store: of its encoder.
+        store: of its encoder, or the rows of a file.
         choices: what is asked.
         read: whether images that are not stored, or have changed, are read; otherwise no file is looked at.
     """
 
     def predictions(paths: Iterable[Path]) -> Iterator[Prediction]:
-        items = stored_or_read(tagger, store, paths) if read else store.items(paths)
+        kept = store if read and isinstance(store, VectorStore) else None
+        items = store.items(paths) if kept is None else stored_or_read(tagger, kept, paths)
         for one in tagger.tag_features(
             items, all_scores=choices.all_scores, implications=choices.implications
         ):
-            if read:
-                store.flush()  # what has a line has its vector
+            if kept is not None:
+                kept.flush()  # what has a line has its vector
             yield one
 
     return predictions

@@ -13,12 +13,14 @@ from jaxtyping import Float, Int, Int8
 from torch import Tensor, nn
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.images import read_rgb
 from labelbeam.data.stratified import split
+from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import readable_features, readable_images
+from labelbeam.features.of_dataset import accepted_rows, readable_features, readable_images
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import Trainable
 from labelbeam.labels.order import order_labels
@@ -36,7 +38,8 @@ class FeatureBatches:
 
     Attributes:
         features: float16 or float32 [images views features]; a view is what the encoder says of the image
-            as it is, of its mirror image, …; one is drawn per image and epoch.
+            as it is, of its mirror image, …; one is drawn per image and epoch. Or the rows of a file of vectors, which
+            are read batch by batch.
         targets: 1 present, 0 absent, -1 unknown.
         batch_size: images per step over all processes.
         seed: with the epoch's number, decides order and views.
@@ -44,7 +47,7 @@ class FeatureBatches:
         processes: how many there are; each takes every `processes`-th image of a batch.
     """
 
-    features: Float[np.ndarray, "images views features"]
+    features: Float[np.ndarray, "images views features"] | FeatureRows
     targets: Int8[np.ndarray, "images labels"]
     batch_size: int
     seed: int
@@ -58,19 +61,32 @@ class FeatureBatches:
         """Yield (features float32 [batch features], targets int8 [batch labels]) in this epoch's order."""
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.features))
-        views = random.integers(self.features.shape[1], size=len(order))
+        given = isinstance(self.features, FeatureRows)
+        views = random.integers(1 if given else self.features.shape[1], size=len(order))
         order = filled(order, batch_size=self.batch_size, processes=self.processes)
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size][self.process :: self.processes]
-            features = self.features[rows, views[rows]].astype(np.float32)
-            yield torch.from_numpy(features), torch.from_numpy(self.targets[rows].copy())
+            features = self.features[rows] if given else self.features[rows, views[rows]]
+            yield torch.from_numpy(features.astype(np.float32)), torch.from_numpy(self.targets[rows].copy())
+
+    @property
+    def flat(self) -> Float[np.ndarray, "rows features"] | FeatureRows:
+        """Every view of every image, for statistics."""
+        if isinstance(self.features, FeatureRows):
+            return self.features
+        return self.features.reshape(-1, self.features.shape[-1])
+
+    def averaged(self) -> Float[np.ndarray, "images features"]:
+        """Return the images as validation sees them, in single precision; a copy."""
+        return torch.cat([features for features, _ in self.in_order()]).numpy()
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every image once, in the order given, its views averaged: how validation sees them."""
         for first in range(0, len(self.features), self.batch_size):
             rows = slice(first, first + self.batch_size)
+            features = self.features[rows].astype(np.float32)
             yield (
-                torch.from_numpy(self.features[rows].astype(np.float32).mean(axis=1)),
+                torch.from_numpy(features.mean(axis=1) if features.ndim == 3 else features),
                 torch.from_numpy(self.targets[rows].copy()),
             )
 
@@ -216,7 +232,7 @@ def order_seed(config: RunConfig) -> int:
 
 
 def easiest_labels_first(
-    config: RunConfig, train: Dataset, held_out: Dataset | None, encoder: ImageEncoder
+    config: RunConfig, train: Dataset, held_out: Dataset | None, encoder: Encoder
 ) -> tuple[Dataset, Dataset | None]:
     """Sort the columns anew, by how easily the encoder's features tell labels."""
     readable, features, _ = readable_features(train, encoder, flips=config.flips)
@@ -259,6 +275,9 @@ def doubts(train: Dataset) -> list[str]:
 #
 # Between the data set (`training.batches`) and the loop (`training.loop`). Trains nothing.
 
+Rows = FeatureRows | np.ndarray
+"""Features of a data set: its own, or those of an encoder [images views features]."""
+
 Prepared = tuple[nn.Module, Batches, Batches | None, list[str]]
 """The model, this process's training batches, held-out batches, and sentences about images that were left out."""
 
@@ -279,7 +298,7 @@ def prepare_batches(
     config: RunConfig,
     train: Dataset,
     held_out: Dataset | None,
-    encoder: ImageEncoder,
+    encoder: Encoder,
     head: Trainable,
     accelerator: Accelerator,
 ) -> Prepared:
@@ -296,29 +315,36 @@ def prepare_batches(
     Raises:
         InputError: no image at all can be read, or the cache cannot be written.
     """
-    prepare = _pixel_batches if config.train_encoder else _feature_batches
-    return prepare(config, train, held_out, encoder, head, accelerator)
+    if config.train_encoder and isinstance(encoder, ImageEncoder):
+        return _pixel_batches(config, train, held_out, encoder, head, accelerator)
+    return _feature_batches(config, train, held_out, encoder, head, accelerator)
 
 
 def _feature_batches(
     config: RunConfig,
     train: Dataset,
     held_out: Dataset | None,
-    encoder: ImageEncoder,
+    encoder: Encoder,
     head: Trainable,
     accelerator: Accelerator,
 ) -> Prepared:
     """The features are found in the cache or made now; the model is the head alone."""
-    train, features, notes = readable_features(train, encoder, flips=config.flips)
-    head.scaling.fit(features.reshape(-1, features.shape[-1]))
-    size = config.recipe.batch_size
+    size, notes, more = config.recipe.batch_size, list[str](), list[str]()
+    if train.features is not None:
+        features: Rows = accepted_rows(train, encoder)
+    else:
+        train, features, notes = readable_features(train, encoder, flips=config.flips)
     batches = FeatureBatches(
         features, train.targets, size, config.seed, accelerator.process_index, accelerator.num_processes
     )
+    head.scaling.fit(batches.flat)
     if held_out is None:
         return head, batches, None, notes
-    held_out, held_out_features, more = readable_features(held_out, encoder, flips=False)
-    return head, batches, FeatureBatches(held_out_features, held_out.targets, size, config.seed), notes + more
+    if held_out.features is not None:
+        features = accepted_rows(held_out, encoder)
+    else:
+        held_out, features, more = readable_features(held_out, encoder, flips=False)
+    return head, batches, FeatureBatches(features, held_out.targets, size, config.seed), notes + more
 
 
 def _pixel_batches(

@@ -142,7 +142,7 @@ def fit(
     *,
     recipe: Recipe,
     validate: Callable[[nn.Module], dict[str, float]] | None,
-    folder: Path,
+    folder: Path | None,
     seed: int,
     settings: str,
     accelerator: Accelerator,
@@ -157,7 +157,7 @@ def fit(
         recipe: rates and lengths.
         validate: returns named scores of the model; the first is what early stopping lowers. None trains
             for `recipe.epochs` and keeps the last epoch.
-        folder: where `resume.safetensors` and `log.csv` are written, whole, after every epoch.
+        folder: where `resume.safetensors` and `log.csv` are written, whole, after every epoch; None: nowhere.
         seed: with the epoch's number, decides every random number of that epoch.
         settings: what must not differ between the two halves of a resumed training.
         accelerator: device, precision and processes.
@@ -170,10 +170,10 @@ def fit(
         InputError: the loss is not finite, or a checkpoint of other settings lies in `folder`.
     """
     # Resume before prepare(), which may wrap the model and move the optimiser's state.
-    bare, bare_optimiser, resume = model, optimiser, folder / RESUME
-    progress = (
-        load_checkpoint(resume, bare, bare_optimiser, settings=settings) if resume.exists() else Progress()
-    )
+    bare, bare_optimiser = model, optimiser
+    progress = Progress()
+    if folder is not None and (folder / RESUME).exists():
+        progress = load_checkpoint(folder / RESUME, bare, bare_optimiser, settings=settings)
     model, optimiser = accelerator.prepare(model, optimiser)
     steps_in_all = recipe.epochs * len(batches)
     while progress.epoch < recipe.epochs and not _stalled(progress, recipe, validate is not None):
@@ -211,8 +211,11 @@ def fit(
             progress.best = copied(bare.state_dict())
         progress.history.append({"epoch": progress.epoch, "train_nats": train_nats, **scores})
         if accelerator.is_main_process:
-            save_checkpoint(resume, progress, bare.state_dict(), bare_optimiser, settings=settings)
-            write_log(folder / LOG, progress.history)
+            if folder is not None:
+                save_checkpoint(
+                    folder / RESUME, progress, bare.state_dict(), bare_optimiser, settings=settings
+                )
+                write_log(folder / LOG, progress.history)
             after_epoch(progress.history[-1])
     bare.load_state_dict(progress.best)
     bare.eval()

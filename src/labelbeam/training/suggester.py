@@ -66,11 +66,11 @@ def train_suggester(
         InputError: the loss is not finite.
     """
     own = suggester_config(config)
-    built = build_head(own, num_labels=train.targets.shape[1], feature_size=train.features.shape[-1])
+    built = build_head(own, num_labels=train.targets.shape[1], feature_size=train.flat.shape[1])
     head = cast(TrainableAnySubset, built)
-    head.scaling.fit(train.features.reshape(-1, train.features.shape[-1]))
+    head.scaling.fit(train.flat)
     head.start_from(torch.from_numpy(train.targets.copy()))
-    features = held_out.features.astype(np.float32).mean(axis=1)
+    features = held_out.averaged()
     folder.mkdir(exist_ok=True)
 
     told = _told(held_out.targets, config.seed)

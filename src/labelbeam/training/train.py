@@ -18,7 +18,10 @@ from torch import nn
 from labelbeam.data.dataset import Dataset
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.device import accelerator_for
+from labelbeam.encoders.encoder import Encoder, EncoderConfig
+from labelbeam.encoders.given_features import given_features
 from labelbeam.encoders.image_encoder import ImageEncoder
+from labelbeam.encoders.lite import usual_encoder
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.heads.arrays_torch import Trainable, trained
@@ -30,6 +33,7 @@ from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate
 from labelbeam.runs.config import RunConfig, to_plain
 from labelbeam.runs.evaluation import evaluate_features
+from labelbeam.runs.learning import remember
 from labelbeam.runs.recipe import build_optimiser
 from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
 from labelbeam.runs.tagger import Tagger
@@ -145,7 +149,8 @@ def train_run(
     if not accelerator.is_main_process:
         report = _silent
     train, held_out = training_data(config)
-    encoder = _encoder(config)
+    config = _with_usual_encoder(config, train, report)
+    encoder = _encoder(config, train)
     _make_folder(folder)
     if config.order == "easiest":
         train, held_out = easiest_labels_first(config, train, held_out, encoder)
@@ -161,10 +166,11 @@ def train_run(
     if anew:
         _forget(folder)
 
+    learns = config.train_encoder and isinstance(encoder, ImageEncoder)
     settings = _settings(config, encoder)
     progress = remembered(head, train_batches) or _fitted(
         model,
-        build_optimiser(config.recipe, head, encoder.module if config.train_encoder else None),
+        build_optimiser(config.recipe, head, encoder.module if learns else None),
         train_batches,
         held_out_batches,
         config=config,
@@ -175,7 +181,8 @@ def train_run(
     )
     counts = tuple(int(n) for n in (train.targets == PRESENT).sum(axis=0))
     run = Run(config, train.vocabulary, counts, encoder, trained(head))
-    encoder.module.cpu().eval()
+    if isinstance(encoder, ImageEncoder):
+        encoder.module.cpu().eval()
     if isinstance(train_batches, FeatureBatches) and isinstance(held_out_batches, FeatureBatches):
         suggester = _suggester(
             run,
@@ -215,8 +222,31 @@ def _accelerator(config: RunConfig) -> Accelerator:
     return accelerator
 
 
-def _encoder(config: RunConfig) -> ImageEncoder:
-    """Return the encoder; one that knows nothing must be trained too."""
+def _with_usual_encoder(config: RunConfig, train: Dataset, report: Callable[[str], None]) -> RunConfig:
+    """Return the configuration with an encoder named, where pictures are to be read and the user named none."""
+    if train.features is not None or config.encoder.name or config.encoder.weights is not None:
+        return config
+    name = usual_encoder() or ("tiny" if config.train_encoder else "")
+    if name:
+        report(
+            f"encoder: {name} (none was named; --encoder dinov2 or siglip see more, where the hub can be reached)."
+        )
+    return replace(config, encoder=replace(config.encoder, name=name))
+
+
+def _encoder(config: RunConfig, train: Dataset) -> Encoder:
+    """Return the encoder, or what stands in its place where the data are vectors.
+
+    One that knows nothing must be trained too.
+    """
+    if train.features is not None:
+        if config.encoder != EncoderConfig():
+            raise InputError(
+                f"{train.spec} holds vectors, which no encoder reads. Leave --encoder and its options out."
+            )
+        if config.train_encoder:
+            train.refuse_without_pictures("training an encoder (--finetune)")
+        return given_features(train.features)
     encoder = build_encoder(config.encoder)
     if not config.train_encoder and config.encoder.name == "tiny" and config.encoder.weights is None:
         raise InputError(
@@ -311,12 +341,10 @@ def _silent(line: str) -> None:
 
 
 def remembered(head: Trainable, batches: Batches) -> Progress | None:
-    """Give a head that learns nothing its training images, unmirrored; None for a head that learns."""
-    if not isinstance(head, NearestNeighbours) or not isinstance(batches, FeatureBatches):
-        return None
-    features = torch.from_numpy(np.ascontiguousarray(batches.features[:, 0]))
-    head.remember(features, torch.from_numpy(batches.targets.copy()))
-    return Progress()
+    """Give a head that learns nothing its training images; None for a head that learns."""
+    if isinstance(head, NearestNeighbours) and isinstance(batches, FeatureBatches):
+        return remember(head, batches)
+    return None
 
 
 def _make_folder(folder: Path) -> None:
@@ -344,7 +372,7 @@ def _validation(batches: Batches, device: torch.device) -> Callable[[nn.Module],
     return lambda model: {"val_nats": mean_nats(model, batches, device=device)}
 
 
-def _settings(config: RunConfig, encoder: ImageEncoder) -> str:
+def _settings(config: RunConfig, encoder: Encoder) -> str:
     """What two halves of a resumed training must share: everything but the patience."""
     fixed = replace(config, recipe=replace(config.recipe, patience=0))
     return json.dumps([to_plain(fixed), encoder.config, versions()], sort_keys=True, default=str)

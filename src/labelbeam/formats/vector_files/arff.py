@@ -1,0 +1,312 @@
+"""ARFF of Mulan and MEKA: attributes of which some are labels, rows dense or sparse.
+
+Mulan names its labels in an XML file; MEKA says in the relation's name how many attributes at the start (`-C 6`) or
+at the end (`-C -6`) are labels. Nominal features become a 0/1 feature for each of their values. Sparse rows leave out
+zeros, and of nominal attributes the first value.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from labelbeam.data.feature_rows import FeatureRows, row_ids
+from labelbeam.errors import InputError
+from labelbeam.formats.vector_files.table import VectorTable
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+_NUMBERS = frozenset({"numeric", "real", "integer"})
+_VALUES = {
+    "1": PRESENT,
+    "0": ABSENT,
+    "1.0": PRESENT,
+    "0.0": ABSENT,
+    "true": PRESENT,
+    "false": ABSENT,
+    "?": UNKNOWN,
+}
+_WORD = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,{}]+))""")
+MOST_BYTES = 8 << 30
+"""Of features in memory; rows are dense there."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column.
+
+    Attributes:
+        name: as it is called.
+        values: what a nominal one may be; empty: it is a number.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+
+
+def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
+    """Read an ARFF file with its labels.
+
+    Args:
+        path: the file.
+        xml: Mulan's file of label names; None: the one beside it, if there is one (`emotions.xml` for
+            `emotions-train.arff`).
+
+    Raises:
+        InputError: no ARFF; nothing that says which attributes are labels; labels that are no 0/1; attributes of texts
+            or dates; rows that do not fit the attributes; more numbers than memory is meant for.
+    """
+    spec = f"vectors:{path}"
+    xml = xml or _xml_beside(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        lines = path.read_text(encoding="latin-1").splitlines()
+    relation, attributes, first = _header(lines, path)
+    labels, how = _label_columns(relation, attributes, xml, path)
+    notes = [f"{len(labels)} labels, {how}."]
+    if relation is None:
+        notes.append("the file names no @relation.")
+    wrong = [
+        attributes[j]
+        for j in labels
+        if attributes[j].values and not set(attributes[j].values) <= set(_VALUES)
+    ]
+    if wrong:
+        raise InputError(
+            f"{spec}: the label {wrong[0].name!r} may be {', '.join(wrong[0].values[:6])}; a label is 0 or 1."
+        )
+    is_label = set(labels)
+    kept = [j for j in range(len(attributes)) if j not in is_label]
+    if not kept:
+        raise InputError(f"{spec}: every attribute is a label, so there are no features.")
+    names, place, nominal = _feature_places(attributes, kept)
+    if nominal:
+        more = ", …" if len(nominal) > 5 else ""
+        notes.append(
+            f"nominal features become a 0/1 feature for each value: {', '.join(nominal[:5])}{more} "
+            f"({len(nominal)} attributes)."
+        )
+    label_place = {j: k for k, j in enumerate(labels)}
+    rows = [row for row in _rows(lines, first, len(attributes), path)]
+    if len(rows) * len(names) * 4 > MOST_BYTES:
+        raise InputError(
+            f"{spec}: {len(rows):,} rows of {len(names):,} features are {len(rows) * len(names) * 4 / 1e9:,.0f} GB. "
+            "Reduce them first (TruncatedSVD, say) and give the result as .npz."
+        )
+    features = np.zeros((len(rows), len(names)), np.float32)
+    targets = np.zeros((len(rows), len(labels)), np.int8)
+    for j, one in enumerate(attributes):  # what a sparse row leaves out; dense rows leave out nothing
+        if one.values and j in label_place:
+            targets[:, label_place[j]] = _VALUES[one.values[0].lower()]
+        elif one.values:
+            features[:, place[j]] = float(one.values[0]) if _is_binary(one) else 1
+    for i, (line, cells) in enumerate(rows):
+        for j, text in cells:
+            if j in label_place:
+                if (value := _VALUES.get(text.lower())) is None:
+                    raise InputError(
+                        f"{path}, line {line}: the label {attributes[j].name!r} is {text!r}, not 0 or 1."
+                    )
+                targets[i, label_place[j]] = value
+            else:
+                _set(features[i], place[j], attributes[j], text, path, line)
+    return VectorTable(
+        FeatureRows((features,), names=names),
+        row_ids(path.stem, len(rows)),
+        tuple(clean(attributes[j].name) for j in labels),
+        targets,
+        notes=tuple(notes),
+    )
+
+
+def label_names(xml: Path) -> list[str]:
+    """Return the labels that a Mulan XML file names, in its order; hierarchies are flattened.
+
+    Raises:
+        InputError: no XML, no label, or a label twice.
+    """
+    try:
+        root = ElementTree.parse(xml).getroot()
+    except (ElementTree.ParseError, OSError) as error:
+        raise InputError(f"{xml} is no XML of label names ({error}).") from error
+    names = [one.get("name", "") for one in root.iter() if one.tag.rpartition("}")[2] == "label"]
+    if not names or len(set(names)) < len(names) or "" in names:
+        raise InputError(f'{xml} must name each label once, as <label name="…"/>; it names {names[:5]}.')
+    return names
+
+
+def parts_of(xml: Path) -> dict[str, Path]:
+    """Return the ARFF files that belong to an XML file, by what stands behind its name: `train`, `test`.
+
+    Example:
+        >>> parts_of(Path("nowhere/emotions.xml"))
+        {}
+    """
+    found = {}
+    for file in sorted(xml.parent.glob("*.arff")):
+        if file.stem != xml.stem and file.stem.startswith(xml.stem + "-"):
+            found[file.stem[len(xml.stem) + 1 :]] = file
+    return found
+
+
+def _xml_beside(path: Path) -> Path | None:
+    """Return the XML of an ARFF file: of its own name, or of that without what stands behind a hyphen."""
+    stem = path.stem
+    while stem:
+        if (file := path.with_name(stem + ".xml")).is_file():
+            return file
+        stem = stem.rpartition("-")[0]
+    return None
+
+
+def _header(lines: Sequence[str], path: Path) -> tuple[str | None, list[Attribute], int]:
+    relation, attributes = None, []
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if not text or text[0] == "%":
+            continue
+        word = text.split(None, 1)[0].lower()
+        if word == "@relation":
+            relation = text[len(word) :].strip().strip("'\"")
+        elif word == "@attribute":
+            attributes.append(_attribute(text[len(word) :], path, number + 1))
+        elif word == "@data":
+            if not attributes:
+                break
+            twice = sorted(
+                {one.name for one in attributes if sum(a.name == one.name for a in attributes) > 1}
+            )
+            if twice:
+                raise InputError(f"{path}: each attribute needs a name of its own; given twice: {twice[:5]}.")
+            return relation, attributes, number + 1
+        else:
+            raise InputError(f"{path}, line {number + 1}: {text[:40]!r} is no line of an ARFF header.")
+    raise InputError(f"{path} is no whole ARFF file: it needs lines @attribute, then @data.")
+
+
+def _attribute(text: str, path: Path, line: int) -> Attribute:
+    match = _WORD.match(text)
+    if match is None:
+        raise InputError(f"{path}, line {line}: an attribute has no name.")
+    name, rest = _unquoted(match), text[match.end() :].strip()
+    if rest.startswith("{") and rest.endswith("}"):
+        values = tuple(_unquoted(one) for one in _WORD.finditer(rest[1:-1]))
+        if values:
+            return Attribute(name, values)
+    if rest.split("[")[0].strip().lower() in _NUMBERS:
+        return Attribute(name)
+    raise InputError(
+        f"{path}, line {line}: the attribute {name!r} is {rest[:30]!r}; features are numeric or nominal {{a,b}}. Leave "
+        "it out, or turn it into numbers."
+    )
+
+
+def _label_columns(
+    relation: str | None, attributes: Sequence[Attribute], xml: Path | None, path: Path
+) -> tuple[list[int], str]:
+    column = {one.name: j for j, one in enumerate(attributes)}
+    if xml is not None:
+        names = label_names(xml)
+        if lost := [name for name in names if name not in column]:
+            raise InputError(f"{path} has no attribute {lost[0]!r}, which {xml.name} names as a label.")
+        return [column[name] for name in names], f"named by {xml.name}"
+    match = re.search(r"-[cC]\s+(-?\d+)", relation or "")
+    if match is None:
+        said = "has no @relation" if relation is None else f"has the relation {relation[:40]!r}"
+        raise InputError(
+            f"{path} {said}, which does not say how many attributes are labels (MEKA: '-C 6'), and there is no "
+            f"{path.stem.split('-')[0]}.xml beside it that names them (Mulan). Add one of them."
+        )
+    count = int(match[1])
+    if not 0 < abs(count) < len(attributes):
+        raise InputError(f"{path}: the relation says -C {count}, and there are {len(attributes)} attributes.")
+    columns = range(count) if count > 0 else range(len(attributes) + count, len(attributes))
+    return list(columns), f"as the relation's -C {count} says"
+
+
+def _feature_places(
+    attributes: Sequence[Attribute], kept: Sequence[int]
+) -> tuple[tuple[str, ...], dict[int, int], list[str]]:
+    """Return feature names, the first feature of each attribute, and the names of those that become several.
+
+    An attribute of the two values 0 and 1 is a number.
+    """
+    names: list[str] = []
+    place, nominal = {}, []
+    for j in kept:
+        place[j] = len(names)
+        one = attributes[j]
+        if not one.values or _is_binary(one):
+            names.append(one.name)
+        else:
+            nominal.append(one.name)
+            names += [f"{one.name}={value}" for value in one.values]
+    return tuple(names), place, nominal
+
+
+def _is_binary(attribute: Attribute) -> bool:
+    return set(attribute.values) == {"0", "1"}
+
+
+def _set(row: np.ndarray, place: int, attribute: Attribute, text: str, path: Path, line: int) -> None:
+    if text == "?":
+        row[place] = np.nan  # refused, with its place, when all rows are read
+    elif not attribute.values or _is_binary(attribute):
+        try:
+            row[place] = float(text)
+        except ValueError:
+            raise InputError(
+                f"{path}, line {line}: {attribute.name!r} is {text!r}, which is no number."
+            ) from None
+    elif text in attribute.values:
+        width = len(attribute.values)
+        row[place : place + width] = 0
+        row[place + attribute.values.index(text)] = 1
+    else:
+        shown = ", ".join(attribute.values[:6])
+        raise InputError(f"{path}, line {line}: {attribute.name!r} is {text!r}, which is none of {shown}.")
+
+
+def _rows(
+    lines: Sequence[str], first: int, width: int, path: Path
+) -> Iterator[tuple[int, list[tuple[int, str]]]]:
+    """Yield line number and cells (attribute, text) of every row; of sparse ones those that are written."""
+    for number in range(first, len(lines)):
+        text = lines[number].strip()
+        if not text or text[0] == "%":
+            continue
+        if text[0] == "{":
+            yield number + 1, list(_sparse(text, width, path, number + 1))
+            continue
+        plain = "'" not in text and '"' not in text
+        cells = (
+            [one.strip() for one in text.split(",")]
+            if plain
+            else [_unquoted(m) for m in _WORD.finditer(text)]
+        )
+        if len(cells) != width:
+            raise InputError(f"{path}, line {number + 1}: {len(cells)} values for {width} attributes.")
+        yield number + 1, list(enumerate(cells))
+
+
+def _sparse(text: str, width: int, path: Path, line: int) -> Iterator[tuple[int, str]]:
+    if not text.endswith("}"):
+        raise InputError(f"{path}, line {line}: a sparse row ends with '}}'.")
+    for cell in text[1:-1].split(","):
+        if not cell.strip():
+            continue
+        index, _, value = cell.strip().partition(" ")
+        if not index.isdecimal() or not value or int(index) >= width:
+            raise InputError(
+                f"{path}, line {line}: {cell.strip()!r} is no 'index value' with an index below {width}."
+            )
+        yield int(index), value.strip().strip("'\"")
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    single, double, bare = match.groups()
+    return bare if bare is not None else re.sub(r"\\(.)", r"\1", single if single is not None else double)

@@ -1,0 +1,164 @@
+"""A data set of vectors as a file that `formats.vectors` reads back: `.npz`, `.npy` with a CSV, `.parquet`, `.arrow`.
+
+Features are written block by block, as they are stored; `.npz` and `.arrow` are not compressed, so that they can be
+mapped.
+"""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.feature_rows import FeatureRows
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import written_whole
+from labelbeam.formats.csv_table import write_csv
+from labelbeam.formats.placing import refuse_existing
+from labelbeam.formats.vector_files.arrow_files import KIND_KEY, NAMES_KEY, pyarrow_module
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+
+SUFFIXES = (".npz", ".npy", ".parquet", ".arrow")
+
+
+def write_vectors(
+    dataset: Dataset,
+    path: Path,
+    *,
+    split: str = "",
+    images: str = "keep",
+    splits: Sequence[str] | None = None,
+) -> tuple[str, ...]:
+    """Write vectors, ids, labels and splits.
+
+    Args:
+        dataset: with features.
+        path: the file to appear; its suffix says the format.
+        split: the split of every row; empty: none.
+        images: has nothing to say here; anything but `keep` is refused.
+        splits: a split for each row; None: `split` is every row's.
+
+    Returns:
+        Sentences about what the file does not hold.
+
+    Raises:
+        InputError: a data set of pictures, an unknown suffix, something at `path`, or names that a CSV cannot hold.
+    """
+    spec = f"vectors:{path}"
+    if dataset.features is None:
+        raise InputError(
+            f"{dataset.spec} holds pictures; vectors come from an encoder. labelbeam tag RUN IMAGES --store FOLDER keeps "
+            "those of a run's encoder (FOLDER/vectors.npy)."
+        )
+    if images != "keep":
+        raise InputError(f"--images {images}: {dataset.spec} holds no pictures. Leave it out.")
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{spec}: {unknown_name('kind of file to write', path.suffix, SUFFIXES)}")
+    refuse_existing(path)
+    values = splits if splits is not None else [split] * len(dataset) if split else None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".npz":
+            _write_npz(dataset, dataset.features, path, values)
+        elif path.suffix == ".npy":
+            return _write_npy(dataset, dataset.features, path, values)
+        else:
+            _write_arrow(dataset, dataset.features, path, values)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Give another place.") from error
+    return ()
+
+
+def _write_npz(dataset: Dataset, features: FeatureRows, path: Path, splits: Sequence[str] | None) -> None:
+    small = {
+        "labels": dataset.targets,
+        "names": np.array(dataset.vocabulary.names),
+        "ids": np.array(dataset.images),
+    }
+    if splits is not None:
+        small["split"] = np.array(splits)
+    if features.names:
+        small["feature_names"] = np.array(features.names)
+    if features.kind:
+        small["kind"] = np.array(features.kind)
+    with written_whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        with archive.open("features.npy", "w", force_zip64=True) as member:
+            _write_matrix(member, features)
+        for name, array in small.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _write_npy(
+    dataset: Dataset, features: FeatureRows, path: Path, splits: Sequence[str] | None
+) -> tuple[str, ...]:
+    labels = path.with_suffix(".csv")
+    here = replace(dataset, root=path.parent, features=None)
+    with written_whole(path) as part:
+        with part.open("wb") as file:
+            _write_matrix(file, features)
+        notes = write_csv(here, labels, splits=splits)
+    lost = ("the names of the features",) if features.names else ()
+    return (
+        *notes,
+        f"labels, ids and splits are in {labels.name}, row by row.",
+        *(f"not kept: {one}" for one in lost),
+    )
+
+
+def _write_matrix(file: Any, features: FeatureRows) -> None:
+    header = {"descr": features.dtype.str, "fortran_order": False, "shape": features.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for block in features.blocks():
+        file.write(np.ascontiguousarray(block).tobytes())
+
+
+def _write_arrow(dataset: Dataset, features: FeatureRows, path: Path, splits: Sequence[str] | None) -> None:
+    pyarrow = pyarrow_module()
+    numbers = pyarrow.float16() if features.dtype == np.float16 else pyarrow.float32()
+    names = dataset.vocabulary.names
+    unknown = bool((dataset.targets == UNKNOWN).any())
+    texts = pyarrow.list_(pyarrow.string())
+    columns = [
+        ("id", pyarrow.string()),
+        ("features", pyarrow.list_(numbers, features.num_features)),
+        ("labels", texts),
+    ]
+    columns += [("unknown", texts)] if unknown else []
+    columns += [("split", pyarrow.string())] if splits is not None else []
+    metadata = {NAMES_KEY: "\n".join(names).encode(), KIND_KEY: features.kind.encode()}
+    schema = pyarrow.schema(columns, metadata=metadata)
+    first = 0
+    with written_whole(path) as part, _arrow_file(part, path.suffix, schema) as write:
+        for block in features.blocks():
+            rows = slice(first, first := first + len(block))
+            flat = pyarrow.array(np.ascontiguousarray(block).reshape(-1), type=numbers)
+            targets = dataset.targets[rows]
+
+            def listed(value: int, targets: np.ndarray = targets) -> Any:
+                return pyarrow.array(
+                    [[names[j] for j in np.flatnonzero(row == value)] for row in targets], type=texts
+                )
+
+            arrays = [
+                pyarrow.array(dataset.images[rows]),
+                pyarrow.FixedSizeListArray.from_arrays(flat, features.num_features),
+                listed(PRESENT),
+            ]
+            arrays += [listed(UNKNOWN)] if unknown else []
+            arrays += [pyarrow.array(list(splits[rows]))] if splits is not None else []
+            write(pyarrow.record_batch(arrays, schema=schema))
+
+
+@contextmanager
+def _arrow_file(part: Path, suffix: str, schema: Any) -> Iterator[Any]:
+    if suffix == ".parquet":
+        with pyarrow_module(".parquet").ParquetWriter(part, schema) as writer:
+            yield writer.write_batch
+    else:
+        with pyarrow_module().ipc.new_file(part, schema) as writer:
+            yield writer.write_batch
