@@ -59,7 +59,7 @@ def test_large_features_are_mapped_in_half_precision_and_rows_are_chosen_without
 def test_a_split_and_all_but_a_split_are_read(archive: Path) -> None:
     assert open_dataset(f"vectors:{archive}#train").images == ("a", "b", "c")
     assert open_dataset(f"vectors:{archive}#not-train").images == ("d",)
-    with pytest.raises(InputError, match="unknown split 'trian'. Did you mean 'train'"):
+    with pytest.raises(InputError, match=r"unknown split 'trian'. Did you mean 'train'"):
         open_dataset(f"vectors:{archive}#trian")
 
 
@@ -151,7 +151,7 @@ def test_arrow_takes_label_columns_and_a_named_column_of_features(tmp_path: Path
         {"clip": X.tolist(), "dino": (X * 2).tolist(), "cat": [1, 1, 0, 0], "dog": [0, 1, None, 1]}
     )
     parquet.write_table(table, tmp_path / "t.parquet")
-    with pytest.raises(InputError, match="clip and dino hold lists.*--features-column"):
+    with pytest.raises(InputError, match=r"clip and dino hold lists.*--features-column"):
         open_dataset(f"vectors:{tmp_path / 't.parquet'}")
     table = table.drop(["dino"])
     parquet.write_table(table, tmp_path / "t.parquet")

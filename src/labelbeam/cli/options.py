@@ -70,7 +70,7 @@ ENCODER = (
     SharedOption(
         "name",
         str,
-        "efficientnet-lite0 (default, where installed) or -lite2, dinov2, siglip, convnext, vgg16, tiny or any timm model.",
+        "efficientnet-lite0 (default where installed), -lite2, dinov2, siglip, convnext, vgg16, tiny, any timm model.",
         ("--encoder",),
     ),
     SharedOption("weights", Path, "The encoder's weights, .safetensors or .pth."),

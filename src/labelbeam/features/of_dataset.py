@@ -32,8 +32,8 @@ def readable_features(
         device: where the encoder runs; None: `best_device()`.
 
     Returns:
-        The data set without unreadable images, half-precision [images views features] (vectors as they are), and sentences about what
-        was left out.
+        The data set without unreadable images, half-precision [images views features] (vectors as they are), and
+        sentences about what was left out.
 
     Raises:
         InputError: no image at all can be read, the cache cannot be written, or vectors that are not the encoder's.

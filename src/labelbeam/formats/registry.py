@@ -241,7 +241,7 @@ FORMATS: dict[str, Format] = {
     "vectors": Format(
         "formats.vectors:read_vectors",
         ("keep_unlabelled", "encoding", "image_column", "tags_column", "features_column"),
-        "formats.vectors_writer:write_vectors",
+        "formats.vectors_write:write_vectors",
         everything="",
     ),
     "project": Format("formats.project:read_project", _FILES),

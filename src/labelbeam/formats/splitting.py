@@ -16,7 +16,7 @@ from labelbeam.formats.csv_rows import Table, opened_table
 from labelbeam.formats.csv_table import write_csv
 from labelbeam.formats.image_names import plain_path
 from labelbeam.formats.registry import parse_spec
-from labelbeam.formats.vectors_writer import write_vectors
+from labelbeam.formats.vectors_write import write_vectors
 
 # Which images belong together, so that a split keeps them in one part: same folder, same text in the name.
 #

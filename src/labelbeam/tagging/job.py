@@ -175,7 +175,8 @@ def tag_images(
         What became of the images; none may have been readable.
 
     Raises:
-        InputError: an image that is named does not exist, vectors that are not the run's, or as `asked_tagger`, `with_job_engine`, `open_store` and
+        InputError: an image that is named does not exist, vectors that are not the run's, or as `asked_tagger`,
+            `with_job_engine`, `open_store` and
             `recording`.
     """
     implied = None if request.implications is None else read_implications(request.implications)

@@ -61,12 +61,15 @@ class FeatureBatches:
         """Yield (features float32 [batch features], targets int8 [batch labels]) in this epoch's order."""
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.features))
-        given = isinstance(self.features, FeatureRows)
-        views = random.integers(1 if given else self.features.shape[1], size=len(order))
+        num_views = 1 if isinstance(self.features, FeatureRows) else self.features.shape[1]
+        views = random.integers(num_views, size=len(order))
         order = filled(order, batch_size=self.batch_size, processes=self.processes)
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size][self.process :: self.processes]
-            features = self.features[rows] if given else self.features[rows, views[rows]]
+            if isinstance(self.features, FeatureRows):
+                features = self.features[rows]
+            else:
+                features = self.features[rows, views[rows]]
             yield torch.from_numpy(features.astype(np.float32)), torch.from_numpy(self.targets[rows].copy())
 
     @property

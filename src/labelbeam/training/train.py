@@ -33,7 +33,6 @@ from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate
 from labelbeam.runs.config import RunConfig, to_plain
 from labelbeam.runs.evaluation import evaluate_features
-from labelbeam.runs.learning import remember
 from labelbeam.runs.recipe import build_optimiser
 from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
 from labelbeam.runs.tagger import Tagger
@@ -44,6 +43,7 @@ from labelbeam.training.batches import (
     prepare_batches,
     training_data,
 )
+from labelbeam.training.learning import remember
 from labelbeam.training.loop import RESUME, Batches, Progress, fit, mean_nats
 from labelbeam.training.suggester import train_suggester
 
@@ -166,11 +166,11 @@ def train_run(
     if anew:
         _forget(folder)
 
-    learns = config.train_encoder and isinstance(encoder, ImageEncoder)
+    learning = encoder.module if config.train_encoder and isinstance(encoder, ImageEncoder) else None
     settings = _settings(config, encoder)
     progress = remembered(head, train_batches) or _fitted(
         model,
-        build_optimiser(config.recipe, head, encoder.module if learns else None),
+        build_optimiser(config.recipe, head, learning),
         train_batches,
         held_out_batches,
         config=config,

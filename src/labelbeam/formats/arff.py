@@ -15,7 +15,7 @@ import numpy as np
 
 from labelbeam.data.feature_rows import FeatureRows, row_ids
 from labelbeam.errors import InputError
-from labelbeam.formats.vector_files.table import VectorTable
+from labelbeam.formats.vector_table import VectorTable
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
@@ -91,7 +91,7 @@ def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
             f"({len(nominal)} attributes)."
         )
     label_place = {j: k for k, j in enumerate(labels)}
-    rows = [row for row in _rows(lines, first, len(attributes), path)]
+    rows = list(_rows(lines, first, len(attributes), path))
     if len(rows) * len(names) * 4 > MOST_BYTES:
         raise InputError(
             f"{spec}: {len(rows):,} rows of {len(names):,} features are {len(rows) * len(names) * 4 / 1e9:,.0f} GB. "

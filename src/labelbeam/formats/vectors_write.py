@@ -19,7 +19,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
 from labelbeam.formats.csv_table import write_csv
 from labelbeam.formats.placing import refuse_existing
-from labelbeam.formats.vector_files.arrow_files import KIND_KEY, NAMES_KEY, pyarrow_module
+from labelbeam.formats.vectors_arrow import KIND_KEY, NAMES_KEY, pyarrow_module
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 SUFFIXES = (".npz", ".npy", ".parquet", ".arrow")
@@ -51,8 +51,8 @@ def write_vectors(
     spec = f"vectors:{path}"
     if dataset.features is None:
         raise InputError(
-            f"{dataset.spec} holds pictures; vectors come from an encoder. labelbeam tag RUN IMAGES --store FOLDER keeps "
-            "those of a run's encoder (FOLDER/vectors.npy)."
+            f"{dataset.spec} holds pictures; vectors come from an encoder. "
+            "labelbeam tag RUN IMAGES --store FOLDER keeps those of a run's encoder (FOLDER/vectors.npy)."
         )
     if images != "keep":
         raise InputError(f"--images {images}: {dataset.spec} holds no pictures. Leave it out.")

@@ -10,8 +10,8 @@ import numpy as np
 
 from labelbeam.data.feature_rows import FeatureRows, row_ids
 from labelbeam.errors import InputError
-from labelbeam.formats.vector_files.arff import MOST_BYTES
-from labelbeam.formats.vector_files.table import VectorTable
+from labelbeam.formats.arff import MOST_BYTES
+from labelbeam.formats.vector_table import VectorTable
 
 
 def read_libsvm(path: Path) -> VectorTable:
@@ -29,9 +29,8 @@ def read_libsvm(path: Path) -> VectorTable:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             text = line.split("#", 1)[0].rstrip()
-            if not text.strip():
-                if line.startswith("#") or not line.strip():
-                    continue
+            if not text.strip() and (line.startswith("#") or not line.strip()):
+                continue
             cells = text.split()
             if number == 1 and len(cells) == 3 and all(cell.isdecimal() for cell in cells):
                 header = tuple(map(int, cells))

@@ -21,7 +21,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_layouts import SPLIT_COLUMNS
 from labelbeam.formats.csv_rows import opened_table
 from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.vector_files.table import (
+from labelbeam.formats.vector_table import (
     VectorTable,
     distinct_ids,
     names_in_cells,
@@ -161,7 +161,7 @@ def _stored_note(features: FeatureRows, path: Path) -> tuple[str, ...]:
 
 
 def _arrays(path: Path, *, mapped: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Return the arrays of an archive by name; those named in `mapped` as maps of the file, where it stores them whole."""
+    """Return the arrays of an archive by name; those in `mapped` as maps of the file where it stores them whole."""
     arrays = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for info in archive.infolist():
@@ -191,5 +191,7 @@ def _mapped(file: IO[bytes], path: Path, info: zipfile.ZipInfo) -> np.ndarray:
         raise ValueError("objects in it")
     if not all(shape):
         return np.empty(shape, dtype)
-    order = "F" if fortran else "C"
-    return np.memmap(path, dtype, "r", offset=file.tell(), shape=shape, order=order)
+    where = file.tell()
+    if fortran:
+        return np.memmap(path, dtype, "r", offset=where, shape=shape, order="F")
+    return np.memmap(path, dtype, "r", offset=where, shape=shape)
