@@ -118,3 +118,30 @@ def test_a_budget_below_one_is_refused():
     trie, rows = build(("canonical", 3, 2, 1.0))
     with pytest.raises(InputError, match="at least 1, given 0"):
         best_paths(trie, rows, budget=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat"])
+def test_past_the_budget_no_path_is_worse_than_greedy_and_beam_and_the_bound_holds(backend, rule):
+    missed = 0
+    num_labels = 12 if rule == "canonical" else 6
+    for seed in range(6):
+        step = TableStep({}, num_labels=num_labels, allowed=rule, seed=seed, scale=0.7)
+        trie, rows = PrefixTrie(step), random_rows(8, num_labels + 1, seed, 0.7)
+        rows[:, -1] -= 3.0  # sets of several labels, which a small budget does not finish
+        best = best_paths(trie, rows, budget=3000)
+        for budget in (1, 3, 10):
+            found = best_paths(trie, rows, budget=budget, backend=backend)
+            for options in (BeamOptions(width=1, end="competes"), BeamOptions()):
+                other = beam_search(trie, rows, options, backend=backend)
+                assert (found.log_probs >= other.log_probs[:, 0] - 1e-5).all()
+            assert (found.upper >= best.log_probs - 1e-9).all()
+            assert (found.upper[found.exact] == found.log_probs[found.exact]).all()
+            missed += (~found.exact).sum()
+    assert missed > 50
+
+
+def test_the_greedy_path_beats_a_bad_one_that_was_finished_first():
+    table = {(): [5.0, 0.0, 0.0], (0,): [0.0, 0.0, 9.0]}
+    trie = PrefixTrie(TableStep(table, num_labels=2))
+    assert best_paths(trie, np.zeros((1, 3), np.float32), budget=1).path(0) == (0,)

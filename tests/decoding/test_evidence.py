@@ -147,7 +147,7 @@ def test_a_set_model_in_random_order_is_conditioned_right_where_the_prefix_is_wr
     rows, known = np.zeros((1, 3), np.float32), np.array([[1, -1]], dtype=np.int8)
     found = conditional_marginals(trie, rows, known)
     assert found.score[0, 1] == pytest.approx(1 / 2, abs=1e-5)
-    assert found.high[0, 1] - found.low[0, 1] < 1e-5
+    assert found.high[0, 1] - found.low[0, 1] < 1e-4
     assert prefix_feed(trie, rows, known)[0, 1] == pytest.approx(1 / 3, abs=1e-5)
 
 

@@ -99,3 +99,23 @@ def test_what_became_of_a_job_is_said(counts: Counts, said: list[str]) -> None:
 def test_a_job_of_which_nothing_could_be_read_is_not_called_done() -> None:
     with pytest.raises(InputError, match=r"none of 2 files could be read\. The first: a: b"):
         Counts(2, 2, "a: b", 0, "").refuse_nothing_read()
+
+
+def test_a_user_is_told_for_how_many_images_the_exact_search_ran_out_of_budget(tmp_path: Path) -> None:
+    counts = Counts(images=20, unreadable=0, first_error="", not_written=0, why_not="", uncertified=3)
+    (line,) = counts.told(["photos"])
+    assert "ran out of budget for 3 of 20 images" in line
+    assert "--set search.expansions=1000" in line
+
+
+@pytest.mark.parametrize(("certifies", "uncertified"), [(True, 3), (False, 0)])
+def test_only_an_exact_search_is_said_to_run_out_of_budget(
+    certifies: bool, uncertified: int, tmp_path: Path
+) -> None:
+    asked = {"job": {}, "labels": ["dog"], "named": [], "choices": Choices(), "overwrite": False}
+    names = map(Path, ["0.jpg", "bad.jpg", "1.jpg", "2.jpg"])
+    with recording(Destination(tmp_path / "a.jsonl", "jsonl"), **asked) as record:
+        counts = do_job(
+            record, answered, names, total=None, shown=False, certifies=certifies, report=lambda line: None
+        )
+    assert counts.uncertified == uncertified

@@ -187,7 +187,10 @@ class StepArrays:
     def _totals(self, state: BeamState) -> Float[np.ndarray, "active width outcomes"]:
         active, width = state.nodes.shape
         rows = np.repeat(self.image_rows[state.images], width, axis=0)
-        log_probs = self.trie.log_probs(state.nodes.reshape(-1), rows)
+        nodes = state.nodes.reshape(-1)
+        log_probs = self.trie.log_probs(nodes, rows)
+        if self.trie.rules is not None:
+            log_probs[~self.trie.live[nodes]] = -np.inf
         return state.log_probs[:, :, None] + np.minimum(log_probs, 0.0).reshape(active, width, -1)
 
     def _best(

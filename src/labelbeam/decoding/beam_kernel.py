@@ -73,7 +73,7 @@ class StepKernel(StepArrays):
 
         def advance(part: slice) -> None:
             _advance(
-                (trie.rows, trie.weights, trie.peaks, trie.spans, trie.labels),
+                (trie.rows, trie.weights, trie.peaks, trie.spans, trie.labels, trie.live),
                 (image.rows, image.weights, image.peaks, image.spans),
                 (state.images[part], state.nodes[part], state.log_probs[part], state.labels[part]),
                 (finished.labels, finished.lengths, finished.log_probs, state.scores),
@@ -166,7 +166,8 @@ def _advance(
     trie, image, live, finished, out, depth, canonical, competes, bound_place, penalty, last_penalty
 ):
     """Advance every active image by one step; see `beam_arrays.StepArrays` for the same in plain NumPy."""
-    rows, weights, peaks, spans, last_labels = trie
+    rows, weights, peaks, spans, last_labels, is_live = trie
+    ruled = len(is_live) > 0
     image_rows, image_weights, image_peaks, image_spans = image
     images, nodes, log_probs, labels = live
     done_labels, done_lengths, done_log_probs, scores = finished
@@ -193,7 +194,7 @@ def _advance(
                 total = np.float64(dot_from(weights[node], image_weights[i], first))
                 norms[b] = np.float64(peaks[node]) + image_peaks[i] + np.log(total)
                 scales[b] = np.exp(log_probs[a, b] - log_probs[a, 0]) / total
-            if not competes:
+            if not competes and (not ruled or is_live[node, end]):
                 step = np.float64(rows[node, end]) + image_rows[i, end] - norms[b]
                 if step > -np.inf:
                     log_prob = log_probs[a, b] + min(step, 0.0)
@@ -217,6 +218,8 @@ def _advance(
                         + log_probs[a, b] - log_probs[a, 0]
                     )  # fmt: skip
                 if value <= floor or value == 0.0 or (kept == width and value < top[width - 1]):
+                    continue
+                if ruled and not is_live[node, outcome]:
                     continue
                 name = NO_LABEL if outcome == end else outcome
                 place = kept if kept < width else width

@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.beam import greedy_search
+from labelbeam.decoding.beam import beam_search
+from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.expansion import Expansion
+from labelbeam.decoding.likelihood import path_log_prob
 from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
@@ -28,7 +30,7 @@ WORK_BYTES = 64 * 2**20
 """Bytes that the trees of a batch may take; batches are cut to it."""
 
 NEGLIGIBLE = 1e-6
-"""Bounds closer than this are called exact; single precision does not tell more."""
+"""Open mass below this is called nothing; single precision does not tell more."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class CertifiedPaths:
         lengths: int32 [images].
         log_probs: float64 [images], nats, END included.
         exact: bool [images]; True: no path is more probable (single-precision rounding apart).
-        upper: float64 [images], no path's log-probability is above it; equals `log_probs` where exact.
+        upper: float64 [images], no path's log-probability is above it, rounding included; equals `log_probs` where
+            exact.
         expansions: int32 [images], prefixes expanded.
     """
 
@@ -76,7 +79,7 @@ def best_paths(
 
     Returns:
         Paths with certificates; equal log-probabilities by label sequence. Where the budget ran out, the
-        best finished path met so far, at worst the greedy one.
+        best of the finished paths met so far, the greedy one and that of a beam of 10.
 
     Raises:
         InputError: a budget below 1; otherwise as `beam_search`.
@@ -98,7 +101,35 @@ def best_paths(
         more = _in_batches(trie, rows[left], budget, chosen)
         for name in ("labels", "lengths", "log_probs", "exact", "upper", "expansions"):
             getattr(found, name)[left] = getattr(more, name)
+    no_worse_than_beams(trie, rows, found, chosen)
     return found
+
+
+def no_worse_than_beams(
+    trie: PrefixTrie, rows: Float[np.ndarray, "images width"], found: CertifiedPaths, backend: str
+) -> None:
+    """Replace paths past the budget by greedy's or the default beam's where those are better, in place.
+
+    What the search has bounded stays bounded, so a path above all that it left open is certified after all.
+    """
+    left = np.flatnonzero(~found.exact)
+    if not len(left):
+        return
+    for options in (BeamOptions(width=1, end="competes"), BeamOptions()):
+        try:
+            other = beam_search(trie, rows[left], options, backend=backend)
+        except InputError:  # the trie's limit has room for a single path (greedy's), but not for a beam
+            continue
+        labels, lengths = other.labels[:, 0], other.lengths[:, 0]
+        log_probs = np.where(lengths < 0, -np.inf, path_log_prob(trie, rows[left], labels))
+        better = log_probs > found.log_probs[left]
+        at = left[better]
+        found.labels[at], found.lengths[at] = labels[better], lengths[better]
+        found.log_probs[at] = log_probs[better]
+    found.exact[left] = found.log_probs[left] > found.upper[left]
+    found.upper[left] = np.where(
+        found.exact[left], found.log_probs[left], np.maximum(found.log_probs[left], found.upper[left])
+    )
 
 
 def _in_batches(
@@ -194,25 +225,27 @@ def _search(
         entries, labels, values = tree.top(active)
         done = tree.certified(active, entries, labels, values)
         exact[active[done]] = True
-        upper[active] = np.maximum(values, tree.path_log_prob[active])
+        upper[active] = values
         spent = tree.counts[active] >= budget
         going = ~(done | spent)
         active, entries, labels, values = active[going], entries[going], labels[going], values[going]
         if not len(active):
             break
         tree.expand(active, entries, labels, values)
-    return certificates(tree, exact, upper, backend)
+    return certificates(tree, exact, upper)
 
 
 def certificates(
-    tree: Expansion, exact: Bool[np.ndarray, " images"], upper: Float[np.ndarray, " images"], backend: str
+    tree: Expansion, exact: Bool[np.ndarray, " images"], open_: Float[np.ndarray, " images"]
 ) -> CertifiedPaths:
-    """Return the best finished paths of a tree; where none is finished yet, the greedy one."""
+    """Return the best finished paths of a tree; where none is finished yet, none with log-probability -inf.
+
+    Args:
+        tree: the search.
+        exact: where the best finished path is certified.
+        open_: the greatest log-probability of what is left open.
+    """
     labels, lengths = tree.best_finished()
-    log_probs, upper = tree.path_log_prob, np.where(exact, tree.path_log_prob, upper)
-    unfinished = np.flatnonzero(log_probs == -np.inf)
-    if len(unfinished):
-        greedy = greedy_search(tree.trie, tree.image_rows[unfinished], backend=backend)
-        labels[unfinished], lengths[unfinished] = greedy.labels[:, 0], greedy.lengths[:, 0]
-        log_probs[unfinished] = greedy.log_probs[:, 0]
+    log_probs = tree.path_log_prob
+    upper = np.where(exact, log_probs, open_ + tree.most_rounding())
     return CertifiedPaths(labels, lengths, log_probs, exact, upper, tree.counts)

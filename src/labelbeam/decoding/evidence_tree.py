@@ -30,6 +30,7 @@ class EvidenceTree(Expansion):
         missing: int32 [images entries], accepted labels that the entry has not got.
         ends: float64 [images entries], probability of the finished path that END makes of the entry; 0 where
             that does not agree with the evidence.
+        settled: bool [images entries labels], whether the trie's rules are kept whatever follows a continuation.
         promise: float64 [images entries labels], log of a guess how likely a continuation is to agree in the end.
 
     Args:
@@ -52,6 +53,7 @@ class EvidenceTree(Expansion):
         self.missing = np.zeros((len(image_rows), budget), dtype=np.int32)
         self.ends = np.zeros((len(image_rows), budget))
         self.promise = np.empty((len(image_rows), budget, trie.num_labels))
+        self.settled = np.full((len(image_rows), budget, trie.num_labels), trie.rules is None)
         self._canonical = trie.step.allowed == "canonical"
         self._ids = np.arange(trie.num_labels)
         self.start(np.arange(len(image_rows)))
@@ -72,18 +74,24 @@ class EvidenceTree(Expansion):
         missing = lacking.sum(axis=1)
         self.missing[images, entries] = missing
         end = self.trie.num_labels
-        steps = self.trie.log_probs(nodes, self.image_rows[images]).astype(np.float64)
+        steps = self.trie.log_probs(nodes, self.image_rows[images], np.float64)
         log_probs = self.totals[images, entries][:, None] + np.minimum(steps, 0.0)
         agrees = ~self.rejected[images]
         if self._canonical:  # what lies beyond the next accepted label would jump over it
             agrees &= self._ids <= next_accepted(lacking)[:, None]
         room = self.trie.longest - 1 - self.depths[images, entries]
         agrees &= missing[:, None] - lacking <= room[:, None]
+        ends = missing == 0
+        if (rules := self.trie.rules) is not None:
+            states, depths = self.trie.rule_states[nodes], self.depths[images, entries]
+            agrees &= self.trie.live[nodes, :end]
+            ends &= self.trie.live[nodes, end]
+            self.settled[images, entries] = rules.settles(states, depths)
         rest = np.where(agrees, log_probs[:, :end], -np.inf)
         self.rest[images, entries] = rest
         self.best[images, entries] = rest.max(axis=1)
         self.open_mass[images] += np.exp(rest).sum(axis=1)
-        self.ends[images, entries] = np.where(missing == 0, np.exp(log_probs[:, end]), 0.0)
+        self.ends[images, entries] = np.where(ends, np.exp(log_probs[:, end]), 0.0)
         self.promise[images, entries] = self._promise(np.exp(steps), lacking, self.rejected[images])
 
     def _promise(
@@ -151,9 +159,11 @@ class EvidenceTree(Expansion):
         most = U_l + may_gain
         low = _ratio(A_l, A[:, None] + np.maximum(U[:, None] - U_l, 0.0))
         high = _ratio(A_l + self._may_gain(np.where(closed, 0.0, sure)) + most, A[:, None] + most)
+        off = np.exp(self.most_rounding())  # every mass may be off by this factor, a ratio by its square
+        low, high = low / off[:, None] ** 2, high * off[:, None] ** 2
         low = np.where(self.accepted, 1.0, np.where(self.rejected, 0.0, np.clip(low, 0.0, 1.0)))
         high = np.where(self.accepted, 1.0, np.where(self.rejected, 0.0, np.clip(high, low, 1.0)))
-        return low, high, np.minimum(A, 1.0), np.minimum(A + U, 1.0)
+        return low, high, np.minimum(A / off, 1.0), np.minimum((A + U) * off, 1.0)
 
     def _certain(self, closed: np.ndarray) -> np.ndarray:
         """Tell which continuations agree whatever follows; bool [images entries labels]."""
@@ -164,7 +174,7 @@ class EvidenceTree(Expansion):
         if self._canonical:  # no rejected label has a greater id
             after = np.cumsum(self.rejected[:, ::-1], axis=1)[:, ::-1] - self.rejected
             harmless = (after == 0)[:, None]
-        return complete & (harmless | closed)
+        return complete & (harmless & self.settled[:, :count] | closed)
 
     def with_label(self, mass: Float[np.ndarray, "images entries labels"]) -> np.ndarray:
         """Return the mass of continuations that hold each label, the continuing label included."""
@@ -276,6 +286,7 @@ def weighted_samples(
     accepted, rejected = tree.accepted[images], tree.rejected[images]
     greatest_rejected = np.where(rejected, np.arange(end), -1).max(axis=1) if canonical else None
     last = labels.astype(np.int64)
+    rules_settled = tree.settled[images, entries, labels]
     items = np.arange(len(images))
     for step in range(1, trie.longest + 1):
         probs = np.exp(trie.log_probs(nodes, tree.image_rows[images[items]]).astype(np.float64))
@@ -288,6 +299,9 @@ def weighted_samples(
             proposal = _in_any_order(probs, lacking, refused, room)
             harmless = ~refused.any(axis=1)
         settled = harmless & ~lacking.any(axis=1)
+        if trie.rules is not None:
+            proposal = np.where(trie.live[nodes], proposal, 0.0)
+            settled &= rules_settled[items]
         gained[items[settled]] += np.where(has[items[settled]], 0.0, probs[settled, :end])
         heaped = np.cumsum(proposal, axis=1)
         total = heaped[:, -1]
@@ -300,6 +314,9 @@ def weighted_samples(
         )
         going = (outcomes < end) & (weights[items] > 0)
         items, outcomes, nodes, settled = items[going], outcomes[going], nodes[going], settled[going]
+        if trie.rules is not None:
+            settles = trie.rules.settles(trie.rule_states[nodes], trie.depths[nodes])
+            rules_settled[items] = settles[np.arange(len(items)), outcomes]
         has[items, outcomes] = True
         gained[items[~settled], outcomes[~settled]] = 1.0
         last[items] = outcomes

@@ -29,6 +29,8 @@ class Expansion:
         mass: float64 [images labels], probability of all prefixes met so far that contain the label.
         open_mass: float64 [images], probability of the continuations not expanded.
         end_log_probs: float64 [images entries], log-probability of the path that END makes of the entry.
+        rounding: float64 [images entries], how far log-probabilities of the entry's continuations may be off:
+            `PrefixTrie.rounding`, summed along the path.
         path_entry: int32 [images], entry that is the best finished path when END follows it.
         path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
 
@@ -55,9 +57,15 @@ class Expansion:
         self.mass = np.zeros((count, trie.num_labels))
         self.open_mass = np.ones(count)
         self.end_log_probs = np.full((count, entries), -np.inf)
+        self.rounding = np.zeros((count, entries))
+        self._sizes = np.abs(image_rows).max(axis=1)
         self.path_entry = np.zeros(count, dtype=np.int32)
         self.path_log_prob = np.full(count, -np.inf)
         self._evictions = trie.evictions
+
+    def most_rounding(self) -> Float[np.ndarray, " images"]:
+        """Return how far any log-probability, and so the logarithm of any sum of probabilities, may be off; nats."""
+        return self.rounding.max(axis=1) + 2.0**-40  # sums of up to 2^12 numbers in double
 
     def path_of(self, image: int, entry: int) -> list[int]:
         """Return the labels of an entry."""
@@ -163,8 +171,10 @@ class Expansion:
         """Compute the continuations of new entries."""
         end = self.trie.num_labels
         totals = self.totals[images, entries]
-        steps = self.trie.log_probs(nodes, self.image_rows[images]).astype(np.float64)
+        steps = self.trie.log_probs(nodes, self.image_rows[images], np.float64)
         log_probs = totals[:, None] + np.minimum(steps, 0.0)
+        if self.trie.rules is not None:
+            log_probs[~self.trie.live[nodes]] = -np.inf
         self.rest[images, entries] = log_probs[:, :end]
         self.best[images, entries] = log_probs[:, :end].max(axis=1)
         masses = np.exp(log_probs[:, :end])
@@ -207,8 +217,12 @@ class Expansion:
         self.totals[images, entries] = totals
         self.depths[images, entries] = np.where(labels == NO_LABEL, 0, self.depths[images, parents] + 1)
         self.nodes[images, entries] = nodes
+        self.rounding[images, entries] = self.trie.rounding(
+            nodes, self.image_rows[images], self._sizes[images]
+        )
         labelled = labels != NO_LABEL
         at, e = images[labelled], entries[labelled]
+        self.rounding[at, e] += self.rounding[at, parents[labelled]]
         self.keys[at, e] = sub_keys(self.keys[at, parents[labelled]], labels[labelled])
         self.counts[images] += 1
         self.open_mass[images[~labelled]] = 0.0

@@ -1,7 +1,7 @@
 """Numba kernels of best-first search, for additive models.
 
-Fast twin of `expansion`, which says what is computed; as in `beam_kernel`, a softmax is a dot product of
-exponentials kept per prefix and per image. Compiled on first use, then read from a cache.
+Fast twin of `expansion`, which says what is computed. In double precision, unlike `beam_kernel`: bounds rest on it.
+Compiled on first use, then read from a cache.
 """
 
 from typing import no_type_check
@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from jaxtyping import Float, Int
 
-from labelbeam.decoding.beam_kernel import SAFE_SPAN, ImageWeights, dot_from, log_normaliser
+from labelbeam.decoding.beam_kernel import ImageWeights
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.trie import PrefixTrie
 
@@ -55,11 +55,11 @@ class CompiledExpansion(Expansion):
         nodes: Int[np.ndarray, " active"],
     ) -> None:
         """Compute the continuations of new entries; as `Expansion.fill`."""
-        trie, image = self.trie, self.image
+        trie = self.trie
         ends = np.empty(len(images))
         _fill(
-            (trie.rows, trie.weights, trie.peaks, trie.spans, trie.labels),
-            (image.rows, image.weights, image.peaks, image.spans),
+            (trie.rows, trie.labels, trie.live),
+            self.image.rows,
             (self.rest, self.best, self.totals, self.parents, self.labels, self.depths),
             (self.mass, self.open_mass),
             (images, entries, nodes),
@@ -111,38 +111,40 @@ def _take(rest, best, open_mass, images, entries, labels, values):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _fill(trie, image, tree, sums, at, ends, canonical, paper):
-    rows, weights, peaks, spans, last_labels = trie
-    image_rows, image_weights, image_peaks, image_spans = image
+def _fill(trie, image_rows, tree, sums, at, ends, canonical, paper):
+    rows, last_labels, is_live = trie
+    ruled = len(is_live) > 0
     rest, best, totals, parents, labels, depths = tree
     mass, open_mass = sums
     images, entries, nodes = at
     end = rows.shape[1] - 1
+    shares = np.empty(end + 1)
     for k in range(len(images)):
         i, e, node = images[k], entries[k], nodes[k]
         first = last_labels[node] + 1 if canonical else 0
         total, prefix = totals[i, e], np.exp(totals[i, e])
-        safe = spans[node] + image_spans[i] <= SAFE_SPAN
-        if safe:
-            heap = np.float64(dot_from(weights[node], image_weights[i], first))
-            norm = np.float64(peaks[node]) + image_peaks[i] + np.log(heap)
-            scale = prefix / heap
-        else:
-            norm = log_normaliser(rows[node], image_rows[i], first)
-            scale = 0.0
+        peak = -np.inf
+        for outcome in range(first, end + 1):
+            peak = max(peak, np.float64(rows[node, outcome]) + image_rows[i, outcome])
+        heap = 0.0
+        for outcome in range(first, end + 1):
+            shares[outcome] = np.exp(np.float64(rows[node, outcome]) + image_rows[i, outcome] - peak)
+            heap += shares[outcome]
+        norm = peak + np.log(heap)
+        scale = prefix / heap
         greatest, met = -np.inf, 0.0
         for label in range(first):
             rest[i, e, label] = -np.inf
         for label in range(first, end):
+            if ruled and not is_live[node, label]:
+                rest[i, e, label] = -np.inf
+                continue
             step = np.float64(rows[node, label]) + image_rows[i, label] - norm
             log_prob = total + min(step, 0.0)
             rest[i, e, label] = log_prob
             if log_prob > greatest:
                 greatest = log_prob
-            if safe:
-                share = scale * np.float64(weights[node, label] * image_weights[i, label])
-            else:
-                share = prefix * np.exp(step)
+            share = scale * shares[label]
             mass[i, label] += share
             met += share
         best[i, e] = greatest
@@ -158,3 +160,5 @@ def _fill(trie, image, tree, sums, at, ends, canonical, paper):
                         break
                     entry = parents[i, entry]
         ends[k] = total + min(np.float64(rows[node, end]) + image_rows[i, end] - norm, 0.0)
+        if ruled and not is_live[node, end]:
+            ends[k] = -np.inf

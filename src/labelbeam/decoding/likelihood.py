@@ -152,12 +152,12 @@ def _follow(
     nodes = np.full(len(paths), ROOT, dtype=np.int32)
     going = np.arange(len(paths))
     for t in range(paths.shape[1] + 1):
-        log_probs = trie.log_probs(nodes, image_rows[going])
+        log_probs = trie.log_probs(nodes, image_rows[going], np.float64)
         ended = lengths[going] == t
         outcomes = np.full(len(going), trie.num_labels)
         if t < paths.shape[1]:
             outcomes[~ended] = paths[going[~ended], t]
-        steps = log_probs[np.arange(len(going)), outcomes].astype(np.float64)
+        steps = log_probs[np.arange(len(going)), outcomes]
         totals[going] += np.minimum(steps, 0.0)
         further = ~ended & (steps > -np.inf)
         going, nodes, outcomes = going[further], nodes[further], outcomes[further]

@@ -15,6 +15,7 @@ from labelbeam.decoding.best_first import (
     certificates,
     check_budget,
     expanded,
+    no_worse_than_beams,
 )
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.paths import check_image_rows, in_halves
@@ -177,11 +178,11 @@ class Marginals:
 
     Attributes:
         score: float64 [images labels], the estimate, within the bounds.
-        low: float64 [images labels], hard lower bound (single-precision rounding, below 1e-6, apart).
+        low: float64 [images labels], hard lower bound, rounding of the model's numbers included.
         high: float64 [images labels], hard upper bound.
         stderr: float64 [images labels], standard error of the estimate before it is clipped to the bounds;
             0 where nothing was sampled because nothing is open.
-        exact: bool [images], the bounds of every label are closer than NEGLIGIBLE.
+        exact: bool [images], nothing but rounding is between the bounds of any label (NEGLIGIBLE).
         samples: int64 [images], how many were drawn.
         paths: the best path that the same search met, with its certificate and number of expansions.
     """
@@ -214,7 +215,7 @@ def label_marginals(
     Args:
         trie: prefixes of the label model.
         image_rows: float32, one row per image.
-        expansions: most prefixes to expand per image, best first. More of them never widen a bound.
+        expansions: most prefixes to expand per image, best first. More of them widen a bound by rounding at most.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is
             then the middle of the bounds and the standard error half their distance.
         stderr: where every label of an image reaches it, no more samples are drawn for the image; where its
@@ -262,7 +263,9 @@ def label_marginals(
         for tree in trees:
             parts.append(_marginals(tree, sampled, of_batch[: len(tree.counts)], chosen))
             of_batch = of_batch[len(tree.counts) :]
-    return _joined(parts, trie)
+    found = _joined(parts, trie)
+    no_worse_than_beams(trie, rows, found.paths, chosen)
+    return found
 
 
 @dataclass(frozen=True)
@@ -279,24 +282,26 @@ def _marginals(
 ) -> Marginals:
     estimate = OpenEstimate(tree, backend)
     masses, undecided = estimate.frontier.masses, estimate.frontier.undecided
-    low = np.clip(tree.mass, 0.0, 1.0)
-    high = np.clip(tree.mass + undecided, low, 1.0)
-    exact = (high - low).max(axis=1) <= NEGLIGIBLE
-    score = (low + high) / 2
-    stderr = (high - low) / 2
+    certain = np.clip(tree.mass, 0.0, 1.0)
+    possible = np.clip(tree.mass + undecided, certain, 1.0)
+    exact = (possible - certain).max(axis=1) <= NEGLIGIBLE
+    score = (certain + possible) / 2
+    stderr = (possible - certain) / 2
+    off = np.exp(tree.most_rounding())[:, None]
+    low, high = certain / off, np.minimum(possible * off, 1.0)
     images = np.flatnonzero(~exact & (masses > 0))
     if sampling.samples:
         estimate.run(
             images, samples=sampling.samples, stderr=sampling.stderr, seed=sampling.seed, streams=streams
         )
         gained = masses[images, None] * estimate.gained[images]
-        score[images] = np.clip(low[images] + gained, low[images], high[images])
+        score[images] = np.clip(certain[images] + gained, certain[images], possible[images])
         stderr[images] = np.minimum(masses[images, None] * estimate.stderr[images], stderr[images])
         stderr[exact] = 0.0
     everyone = np.arange(len(low))
     entries, labels, values = tree.top(everyone)
     certified = tree.certified(everyone, entries, labels, values)
-    paths = certificates(tree, certified, np.maximum(values, tree.path_log_prob), backend)
+    paths = certificates(tree, certified, values)
     return Marginals(score, low, high, stderr, exact, estimate.samples, paths)
 
 

@@ -144,8 +144,8 @@ def sampled_steps(
         keys: of the samples, as `draw_continuations` gives them.
 
     Yields:
-        Positions of the samples that are going on, float64 probabilities of what comes next, and the outcomes
-        that were drawn (END: the number of labels).
+        Positions of the samples that are going on, float64 probabilities of what comes next (0 where rules cut it), and
+        the outcomes that were drawn in proportion to them (END: the number of labels).
 
     Raises:
         TrieFullError: the prefixes of this block do not fit into the trie.
@@ -160,6 +160,8 @@ def sampled_steps(
             going &= trie.labels[nodes] != trie.num_labels - 1
         items, nodes = items[going], nodes[going]
         probs = np.exp(trie.log_probs(nodes, tree.image_rows[images[items]]).astype(np.float64))
+        if trie.rules is not None:
+            probs[~trie.live[nodes]] = 0.0
         outcomes = race(probs, prefix_keys[items] + keys[items])
         yield items, probs, outcomes
         going = outcomes < trie.num_labels

@@ -140,7 +140,8 @@ def _fill_sampled(
         return
     items = (np.repeat(images, samples), *(np.concatenate(column) for column in zip(*drawn, strict=True)))
     blocks = in_halves(tree.trie, lambda *part: _completions(tree, *part), *items)
-    sets[images] = np.concatenate(blocks).reshape(len(images), *sets.shape[1:])
+    sets[images] = np.concatenate([block[0] for block in blocks]).reshape(len(images), *sets.shape[1:])
+    weights[images] *= np.concatenate([block[1] for block in blocks]).reshape(len(images), samples)
 
 
 def _completions(
@@ -149,10 +150,15 @@ def _completions(
     entries: Int[np.ndarray, " items"],
     labels: Int[np.ndarray, " items"],
     keys: UInt64[np.ndarray, " items"],
-) -> Bool[np.ndarray, "items labels"]:
-    """Return the sets in which continuations end when the model goes on with them."""
-    sets = tree.sets(images, entries, labels)
-    for items, _, outcomes in sampled_steps(tree, images, entries, labels, keys):
+) -> tuple[Bool[np.ndarray, "items labels"], Float[np.ndarray, " items"]]:
+    """Return the sets in which continuations end when the model goes on with them, and their weights.
+
+    Under rules a step draws from what can still keep them, and its weight is the probability of that.
+    """
+    sets, weights = tree.sets(images, entries, labels), np.ones(len(images))
+    for items, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
         further = outcomes < tree.trie.num_labels
         sets[items[further], outcomes[further]] = True
-    return sets
+        if tree.trie.rules is not None:
+            weights[items] *= probs.sum(axis=1)
+    return sets, weights

@@ -3,18 +3,22 @@
 A node is a label prefix with its state, its row and the table of its children. Nodes are made in batches
 when a search first needs them; the trie keeps within a byte limit by dropping nodes of the batches longest
 ago, the deepest first, so a node never outlives its parent. What was dropped is computed again when
-needed: the limit changes the time a search takes, not its answer. Knows a `LabelStep`, the rule of allowed
-outcomes and the path length; no images and no search. Searches of several threads take turns (`lock`).
+needed: the limit changes the time a search takes, not its answer. Beside a node stands the state of the rules that
+sets must keep (`rule_machine`): they cut outcomes and leave probabilities as they are. Knows a `LabelStep`, the rule
+of allowed outcomes, the path length and limits; no images and no search. Searches of several threads take turns (`lock`).
 """
 
+from collections.abc import Sequence
 from threading import RLock
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.allowed import PathLength, allowed_outcomes
+from labelbeam.decoding.rule_machine import RuleMachine
 from labelbeam.decoding.step import LabelStep, check_step
 from labelbeam.errors import InputError
+from labelbeam.labels.limits import Limit
 
 DEFAULT_BYTE_LIMIT = 512 * 2**20
 LONG_PATH = 64
@@ -42,6 +46,9 @@ class PrefixTrie:
         weights: float32 [nodes outcomes], `exp(row - peak)`, 0 where not allowed; if additive, else [0 0].
         peaks: float32 [nodes], the greatest allowed number of a row (additive only).
         spans: float32 [nodes], greatest minus least allowed number of a row (additive only).
+        rules: the machine of the limits that sets must keep; None: there are none.
+        rule_states: int32 [nodes groups], its state at each node (only under rules).
+        live: bool [nodes outcomes], whether a set that keeps the limits can still follow (only under rules).
         children: int32 [nodes labels], MISSING where a child does not exist.
         lock: held while a batch is searched (`batch.in_halves`), so that threads may share a trie and get the
             answers they would get alone; hold it where you call `start_batch`, `find` or `extend` yourself.
@@ -53,9 +60,11 @@ class PrefixTrie:
         byte_limit: bytes of all node arrays together, tables of children included. Memory is taken as
             nodes are made, never more than this. Work space of a single search step is not counted.
         length: how many labels a path may have.
+        limits: what sets must keep; searches then leave out all others.
 
     Raises:
-        InputError: a step that no search can use, a length out of reach, or a limit below a few nodes.
+        InputError: a step that no search can use, a length out of reach, a byte limit below a few nodes, or limits that no set
+            keeps or that a model without a fixed label order cannot be searched under.
 
     Example:
         >>> from labelbeam.decoding.step import TableStep
@@ -65,7 +74,12 @@ class PrefixTrie:
     """
 
     def __init__(
-        self, step: LabelStep, *, byte_limit: int = DEFAULT_BYTE_LIMIT, length: PathLength | None = None
+        self,
+        step: LabelStep,
+        *,
+        byte_limit: int = DEFAULT_BYTE_LIMIT,
+        length: PathLength | None = None,
+        limits: Sequence[Limit] = (),
     ) -> None:
         check_step(step)
         self.lock = RLock()
@@ -73,10 +87,13 @@ class PrefixTrie:
         self.length = length or PathLength()
         self.num_labels = step.num_labels
         self.longest = self.length.longest(step.allowed, step.num_labels)
+        self.rules = _machine(limits, step, self.length.minimum, self.longest) if limits else None
+        groups = len(self.rules.start) if self.rules else 0
         state, row = step.start()
         outcomes = self.num_labels + 1
         numbers = state.shape[1] + row.shape[1] + (outcomes + 2 if step.additive else 0) + self.num_labels
         self.bytes_per_node = 4 * numbers + (0 if step.additive else outcomes) + 4 + 4 + 4 + 8 + 4
+        self.bytes_per_node += 4 * groups + outcomes if self.rules else 0
         self.byte_limit = byte_limit
         capacity = byte_limit // self.bytes_per_node
         least = min(self.longest, LONG_PATH) + 2
@@ -94,6 +111,8 @@ class PrefixTrie:
         self.peaks = np.empty(capacity if step.additive else 0, dtype=np.float32)
         self.spans = np.empty(capacity if step.additive else 0, dtype=np.float32)
         self.masks = np.empty((0, 0) if step.additive else (capacity, outcomes), dtype=bool)
+        self.rule_states = np.empty((capacity if self.rules else 0, groups), dtype=np.int32)
+        self.live = np.empty((capacity if self.rules else 0, outcomes), dtype=bool)
         self.children = np.empty((capacity, self.num_labels), dtype=np.int32)
         self.parents = np.empty(capacity, dtype=np.int32)
         self.labels = np.empty(capacity, dtype=np.int32)
@@ -204,28 +223,63 @@ class PrefixTrie:
         return nodes
 
     def log_probs(
-        self, nodes: Int[np.ndarray, " pairs"], image_rows: Float[np.ndarray, "pairs width"]
+        self,
+        nodes: Int[np.ndarray, " pairs"],
+        image_rows: Float[np.ndarray, "pairs width"],
+        dtype: type[np.floating] = np.float32,
     ) -> Float[np.ndarray, "pairs outcomes"]:
         """Return the log-probability of every label and END after a prefix, given an image.
 
         Args:
             nodes: node ids.
             image_rows: the image row that belongs to each.
+            dtype: of the softmax: float64 where a bound rests on it.
 
         Returns:
-            float32; -inf where an outcome is not allowed; each row's probabilities sum to 1.
+            -inf where an outcome is not allowed; each row's probabilities sum to 1.
 
         Source:
             Paper section 3.1, `s(t) = U_l^T x_t` and its softmax; the mask is this project's.
         """
         if self.step.additive:
-            logits = self.rows[nodes] + image_rows
+            logits = self.rows[nodes].astype(dtype) + image_rows
         else:
-            logits = self.step.combine(self.rows[nodes], image_rows).copy()
+            logits = self.step.combine(self.rows[nodes], image_rows).astype(dtype)
             logits[~self.masks[nodes]] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         return logits
+
+    def rounding(
+        self,
+        nodes: Int[np.ndarray, " pairs"],
+        image_rows: Float[np.ndarray, "pairs width"],
+        sizes: Float[np.ndarray, " pairs"],
+    ) -> Float[np.ndarray, " pairs"]:
+        """Return how far log-probabilities after a prefix may be from those of the numbers that were meant.
+
+        A row r and an image row v are the meant numbers rounded to single precision, so off by at most u|r| and u|v|,
+        u = 2^-24. A logit z = r + v is then off by at most d = u (R + V), R and V being the greatest |r| and |v|. In
+        log p = z - log sum exp z either term moves by at most d, since log sum exp moves no more than the
+        logit that moves most: 2 d in all. Computed in double, this adds at most 2^-52 (4 (R + V) + outcomes).
+        Where a model combines the rows itself (not additive), R + V is the greatest |z|, and its logits are the
+        meant ones rounded.
+
+        Args:
+            nodes: node ids.
+            image_rows: the image row that belongs to each.
+            sizes: V of each.
+
+        Returns:
+            float64, nats.
+        """
+        if self.step.additive:
+            peaks = self.peaks[nodes].astype(np.float64)
+            size = np.maximum(np.abs(peaks), np.abs(peaks - self.spans[nodes]))
+            size += sizes
+        else:
+            size = np.abs(self.step.combine(self.rows[nodes], image_rows)).max(axis=1).astype(np.float64)
+        return (2.0**-23 + 2.0**-50) * size + 2.0**-52 * (self.num_labels + 1)
 
     def path_of(self, node: int) -> tuple[int, ...]:
         """Return the labels from the root to a node."""
@@ -246,6 +300,8 @@ class PrefixTrie:
         self.last_used[ids] = self._batch
         self.created += len(ids)
         allowed = self._allowed(ids)
+        if self.rules is not None:
+            self._fill_rules(ids, allowed)
         if not self.step.additive:
             self.rows[ids] = rows
             self.masks[ids] = allowed
@@ -256,6 +312,17 @@ class PrefixTrie:
         self.peaks[ids] = peaks
         self.spans[ids] = peaks - np.where(allowed, rows, np.float32(np.inf)).min(axis=1)
         self.weights[ids] = np.exp(masked - peaks[:, None])
+
+    def _fill_rules(
+        self, ids: Int[np.ndarray, " prefixes"], allowed: Bool[np.ndarray, "prefixes outcomes"]
+    ) -> None:
+        """Write the states of the rules, and which outcomes both the model and the rules allow."""
+        assert self.rules is not None
+        if len(ids) == 1 and ids[0] == ROOT:
+            self.rule_states[ROOT] = self.rules.start
+        else:
+            self.rule_states[ids] = self.rules.advance(self.rule_states[self.parents[ids]], self.labels[ids])
+        self.live[ids] = allowed & self.rules.live(self.rule_states[ids], self.depths[ids])
 
     def _allowed(self, ids: Int[np.ndarray, " prefixes"]) -> Bool[np.ndarray, "prefixes outcomes"]:
         allowed = np.empty((len(ids), self.num_labels + 1), dtype=bool)
@@ -304,3 +371,13 @@ class PrefixTrie:
         self.children[self.parents[evicted], self.labels[evicted]] = MISSING
         self._give_back(evicted.astype(np.int32))
         self.evictions += 1
+
+
+def _machine(limits: Sequence[Limit], step: LabelStep, least: int, most: int) -> RuleMachine:
+    if step.allowed != "canonical":
+        raise InputError(
+            f"rules need a model that says labels in a fixed order; this one was trained under {step.allowed!r}, where "
+            "any label may still follow, so that no prefix can be cut and a set is spread over many paths. Train with a "
+            "fixed label order (the default), which is 'canonical'."
+        )
+    return RuleMachine(limits, step.num_labels, least=least, most=most)

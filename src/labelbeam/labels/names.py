@@ -109,7 +109,7 @@ def read_pairs(file: Path) -> list[NamePair]:
         [('TV', 'television')]
     """
     pairs = []
-    for number, line in _lines(file):
+    for number, line in lines_of(file):
         names = [clean(part) for part in line.split(ARROW)]
         if len(names) != 2 or not all(names):
             raise InputError(
@@ -140,7 +140,7 @@ def read_names(given: str) -> tuple[str, ...]:
     """
     file = Path(given)
     if _is_file(file):
-        names = [clean(line) for _, line in _lines(file)]
+        names = [clean(line) for _, line in lines_of(file)]
     elif file.suffix.casefold() in {".txt", ".csv", ".lst"}:
         raise InputError(
             f"the list of labels {given!r} is not there (looked from {Path.cwd()}). Check the path, or write the "
@@ -161,14 +161,23 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that say something, with their numbers."""
+def lines_of(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that say something, with their numbers.
+
+    Raises:
+        InputError: no such file, or not UTF-8.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from error
+    yield from lines_in(text)
+
+
+def lines_in(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text that say something, with their numbers."""
     for number, line in enumerate(text.splitlines(), start=1):
         said = line.strip()
         if said and said != "#" and not said.startswith("# "):

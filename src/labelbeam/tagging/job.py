@@ -11,6 +11,7 @@ from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import parse_spec
 from labelbeam.formats.vectors import GivenVectors, open_vectors
+from labelbeam.heads.label_model import LabelModelHead
 from labelbeam.labels.implications import read_implications
 from labelbeam.progress import progress_bar
 from labelbeam.runs.config import to_plain
@@ -81,6 +82,7 @@ class Counts:
         first_error: name and error of the first of this call that could not be read.
         not_written: images of this call whose sidecars were not written.
         why_not: of the first of them, the reason.
+        uncertified: images of this call for which the exact search ran out of budget.
     """
 
     images: int
@@ -88,6 +90,7 @@ class Counts:
     first_error: str
     not_written: int
     why_not: str
+    uncertified: int = 0
 
     def told(self, named: Sequence[str]) -> list[str]:
         """Return what a user should know, in sentences; none where everything is in order.
@@ -107,6 +110,11 @@ class Counts:
             lines.append(
                 f"{self.not_written} sidecars were not written; the record says why of each. The first: "
                 f"{self.why_not}"
+            )
+        if self.uncertified:
+            lines.append(
+                f"the exact search ran out of budget for {self.uncertified} of {self.images} images: their sets may "
+                'not be the most probable ("exact": false). Raise it: --set search.expansions=1000.'
             )
         return lines
 
@@ -128,6 +136,7 @@ def do_job(
     *,
     total: int | None,
     shown: bool,
+    certifies: bool = False,
     report: Callable[[str], None],
 ) -> Counts:
     """Tag what is left to do, one image after another, each written before the next is asked for.
@@ -138,11 +147,12 @@ def do_job(
         paths: all images of the job, in order.
         total: how many they are; None where nobody knows.
         shown: whether progress is shown on a terminal.
+        certifies: whether predictions come from an exact search, so that `exact` says whether its budget sufficed.
         report: told a sentence that a person may want to read.
     """
     if record.done:
         report(f"{record.done:,} images are done already; going on.")
-    count, first_error = record.done, ""
+    count, first_error, uncertified = record.done, "", 0
     log_every = LOG_EVERY if isinstance(record, Recorded) else None
     with progress_bar("tagging", total, shown=shown, done=record.done, log_every=log_every) as advance:
         for prediction in source(record.remaining(paths)):
@@ -150,8 +160,9 @@ def do_job(
             count += 1
             if prediction.error and not first_error:
                 first_error = f"{prediction.image}: {prediction.error}"
+            uncertified += certifies and not prediction.exact and not prediction.error
             advance(1)
-    return Counts(count, record.unreadable, first_error, record.not_written, record.why_not)
+    return Counts(count, record.unreadable, first_error, record.not_written, record.why_not, uncertified)
 
 
 # A call of `labelbeam tag`, from what was asked for to what became of every image.
@@ -204,7 +215,8 @@ def tag_images(
         else:
             source = _source(tagger, request, choices)
         record = _record(opened, request, tagger, choices)
-        counts = do_job(record, source, paths, total=total, shown=shown, report=report)
+        certifies = tagger.run.config.search.method == "exact" and isinstance(tagger.run.head, LabelModelHead)
+        counts = do_job(record, source, paths, total=total, shown=shown, certifies=certifies, report=report)
         if request.page is not None:
             from labelbeam.tagging.page import write_page
 
