@@ -282,7 +282,10 @@ class RuleMachine:
 
 
 def _ranges(layers: Layers) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Return per layer how many labels each state can still add, at least and at most; None where not every number between."""
+    """Return per layer how many labels each state can still add, at least and at most.
+
+    None where some state cannot add every number between.
+    """
     counts = np.ones((1, 1), dtype=bool)  # [states numbers]
     found = [(np.zeros(1, np.int64), np.zeros(1, np.int64))]
     for step in reversed(layers.next):

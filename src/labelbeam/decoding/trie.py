@@ -5,7 +5,8 @@ when a search first needs them; the trie keeps within a byte limit by dropping n
 ago, the deepest first, so a node never outlives its parent. What was dropped is computed again when
 needed: the limit changes the time a search takes, not its answer. Beside a node stands the state of the rules that
 sets must keep (`rule_machine`): they cut outcomes and leave probabilities as they are. Knows a `LabelStep`, the rule
-of allowed outcomes, the path length and limits; no images and no search. Searches of several threads take turns (`lock`).
+of allowed outcomes, the path length and limits; no images and no search. Searches of several threads take turns
+(`lock`).
 """
 
 from collections.abc import Sequence
@@ -63,8 +64,8 @@ class PrefixTrie:
         limits: what sets must keep; searches then leave out all others.
 
     Raises:
-        InputError: a step that no search can use, a length out of reach, a byte limit below a few nodes, or limits that no set
-            keeps or that a model without a fixed label order cannot be searched under.
+        InputError: a step that no search can use, a length out of reach, a byte limit below a few nodes, or limits
+            that no set keeps or that a model without a fixed label order cannot be searched under.
 
     Example:
         >>> from labelbeam.decoding.step import TableStep
@@ -377,7 +378,7 @@ def _machine(limits: Sequence[Limit], step: LabelStep, least: int, most: int) ->
     if step.allowed != "canonical":
         raise InputError(
             f"rules need a model that says labels in a fixed order; this one was trained under {step.allowed!r}, where "
-            "any label may still follow, so that no prefix can be cut and a set is spread over many paths. Train with a "
-            "fixed label order (the default), which is 'canonical'."
+            "any label may still follow: hardly a prefix can be cut, and a set is spread over many paths. Train with a "
+            "fixed label order (the default, 'canonical')."
         )
     return RuleMachine(limits, step.num_labels, least=least, most=most)

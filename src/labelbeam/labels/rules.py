@@ -13,6 +13,7 @@ names and ids; `labels.limits` finds rules that no set keeps, `decoding.rule_mac
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,7 @@ def _limits(text: str, vocabulary: Vocabulary) -> tuple[Limit, ...]:
     if found := TOGETHER.fullmatch(text):
         ids = _named(found["names"], vocabulary, separators=r",|\s+and\s+", least=2)
         if found["how"].casefold() == "always":
-            return tuple(Limit((b,), (a,), 0, 0) for a, b in zip(ids, ids[1:], strict=False))
+            return tuple(Limit((b,), (a,), 0, 0) for a, b in pairwise(ids))
         if len(ids) > 2:
             names = ", ".join(vocabulary.names_of(ids))
             raise InputError(
