@@ -93,7 +93,7 @@ class RuledLabels:
         found = 1 / (1 + np.exp(np.minimum(log_absent - log_present, 700.0))).astype(np.float64)
         for at in self._blocks(len(found)):
             masses = self._backward(log_present[at], log_absent[at], np.logaddexp)
-            there = np.ones((len(masses[0]), 1))  # p(state | image, the limits are kept)
+            there: np.ndarray = np.ones((len(masses[0]), 1))  # p(state | image, the limits are kept)
             for t, label in enumerate(self._layers.labels):
                 going = [
                     there * np.exp(one - masses[t])

@@ -184,7 +184,10 @@ class RuleMachine:
     def _number(self, groups: list[Layers], ranges: list) -> None:
         """Give every state of every group a number of its own."""
         self._groups, self._first = groups, []
-        total, settled, lowest, highest = 0, [], [], []
+        total = 0
+        settled: list[np.ndarray] = []
+        lowest: list[np.ndarray] = []
+        highest: list[np.ndarray] = []
         for layers, bounds in zip(groups, ranges, strict=True):
             sizes = [len(one) for one in layers.settled]
             self._first.append(total + np.concatenate(([0], np.cumsum(sizes))))

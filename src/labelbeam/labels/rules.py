@@ -128,6 +128,7 @@ class Rules:
             InputError: no set has them; the fewest labels and rules that contradict each other are named.
         """
         names = self.vocabulary.names
+        said: list[tuple[str, tuple[Limit, ...]]]
         said = [(f"accepted: {names[i]}", (Limit((i,), (), 1, 1),)) for i in accepted]
         said += [(f"rejected: {names[i]}", (Limit((i,), (), 0, 0),)) for i in rejected]
         said += [(str(rule), rule.limits) for rule in self.rules]
