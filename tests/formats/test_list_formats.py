@@ -166,7 +166,8 @@ def test_lists_of_the_same_labels_share_their_names_and_others_are_refused(tmp_p
         ("a.jpg\t1,0\n", "cat\n", "", ["names 1 labels", "2 values"]),
         ("a.jpg\t1,0\n", "cat\ncat\n", "", ["'cat' is twice"]),
         ("a.jpg\t1,0\n", "cat\n<end>\n", "", ["<end>"]),
-        ("a.jpg\t1\na.jpg\t1\n", None, "", ["a.jpg", "more than once"]),
+        ("a.jpg\t1,0\na.jpg\t1,0\n", None, "", ["a.jpg", "more than once"]),
+        ("a.jpg\t1\nb.jpg\t0\n", None, "", ["two readings", "--layout one-hot", "--layout numbers"]),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path, text, labels, split, words):

@@ -155,7 +155,7 @@ class Dataset:
 CHOICES = {
     "difficult": ("unknown", "absent", "present"),
     "missing": ("error", "skip", "keep"),
-    "layout": ("tags", "one-hot", "long", "ragged"),
+    "layout": ("tags", "one-hot", "long", "ragged", "numbers"),
     "combinations": ("error", "keep"),
 }
 
@@ -177,8 +177,8 @@ class ReadOptions:
         tags_column: tables, shards, Label Studio; the column, member, field or control that holds the labels;
             None: recognised by its name.
         features_column: vectors in Parquet or Arrow; the column of number lists; None: the only one there.
-        layout: CSV; `tags`, `one-hot`, `long` (one row per image and label) or `ragged` (labels in as many
-            cells as it takes); None: recognised by the header.
+        layout: CSV, lists, Parquet; `tags`, `one-hot`, `long` (one row per image and label), `ragged` (labels in as
+            many cells as it takes) or `numbers` (class numbers); None: recognised.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
         aliases: every format; file of lines `old -> new`: labels under another name, merged where both are there.
         deny: every format; labels to leave out, a file with one a line or names with commas between them.

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from labelbeam.data.parquet_images import PARQUET_SUFFIX, has_parquet_image, parquet_image
 from labelbeam.errors import InputError
 from labelbeam.files import is_file
 
@@ -177,12 +178,12 @@ def _damaged(archive: Path, position: int, what: str) -> InputError:
     return InputError(f"{archive}, byte {position:,}: damaged or cut short, {what}. Copy it again.")
 
 
-# The bytes of an image file, which may lie inside a tar archive as a file lies in a folder.
+# The bytes of an image file, which may lie inside a tar archive or a Parquet file as a file lies in a folder.
 #
 # `shards/train-000000.tar/0007.jpg` is the member `0007.jpg` of that archive: the one place that knows it
-# is here, under everything that reads, hashes or looks for images. Of each archive an index is made once
-# per process from its headers (24 bytes a member) and kept until the archive changes. Knows nothing of
-# pixels.
+# is here, under everything that reads, hashes or looks for images; rows of Parquet files are the matter of
+# `data.parquet_images`. Of each archive an index is made once per process from its headers (24 bytes a
+# member) and kept until the archive changes. Knows nothing of pixels.
 
 ARCHIVE_SUFFIX = ".tar"
 
@@ -220,7 +221,7 @@ def image_bytes(path: Path) -> bytes:
     """Return the content of a file, or of a member of an uncompressed tar archive.
 
     Args:
-        path: a file; or an archive's path, whose name ends in `.tar`, followed by a name inside it.
+        path: a file; or the path of an archive, whose name ends in `.tar` or `.parquet`, followed by a name inside it.
 
     Raises:
         OSError: as opening a file does; FileNotFoundError for a member that the archive does not have.
@@ -245,6 +246,8 @@ def image_bytes(path: Path) -> bytes:
     except ValueError as error:
         raise FileNotFoundError(f"no file can be called {str(path)!r} ({error})") from None
     archive, name = inside
+    if archive.suffix.lower() == PARQUET_SUFFIX:
+        return parquet_image(archive, name)
     place = _index(archive).find(name)
     if place is None:
         raise FileNotFoundError(f"{archive} has no member {name!r}")
@@ -260,6 +263,8 @@ def image_exists(path: Path) -> bool:
         InputError: the archive is compressed, damaged or cut short.
     """
     inside = within_archive(path)
+    if inside is not None and inside[0].suffix.lower() == PARQUET_SUFFIX:
+        return has_parquet_image(*inside)
     return is_file(path) if inside is None else _index(inside[0]).find(inside[1]) is not None
 
 
@@ -281,13 +286,14 @@ def within_archive(path: Path) -> tuple[Path, str] | None:
     """Take a path that leads into an archive apart.
 
     Returns:
-        The archive and the name inside it; None for any other path, such as the archive's own or one through
-        a folder whose name ends in `.tar`.
+        The archive or Parquet file and the name inside it; None for any other path, such as the archive's own or
+        one through a folder whose name ends in `.tar`.
     """
-    if ARCHIVE_SUFFIX not in str(path).lower():
+    lower = str(path).lower()
+    if ARCHIVE_SUFFIX not in lower and PARQUET_SUFFIX not in lower:
         return None
     for folder in path.parents:
-        if folder.suffix.lower() == ARCHIVE_SUFFIX and is_file(folder):
+        if folder.suffix.lower() in {ARCHIVE_SUFFIX, PARQUET_SUFFIX} and is_file(folder):
             return folder, path.relative_to(folder).as_posix()
     return None
 

@@ -1,6 +1,7 @@
 """COCO instances: objects in boxes, read as the set of their categories; written with whole-image boxes."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,13 +28,20 @@ from labelbeam.formats.placing import (
     unknown_note,
 )
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
-from labelbeam.labels.vocabulary import PRESENT, Vocabulary
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 # COCO instances: objects in boxes, read as the set of their categories.
 #
-# Reads the official layout (`annotations/instances_SPLIT.json` beside folders of images) or one JSON file of
-# the user's own in that form. The images come from the file's list of images, not from its annotations: those
-# without an object have none. Knows nothing of pixels; `coco_writer` writes.
+# Reads the official layout (`annotations/instances_SPLIT.json` beside folders of images), Roboflow's
+# (`SPLIT/_annotations.coco.json` beside the images), FiftyOne's (`labels.json` and `data/`), LVIS, or one
+# JSON file of the user's own in that form. The images come from the file's list of images, not from its
+# annotations: those without an object have none. Knows nothing of pixels; `coco_writer` writes.
+#
+# Source:
+#     Datumaro documentation, "Roboflow COCO JSON"; FiftyOne user guide, "COCODetectionDataset"; lvis-
+#   dataset/lvis-api,
+#     `lvis/lvis.py`, and Gupta et al., LVIS (2019), section 3 (federated: negative sets, not exhaustive
+#   flags).
 
 OFFICIAL_COUNTS = {
     "train2014": (82_783, 82_081),
@@ -46,11 +54,17 @@ OFFICIAL_COUNTS = {
 LABELLED = "-labelled"
 """Ends the name of a split of which only the images that have a label are meant."""
 
+ROBOFLOW_FILE = "_annotations.coco.json"
+SINGLE_FILES = (ROBOFLOW_FILE, "labels.json", "annotations.json", "result.json")
+"""What a folder's only file is called: Roboflow, FiftyOne, many, Label Studio."""
+
+_OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
+
 _TRIED = 20
 """Images by which their folder is found: the first one may be lost."""
 
 _FIELDS: dict[str, dict[str, type]] = {
-    "images": {"id": int, "file_name": str},
+    "images": {"id": int},
     "annotations": {"image_id": int, "category_id": int},
     "categories": {"id": int, "name": str},
 }
@@ -61,13 +75,16 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
 
     A category is present when an annotation of it, a crowd region included, belongs to the image. Published numbers use
     two image sets: `val2014`, every image (40,504), and `val2014-labelled`, those with an annotation
-    (40,137).
+    (40,137). In LVIS, whose images were searched for some categories only, a category is absent where
+    `neg_category_ids` has it, and unknown where neither that nor an annotation names it; one that is annotated
+    somewhere, if not everywhere (`not_exhaustive_category_ids`), is present.
 
     Args:
-        path: folder with `annotations/instances_SPLIT.json`, or a JSON file of that form.
+        path: folder with `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`, or a JSON file of that
+            form.
         split: `val2017` and the like, or `val2017-labelled`; empty or `all` for a JSON file; may be empty for a
             folder of one split.
-        options: `keep_unlabelled`, `missing`.
+        options: `root` (folder of the images; None: looked for around the file), `keep_unlabelled`, `missing`.
 
     Returns:
         The data set; image keys are the file names of the JSON, in its order; labels are in the order of
@@ -87,9 +104,10 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         number: clean(name)
         for number, name in sorted(_by_id(document["categories"], "name", file, spec).items())
     }
+    categories, notes = _without_placeholder(categories, document)
     files = {
         number: image_key(name, f"{spec}: image {number} in {file}")
-        for number, name in _by_id(document["images"], "file_name", file, spec).items()
+        for number, name in _by_id(_named(document["images"], file, spec), "file_name", file, spec).items()
     }
     if not files:
         raise InputError(f"{spec}: the split is empty: {file} lists no image. Give another split.")
@@ -97,30 +115,70 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         raise InputError(f"{spec}: {file} lists no category, so there is no label to read.")
     refuse_reserved(categories.values(), spec)
     names = tuple(dict.fromkeys(categories.values()))
-    targets = _targets(document["annotations"], list(files), categories, f"{spec}: an annotation in {file}")
+    targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}")
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())
     dataset = Dataset(
         spec=spec,
-        root=_image_folder(path, base, images),
+        root=options.root or _image_folder(path, file, base, images),
         images=images,
         vocabulary=Vocabulary(names),
         targets=targets,
-        notes=(*_count_note(base, len(images), labelled), *variants_note(names)),
+        notes=(*_count_note(base, len(images), labelled), *notes, *variants_note(names)),
     )
     if base != split and split.endswith(LABELLED):
         options = replace(options, keep_unlabelled=False)
     return settle(dataset, options)
 
 
+def _without_placeholder(
+    categories: Mapping[int, str], document: Mapping[str, list[dict[str, Any]]]
+) -> tuple[dict[int, str], list[str]]:
+    """Return the categories without the one that Roboflow puts first as the parent of all, and a note."""
+    above = {entry["id"]: entry.get("supercategory") for entry in document["categories"]}
+    parents = [number for number, parent in above.items() if parent == "none"]
+    others = {parent for number, parent in above.items() if number not in parents}
+    used = {entry["category_id"] for entry in document["annotations"]}
+    if len(parents) != 1 or others != {categories[parents[0]]} or parents[0] in used:
+        return dict(categories), []
+    left = {number: name for number, name in categories.items() if number != parents[0]}
+    return left, [f"{categories[parents[0]]!r} is the parent of all categories and no label of its own."]
+
+
+def _named(images: list[dict[str, Any]], file: Path, spec: str) -> list[dict[str, Any]]:
+    """Return the images with a `file_name` each; LVIS has the last two parts of `coco_url` for it."""
+    named = []
+    for entry in images:
+        name, address = entry.get("file_name"), entry.get("coco_url")
+        if not isinstance(name, str) and isinstance(address, str):
+            name = "/".join(address.split("/")[-2:])
+        if not isinstance(name, str):
+            raise InputError(
+                f"{spec}: an entry of 'images' in {file} lacks file_name (str): {str(entry)[:120]}."
+            )
+        named.append({**entry, "file_name": name})
+    return named
+
+
 def _targets(
-    annotations: list[dict[str, Any]], images: list[int], categories: Mapping[int, str], where: str
+    document: Mapping[str, list[dict[str, Any]]], images: list[int], categories: Mapping[int, str], where: str
 ) -> np.ndarray:
     """Return int8 [images labels]; labels are the distinct names of the categories, in their order."""
+    annotations = document["annotations"]
     column_of = {name: j for j, name in enumerate(dict.fromkeys(categories.values()))}
     rows = {image_id: i for i, image_id in enumerate(images)}
     column = {category: column_of[name] for category, name in categories.items()}
-    targets = np.zeros((len(rows), len(column_of)), dtype=np.int8)
+    federated = any("neg_category_ids" in image for image in document["images"])
+    targets = np.full((len(rows), len(column_of)), UNKNOWN if federated else ABSENT, dtype=np.int8)
+    for image in document["images"] if federated else ():
+        never = image.get("neg_category_ids")
+        for category in never if isinstance(never, list) else [never]:
+            if not isinstance(category, int) or category not in column:
+                raise InputError(
+                    f"{where}: neg_category_ids of image {image['id']} has {str(category)[:40]}, which is no category. "
+                    "Repair the file."
+                )
+            targets[rows[image["id"]], column[category]] = ABSENT
     for annotation in annotations:
         try:
             targets[rows[annotation["image_id"]], column[annotation["category_id"]]] = PRESENT
@@ -164,20 +222,45 @@ def _instances_file(path: Path, split: str, spec: str) -> tuple[Path, str]:
     if path.is_file():
         refuse_split_in_file(split, path, spec)
         return path, split
-    folder = path / "annotations"
-    splits = {file.stem.removeprefix("instances_"): file for file in sorted(folder.glob("instances_*.json"))}
+    splits = annotation_files(path)
     if not splits:
         raise InputError(
-            f"{spec}: no instances_*.json in {folder}. Give the folder that holds annotations, "
-            "or a JSON file."
+            f"{spec}: no instances_*.json in {path / 'annotations'}, no {ROBOFLOW_FILE} in a folder in it and no "
+            f"{', '.join(SINGLE_FILES[1:])}. Give the folder that holds annotations, or a JSON file."
         )
     base = split if split in splits else split.removesuffix(LABELLED)
-    if not split and len(splits) == 1:
+    if len(splits) == 1 and split in {"", *({"all"} if "" in splits else ())}:
         base = next(iter(splits))
     if base not in splits:
         allowed = [name + ending for name in splits for ending in ("", LABELLED)]
+        if not split:
+            raise InputError(
+                f"{spec}: say which split: {', '.join(f'coco:{path}#{name}' for name in splits)}."
+            )
         raise InputError(f"{spec}: {unknown_name('split', split, allowed)}")
     return splits[base], base
+
+
+def annotation_files(path: Path) -> dict[str, Path]:
+    """Return the JSON file of each split of a folder; one without a name where it is not divided.
+
+    The official names come first, then Roboflow's, then any file in `annotations`, then a single one.
+    """
+    folder = path / "annotations"
+    official = {
+        file.stem.removeprefix("instances_"): file for file in sorted(folder.glob("instances_*.json"))
+    }
+    if official:
+        return official
+    for name in (ROBOFLOW_FILE, "labels.json"):
+        if divided := {file.parent.name: file for file in sorted(path.glob(f"*/{name}"))}:
+            return divided
+    lvis = sorted(path.glob("lvis_v*.json"))
+    others = [f for f in sorted(folder.glob("*.json")) if not f.name.startswith(_OTHER_TASKS)] or lvis
+    if others:
+        return {re.sub(r"^lvis_v[\d.]+_", "", file.stem): file for file in others}
+    single = next((path / name for name in SINGLE_FILES if (path / name).is_file()), None)
+    return {} if single is None else {"": single}
 
 
 def _load(file: Path, spec: str) -> dict[str, list[dict[str, Any]]]:
@@ -203,12 +286,12 @@ def _value(entry: object, key: str) -> object:
     return entry.get(key) if isinstance(entry, dict) else None
 
 
-def _image_folder(path: Path, split: str, images: tuple[str, ...]) -> Path:
+def _image_folder(path: Path, file: Path, split: str, images: tuple[str, ...]) -> Path:
     """Return the folder that holds the first images, or the likeliest one where none does."""
     base = path.parent if path.is_file() else path
     name = path.stem.removeprefix("instances_") if path.is_file() else split
     likely = [base / name, base / "images" / name, base.parent / name, base / "images", base]
-    likely.append(base.parent / "images")
+    likely += [base.parent / "images", file.parent, file.parent / "data", base / "data", base.parent]
     for folder in likely:
         if any(image_exists(folder / image) for image in images[:_TRIED]):
             return folder

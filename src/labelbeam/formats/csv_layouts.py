@@ -38,6 +38,8 @@ def read_layout(table: Table, options: ReadOptions) -> LabelledRows:
             layout has, or rows longer than the header.
     """
     layout = options.layout or recognise_layout(table, options)
+    if layout not in _LAYOUTS:
+        raise InputError(f"{table.source}: {unknown_name('--layout of CSV', layout, _LAYOUTS)}")
     return _LAYOUTS[layout](table, options)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.documents import read_json
+from labelbeam.formats.fiftyone_samples import SAMPLES_FILE, read_samples
 from labelbeam.formats.image_names import files_by_stem, image_key, stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import (
@@ -38,9 +39,10 @@ def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     """Read a folder of FiftyOne's layout.
 
     Args:
-        path: folder with `labels.json` and `data/` or `data.json`, or with such a folder for each split.
+        path: folder with `labels.json` and `data/` or `data.json`, or with such a folder for each split; or one with
+            `samples.json` (see `fiftyone_samples`).
         split: name of the subfolder; empty or `all` where the folder is not divided.
-        options: `keep_unlabelled`, `missing`.
+        options: `tags_column` (of `samples.json`), `keep_unlabelled`, `missing`.
 
     Returns:
         The data set; image keys are relative to `data/` (where `data.json` says where images are: to the
@@ -56,6 +58,11 @@ def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         voxel51/fiftyone#1377.
     """
     spec = f"fiftyone:{path}" + (f"#{split}" if split else "")
+    for folder, part in ((path / split, ""), (path, split)):
+        if (folder / SAMPLES_FILE).is_file():
+            return read_samples(folder, part, spec, options=options)
+    if options.tags_column is not None:
+        raise InputError(f"{spec}: --tags-column names a field of {SAMPLES_FILE}; there is none in {path}.")
     home = _home(path, split, spec)
     file = home / LABELS_FILE
     classes, entries = _document(file, spec)
@@ -91,7 +98,9 @@ def _home(path: Path, split: str, spec: str) -> Path:
     if (path / LABELS_FILE).is_file():
         raise InputError(f"{spec}: the folder is not divided into splits. Leave #{split} away.")
     if not inside:
-        raise InputError(f"{spec}: no {LABELS_FILE} in {path} nor in a folder in it. Is this the right one?")
+        raise InputError(
+            f"{spec}: neither {LABELS_FILE} nor {SAMPLES_FILE} in {path} or in a folder in it. Is this the right one?"
+        )
     if not split:
         raise InputError(
             f"{spec}: say which split: {', '.join(f'fiftyone:{path}#{name}' for name in inside)}."

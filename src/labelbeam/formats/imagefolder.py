@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.listing import list_images
+from labelbeam.data.parquet_images import opened_parquet
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
 from labelbeam.formats.csv_layouts import TAGS_COLUMNS
@@ -27,6 +27,7 @@ from labelbeam.formats.placing import (
     refuse_unwritable,
     refuse_unwritable_images,
 )
+from labelbeam.formats.yaml_document import parse_yaml
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 # Rows of `metadata.jsonl` and `metadata.parquet`: values that are lists, texts or class numbers, as labels.
@@ -64,7 +65,7 @@ def read_metadata_rows(file: Path, readme: Path, *, options: ReadOptions) -> Dat
     columns = list(dict.fromkeys(name for _, row in rows for name in row))
     tags = _tags_column(columns, options.tags_column, file)
     extra = {name: value for name, value in _EXTRA.items() if name in columns and name != tags}
-    classes = _class_names(described, readme, tags)
+    classes = class_names(described, readme, tags)
     texts = [row[name] for _, row in rows for name in (tags, *extra) if isinstance(row.get(name), str)]
     style = (
         CellStyle(options.delimiter)
@@ -75,7 +76,7 @@ def read_metadata_rows(file: Path, readme: Path, *, options: ReadOptions) -> Dat
     for where, row in rows:
         labels: dict[str, int] = {}
         for name, value in {tags: PRESENT, **extra}.items():
-            found = _labels(row.get(name), style, classes, f"{where}, column {name!r}")
+            found = labels_of_value(row.get(name), style, classes, f"{where}, column {name!r}")
             if both := labels.keys() & set(found):
                 raise InputError(f"{where}: {min(both)!r} is in two columns of labels. Keep it in one.")
             labels |= dict.fromkeys(found, value)
@@ -119,15 +120,10 @@ def _json_lines(file: Path) -> Rows:
 
 def _parquet(file: Path) -> tuple[Rows, object]:
     """Return the rows, and what Hugging Face's description of the columns says, None where there is none."""
+    opened = opened_parquet(file)  # says what to install, where it is not
+    import pyarrow
+
     try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError(
-            f"{file} needs pyarrow, which is not installed: pip install 'labelbeam[parquet]'. Or save it as .jsonl."
-        ) from None
-    try:
-        opened = parquet.ParquetFile(file)
         schema = opened.schema_arrow
         wanted = [name for name in schema.names if name != "image"]
         listed = opened.read(columns=wanted).to_pylist()
@@ -157,8 +153,12 @@ def _tags_column(columns: Sequence[str], named: str | None, file: Path) -> str:
     )
 
 
-def _labels(value: object, style: CellStyle, classes: Sequence[str] | None, where: str) -> list[str]:
-    """Return the labels that a value names, each once."""
+def labels_of_value(value: object, style: CellStyle, classes: Sequence[str] | None, where: str) -> list[str]:
+    """Return the labels that a value names, each once.
+
+    Raises:
+        InputError: neither texts nor numbers of `classes`.
+    """
     if value is None:
         return []
     if isinstance(value, str):
@@ -191,8 +191,17 @@ def _file_name(row: Mapping[str, Any], where: str) -> str:
     return image_key(name, f"{where}, column 'file_name'")
 
 
-def _class_names(described: object, readme: Path, column: str) -> list[str] | None:
-    """Return the class names that the file's description or the README's head has for a column."""
+def class_names(described: object, readme: Path, column: str) -> list[str] | None:
+    """Return the class names that a Parquet file's description or a README's head has for a column; None for none.
+
+    Args:
+        described: the value of the file's `huggingface` metadata.
+        readme: the data set's README.md, which need not be there.
+        column: the column of labels.
+
+    Raises:
+        InputError: a README whose head is not YAML.
+    """
     feature: object
     for features in (_under(described, "info", "features"), _readme_features(readme)):
         if isinstance(features, list):  # README: a list of {"name": column, …}
@@ -209,16 +218,13 @@ def _class_names(described: object, readme: Path, column: str) -> list[str] | No
 def _readme_features(readme: Path) -> object:
     info: object
     try:
-        head = readme.read_text(encoding="utf-8-sig").split("---", 2)
-        info = _under(
-            yaml.safe_load(head[1]) if len(head) == 3 and not head[0].strip() else None, "dataset_info"
-        )
+        head = readme.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"---", 2)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(
-            f"the head of {readme} cannot be read ({str(error)[:120]}). Repair or remove it."
-        ) from None
+    except OSError as error:
+        raise InputError(f"{readme} cannot be read ({error.strerror}). Repair or remove it.") from None
+    parsed = parse_yaml(head[1], f"the head of {readme}") if len(head) == 3 and not head[0].strip() else None
+    info = _under(parsed, "dataset_info")
     if isinstance(info, list):  # several configurations: the first that has features
         info = next((one for one in info if _under(one, "features")), None)
     return _under(info, "features")

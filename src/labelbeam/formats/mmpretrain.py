@@ -4,6 +4,7 @@ Reads and writes what `MultiLabelDataset` reads. Knows nothing of pixels.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ from labelbeam.formats.placing import (
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
+CLASSES_FILE = "classes.txt"
+"""Names beside the file, a line each, where it has none: as the argument `classes` of mmpretrain's data sets."""
+
 _FORM = '{"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0]}]}'
 
 
@@ -38,18 +42,20 @@ def read_mmpretrain(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         options: `root` (mmpretrain's `data_prefix`; None: the file's folder), `keep_unlabelled`, `missing`.
 
     Returns:
-        The data set, in the file's order; labels in the order of `classes`.
+        The data set, in the file's order; labels in the order of `classes` (or of the ids of `categories`, or of the
+        lines of a `classes.txt` beside the file).
 
     Raises:
         InputError: a split; not JSON of this form; a number beyond the classes; whatever `settle` finds.
 
     Source:
-        mmpretrain, `datasets/multi_label.py`; MMEngine, "OpenMMLab 2.0 style annotation format".
+        mmpretrain, `datasets/multi_label.py`, `datasets/base_dataset.py` (`categories`);
+        MMEngine, "OpenMMLab 2.0 style annotation format".
     """
     spec = f"mmpretrain:{path}" + (f"#{split}" if split else "")
     refuse_split_in_file(split, path, spec)
     document = read_json(path, spec)
-    classes, entries = _parts(document, f"{spec}: {path}")
+    classes, entries = _parts(document, path.with_name(CLASSES_FILE), f"{spec}: {path}")
     said, unsaid = [], []
     for number, entry in enumerate(entries):
         where = f"{path}, data_list[{number}]"
@@ -104,17 +110,37 @@ def write_mmpretrain(
     return unknown_note(dataset.targets[~untold])
 
 
-def _parts(document: object, where: str) -> tuple[list[str], list[object]]:
+def _parts(document: object, beside: Path, where: str) -> tuple[list[str], list[object]]:
     """Return the classes and the entries."""
     metainfo = document.get("metainfo") if isinstance(document, dict) else None
-    classes = metainfo.get("classes") if isinstance(metainfo, dict) else None
+    classes = _classes(metainfo if isinstance(metainfo, dict) else {}, beside, where)
     entries = document.get("data_list") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise InputError(f"{where}: no list 'data_list'. The file looks like {_FORM}.")
     if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
         raise InputError(
-            f"{where}: no list of texts 'classes' in 'metainfo', so the numbers have no names. Add it: {_FORM}."
+            f"{where}: no list of texts 'classes' in 'metainfo' and no {CLASSES_FILE} beside the file, so the numbers "
+            f"have no names. Add them: {_FORM}."
         )
     if len({name.strip() for name in classes}) < len(classes) or not all(name.strip() for name in classes):
         raise InputError(f"{where}: the names in 'classes' must differ and not be empty.")
     return classes, entries
+
+
+def _classes(metainfo: Mapping[str, object], beside: Path, where: str) -> object:
+    """Return the class names: `classes`, `categories` with their ids, or the lines of a file."""
+    for key in ("classes", "CLASSES"):
+        if metainfo.get(key):
+            return metainfo[key]
+    categories = metainfo.get("categories")
+    if isinstance(categories, list) and categories:
+        try:
+            return [one["category_name"] for one in sorted(categories, key=lambda one: int(one["id"]))]
+        except (TypeError, KeyError, ValueError):
+            raise InputError(
+                f"{where}: 'categories' in 'metainfo' must be objects with 'id' and 'category_name'."
+            ) from None
+    try:
+        return [line.strip() for line in beside.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        return None

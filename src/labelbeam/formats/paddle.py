@@ -12,6 +12,7 @@ from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.lists import read_lines
 from labelbeam.formats.placing import (
     new_list_file,
     refuse_split_in_file,
@@ -32,13 +33,15 @@ _BYTES = {"1": PRESENT, "0": ABSENT, "-1": UNKNOWN % 256}
 def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read a list of PaddleClas.
 
-    Names come from `label_list.txt` beside it, a line per label: `3 cat`, or names alone in their order. Without such
+    Lists with blanks between the values, or with class numbers (PaddleLabel), are read as `list:` reads them. Names
+    come from `label_list.txt` beside it, a line per label: `3 cat`, or names alone in their order. Without such
     a file labels are called 0, 1, 2, …, and a note says so. `-1` is read as unknown.
 
     Args:
         path: the list.
         split: empty or `all`; a list is one split.
-        options: `root` (PaddleClas's `image_root`; None: the list's folder), `keep_unlabelled`, `missing`.
+        options: `root` (PaddleClas's `image_root`; None: the list's folder), `layout` (as `list:`),
+            `keep_unlabelled`, `missing`.
 
     Returns:
         The data set, in the list's order; labels in the order of their columns.
@@ -57,9 +60,12 @@ def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         raise InputError(
             f"{spec} is a folder. Give the list in it, such as paddle:{path / 'train_list.txt'}."
         )
+    lines = _lines(path)
+    if _without_commas(lines):
+        return read_lines(path, lines, split, spec, options=options)
     images: list[str] = []
     values = bytearray()
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             image, _, flags = line.rpartition("\t" if "\t" in line else " ")
             where = f"{path}, line {number}"
@@ -120,6 +126,11 @@ def write_paddle(dataset: Dataset, path: Path, *, split: str = "", images: str =
             with written_whole(label_file) as label_part:
                 label_part.write_bytes(text.encode())
     return unknown_note(dataset.targets)
+
+
+def _without_commas(lines: list[str]) -> bool:
+    """Return whether no line has values with commas between, as PaddleClas writes several."""
+    return any(map(str.strip, lines)) and not any("," in line.split()[-1] for line in lines if line.strip())
 
 
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"

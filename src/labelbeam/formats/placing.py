@@ -389,3 +389,28 @@ def new_split_folder(path: Path, split: str, spec: str) -> Iterator[Path]:
         )
     with new_folder(path / split if split else path) as folder:
         yield folder
+
+
+def chosen_splits(splits: Iterable[str], split: str, spec: str) -> tuple[list[str], list[str]]:
+    """Return the splits that an argument means, and a note where it means several without saying so.
+
+    Args:
+        splits: the names there are; empty where the data set is not divided.
+        split: one of them; empty or `all`: every one.
+        spec: the data set, for messages.
+
+    Raises:
+        InputError: another name.
+
+    Example:
+        >>> chosen_splits(["test", "train"], "", "yolo:pets")
+        (['test', 'train'], ['the splits test, train are read together; yolo:pets#test is one of them.'])
+    """
+    names = list(splits)
+    if split in names:
+        return [split], []
+    if split not in {"", "all"}:
+        raise InputError(f"{spec}: {unknown_name('split', split, [*names, 'all'])}")
+    if split == "" and len(names) > 1:
+        return names, [f"the splits {', '.join(names)} are read together; {spec}#{names[0]} is one of them."]
+    return names, []

@@ -5,7 +5,7 @@ what is inside the files; readers and writers are imported when their format is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from labelbeam.data.dataset import DEFAULTS, OF_LABELS, Dataset, ReadOptions
 from labelbeam.data.tidy import tidy
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.files import exists, is_folder
+from labelbeam.files import exists
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,35 @@ class DatasetSpec:
         format: a name of `FORMATS`.
         path: file or folder; None for a format that needs none.
         split: name of the split; empty where the argument has none.
+        why: what the format was recognised by; empty where the argument names it.
     """
 
     format: str
     path: Path | None
     split: str
+    why: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        """Return the argument in full."""
+        return (
+            self.format
+            + (f":{self.path}" if self.path is not None else "")
+            + (f"#{self.split}" if self.split else "")
+        )
 
 
 def parse_spec(text: str) -> DatasetSpec:
     """Take a data set argument apart.
 
-    A `#` belongs to the path where a file or folder of that whole name exists.
+    A `#` belongs to the path where a file or folder of that whole name exists. Without a format, what is at the path
+    says which it is (`formats.recognition`).
 
     Args:
-        text: `FORMAT:PATH#SPLIT`, `FORMAT:PATH`, or `scenes#SPLIT`.
+        text: `FORMAT:PATH#SPLIT`, `FORMAT:PATH`, `PATH#SPLIT`, `PATH`, or `scenes#SPLIT`.
 
     Raises:
-        InputError: no format, an unknown one (the nearest is proposed), or no path where one is needed.
+        InputError: an unknown format (the nearest is proposed); no path where one is needed; a path in no format that
+            is recognised, or in two.
 
     Example:
         >>> parse_spec("voc2007:VOCdevkit#sub_test")
@@ -49,16 +61,17 @@ def parse_spec(text: str) -> DatasetSpec:
         DatasetSpec(format='scenes', path=None, split='train')
     """
     name, colon, rest = text.partition(":")
+    if name not in FORMATS and (found := _recognised(text)):
+        return found
     if not colon:
         name, _, split = text.partition("#")
         if name in FORMATS and not FORMATS[name].needs_path:
             return DatasetSpec(name, None, split)
         if name in FORMATS:
             raise InputError(f"{text!r} names no folder or file. Write {name}:PATH#SPLIT.")
-        example = f"coco:{name}#train2017" if is_folder(Path(name)) else f"csv:{name or 'tags.csv'}"
         raise InputError(
-            f"{text!r} does not say its format: there is no colon. Write FORMAT:PATH#SPLIT, "
-            f"such as {example}; formats: {', '.join(FORMATS)}."
+            f"{text!r} does not say its format (there is no colon), and nothing is there (looked from "
+            f"{Path.cwd()}). Write FORMAT:PATH#SPLIT, such as csv:{name or 'tags.csv'}; formats: {', '.join(FORMATS)}."
         )
     if name not in FORMATS:
         raise unknown_name("data set format", name, FORMATS)
@@ -72,11 +85,40 @@ def parse_spec(text: str) -> DatasetSpec:
     return DatasetSpec(name, Path(path).expanduser(), split)
 
 
+def _recognised(text: str) -> DatasetSpec | None:
+    """Return what a path without a format is; None where nothing is at it.
+
+    Raises:
+        InputError: something is there, but in no format that is recognised, or in two.
+    """
+    from labelbeam.formats.recognition import recognised
+
+    path, split = text, ""
+    if not text or not exists(Path(text).expanduser()):
+        path, _, split = text.rpartition("#")
+        if not path or not exists(Path(path).expanduser()):
+            return None
+    if path in FORMATS and not FORMATS[path].needs_path:
+        return None
+    guesses = recognised(Path(path).expanduser())
+    mark = f"#{split}" if split else ""
+    if len(guesses) == 1:
+        return DatasetSpec(guesses[0].format, guesses[0].path, split, guesses[0].why)
+    if guesses:
+        shown = " or ".join(f"{guess.format}:{guess.path}{mark} ({guess.why})" for guess in guesses[:6])
+        raise InputError(f"{text!r} does not say its format, and could be several. Say which: {shown}.")
+    raise InputError(
+        f"{text!r} does not say its format, and nothing in it is recognised. Write FORMAT:PATH#SPLIT, such as "
+        f"csv:{path}; formats: {', '.join(FORMATS)}."
+    )
+
+
 def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read the data set that an argument names.
 
     Args:
-        spec: `FORMAT:PATH#SPLIT`; of a CSV file also `#not-SPLIT`, everything but that split.
+        spec: `FORMAT:PATH#SPLIT`, or `PATH#SPLIT`, whose format is recognised and noted; of a CSV file also
+            `#not-SPLIT`, everything but that split.
         options: switches of the reader and of label hygiene; one that the format does not have must be left at
             its default.
 
@@ -98,7 +140,11 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     read = _function(entry.read)
     if parsed.path is None:
         return tidy(replace(read(parsed.split), spec=spec), options)
-    return tidy(replace(_read_split(read, parsed, entry, options), spec=spec), options)
+    dataset = replace(_read_split(read, parsed, entry, options), spec=str(parsed) if parsed.why else spec)
+    if parsed.why:
+        note = f"recognised as {parsed.format} ({parsed.why}); {parsed} says so from the start."
+        dataset = replace(dataset, notes=(note, *dataset.notes))
+    return tidy(dataset, options)
 
 
 def _read_split(
@@ -135,6 +181,10 @@ def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple
             names that the format cannot hold; whatever else the format's writer finds wrong.
     """
     parsed = parse_spec(spec)
+    if parsed.why:
+        raise InputError(
+            f"{spec!r} does not say in which format to write, and something is there. Write FORMAT:PATH."
+        )
     entry = FORMATS[parsed.format]
     if entry.write is None or parsed.path is None:
         writable = ", ".join(name for name, one in FORMATS.items() if one.write)
@@ -189,7 +239,26 @@ _CSV_OPTIONS = (
 FORMATS: dict[str, Format] = {
     "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS, "formats.voc:write_voc2007"),
     "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS, "formats.voc:write_voc2012"),
-    "coco": Format("formats.coco:read_coco", _FILES, "formats.coco:write_coco"),
+    "voc": Format("formats.voc_folder:read_voc_folder", _VOC_OPTIONS, everything="all"),
+    "coco": Format("formats.coco:read_coco", (*_FILES, "root"), "formats.coco:write_coco"),
+    "yolo": Format("formats.yolo:read_yolo", _FILES, everything="all"),
+    "labelme": Format("formats.labelme:read_labelme", (*_FILES, "tags_column"), everything="all"),
+    "createml": Format(
+        "formats.createml:read_createml",
+        (*_FILES, "root"),
+        "formats.createml:write_createml",
+        everything="all",
+    ),
+    "datumaro": Format("formats.datumaro:read_datumaro", _FILES, everything="all"),
+    "parquet": Format(
+        "formats.parquet:read_parquet",
+        (*_FILES, "delimiter", "image_column", "tags_column", "layout", "combinations"),
+        everything="all",
+    ),
+    "list": Format("formats.lists:read_list", (*_FILES, "root", "layout"), everything="all"),
+    "vertex": Format("formats.cloud_manifests:read_vertex", (*_FILES, "root"), everything="all"),
+    "azure": Format("formats.cloud_manifests:read_azure", (*_FILES, "root")),
+    "sagemaker": Format("formats.cloud_manifests:read_sagemaker", (*_FILES, "root", "tags_column")),
     "nuswide81": Format("formats.nuswide:read_nuswide81", _FILES, everything="all"),
     "nuswide1000": Format("formats.nuswide:read_nuswide1000", _FILES, everything="all"),
     "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS, "formats.csv_table:write_csv", everything=""),
@@ -209,7 +278,9 @@ FORMATS: dict[str, Format] = {
     "mmpretrain": Format(
         "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
     ),
-    "paddle": Format("formats.paddle:read_paddle", (*_FILES, "root"), "formats.paddle:write_paddle"),
+    "paddle": Format(
+        "formats.paddle:read_paddle", (*_FILES, "root", "layout"), "formats.paddle:write_paddle"
+    ),
     "cleanlab": Format(
         "formats.cleanlab:read_cleanlab", (*_FILES, "root"), "formats.cleanlab:write_cleanlab"
     ),
@@ -222,7 +293,9 @@ FORMATS: dict[str, Format] = {
         "formats.label_studio:write_label_studio",
     ),
     "cvat": Format("formats.cvat:read_cvat", (*_FILES, "root"), "formats.cvat:write_cvat", everything="all"),
-    "fiftyone": Format("formats.fiftyone:read_fiftyone", _FILES, "formats.fiftyone:write_fiftyone"),
+    "fiftyone": Format(
+        "formats.fiftyone:read_fiftyone", (*_FILES, "tags_column"), "formats.fiftyone:write_fiftyone"
+    ),
     "openimages": Format(
         "formats.open_images:read_open_images",
         (*_FILES, "root"),

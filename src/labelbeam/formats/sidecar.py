@@ -24,6 +24,7 @@ from labelbeam.formats.placing import (
     unknown_note,
     unused_note,
 )
+from labelbeam.formats.yolo import is_yolo_text
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 LARGEST = 1 << 20
@@ -47,7 +48,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
 
     Raises:
         InputError: no folder of that split; no image or no text file beside one; two text files for an image; text
-            that is too long or not in the encoding; an ambiguous delimiter.
+            that is too long or not in the encoding; an ambiguous delimiter; YOLO boxes.
     """
     spec = f"sidecar:{path}" + (f"#{split}" if split else "")
     if not path.is_dir():
@@ -60,6 +61,8 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         raise InputError(
             f"{spec}: none of {len(images)} images has a .txt file beside it, such as a.txt for a.jpg."
         )
+    if options.delimiter is None:
+        _refuse_boxes(texts, path, split, spec)
     style = _style(list(texts.values()), options.delimiter, f"{spec}: the .txt files")
     said, unsaid = [], []
     for image, file in zip(images, files, strict=True):
@@ -149,6 +152,16 @@ def _text(file: Path, encoding: str | None, spec: str) -> str:
         raise InputError(
             f"{spec}: {file} is not in the encoding {encoding or 'UTF-8'} ({error}). Try --encoding, such as cp932."
         ) from None
+
+
+def _refuse_boxes(texts: dict[Path, str], path: Path, split: str, spec: str) -> None:
+    """Refuse texts of YOLO boxes: their numbers are no tags."""
+    boxes = [file for file, text in texts.items() if is_yolo_text(text)]
+    if boxes and len(boxes) == sum(bool(text) for text in texts.values()):
+        raise InputError(
+            f"{spec}: these are YOLO boxes, not tags, as in {boxes[0].name}: {texts[boxes[0]][:40]!r}. Read them as "
+            f"yolo:{path}" + (f"#{split}." if split else ".")
+        )
 
 
 def _style(texts: Sequence[str], delimiter: str | None, where: str) -> CellStyle:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree.ElementTree import Element
@@ -64,6 +65,19 @@ Objects = dict[str, bool]
 """Class name -> whether an object of it is not difficult."""
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """What an XML file says.
+
+    Attributes:
+        objects: the classes, and whether each is seen in an object that is not difficult.
+        filename: the image as the file names it; empty where it does not.
+    """
+
+    objects: Objects
+    filename: str
+
+
 def read_voc(
     folder: Path, split: str, *, edition: str = "voc2007", options: ReadOptions = DEFAULTS
 ) -> Dataset:
@@ -93,7 +107,7 @@ def read_voc(
     home = _home(folder, edition)
     spec = f"{edition}:{folder}#{split}"
     ids, notes = _split_ids(home, split, spec)
-    objects = [_read_annotation(home / "Annotations" / f"{image_id}.xml", spec) for image_id in ids]
+    objects = [read_annotation(home / "Annotations" / f"{image_id}.xml", spec).objects for image_id in ids]
     names = VOC_LABELS
     if foreign := sorted({name for found in objects for name in found} - set(VOC_LABELS)):
         names = _all_labels(home, spec)
@@ -149,9 +163,18 @@ def _split_ids(home: Path, split: str, spec: str) -> tuple[list[str], list[str]]
         raise InputError(
             f"{spec}: {unknown_name('split', split, plain)} A split is a list in {home}/ImageSets/Main."
         )
-    lines = _lines(lists[split], spec)
+    return list_ids(lists[split], split, spec)
+
+
+def list_ids(file: Path, split: str, spec: str) -> tuple[list[str], list[str]]:
+    """Return the image ids of a list of `ImageSets/Main`, in its order and each once, and notes about odd ones.
+
+    Raises:
+        InputError: an empty list, not UTF-8, or a line that names no file.
+    """
+    lines = _lines(file, spec)
     if not lines:
-        raise InputError(f"{spec}: the split is empty: {lists[split]} has no line. Give another split.")
+        raise InputError(f"{spec}: the split is empty: {file} has no line. Give another split.")
     fields = [line.rsplit(maxsplit=1) for line in lines]
     flagged = all(len(parts) == 2 and parts[1] in {"1", "0", "-1"} for parts in fields)
     ids = [parts[0] for parts in fields] if flagged else lines
@@ -181,7 +204,7 @@ def _lines(file: Path, spec: str) -> list[str]:
 def _all_labels(home: Path, spec: str) -> tuple[str, ...]:
     """Return every class of every annotation, sorted: the same labels for each split of the folder."""
     files = sorted((home / "Annotations").rglob("*.xml"))
-    return tuple(sorted({name for file in files for name in _read_annotation(file, spec)}))
+    return tuple(sorted({name for file in files for name in read_annotation(file, spec).objects}))
 
 
 def _targets(objects: list[Objects], names: tuple[str, ...], difficult: str) -> np.ndarray:
@@ -195,8 +218,12 @@ def _targets(objects: list[Objects], names: tuple[str, ...], difficult: str) -> 
     return targets
 
 
-def _read_annotation(file: Path, spec: str) -> Objects:
-    """Return the classes of an annotation, and whether each is seen in an object that is not difficult."""
+def read_annotation(file: Path, spec: str) -> Annotation:
+    """Return what an annotation says of its image.
+
+    Raises:
+        InputError: a file that is missing, is not readable XML or none of VOC's, or has an object without a name.
+    """
     try:
         raw = file.read_bytes()
     except FileNotFoundError:
@@ -206,13 +233,16 @@ def _read_annotation(file: Path, spec: str) -> Objects:
         ) from None
     except OSError as error:
         raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Check the file.") from None
+    root = parse_xml(raw, f"{spec}: {file}", lines=False)
+    if root.tag != "annotation":
+        raise InputError(f"{spec}: {file} is no annotation of VOC: it begins with <{root.tag[:40]}>.")
     objects: Objects = {}
-    for element in parse_xml(raw, f"{spec}: {file}", lines=False).iterfind("object"):
+    for element in root.iterfind("object"):
         name = clean(element.findtext("name") or "")
         if not name:
             raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
         objects[name] = objects.get(name, False) or not _is_difficult(element)
-    return objects
+    return Annotation(objects, (root.findtext("filename") or "").strip())
 
 
 def _is_difficult(element: Element) -> bool:

@@ -1,0 +1,175 @@
+"""labelme: a JSON file for each image, with `flags` of the image and `shapes` drawn on it.
+
+Reads what labelme saves: a flag that is set is a label that is present, one that is not set is absent, and a shape's
+label is present. Knows nothing of pixels.
+
+Source:
+    wkentaro/labelme, `labelme/_label_file.py` and `examples/classification` (`--flags flags.txt`).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
+from labelbeam.data.listing import list_images
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.documents import read_json
+from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.nearby_images import NearbyImages
+from labelbeam.formats.placing import chosen_splits
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+PARTS = ("flags", "shapes")
+
+IGNORED = frozenset({"__ignore__", "_background_"})
+"""Labels of labelme's own that say nothing of an image."""
+
+
+def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a folder of labelme's files.
+
+    The labels are all flags and all labels of shapes of the folder, sorted, whatever the split. A flag that a file does
+    not have is unknown there; a label that is only drawn is absent where nothing of it is drawn. An image without a
+    file was not annotated: it is left out, and counted.
+
+    Args:
+        path: the folder; its folders are read too.
+        split: a folder in it; empty or `all`: every file.
+        options: `tags_column` (`flags` or `shapes`: only these), `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set; image keys are relative to `path`, in the order of the files' names.
+
+    Raises:
+        InputError: no file of labelme's; no such split; a file that is not of its form; whatever `settle` finds.
+    """
+    spec = f"labelme:{path}" + (f"#{split}" if split else "")
+    if options.tags_column not in {None, *PARTS}:
+        raise unknown_name("part of a labelme file (--tags-column)", str(options.tags_column), PARTS)
+    if not path.is_dir():
+        raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds labelme's JSON files.")
+    files = sorted(file for file in path.rglob("*.json") if not file.name.startswith("."))
+    documents = {file: found for file in files if (found := _document(file, spec)) is not None}
+    if not documents:
+        raise InputError(
+            f"{spec}: no JSON file with 'shapes' and 'imagePath' in {path}. Is this the right one?"
+        )
+    parts = PARTS if options.tags_column is None else (options.tags_column,)
+    folders = sorted({_folder(file, path) for file in documents} - {""})
+    chosen, notes = chosen_splits(folders, split, f"labelme:{path}")
+    if len(folders) < 2 and split in {"", "all"}:
+        notes = []
+    near = NearbyImages(path, spec)
+    flags = {file: _flags(found, file, spec) if "flags" in parts else {} for file, found in documents.items()}
+    shapes = {
+        file: _shapes(found, file, spec) if "shapes" in parts else [] for file, found in documents.items()
+    }
+    flag_names = {name for one in flags.values() for name in one}
+    said = []
+    for file, document in documents.items():
+        if split in {"", "all"} or _folder(file, path) in chosen:
+            labels = dict.fromkeys(flag_names - flags[file].keys(), UNKNOWN)
+            labels |= {name: PRESENT if is_set else ABSENT for name, is_set in flags[file].items()}
+            labels |= dict.fromkeys(shapes[file], PRESENT)
+            said.append(
+                (near.key(file.parent, _image_path(document, file), where=str(file), by_stem=True), labels)
+            )
+    if options.missing != "keep":
+        notes += _without_file(path, split, {key for key, _ in said})
+    drawn = {name for names in shapes.values() for name in names}
+    return labelled_dataset(
+        said,
+        spec=spec,
+        root=path,
+        names=sorted(flag_names | drawn),
+        unsaid=ABSENT,
+        layout=f"labelme's {' and '.join(parts)}",
+        options=options,
+        notes=[*notes, *_both_note(flag_names, drawn), *_unread(documents, parts, files)],
+    )
+
+
+def _document(file: Path, spec: str) -> Mapping[str, object] | None:
+    """Return a file of labelme's; None for JSON of another kind."""
+    found = read_json(file, spec)
+    if not isinstance(found, dict) or not isinstance(found.get("imagePath"), str):
+        return None
+    return found if isinstance(found.get("shapes"), list) or isinstance(found.get("flags"), dict) else None
+
+
+def _folder(file: Path, path: Path) -> str:
+    """Return the split that a file is in: the first folder on the way to it that is not one of labels."""
+    parts = [
+        part
+        for part in file.relative_to(path).parts[:-1]
+        if part.lower() not in {"annotations", "labels", "json"}
+    ]
+    return parts[0] if parts else ""
+
+
+def _flags(document: Mapping[str, object], file: Path, spec: str) -> dict[str, bool]:
+    flags = document.get("flags") or {}
+    if not isinstance(flags, dict) or not all(isinstance(value, bool) for value in flags.values()):
+        raise InputError(
+            f"{spec}: {file}: 'flags' must be names with true or false, given {str(flags)[:60]}."
+        )
+    return {name: value for name, value in flags.items() if name not in IGNORED}
+
+
+def _shapes(document: Mapping[str, object], file: Path, spec: str) -> list[str]:
+    found: list[str] = []
+    shapes = document.get("shapes") or []
+    for shape in shapes if isinstance(shapes, list) else [shapes]:
+        label = shape.get("label") if isinstance(shape, dict) else None
+        if not isinstance(label, str):
+            raise InputError(f"{spec}: {file}: a shape without a text 'label': {str(shape)[:60]}.")
+        if label not in IGNORED:
+            found.append(label)
+    return found
+
+
+def _image_path(document: Mapping[str, object], file: Path) -> str:
+    written = str(document["imagePath"]).replace("\\", "/")
+    # Images are found near the file; `../images/a.jpg` and `C:/photos/a.jpg` are of the machine that wrote it.
+    return "/".join(part for part in written.split("/") if part not in {"", ".", ".."}) or f"{file.stem}.jpg"
+
+
+def _both_note(flag_names: set[str], drawn: set[str]) -> list[str]:
+    if not (flag_names and drawn - flag_names):
+        return []
+    return [
+        f"{len(flag_names)} labels are flags of images, {len(drawn - flag_names)} are labels of shapes; --tags-column "
+        "flags or shapes reads one of them."
+    ]
+
+
+def _unread(
+    documents: Mapping[Path, Mapping[str, object]], parts: tuple[str, ...], files: list[Path]
+) -> list[str]:
+    """Return notes about what the files hold and is not read."""
+    left_out = {
+        part: sum(bool(one.get(part)) for one in documents.values()) for part in PARTS if part not in parts
+    }
+    notes = [f"{count:,} files have {part}, which are not read." for part, count in left_out.items() if count]
+    shapes = [shape for one in documents.values() for shape in _listed(one.get("shapes"))]
+    if "shapes" in parts and shapes:
+        notes.append("where the shapes are is not read.")
+    if flagged := sum(
+        isinstance(shape, dict) and any((shape.get("flags") or {}).values()) for shape in shapes
+    ):
+        notes.append(f"{flagged:,} shapes have flags of their own, which are not read.")
+    if others := len(files) - len(documents):
+        notes.append(f"{others} JSON files are not labelme's and were left out.")
+    return notes
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _without_file(path: Path, split: str, keys: set[str]) -> list[str]:
+    home = path / split if split not in {"", "all"} and (path / split).is_dir() else path
+    there = {image.relative_to(path).as_posix() for image in list_images([home])}
+    if not (lost := sorted(there - keys)):
+        return []
+    return [f"{len(lost):,} images have no file of labelme's and were left out: {', '.join(lost[:5])}."]

@@ -1,0 +1,320 @@
+"""Lists of images with labels behind them, blanks between: `a.jpg 1 0 0`, `a.jpg 2 0`, `a.jpg cat dog`.
+
+Reads CelebA's `list_attr_celeba.txt` (a count, a line of names, 1 and -1), the lists of the hashing literature
+(one-hot, without names), mmpretrain's and PaddleLabel's (class numbers) and lists of words. Knows nothing of pixels.
+
+Source:
+    CelebA, `Anno/list_attr_celeba.txt` and `Eval/list_eval_partition.txt` (torchvision, `datasets/celeba.py`); HashNet,
+    `data/nuswide_81/train.txt`; mmpretrain, `datasets/custom.py`; PaddleLabel, multi-class classification.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
+from labelbeam.data.listing import SUFFIXES
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.nearby_images import NearbyImages
+from labelbeam.formats.placing import chosen_splits
+from labelbeam.labels.names import clean, refuse_reserved, variants_note
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+
+NAME_FILES = ("label_list.txt", "labels.txt", "label.txt", "classes.txt", "class_names.txt", "concepts.txt")
+"""Where the names of columns or class numbers are looked for, beside the list."""
+
+CELEBA = "list_attr_celeba.txt"
+PARTITION = "list_eval_partition.txt"
+CELEBA_SPLITS = ("train", "valid", "test")
+"""What 0, 1 and 2 mean in CelebA's list of partitions."""
+
+LAYOUTS = ("one-hot", "numbers", "tags")
+
+_BYTES = {"1": PRESENT, "0": ABSENT, "-1": UNKNOWN % 256}
+
+_MOST = 100_000
+"""Class numbers without names go up to here; more is something else, such as an id."""
+
+_NUMBER = re.compile(r"-?\d{1,9}")
+
+Row = tuple[int, str, str]
+"""Line number, image as written, what stands behind it."""
+
+Labels = tuple[tuple[str, ...], np.ndarray, str]
+"""Names, int8 [images labels], and how the labels are written, in words."""
+
+
+def read_list(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a list.
+
+    Columns are named by a first line, else by `labels.txt` or the like beside the list, else by their numbers, which is
+    said. In columns of 1 and -1 without a 0, -1 is absent (CelebA); beside 0 it is unknown.
+
+    Args:
+        path: the list, or a folder with `list_attr_celeba.txt` in it.
+        split: of CelebA `train`, `valid` or `test`; else empty or `all`: every line.
+        options: `layout` (`one-hot`, `numbers` or `tags`; None: recognised, or an error where two are possible), `root`
+            (folder of the images; None: looked for around the list), `keep_unlabelled`, `missing`.
+
+    Returns:
+        The data set, in the list's order. Labels are in the order of columns or class numbers; words are sorted.
+
+    Raises:
+        InputError: two layouts that are possible and differ; a line that does not fit; names that are too few; an
+            unknown split; whatever `settle` finds.
+    """
+    spec = f"list:{path}" + (f"#{split}" if split else "")
+    file = _list_in(path, spec) if path.is_dir() else path
+    return read_lines(file, _lines(file), split, spec, options=options)
+
+
+def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, options: ReadOptions) -> Dataset:
+    """Read the lines of a list; see `read_list`."""
+    header, rows = _rows(lines, file, spec)
+    names = header or _names_beside(file)
+    layout = options.layout or _layout(rows, header, names, file, spec)
+    if layout not in LAYOUTS:
+        raise InputError(f"{spec}: {unknown_name('--layout', layout, LAYOUTS)}")
+    read = {"one-hot": _one_hot, "numbers": _class_numbers, "tags": _words}[layout]
+    columns, targets, written = read(rows, names, file)
+    if layout != "tags":
+        origin = "the first line" if header else _origin(file)
+        nameless = f"called by their numbers, as no {NAME_FILES[0]} is beside the list"
+        written += f", {f'named by {origin}' if names is not None else nameless}"
+    home = options.root or _home(file)
+    near = NearbyImages(home, spec)
+    images = [near.key(home, image, where=f"{file}, line {number}") for number, image, _ in rows]
+    partition, notes = _partition(file, rows, spec), []
+    if partition is not None:
+        chosen, notes = chosen_splits(CELEBA_SPLITS, split, f"list:{file}")
+        kept = [i for i, part in enumerate(partition) if part in chosen]
+        images, targets = [images[i] for i in kept], targets[kept]
+    else:
+        chosen_splits([], split, spec)
+    refuse_reserved(columns, spec)
+    said = (understood(images, columns, targets, written), *notes, *variants_note(columns))
+    return settle(Dataset(spec, home, tuple(images), Vocabulary(columns), targets, notes=said), options)
+
+
+def _list_in(folder: Path, spec: str) -> Path:
+    for place in (folder / CELEBA, folder / "Anno" / CELEBA):
+        if place.is_file():
+            return place
+    files = sorted(file.name for file in folder.glob("*.txt"))[:5]
+    raise InputError(
+        f"{spec} is a folder without {CELEBA}. Give the list in it, such as {', '.join(files) or 'train.txt'}."
+    )
+
+
+def _home(file: Path) -> Path:
+    """Return the folder that images are looked for around: of CelebA the one above `Anno`."""
+    return file.parent.parent if file.parent.name == "Anno" else file.parent
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from None
+
+
+def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None, list[Row]]:
+    """Return the names of a first line that has some, and the rows."""
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if numbered and numbered[0][1].strip().isdigit():  # CelebA begins with the number of images
+        numbered = numbered[1:]
+    rows = [(number, *_taken_apart(line)) for number, line in numbered]
+    if not rows:
+        raise InputError(f"{spec}: {file} has no line. A line is an image and its labels: a.jpg 1 0.")
+    first = numbered[0][1].split()
+    if len(rows) > 1 and not any(_is_image(word) for word in first) and _is_image(rows[1][1]):
+        width = len(rows[1][2].split())
+        names = first if len(first) == width else first[1:] if len(first) == width + 1 else None
+        if names is None:
+            raise InputError(
+                f"{spec}: {file}, line {numbered[0][0]}: {len(first)} names for {width} values in the lines below. "
+                "Repair the first line."
+            )
+        return names, rows[1:]
+    return None, rows
+
+
+def _taken_apart(line: str) -> tuple[str, str]:
+    """Return image and labels: numbers are taken from the end, as names of files may hold blanks."""
+    words = line.split()
+    behind = next(
+        (i for i, word in enumerate(reversed(words[1:])) if not _NUMBER.fullmatch(word)), len(words) - 1
+    )
+    if (
+        not behind
+    ):  # words, not numbers: the image ends where its suffix does, or at a tab, or at the first blank
+        if "\t" in line.strip():
+            image, _, rest = line.strip().partition("\t")
+            return image.strip(), rest.strip()
+        end = next((i for i, word in enumerate(words, 1) if _is_image(word)), 1)
+        behind = len(words) - end
+    if not behind:
+        return line.strip(), ""
+    image = line.rstrip().rsplit(None, behind)[0]
+    return image.strip(), line[len(image) :].strip()
+
+
+def _is_image(word: str) -> bool:
+    return Path(word.rsplit("/", 1)[-1]).suffix.lower() in SUFFIXES
+
+
+def _layout(
+    rows: Sequence[Row], header: Sequence[str] | None, names: Sequence[str] | None, file: Path, spec: str
+) -> str:
+    """Return how the labels are written.
+
+    Raises:
+        InputError: two readings are possible and differ.
+    """
+    values: set[str] = set()
+    widths: set[int] = set()
+    repeats = False
+    for _, _, behind in rows:
+        found = behind.split()
+        values.update(found)
+        widths.add(len(found))
+        repeats = repeats or len(set(found)) < len(found)
+    if not values:
+        raise InputError(
+            f"{spec}: {file}, line {rows[0][0]}: no label stands behind {rows[0][1][:60]!r}, nor behind any other image."
+        )
+    if not all(_NUMBER.fullmatch(value) for value in values):
+        return "tags"
+    if header or "-1" in values:
+        return "one-hot"
+    if not values <= {"0", "1"} or len(widths) > 1:
+        return "numbers"
+    if repeats:
+        return "one-hot"  # nobody writes one class number twice
+    width = widths.pop()
+    if width == 1 and names is not None:
+        return "one-hot" if len(names) == 1 else "numbers"
+    raise InputError(
+        f"{spec}: {file}: two readings are possible. {rows[0][1]!r} with {rows[0][2]!r} is a column of 1 and 0 for "
+        f"each of {width} labels, or {'the numbers of its classes' if width > 1 else 'the number of its class'}. Say "
+        "which: --layout one-hot or --layout numbers."
+    )
+
+
+def _one_hot(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labels:
+    width = len(rows[0][2].split())
+    if names is not None and len(names) != width:
+        raise InputError(
+            f"{file}: {len(names)} names of labels, but {width} values in a line. Repair the names."
+        )
+    values = bytearray()
+    for number, _, behind in rows:
+        found = behind.split()
+        if len(found) != width:
+            raise InputError(
+                f"{file}, line {number}: {len(found)} values, the first line has {width}. Repair the line."
+            )
+        try:
+            values += bytes(_BYTES[value] for value in found)
+        except KeyError as error:
+            raise InputError(
+                f"{file}, line {number}: {str(error)[:40]} among the values; 1 is present, 0 or -1 not."
+            ) from None
+    targets = np.frombuffer(values, np.int8).reshape(len(rows), width)
+    written = "a column of 1 and 0 for each label"
+    if (targets == UNKNOWN).any():
+        if (targets == ABSENT).any():
+            written = "a column of 1, 0 and -1 for each label (-1 is unknown)"
+        else:
+            targets = np.where(targets == UNKNOWN, np.int8(ABSENT), targets)
+            written = "a column of 1 and -1 for each label (-1 is absent, as there is no 0)"
+    return _columns(names, width, file), targets, written
+
+
+def _class_numbers(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labels:
+    numbers: list[list[int]] = []
+    most = len(names) if names is not None else _MOST
+    for number, _, behind in rows:
+        found = behind.split()
+        if wrong := [value for value in found if not value.isdecimal() or int(value) >= most]:
+            raise InputError(
+                f"{file}, line {number}: {wrong[0][:40]!r} is no class number from 0 on"
+                + (f"; there are {len(names)} names of classes." if names is not None else ".")
+            )
+        numbers.append([int(value) for value in found])
+    width = len(names) if names is not None else 1 + max((n for found in numbers for n in found), default=0)
+    targets = np.zeros((len(rows), width), np.int8)
+    for row, columns in zip(targets, numbers, strict=True):
+        row[columns] = PRESENT
+    return _columns(names, width, file), targets, "class numbers behind each image"
+
+
+def _words(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labels:
+    said = [[clean(word) for word in behind.split("\t" if "\t" in behind else None)] for _, _, behind in rows]
+    columns = tuple(sorted({word for found in said for word in found if word}))
+    if not columns:
+        raise InputError(f"{file}: no line has a label behind its image.")
+    place = {name: j for j, name in enumerate(columns)}
+    targets = np.zeros((len(rows), len(columns)), np.int8)
+    for row, found in zip(targets, said, strict=True):
+        row[[place[word] for word in found if word]] = PRESENT
+    return columns, targets, "words behind each image"
+
+
+def _columns(names: Sequence[str] | None, width: int, file: Path) -> tuple[str, ...]:
+    columns = tuple(map(clean, names)) if names is not None else tuple(map(str, range(width)))
+    if len(set(columns)) < len(columns) or not all(columns):
+        raise InputError(
+            f"{file}: the names of labels must differ and not be empty: {', '.join(columns[:8])}."
+        )
+    return columns
+
+
+def _names_beside(file: Path) -> list[str] | None:
+    beside = _name_file(file)
+    if beside is None:
+        return None
+    lines = [line.strip() for line in _lines(beside) if line.strip()]
+    numbered = [line.split(maxsplit=1) for line in lines]
+    if all(len(parts) == 2 for parts in numbered) and sorted(p[0] for p in numbered) == sorted(
+        map(str, range(len(lines)))
+    ):
+        return [parts[1] for parts in sorted(numbered, key=lambda parts: int(parts[0]))]
+    return lines
+
+
+def _name_file(file: Path) -> Path | None:
+    there = (file.with_name(name) for name in NAME_FILES)
+    return next((found for found in there if found.is_file() and found != file), None)
+
+
+def _origin(file: Path) -> str | None:
+    found = _name_file(file)
+    return None if found is None else found.name
+
+
+def _partition(file: Path, rows: Sequence[Row], spec: str) -> list[str] | None:
+    """Return the split of each row as CelebA's list of partitions has it; None where there is none."""
+    if file.name != CELEBA:
+        return None
+    places = (file.with_name(PARTITION), file.parent.parent / "Eval" / PARTITION)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        return None
+    parts: dict[str, str] = {}
+    for number, line in enumerate(_lines(found), 1):
+        if line.strip():
+            image, _, part = line.strip().rpartition(" ")
+            if part not in {"0", "1", "2"}:
+                raise InputError(
+                    f"{spec}: {found}, line {number}: {part[:40]!r}; 0 is train, 1 valid, 2 test."
+                )
+            parts[image.strip()] = CELEBA_SPLITS[int(part)]
+    if lost := [image for _, image, _ in rows if image not in parts]:
+        raise InputError(f"{spec}: {found} does not have {len(lost)} images of {file.name}: {lost[:3]}.")
+    return [parts[image] for _, image, _ in rows]

@@ -1,0 +1,362 @@
+"""Which format a folder or file is in, from its names and the first bytes of a few files; nothing is read whole.
+
+Says what speaks for each format, and leaves it to the caller to hesitate where there are two. Knows what formats look
+like from outside, nothing of how they are read.
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from labelbeam.data.listing import SUFFIXES
+from labelbeam.formats.coco import annotation_files
+from labelbeam.formats.createml import ROBOFLOW_FILE as CREATEML_FILE
+from labelbeam.formats.lists import CELEBA
+from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text
+
+MOST = 4_000
+"""Entries of a folder that are looked at, the nearest first."""
+
+HEAD = 1 << 16
+"""Bytes of a file that are looked at, at its beginning and at its end."""
+
+_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A format that a path may be in.
+
+    Attributes:
+        format: its name.
+        path: what is to be read: the path, a file in it, or the folder of it.
+        why: what speaks for it, in words.
+    """
+
+    format: str
+    path: Path
+    why: str
+
+
+def recognised(path: Path) -> list[Guess]:
+    """Return the formats that a path may be in; empty where nothing is recognised.
+
+    Args:
+        path: a file or folder that exists.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "tags.jsonl").write_text('{"image": "a.jpg", "labels": ["cat"]}')
+        ...     [guess.format for guess in recognised(Path(folder))]
+        ['jsonl']
+    """
+    if path.is_file():
+        return list(_of_file(path))
+    tree = _Tree(path)
+    guesses: list[Guess] = []
+    for rule in _STRONG:
+        guesses += [Guess(name, place, why) for name, place, why in rule(tree)]
+    if not guesses:
+        for rule in _WEAK:
+            guesses += [Guess(name, place, why) for name, place, why in rule(tree)]
+    return list({(guess.format, guess.path): guess for guess in guesses}.values())
+
+
+class _Tree:
+    """The files of a folder, the nearest first, up to `MOST` of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: list[str] = []
+        left = deque([(root, "")])
+        seen = 0
+        while left and seen < MOST:
+            folder, start = left.popleft()
+            try:
+                entries = sorted(folder.iterdir())
+            except OSError:
+                continue
+            for entry in entries[:MOST]:
+                seen += 1
+                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                    continue
+                if entry.is_dir():
+                    if start.count("/") < 5 and not entry.is_symlink():
+                        left.append((entry, f"{start}{entry.name}/"))
+                elif entry.is_file():
+                    self.files.append(start + entry.name)
+        self.images = [file for file in self.files if PurePosixPath(file).suffix.lower() in SUFFIXES]
+
+    def named(self, *patterns: str) -> list[str]:
+        """Return the files that match one of some patterns; a pattern without `/` matches the name."""
+        return [file for file in self.files if any(PurePosixPath(file).match(one) for one in patterns)]
+
+    def ending(self, *suffixes: str) -> list[str]:
+        return [file for file in self.files if file.lower().endswith(suffixes)]
+
+
+Found = Iterator[tuple[str, Path, str]]
+"""Format, path, reason."""
+
+
+def _voc(tree: _Tree) -> Found:
+    for edition in ("VOC2007", "VOC2012"):
+        for home in (tree.root / edition, tree.root / "VOCdevkit" / edition, tree.root):
+            named = home != tree.root or tree.root.name == edition
+            if named and (home / "Annotations").is_dir() and (home / "ImageSets" / "Main").is_dir():
+                yield edition.lower(), tree.root, f"{edition} with Annotations and ImageSets/Main"
+                break
+    if any((tree.root / home).is_dir() for home in ("VOC2007", "VOC2012", "VOCdevkit")) or tree.root.name in {
+        "VOC2007",
+        "VOC2012",
+    }:
+        return
+    xml = tree.ending(".xml")[:_SAMPLES]
+    if any(re.search(rb"<annotation[\s>]", _head(tree.root / file)) for file in xml):
+        yield "voc", tree.root, f"XML files that begin with <annotation>, such as {xml[0]}"
+
+
+def _cvat(tree: _Tree) -> Found:
+    for file in ("annotations.xml", *tree.named("*.xml")[:_SAMPLES]):
+        if re.search(rb"<annotations[\s>]", _head(tree.root / file)):
+            yield (
+                "cvat",
+                tree.root if file == "annotations.xml" else tree.root / file,
+                f"{file} begins with <annotations>",
+            )
+            return
+
+
+def _json_files(tree: _Tree) -> Found:
+    """Files of JSON that say what they are; of many alike the first decides."""
+    seen: set[str] = set()
+    official = list(annotation_files(tree.root).values())
+    others = [tree.root / file for file in tree.ending(".json") if not file.endswith("package.json")]
+    for file in [*official, *others][:40]:
+        for guess in _of_json(file):
+            place = {
+                "coco": tree.root if file in official else file,
+                "labelme": tree.root,
+                "createml": tree.root if file.name in {CREATEML_FILE, "annotations.json"} else file,
+                "datumaro": tree.root if file.parent == tree.root / "annotations" else file,
+                "fiftyone": tree.root,
+            }.get(guess.format, file)
+            if guess.format not in seen:
+                seen.add(guess.format)
+                yield guess.format, place, guess.why
+
+
+def _yolo(tree: _Tree) -> Found:
+    for file in tree.named("data.yaml", "data.yml", "*.yaml", "*.yml"):
+        if "/" not in file and re.search(rb"^\s*names\s*:", _head(tree.root / file), re.MULTILINE):
+            yield "yolo", tree.root, f"{file} has names of classes"
+            return
+    texts = [
+        file for file in tree.ending(".txt") if PurePosixPath(file).name not in {"classes.txt", "train.txt"}
+    ]
+    boxes = [file for file in texts[:20] if is_yolo_text(_head(tree.root / file).decode("utf-8", "replace"))]
+    if boxes and tree.images:
+        names = [name for name in CLASS_FILES if (tree.root / name).is_file()]
+        yield (
+            "yolo",
+            tree.root,
+            f"{boxes[0]} holds boxes" + (f" and {names[0]} names of classes" if names else ""),
+        )
+
+
+def _nuswide(tree: _Tree) -> Found:
+    if tree.named("Concepts81.txt", "Labels_airport.txt", "Labels_airport_Train.txt"):
+        yield "nuswide81", tree.root, "NUS-WIDE's concepts"
+        if tree.named("AllTags1k.txt", "Train_Tags1k.dat"):
+            yield "nuswide1000", tree.root, "NUS-WIDE's AllTags1k.txt"
+
+
+def _tables(tree: _Tree) -> Found:
+    metadata = tree.named("metadata.jsonl", "metadata.csv", "metadata.parquet")
+    if metadata:
+        yield "imagefolder", tree.root, f"{metadata[0]}"
+    parquet = [file for file in tree.ending(".parquet") if file not in metadata]
+    if parquet:
+        yield "parquet", tree.root, f"Parquet files, such as {parquet[0]}"
+    if labels := tree.named("*imagelabels*.csv"):
+        yield "openimages", tree.root, f"{labels[0]}"
+    if roboflow := tree.named("_classes.csv"):
+        yield "csv", tree.root if "/" in roboflow[0] else tree.root / roboflow[0], f"{roboflow[0]}"
+    if celeba := tree.named(CELEBA):
+        yield "list", tree.root / celeba[0], f"{celeba[0]}"
+
+
+def _archives(tree: _Tree) -> Found:
+    if shards := tree.ending(".tar"):
+        yield "webdataset", tree.root, f"archives, such as {shards[0]}"
+
+
+def _single_files(tree: _Tree) -> Found:
+    """Tables and lists in the folder itself, each for itself."""
+    for file in tree.ending(".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".txt", ".db", ".sqlite"):
+        if "/" not in file:
+            for guess in _of_file(tree.root / file):
+                yield guess.format, guess.path, guess.why
+
+
+def _beside_images(tree: _Tree) -> Found:
+    texts = set(tree.ending(".txt"))
+    beside = [
+        image
+        for image in tree.images
+        if {str(PurePosixPath(image).with_suffix(".txt")), f"{image}.txt"} & texts
+    ]
+    if beside:
+        yield "sidecar", tree.root, f"texts beside images, such as of {beside[0]}"
+    xmp = tree.ending(".xmp")
+    if xmp:
+        yield "keywords", tree.root, f"sidecars of keywords, such as {xmp[0]}"
+    inside = [image for image in tree.images if "/" in image]
+    if inside and len(inside) == len(tree.images) and len({image.rpartition("/")[0] for image in inside}) > 1:
+        yield "folder", tree.root, f"images in folders, such as {inside[0]}"
+
+
+_STRONG: tuple[Callable[[_Tree], Found], ...] = (
+    _voc,
+    _cvat,
+    _json_files,
+    _yolo,
+    _nuswide,
+    _tables,
+    _archives,
+)
+"""What only one kind of data set has."""
+
+_WEAK: tuple[Callable[[_Tree], Found], ...] = (_single_files, _beside_images)
+"""What other data sets have beside them too."""
+
+
+def _of_file(file: Path) -> Iterator[Guess]:
+    """Yield the formats that a file may be in."""
+    suffix, head = file.suffix.lower(), _head(file)
+    if head.startswith(b"SQLite format 3"):
+        yield Guess("project", file, "a database")
+    elif suffix == ".tar":
+        yield Guess("webdataset", file, "an archive")
+    elif head.startswith(b"PAR1"):
+        metadata = file.name == "metadata.parquet"
+        yield Guess(
+            "imagefolder" if metadata else "parquet", file.parent if metadata else file, "a Parquet file"
+        )
+    elif suffix in {".yaml", ".yml"} and re.search(rb"^\s*names\s*:", head, re.MULTILINE):
+        yield Guess("yolo", file, "it has names of classes")
+    elif re.search(rb"<annotations[\s>]", head):
+        yield Guess("cvat", file, "it begins with <annotations>")
+    elif re.search(rb"<annotation[\s>]", head):
+        yield Guess("voc", file.parent, "it begins with <annotation>")
+    elif suffix in {".csv", ".tsv"}:
+        yield from _of_csv(file, head)
+    elif head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        lines = list(_of_lines(file, head))
+        yield from lines or _of_json(file)
+    elif suffix == ".txt":
+        yield from _of_text(file, head)
+
+
+def _of_csv(file: Path, head: bytes) -> Iterator[Guess]:
+    first = head.decode("utf-8", "replace").partition("\n")[0].casefold()
+    if "imagelabels" in file.name.casefold():
+        yield Guess("openimages", file, "its name")
+    elif "annotation_id" in first and "annotator" in first:
+        yield Guess("labelstudio", file, "the columns annotator and annotation_id")
+    elif file.name == "metadata.csv" and "file_name" in first:
+        yield Guess("imagefolder", file.parent, "its name and the column file_name")
+    else:
+        yield Guess("csv", file, "its name")
+
+
+def _of_lines(file: Path, head: bytes) -> Iterator[Guess]:
+    """Yield the formats of a file with a JSON object a line."""
+    line = head.lstrip(b"\xef\xbb\xbf").strip().partition(b"\n")[0]
+    try:
+        first = json.loads(line)
+    except (ValueError, RecursionError):
+        return
+    keys = set(first) if isinstance(first, dict) else set()
+    if "imageGcsUri" in keys:
+        yield Guess("vertex", file, "its lines have imageGcsUri")
+    elif "image_url" in keys:
+        yield Guess("azure", file, "its lines have image_url")
+    elif "source-ref" in keys:
+        yield Guess("sagemaker", file, "its lines have source-ref")
+    elif "file_name" in keys and file.suffix == ".jsonl":
+        yield Guess("imagefolder", file.parent, "its lines have file_name")
+    elif "image" in keys and keys & {"labels", "scores", "unknown", "error"}:
+        yield Guess("jsonl", file, "its lines have image and labels")
+
+
+def _of_json(file: Path) -> Iterator[Guess]:
+    """Yield the formats that a JSON file may be in, by its keys."""
+    kind, keys = _json_keys(file)
+    if (
+        kind == "["
+        and "annotations" in keys
+        and keys & {"filename", "image", "imagefilename"}
+        and "result" not in keys
+    ):
+        yield Guess("createml", file, "a list of images with annotations")
+    elif kind == "[" and ("result" in keys or keys & {"annotator", "lead_time", "annotation_id"}):
+        yield Guess("labelstudio", file, "a list of tasks with results")
+    elif {"metainfo", "data_list"} <= keys:
+        yield Guess("mmpretrain", file, "it has metainfo and data_list")
+    elif {"items", "categories"} <= keys:
+        yield Guess("datumaro", file, "it has items and categories")
+    elif "images" in keys and keys & {"categories", "category_id", "annotations"}:
+        yield Guess("coco", file, "it has images, annotations and categories")
+    elif "imagePath" in keys and keys & {"shapes", "flags"}:
+        yield Guess("labelme", file.parent, "it has shapes or flags and imagePath")
+    elif "samples" in keys and "filepath" in keys:
+        yield Guess("fiftyone", file.parent, "samples with a filepath each")
+    elif "labels" in keys and "class_names" in keys:
+        yield Guess("cleanlab", file, "it has labels and class_names")
+    elif file.name == "labels.json" and "labels" in keys:
+        yield Guess("fiftyone", file.parent, "its name, and labels by the names of images")
+
+
+def _json_keys(file: Path) -> tuple[str, set[str]]:
+    """Return how a JSON file begins, and the keys in its first and last bytes."""
+    head = _head(file).lstrip(b"\xef\xbb\xbf \t\r\n")
+    tail = b""
+    try:
+        with file.open("rb") as opened:
+            size = opened.seek(0, 2)
+            if size > HEAD:
+                opened.seek(max(HEAD, size - HEAD))
+                tail = opened.read(HEAD)
+    except OSError:
+        return "", set()
+    found = re.findall(rb'"([A-Za-z_-]{1,40})"\s*:', head + b"\n" + tail)
+    return head[:1].decode("ascii", "replace"), {key.decode("ascii") for key in found}
+
+
+def _of_text(file: Path, head: bytes) -> Iterator[Guess]:
+    """Yield the formats of a list of images with labels."""
+    text = head.decode("utf-8", "replace")
+    lines = [line for line in text.split("\n")[:20] if line.strip()]
+    images = [line for line in lines if PurePosixPath(line.split()[0]).suffix.lower() in SUFFIXES]
+    if file.name == CELEBA:
+        yield Guess("list", file, "its name")
+    elif lines and len(images) >= len(lines) - 2 and images and len(images[-1].split()) > 1:
+        commas = "\t" in images[-1] and "," in images[-1].split()[-1]
+        yield Guess(
+            "paddle" if commas else "list",
+            file,
+            f"its lines are images and labels: {images[-1].strip()[:40]}",
+        )
+
+
+def _head(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(HEAD)
+    except OSError:
+        return b""

@@ -1,0 +1,96 @@
+"""Lists of images with labels behind them: columns, class numbers, words."""
+
+from pathlib import Path
+
+import pytest
+
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.lists import read_list
+
+KEEP = ReadOptions(missing="keep")
+
+
+def written(folder: Path, text: str, name: str = "list.txt", **beside: str) -> Path:
+    for file, content in beside.items():
+        (folder / f"{file}.txt").write_text(content)
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_columns_without_names_are_one_hot_where_a_value_repeats(tmp_path):
+    file = written(tmp_path, "my cat.jpg 1 0 0\nb.jpg 0 1 1\n")
+    dataset = read_list(file, "", options=KEEP)
+    assert dataset.images == ("my cat.jpg", "b.jpg")
+    assert dataset.vocabulary.names == ("0", "1", "2")
+    assert dataset.targets.tolist() == [[1, 0, 0], [0, 1, 1]]
+    assert "called by their numbers" in dataset.notes[0]
+    named = read_list(written(tmp_path, file.read_text(), labels="0 sea\n1 sky\n2 boat\n"), "", options=KEEP)
+    assert named.vocabulary.names == ("sea", "sky", "boat")
+
+
+def test_class_numbers_are_recognised_by_their_count_or_size(tmp_path):
+    dataset = read_list(written(tmp_path, "a.jpg 2 0\nb.jpg 0\n"), "", options=KEEP)
+    assert dataset.targets.tolist() == [[1, 0, 1], [1, 0, 0]]
+    folders = read_list(written(tmp_path, "x/a.png 0\nx/b.png 1\n", classes="cat\ndog\n"), "", options=KEEP)
+    assert folders.example(1).present == ("dog",)
+
+
+def test_two_readings_are_refused_and_decided_by_the_option(tmp_path):
+    file = written(tmp_path, "a.jpg 1 0\nb.jpg 0 1\n")
+    with pytest.raises(InputError, match=r"two readings are possible.*--layout one-hot or --layout numbers"):
+        read_list(file, "", options=KEEP)
+    one_hot = read_list(file, "", options=ReadOptions(missing="keep", layout="one-hot"))
+    assert one_hot.targets.tolist() == [[1, 0], [0, 1]]
+    numbers = read_list(file, "", options=ReadOptions(missing="keep", layout="numbers"))
+    assert numbers.targets.tolist() == [[1, 1], [1, 1]]
+
+
+CELEBA = "3\nEyeglasses Smiling\n000001.jpg -1  1\n000002.jpg  1 -1\n000003.jpg -1 -1\n"
+
+
+def test_celeba_has_a_count_names_and_minus_one_for_absent_and_a_list_of_splits(tmp_path):
+    written(tmp_path, CELEBA, "Anno/list_attr_celeba.txt")
+    written(tmp_path, "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n", "Eval/list_eval_partition.txt")
+    (tmp_path / "Img/img_align_celeba").mkdir(parents=True)
+    for number in (1, 2, 3):
+        (tmp_path / f"Img/img_align_celeba/{number:06d}.jpg").touch()
+    dataset = read_list(tmp_path, "")
+    assert dataset.vocabulary.names == ("Eyeglasses", "Smiling")
+    assert dataset.targets.tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert "-1 is absent, as there is no 0" in dataset.notes[0]
+    assert read_list(tmp_path, "valid").images == ("Img/img_align_celeba/000002.jpg",)
+
+
+def test_minus_one_beside_zero_is_unknown(tmp_path):
+    dataset = read_list(written(tmp_path, "image cat dog\na.jpg 1 -1\nb.jpg 0 1\n"), "", options=KEEP)
+    assert dataset.vocabulary.names == ("cat", "dog")
+    assert dataset.targets.tolist() == [[1, -1], [0, 1]]
+
+
+def test_words_are_labels(tmp_path):
+    dataset = read_list(written(tmp_path, "a.jpg cat dog\nb.jpg\nc d.jpg\tred car\tsky\n"), "", options=KEEP)
+    assert dataset.images == ("a.jpg", "b.jpg", "c d.jpg")
+    assert dataset.example(0).present == ("cat", "dog")
+    assert dataset.example(2).present == ("red car", "sky")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["has no line"]),
+        ("a.jpg\nb.jpg\n", ["no label stands behind 'a.jpg'"]),
+        ("3\nA B C D\na.jpg 1 0\nb.jpg 1 1\n", ["line 2", "4 names for 2 values"]),
+        ("a.jpg 1 0 0\nb.jpg 1 -1\n", ["line 2", "2 values, the first line has 3"]),
+        ("x y\na.jpg 1 5\nb.jpg 0 1\n", ["line 2", "'5' among the values"]),
+        ("a.jpg 7 300000\n", ["line 1", "'300000' is no class number"]),
+        ("a.jpg 1 1 0\na.jpg 1 1 0\n", ["a.jpg", "more than once"]),
+        ("cat cat\na.jpg 1 0\nb.jpg 0 1\n", ["must differ"]),
+    ],
+)
+def test_what_cannot_be_read_says_why(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        read_list(written(tmp_path, text), "", options=KEEP)
+    assert all(word in str(error.value) for word in words), error.value
