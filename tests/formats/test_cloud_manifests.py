@@ -108,7 +108,7 @@ def test_sagemaker_with_several_jobs_asks_which(tmp_path):
     line = ground_truth("a.jpg", 0)
     line |= {"more": [1], "more-metadata": {**line["tags-metadata"], "class-map": {"1": "dog"}}}
     file = written(tmp_path, line)
-    with pytest.raises(InputError, match="several attributes hold labels: tags, more.*--tags-column"):
+    with pytest.raises(InputError, match=r"several attributes hold labels: tags, more.*--tags-column"):
         read_sagemaker(file, "", options=KEEP)
     dataset = read_sagemaker(file, "", options=ReadOptions(missing="keep", tags_column="more"))
     assert dataset.vocabulary.names == ("dog",)

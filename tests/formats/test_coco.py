@@ -279,3 +279,57 @@ def test_an_image_that_is_missing_leaves_nothing_behind(tmp_path):
     with pytest.raises(InputError, match=r"a\.jpg is missing"):
         write_coco(dataset, tmp_path / "out", split="train", images="copy")
     assert not list(tmp_path.rglob("*.j*"))
+
+
+def box(image: int, category: int) -> dict:
+    return {"id": 10 * image + category, "image_id": image, "category_id": category, "bbox": [0, 0, 1, 1]}
+
+
+def test_roboflow_has_a_file_in_each_splits_folder_and_a_parent_of_all_categories(tmp_path):
+    categories = [{"id": 0, "name": "pets", "supercategory": "none"}]
+    categories += [{"id": i, "name": name, "supercategory": "pets"} for i, name in ((1, "cat"), (2, "dog"))]
+    for split, category in (("train", 1), ("valid", 2)):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "a.jpg").touch()
+        images = [{"id": 0, "file_name": "a.jpg"}]
+        document = {"images": images, "annotations": [box(0, category)], "categories": categories}
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(document))
+    dataset = read_coco(tmp_path, "valid")
+    assert dataset.vocabulary.names == ("cat", "dog")
+    assert dataset.path(0) == tmp_path / "valid/a.jpg"
+    assert dataset.example(0).present == ("dog",)
+    assert any("'pets' is the parent of all categories" in note for note in dataset.notes)
+    with pytest.raises(InputError, match=r"say which split: coco:.*#train, coco:.*#valid"):
+        read_coco(tmp_path, "")
+
+
+def test_lvis_knows_absent_labels_only_where_it_looked(tmp_path):
+    images = [
+        {"id": 1, "coco_url": "http://images.cocodataset.org/val2017/000000000001.jpg"}
+        | {"neg_category_ids": [2], "not_exhaustive_category_ids": [1, 3]}
+    ]
+    categories = [{"id": i, "name": name} for i, name in ((1, "cat"), (2, "dog"), (3, "cup"))]
+    document = {"images": images, "annotations": [box(1, 1)], "categories": categories}
+    (tmp_path / "lvis_v1_val.json").write_text(json.dumps(document))
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "val2017/000000000001.jpg").touch()
+    dataset = read_coco(tmp_path, "val")
+    assert dataset.images == ("val2017/000000000001.jpg",)
+    assert dataset.targets.tolist() == [[1, 0, -1]]
+    document["images"][0]["neg_category_ids"] = [9]
+    (tmp_path / "lvis_v1_val.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="neg_category_ids of image 1 has 9"):
+        read_coco(tmp_path, "val")
+
+
+def test_images_are_found_in_data_beside_the_file_or_where_the_option_says(tmp_path):
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [box(1, 1)]}
+    document["categories"] = [{"id": 1, "name": "cat"}]
+    for folder in ("data", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").touch()
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    assert read_coco(tmp_path / "labels.json", "").root == tmp_path / "data"
+    assert read_coco(tmp_path, "").root == tmp_path / "data"
+    named = read_coco(tmp_path / "labels.json", "", options=ReadOptions(root=tmp_path / "elsewhere"))
+    assert named.root == tmp_path / "elsewhere"

@@ -44,7 +44,7 @@ def test_classifications_are_labels_and_tags_are_splits(tmp_path):
     test = read_fiftyone(tmp_path, "test")
     assert test.images == ("data/1.jpg",)
     assert test.vocabulary.names == ("cat", "dog")
-    with pytest.raises(InputError, match="unknown split 'val'.*A split is a tag"):
+    with pytest.raises(InputError, match=r"unknown split 'val'.*A split is a tag"):
         read_fiftyone(tmp_path, "val")
 
 
@@ -69,7 +69,7 @@ def test_labels_of_images_come_before_those_of_objects_and_the_rest_is_said(tmp_
 
 def test_several_fields_are_asked_about_and_tags_can_be_the_labels(tmp_path):
     written(tmp_path, {"truth": many("sea"), "guess": many("sky"), "tags": ["blue"]})
-    with pytest.raises(InputError, match="several fields hold labels: truth, guess.*--tags-column"):
+    with pytest.raises(InputError, match=r"several fields hold labels: truth, guess.*--tags-column"):
         read_fiftyone(tmp_path, "")
     assert read_fiftyone(tmp_path, "", options=ReadOptions(tags_column="tags")).vocabulary.names == ("blue",)
 

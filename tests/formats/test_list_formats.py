@@ -46,6 +46,19 @@ def test_class_numbers_get_their_names_in_the_order_of_classes(tmp_path):
     assert any("1 entries have no gt_label" in note for note in dataset.notes)
 
 
+def test_names_may_be_categories_with_ids_or_in_a_file_beside(tmp_path):
+    file = tmp_path / "train.json"
+    categories = [{"id": 1, "category_name": "b"}, {"id": 0, "category_name": "a"}]
+    entries = [{"img_path": "a.jpg", "gt_label": [1]}]
+    file.write_text(json.dumps({"metainfo": {"categories": categories}, "data_list": entries}))
+    assert read_mmpretrain(file, "", options=KEEP).example(0).present == ("b",)
+    file.write_text(json.dumps({"metainfo": {"dataset_type": "mine"}, "data_list": entries}))
+    with pytest.raises(InputError, match=r"no list of texts 'classes'.*classes\.txt"):
+        read_mmpretrain(file, "", options=KEEP)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert read_mmpretrain(file, "", options=KEEP).example(0).present == ("dog",)
+
+
 def test_the_root_is_where_images_are(tmp_path):
     file = tmp_path / "train.json"
     file.write_text(json.dumps(DOCUMENT))

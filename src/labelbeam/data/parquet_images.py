@@ -32,7 +32,7 @@ def image_columns(schema: Any) -> list[str]:
     for field in schema:
         kind = field.type
         is_struct = pyarrow.types.is_struct(kind)
-        is_struct = is_struct and any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+        is_struct = is_struct and "bytes" in {kind.field(i).name for i in range(kind.num_fields)}
         if is_struct or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind):
             found.append(field.name)
     return found
@@ -49,7 +49,7 @@ def opened_parquet(file: Path) -> Any:
         from pyarrow import parquet
     except ImportError:
         raise InputError(
-            f"{file} needs pyarrow, which is not installed: pip install 'labelbeam[parquet]', or save metadata as .jsonl."
+            f"{file} needs pyarrow, which is not installed: pip install 'labelbeam[parquet]', or save it as .jsonl."
         ) from None
     try:
         return parquet.ParquetFile(file)

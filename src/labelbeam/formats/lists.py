@@ -87,7 +87,8 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
     home = options.root or _home(file)
     near = NearbyImages(home, spec)
     images = [near.key(home, image, where=f"{file}, line {number}") for number, image, _ in rows]
-    partition, notes = _partition(file, rows, spec), []
+    partition = _partition(file, rows, spec)
+    notes: list[str] = []
     if partition is not None:
         chosen, notes = chosen_splits(CELEBA_SPLITS, split, f"list:{file}")
         kept = [i for i, part in enumerate(partition) if part in chosen]
@@ -186,7 +187,7 @@ def _layout(
         repeats = repeats or len(set(found)) < len(found)
     if not values:
         raise InputError(
-            f"{spec}: {file}, line {rows[0][0]}: no label stands behind {rows[0][1][:60]!r}, nor behind any other image."
+            f"{spec}: {file}, line {rows[0][0]}: no label stands behind {rows[0][1][:60]!r} or another image."
         )
     if not all(_NUMBER.fullmatch(value) for value in values):
         return "tags"
@@ -200,9 +201,9 @@ def _layout(
     if width == 1 and names is not None:
         return "one-hot" if len(names) == 1 else "numbers"
     raise InputError(
-        f"{spec}: {file}: two readings are possible. {rows[0][1]!r} with {rows[0][2]!r} is a column of 1 and 0 for "
-        f"each of {width} labels, or {'the numbers of its classes' if width > 1 else 'the number of its class'}. Say "
-        "which: --layout one-hot or --layout numbers."
+        f"{spec}: {file}: two readings are possible. {rows[0][1]!r} with {rows[0][2]!r} is a column of 1 and 0 "
+        f"for each of {width} labels, or {'the numbers of its classes' if width > 1 else 'the number of its class'}. "
+        "Say which: --layout one-hot or --layout numbers."
     )
 
 

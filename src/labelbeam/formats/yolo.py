@@ -17,9 +17,9 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES, list_images
 from labelbeam.errors import InputError
 from labelbeam.files import is_file, is_folder
+from labelbeam.formats.documents import parse_yaml
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits, folders_in
-from labelbeam.formats.yaml_document import parse_yaml
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "train/_darknet.labels", "labels/classes.txt")

@@ -1,0 +1,128 @@
+"""A path without a format: recognised by what is there, or an error that names what it could be."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelbeam.data.dataset import Dataset, ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.recognition import recognised
+from labelbeam.formats.registry import open_dataset, parse_spec, write_dataset
+from labelbeam.labels.vocabulary import Vocabulary
+
+KEEP = ReadOptions(missing="keep")
+COCO = json.dumps(
+    {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": [{"id": 1, "name": "c"}]}
+)
+VOC = "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"
+LABELME = json.dumps({"version": "5", "flags": {}, "shapes": [], "imagePath": "a.jpg"})
+BOX = "0 0.5 0.5 0.1 0.1\n"
+
+FOLDERS = {
+    "yolo with data.yaml": (
+        {"data.yaml": "names: [cat]\n", "images/a.jpg": "", "labels/a.txt": BOX},
+        "yolo",
+        "",
+    ),
+    "yolo beside images": ({"a.jpg": "", "a.txt": BOX, "classes.txt": "cat"}, "yolo", ""),
+    "voc beside images": ({"train/a.jpg": "", "train/a.xml": VOC}, "voc", ""),
+    "voc official": ({"VOC2007/Annotations/a.xml": VOC, "VOC2007/ImageSets/Main/t.txt": "a"}, "voc2007", ""),
+    "coco official": ({"annotations/instances_val2017.json": COCO, "val2017/a.jpg": ""}, "coco", ""),
+    "coco of Roboflow": ({"train/_annotations.coco.json": COCO, "train/a.jpg": ""}, "coco", ""),
+    "coco of FiftyOne": ({"labels.json": COCO, "data/a.jpg": ""}, "coco", ""),
+    "fiftyone": ({"labels.json": '{"classes": ["a"], "labels": {"a": 0}}', "data/a.jpg": ""}, "fiftyone", ""),
+    "fiftyone samples": ({"samples.json": '{"samples": [{"filepath": "data/a.jpg"}]}'}, "fiftyone", ""),
+    "labelme": ({"a.jpg": "", "a.json": LABELME, "b.json": LABELME}, "labelme", ""),
+    "createml": (
+        {"train/_annotations.createml.json": '[{"image": "a.jpg", "annotations": []}]'},
+        "createml",
+        "",
+    ),
+    "datumaro": ({"annotations/train.json": '{"categories": {}, "items": []}'}, "datumaro", ""),
+    "cvat": ({"annotations.xml": "<?xml version='1.0'?>\n<annotations></annotations>"}, "cvat", ""),
+    "imagefolder": ({"train/metadata.jsonl": '{"file_name": "a.jpg"}', "train/a.jpg": ""}, "imagefolder", ""),
+    "csv of Roboflow": ({"train/_classes.csv": "filename, cat\n"}, "csv", ""),
+    "csv beside images": ({"tags.csv": "image,tags\n", "photos/a.jpg": ""}, "csv", "tags.csv"),
+    "celeba": ({"Anno/list_attr_celeba.txt": "1\nYoung\na.jpg 1\n"}, "list", "Anno/list_attr_celeba.txt"),
+    "sidecar": ({"a.jpg": "", "a.txt": "1girl, solo"}, "sidecar", ""),
+    "folder": ({"cat/a.jpg": "", "dog/b.jpg": ""}, "folder", ""),
+    "keywords": ({"a.jpg": "", "a.jpg.xmp": "<x/>"}, "keywords", ""),
+}
+
+FILES = {
+    "a.csv": ("image,tags\n", "csv"),
+    "x-imagelabels.csv": ("ImageID,Source,LabelName,Confidence\n", "openimages"),
+    "a.jsonl": ('{"image": "a.jpg", "labels": []}\n', "jsonl"),
+    "v.jsonl": ('{"imageGcsUri": "gs://b/a.jpg"}\n', "vertex"),
+    "z.jsonl": ('{"image_url": "azureml://x/a.jpg"}\n', "azure"),
+    "s.manifest": ('{"source-ref": "s3://b/a.jpg"}\n', "sagemaker"),
+    "m.json": ('{"metainfo": {}, "data_list": []}', "mmpretrain"),
+    "c.json": (COCO, "coco"),
+    "l.json": ('[{"id": 1, "annotations": [{"result": []}], "data": {"image": "a.jpg"}}]', "labelstudio"),
+    "k.json": ('{"labels": [[0]], "class_names": ["a"], "images": ["a.jpg"]}', "cleanlab"),
+    "p.txt": ("a.jpg\t0,1\n", "paddle"),
+    "w.txt": ("a.jpg 0 1 0\n", "list"),
+    "d.yaml": ("names: [cat]\n", "yolo"),
+}
+
+
+def made(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_folder_is_recognised(tmp_path, case):
+    files, name, inside = FOLDERS[case]
+    guesses = recognised(made(tmp_path, files))
+    assert [(guess.format, guess.path) for guess in guesses] == [
+        (name, tmp_path / inside if inside else tmp_path)
+    ]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_recognised(tmp_path, name):
+    text, format_name = FILES[name]
+    (tmp_path / name).write_text(text)
+    assert [guess.format for guess in recognised(tmp_path / name)] == [format_name]
+
+
+def test_a_long_json_file_is_known_by_its_ends(tmp_path):
+    images = [{"id": i, "file_name": f"{i:050d}.jpg"} for i in range(4000)]
+    document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "c"}]}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert [guess.format for guess in recognised(tmp_path / "a.json")] == ["coco"]
+
+
+def test_the_data_set_says_how_it_was_recognised_and_is_called_by_its_full_name(tmp_path):
+    made(tmp_path, {"train/a.jpg": "", "train/a.xml": VOC, "valid/b.jpg": "", "valid/b.xml": VOC})
+    dataset = open_dataset(f"{tmp_path}#train")
+    assert dataset.spec == f"voc:{tmp_path}#train"
+    assert dataset.notes[0].startswith("recognised as voc (XML files that begin with <annotation>")
+    assert len(open_dataset(str(tmp_path), options=KEEP)) == 2
+
+
+def test_two_formats_are_named_and_neither_is_taken(tmp_path):
+    made(tmp_path, {"cat/a.jpg": "", "cat/a.txt": "fluffy, cute", "dog/b.jpg": "", "dog/b.txt": "cute"})
+    with pytest.raises(InputError) as error:
+        parse_spec(str(tmp_path))
+    assert f"sidecar:{tmp_path}" in str(error.value)
+    assert f"folder:{tmp_path}" in str(error.value)
+    assert "Say which" in str(error.value)
+
+
+def test_what_is_not_recognised_lists_the_formats(tmp_path):
+    made(tmp_path, {"notes.md": "x"})
+    with pytest.raises(InputError, match=r"nothing in it is recognised.*FORMAT:PATH#SPLIT"):
+        parse_spec(str(tmp_path))
+
+
+def test_nothing_is_written_in_a_format_that_was_recognised(tmp_path):
+    (tmp_path / "a.csv").write_text("image,tags\n")
+    dataset = Dataset("x", tmp_path, ("a.jpg",), Vocabulary(("c",)), np.ones((1, 1), np.int8))
+    with pytest.raises(InputError, match="does not say in which format to write"):
+        write_dataset(dataset, str(tmp_path / "a.csv"))
