@@ -10,6 +10,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "labelbeam"
 
 ORDER = [
     ["errors", "progress"],
+    ["parsing"],
     ["files", "labels"],
     ["data", "decoding", "metrics"],
     ["heads", "project", "scenes"],

@@ -4,12 +4,18 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from labelbeam.errors import InputError
 
 # Files appear whole or not at all: written under another name in the same folder, then renamed.
+#
+# What is replaced stays what it was but for its content: a link stays a link, and the file keeps its mode
+# and owner.
+
+_LONGEST_NAME = 200
+"""Bytes of a name to which a few more can be added: file systems take 255."""
 
 
 @contextmanager
@@ -17,10 +23,14 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a path to write to; when the block ends it becomes `path`, and when it fails nothing is left.
 
     Args:
-        path: the file to appear; its folder exists. A file that is there already is replaced at once.
+        path: the file to appear; its folder exists. A file that is there already is replaced at once, with its mode
+            and owner; where it is a link, the file that it leads to is.
 
     Yields:
         A new name in the same folder, hidden, that no other process uses.
+
+    Raises:
+        InputError: the file that is there is read-only.
 
     Example:
         >>> import tempfile
@@ -30,10 +40,25 @@ def written_whole(path: Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['a.txt']
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        before = target.stat()
+    except OSError:
+        before = None
+    if before is not None and not before.st_mode & 0o222:  # asked of the mode: root may write anything
+        raise InputError(
+            f"{path} is read-only; it is not replaced. Make it writable (chmod u+w), or give another name."
+        )
+    name = target.name if len(os.fsencode(target.name)) <= _LONGEST_NAME else "long-name"
+    part = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
     try:
         yield part
-        part.replace(path)
+        if before is not None and part.stat().st_nlink == 1:  # else it is another's file too
+            part.chmod(before.st_mode & 0o7777)
+            if hasattr(os, "chown") and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                with suppress(PermissionError):  # nobody but root gives files away
+                    os.chown(part, before.st_uid, before.st_gid)
+        part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -1,5 +1,6 @@
 """Image files of every kind, made on the fly, and the reason when one cannot be read."""
 
+import os
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -295,10 +296,10 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
     [(PermissionError(13, "denied"), "no permission"), (OSError(5, "I/O error"), "I/O error")],
 )
 def test_a_file_that_the_system_does_not_hand_over_says_so(tmp_path, monkeypatch, error, words):
-    def refuse(self):
+    def refuse(path, flags):
         raise error
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UnreadableImage, match=words):
         read_rgb(tmp_path / "a.jpg")
 

@@ -1,13 +1,14 @@
 """Arguments that name images: files, folders, patterns, lists."""
 
 import io
+import os
 import tarfile
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.errors import InputError
 
 FILES = (
@@ -134,3 +135,72 @@ def test_a_member_that_is_not_there_and_a_file_that_is_no_archive_are_errors(arc
 def test_a_name_that_no_file_can_have_is_an_error_in_words(folder, argument):
     with pytest.raises(InputError, match=r"does not exist|no file matches"):
         list_images([argument])
+
+
+LISTS = {
+    "a byte order mark": "\ufeffa.jpg\nb.jpg\n".encode(),
+    "carriage returns": b"a.jpg\r\nb.jpg",
+    "UTF-16 of Windows": "a.jpg\r\nb.jpg\r\n".encode("utf-16"),
+    "UTF-16, high byte first": "\ufeffa.jpg\nb.jpg\n".encode("utf-16-be"),
+    "UTF-16 without a mark": "a.jpg\nb.jpg\n".encode("utf-16-le"),
+    "find -print0": b"a.jpg\0b.jpg\0",
+}
+
+
+@pytest.mark.parametrize("written", LISTS)
+def test_lists_of_other_programs_are_read_from_a_file_and_from_standard_input(folder, written):
+    (folder / "l").write_bytes(LISTS[written])
+    assert names(["@l"]) == names(["-"], stdin=io.BytesIO(LISTS[written])) == ["a.jpg", "b.jpg"]
+
+
+def test_a_name_with_a_line_end_survives_between_nuls(folder):
+    assert names(["-"], stdin=io.BytesIO(b"a\nb.jpg\0c.jpg")) == ["a\nb.jpg", "c.jpg"]
+
+
+def test_a_list_that_is_no_list_of_names_is_refused_before_memory_ends(folder):
+    with pytest.raises(InputError, match="a line of"):
+        names(["-"], stdin=io.BytesIO(b"x" * 3_000_000))
+
+
+def test_one_entry_that_cannot_be_looked_at_ends_no_walk(folder, monkeypatch):
+    (folder / "sub" / "loop.jpg").symlink_to("loop.jpg")
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name in ("deep", "gone"):
+            raise PermissionError(13, "denied") if Path(path).name == "deep" else FileNotFoundError(2, "gone")
+        return scandir(path)
+
+    (folder / "gone").mkdir()
+    monkeypatch.setattr(os, "scandir", refusing)
+    left_out = LeftOut()
+    found = names(["."], left_out=left_out)
+    assert found == ["0bare", "a.PNG", "b.jpg", "sub/d.jpeg", "sub/loop.jpg"]
+    denied = [sentence for sentence in left_out.sentences() if "sub/deep" in sentence]
+    assert len(denied) == 1
+    assert "no permission to list" in denied[0]
+    with pytest.raises(InputError, match="the folder gone"):
+        names(["."])
+
+
+def test_pictures_that_cannot_be_read_are_counted(folder):
+    for name in ("c.dng", "d.DNG", "e.jxl", "f.mpo", "g.xmp"):
+        (folder / name).write_bytes(b"")
+    left_out = LeftOut()
+    assert "f.mpo" in names(["."], left_out=left_out)
+    assert left_out.suffixes == {".dng": 2, ".jxl": 1}
+    assert "3 pictures of kinds that cannot be read were left out (2 .dng, 1 .jxl)" in left_out.sentences()[0]
+
+
+def test_folders_may_lie_deeper_than_the_stack_of_python(folder, monkeypatch):
+    monkeypatch.chdir(folder / "sub")
+    for _ in range(1200):
+        Path("x").mkdir()
+        os.chdir("x")
+    Path("z.jpg").write_bytes(b"")
+    found = names([folder / "sub"])
+    Path("z.jpg").unlink()
+    for _ in range(1200):  # what removes folders afterwards has a stack too
+        os.chdir("..")
+        Path("x").rmdir()
+    assert len([name for name in found if name.endswith("/x/z.jpg")]) == 1

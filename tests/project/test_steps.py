@@ -13,15 +13,15 @@ from labelbeam.errors import InputError
 from labelbeam.project.project_file import Project, temporary_project
 from labelbeam.project.records import Change, Step
 
-State = tuple[dict[int, bool], dict[int, dict[str, int]], set[str]]
+State = tuple[dict[int, bool], dict[int, dict[str, int]], tuple[str, ...]]
 
 
 def state(project: Project) -> State:
-    """Return what can be seen: photographs and whether they are complete, decisions, labels that are decided."""
+    """Return what can be seen: photographs and whether they are complete, decisions, labels."""
     decisions = project.decisions()
-    used = {name for said in decisions.values() for name in said}
+    used = {name for said in (*decisions.values(), *project.known().values()) for name in said}
     assert used <= set(project.labels())
-    return {one.id: one.complete for one in project.photographs()}, decisions, used
+    return {one.id: one.complete for one in project.photographs()}, decisions, project.labels()
 
 
 @pytest.fixture
@@ -135,9 +135,9 @@ def test_a_label_is_renamed_everywhere_and_back(project: Project) -> None:
     project.add_labels(["bote"])  # the old name is free
     project.decide([Change(1, "bote", 0)])
     assert project.decisions()[1] == {"boat": 1, "bote": 0}
-    project.undo(), project.undo()
+    project.undo(), project.undo(), project.undo()
     assert project.decisions() == {1: {"bote": 1}, 2: {"bote": 0}}
-    project.redo(), project.redo()
+    project.redo(), project.redo(), project.redo()
     assert project.decisions()[1] == {"boat": 1, "bote": 0}
 
 
@@ -169,7 +169,9 @@ ACTIONS = st.one_of(
     ),
     st.tuples(st.just("complete"), st.sets(st.integers(1, 2)), st.booleans()),
     st.tuples(st.just("remove"), st.sets(st.integers(1, 2))),
-    st.tuples(st.just("rename"), st.sampled_from("abc"), st.sampled_from("abcd")),
+    st.tuples(st.just("rename"), st.sampled_from("abcd"), st.sampled_from("abcde")),
+    st.tuples(st.just("add label"), st.sampled_from("abcde")),
+    st.tuples(st.just("add photograph"), st.integers(1, 2)),
 )
 
 
@@ -179,18 +181,34 @@ def do(project: Project, kind: str, *what: Any) -> Step:
         "complete": lambda images, value: project.complete(sorted(images), value=value),
         "remove": lambda images: project.remove(sorted(images)),
         "rename": project.rename,
+        "add label": lambda name: turned(project, lambda: project.add_labels([name])),
+        "add photograph": lambda image: turned(project, lambda: add(project, image)),
     }
     return actions[kind](*what)
 
 
-@settings(max_examples=60, deadline=None)
+def turned(project: Project, act: Callable[[], object]) -> Step:
+    """Return whether adding was a step: of what was there before and is back."""
+    before = project.turns()[0]
+    act()
+    return Step(others=project.turns()[0] != before)
+
+
+@settings(max_examples=80, deadline=None)
 @given(st.lists(ACTIONS, max_size=14))
 def test_undo_and_redo_agree_with_a_list_of_states(actions: list) -> None:
     with temporary_project() as project:
-        project.add_labels("abc")
+        project.add_labels("abcde")
+        project.rename("d", "a"), project.rename("e", "f")  # two that are gone may come back
         add(project, 1), add(project, 2)
+        project.undo(), project.undo()
+        project.redo(), project.redo()
         states = [state(project)]
-        at = 0
+        for _ in range(2):
+            project.undo()
+            states.insert(0, state(project))
+        project.redo(), project.redo()
+        at = 2
         for kind, *what in actions:
             if kind == "undo":
                 project.undo()
@@ -207,6 +225,12 @@ def test_undo_and_redo_agree_with_a_list_of_states(actions: list) -> None:
                     states[at + 1 :] = [state(project)]
                     at += 1
             assert state(project) == states[at]
+        while project.turns()[0]:
+            project.undo()
+        assert state(project) == states[0]
+        while project.turns()[1]:
+            project.redo()
+        assert state(project) == states[-1]
 
 
 def test_what_is_decided_is_what_was_decided_last(project: Project) -> None:
@@ -214,3 +238,17 @@ def test_what_is_decided_is_what_was_decided_last(project: Project) -> None:
     project.decide([Change(1, "a", 1), Change(1, "a", 0), Change(2, "b", 1)])
     project.decide([Change(2, "b", None), Change(1, "c", 1)])
     assert project.decisions() == {1: {"a": 0, "c": 1}}
+
+
+def test_a_label_that_was_merged_and_is_added_again_can_be_decided_undone_and_redone(
+    project: Project,
+) -> None:
+    project.decide([Change(1, "a", 1)])
+    project.rename("a", "b")
+    project.add_labels(["a"])
+    project.decide([Change(2, "a", 1)])
+    done = state(project)
+    project.undo(), project.undo(), project.undo()
+    assert project.decisions() == {1: {"a": 1}}
+    project.redo(), project.redo(), project.redo()
+    assert state(project) == done == ({1: False, 2: False}, {1: {"b": 1}, 2: {"a": 1}}, ("a", "b", "c"))

@@ -143,7 +143,7 @@ SPOILED = {
     ),
     "labels that are no JSON": (
         lambda run: (run / "labels.json").write_text("{"),
-        ["labels.json", "not readable JSON"],
+        ["labels.json", "not JSON"],
     ),
     "an unknown key": (
         lambda run: (run / "config.yaml").write_text("heads: sigmoid\n"),

@@ -11,16 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labelbeam.data.image_container import prepared
 from labelbeam.data.images import UnreadableImage
 from labelbeam.runs.tagger import Tagger
-from labelbeam.service.answering import (
-    FULL_PASS,
-    SMALL_PASS,
-    UploadEncoder,
-    is_large,
-    passes,
-    refuse_endless_scans,
-)
+from labelbeam.service.answering import FULL_PASS, SMALL_PASS, UploadEncoder, is_large, passes
 from labelbeam.service.limits import Limits
 from labelbeam.service.uploads import Upload
 
@@ -97,7 +91,7 @@ def test_a_progressive_jpeg_of_a_camera_passes_and_one_of_endless_scans_does_not
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     content = saved(Image.fromarray(noise), format="JPEG", progressive=True)
     assert content.count(b"\xff\xda") > 3
-    refuse_endless_scans(content, 64)
+    prepared(content, "JPEG", most_scans=64)
     last = content.rindex(b"\xff\xda")
     endless = content[:-2] + content[last:-2] * 100 + content[-2:]
     (error,) = encode([Upload("a.jpg", endless)])

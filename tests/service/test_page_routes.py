@@ -190,7 +190,7 @@ def test_a_decision_on_nothing_is_refused(filled: TestClient, changes: list, wor
 
 def test_a_label_named_like_markup_is_a_label(filled: TestClient, project: Project) -> None:
     added = filled.post("/v1/project/labels", json={"name": SCRIPT}).json()
-    assert added == {"name": SCRIPT, "known": False}
+    assert added == {"name": SCRIPT, "known": False, "undo": None, "redo": None}
     decide(filled, (1, SCRIPT, 1))
     assert project.decisions() == {1: {SCRIPT: 1}}
     assert filled.get("/v1/project/photographs/1/suggestions").status_code == 200

@@ -127,3 +127,38 @@ def test_errors_of_earlier_calls_are_counted_as_far_as_their_lines_are_kept(
     (tmp_path / "out.jsonl.partial").write_text("".join(json.dumps(line) + "\n" for line in told))
     with journal(tmp_path / "out.jsonl", job={}, together=together) as lines:
         assert lines.failed == failed
+
+
+def test_a_second_call_that_would_start_anew_deletes_nothing_of_the_first(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with journal(out, job={}) as first:
+        first.write('{"image": "a.jpg"}')
+        first.flush()
+        with pytest.raises(InputError, match="another call is writing"), journal(out, job={}, anew=True):
+            pass
+        first.write('{"image": "b.jpg"}')
+    assert out.read_text() == '{"image": "a.jpg"}\n{"image": "b.jpg"}\n'
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_a_result_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/k").write_text("")
+    out = tmp_path / "out.jsonl"
+    out.symlink_to("store/k")
+    with journal(out, job={}, anew=True) as lines:
+        lines.write('{"image": "a.jpg"}')
+    assert out.is_symlink()
+    assert (tmp_path / "store/k").read_text() == '{"image": "a.jpg"}\n'
+
+
+@pytest.mark.parametrize(
+    "line", [b"7" * 5000, b"[" * 5000, b"\xff", b'{"image": 3}', b'{"image": "a", "error": ' + b"[" * 300]
+)
+def test_lines_that_are_damaged_are_told_in_words(tmp_path: Path, line: bytes) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        tagged(out, ["a.jpg", "b.jpg"], stop_after=1)
+    (tmp_path / "out.jsonl.partial").write_bytes(line + b' "error"\n')
+    with pytest.raises(InputError, match="damaged"), journal(out, job={}) as lines:
+        list(lines.remaining([Path("a.jpg")]))

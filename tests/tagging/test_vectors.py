@@ -130,7 +130,7 @@ def two_writers(folder: Path) -> None:
         (other_encoder, "another encoder than this run's"),
         (other_length, "another encoder than this run's"),
         (damaged, r"names\.jsonl, line 1, is damaged"),
-        (damaged_key, r"encoder\.json is damaged"),
+        (damaged_key, r"encoder\.json"),
         (other_things, "holds other things"),
         (below_nothing, "cannot be made"),
         (opened, "holds no vectors"),

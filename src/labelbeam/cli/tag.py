@@ -1,6 +1,5 @@
 """`labelbeam tag`: images to label sets; every file gets its answer or its error, also over a kill."""
 
-import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -74,9 +73,6 @@ def tag(
     from labelbeam.tagging.request import TagRequest
 
     request = TagRequest(run=run, images=images or [], page_pictures=PAGE_PICTURES, **output, **vectors)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        # Names that are not UTF-8 exist on Linux.
-        sys.stdin.reconfigure(errors="surrogateescape")
     visible = request.where is not None or not sys.stdout.isatty()
     counts = tag_images(request, asked, shown=visible, report=_say)
     if request.where is not None and counts.images:

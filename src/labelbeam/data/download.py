@@ -22,6 +22,7 @@ from labelbeam.data.fetching import NotFetchedError, Patience, fetch
 from labelbeam.data.published import PublishedDataset, RemoteFile
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.parsing import read_json
 
 RECORD = "labelbeam-download.json"
 """In the data's folder: what was fetched from where, with which checksums, and who had stated them."""
@@ -107,8 +108,9 @@ def _archive(
     """Fetch and check a file; return its entry in the record."""
     part, whole, entry_file = stage / f"{file.name}.part", stage / file.name, stage / f"{file.name}.json"
     if whole.is_file() and entry_file.is_file():
-        entry: dict[str, Any] = json.loads(entry_file.read_text(encoding="utf-8"))
-        return entry
+        entry = read_json(entry_file)
+        if isinstance(entry, dict):
+            return entry
     checked = bool(file.sha256 or file.md5)
     fetch(
         file.url,
@@ -194,8 +196,8 @@ def _read_record(folder: Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     try:
-        return {entry["url"]: entry for entry in json.loads(file.read_text(encoding="utf-8"))["files"]}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return {entry["url"]: entry for entry in read_json(file)["files"]}
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{file} is damaged ({error}). Move {folder} away and fetch the data again."
         ) from None

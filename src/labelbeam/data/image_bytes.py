@@ -1,9 +1,12 @@
 """The bytes of an image file, in a folder or inside a tar archive, read by position; nothing is unpacked."""
 
+import os
+import stat
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -187,6 +190,19 @@ def _damaged(archive: Path, position: int, what: str) -> InputError:
 
 ARCHIVE_SUFFIX = ".tar"
 
+MAX_BYTES = 1 << 29
+"""Of an image: as much as the pixels of the largest one take (`data.images.MAX_PIXELS`)."""
+
+_HEAD = 4096
+
+
+class NotAFile(OSError):  # noqa: N818  (named for what it is, like its siblings)
+    """A pipe, a socket or a device: reading it may wait for ever, or never end."""
+
+
+class TooLarge(OSError):  # noqa: N818
+    """More bytes than any image has."""
+
 
 @dataclass(frozen=True)
 class _Index:
@@ -217,14 +233,16 @@ _indices: dict[Path, _Index] = {}
 _lock = threading.Lock()
 
 
-def image_bytes(path: Path) -> bytes:
+def image_bytes(path: Path, *, check: Callable[[bytes], object] = bool) -> bytes:
     """Return the content of a file, or of a member of an uncompressed tar archive.
 
     Args:
         path: a file; or the path of an archive, whose name ends in `.tar` or `.parquet`, followed by a name inside it.
+        check: called with the first 4,096 bytes before the rest is read; what it raises is raised.
 
     Raises:
-        OSError: as opening a file does; FileNotFoundError for a member that the archive does not have.
+        OSError: as opening a file does; FileNotFoundError for a member that the archive does not have; `NotAFile` for
+            a pipe or device; `TooLarge`.
         InputError: the archive is compressed, damaged or cut short.
 
     Example:
@@ -238,22 +256,54 @@ def image_bytes(path: Path) -> bytes:
         b'hi'
     """
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return _content(file, os.fstat(file.fileno()).st_size, check)
     except (NotADirectoryError, FileNotFoundError):  # Windows says the second where others say the first
         inside = within_archive(path)
         if inside is None:
             raise
-    except ValueError as error:
-        raise FileNotFoundError(f"no file can be called {str(path)!r} ({error})") from None
     archive, name = inside
     if archive.suffix.lower() == PARQUET_SUFFIX:
-        return parquet_image(archive, name)
+        content = parquet_image(archive, name)
+        check(content[:_HEAD])
+        return content
     place = _index(archive).find(name)
     if place is None:
         raise FileNotFoundError(f"{archive} has no member {name!r}")
-    with archive.open("rb") as file:
+    with open_regular(archive) as file:
         file.seek(place[0])
-        return file.read(place[1])
+        return _content(file, place[1], check)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading; nothing is waited for where there is a pipe or a device in its place.
+
+    Raises:
+        OSError: as `open`; `NotAFile`.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a NUL in the name
+        raise FileNotFoundError(f"no file can be called {str(path)!r} ({error})") from None
+    except OSError:
+        if path.is_socket() or path.is_fifo():
+            raise NotAFile(f"{path} is not a regular file") from None
+        raise
+    kind = os.fstat(handle).st_mode
+    if stat.S_ISREG(kind):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(f"{path} is a folder")
+    raise NotAFile(f"{path} is not a regular file")
+
+
+def _content(file: BufferedReader, size: int, check: Callable[[bytes], object]) -> bytes:
+    head = file.read(min(size, _HEAD))
+    check(head)
+    if size > MAX_BYTES:
+        raise TooLarge(f"{size:,} bytes are more than an image has")
+    return head + file.read(size - len(head))
 
 
 def image_exists(path: Path) -> bool:

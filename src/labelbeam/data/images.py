@@ -2,14 +2,14 @@
 
 The first step of everything that looks at pictures. JPEG goes through simplejpeg where that is installed: it
 decodes off the interpreter's lock and notices damage that libjpeg fills with grey. The rest goes through
-Pillow, HEIC through pillow-heif. The content decides what a file is, never its name. Knows nothing of data
-sets, and resizes nothing beyond what a JPEG decoder does for free.
+Pillow, HEIC through pillow-heif. The content decides what a file is, never its name; which decoder may see it, and
+how much of it, is `data.image_container`'s. Knows nothing of data sets, and resizes nothing beyond what a JPEG decoder
+does for free.
 """
 
 import re
 import struct
 import zlib
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +17,17 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from labelbeam.data.image_bytes import image_bytes
+from labelbeam.data.image_bytes import MAX_BYTES, NotAFile, TooLarge, image_bytes
+from labelbeam.data.image_container import (
+    HEAD,
+    MOST_SCANS,
+    Unwanted,
+    check_pixels,
+    decodable,
+    kind_of,
+    opened,
+    prepared,
+)
 from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError
 
@@ -50,10 +60,10 @@ DAMAGE = (
 """What Pillow's plugins and pillow-heif raise on damaged files: they parse first and ask later."""
 
 _HARMLESS = re.compile(
-    "extraneous bytes before marker 0xd9|unknown JFIF revision|Unknown Adobe color transform"
+    "extraneous bytes before marker|unknown JFIF revision|Unknown Adobe color transform"
     "|Invalid SOS parameters|bad ICC marker"
 )
-"""libjpeg's warnings after which every pixel is there: odd headers, rubbish before the end marker."""
+"""libjpeg's warnings after which every pixel is there: odd headers, rubbish before a marker."""
 
 
 class UnreadableImage(InputError):  # noqa: N818  (named for what it is, like its siblings)
@@ -108,6 +118,7 @@ def read_rgb_bytes(
     *,
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
+    most_scans: int = MOST_SCANS,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Read the content of an image file as RGB, as `read_rgb` does; nothing is opened.
 
@@ -116,49 +127,59 @@ def read_rgb_bytes(
         name: what errors call it.
         at_least: as in `read_rgb`.
         max_pixels: as in `read_rgb`.
+        most_scans: a JPEG with more scans is refused before it is decoded.
 
     Raises:
         UnreadableImage: empty, not an image, damaged or truncated, too many pixels, 32-bit pixels, or HEIC
             without pillow-heif.
     """
-    path, raw = Path(name), content
-    if not raw:
-        raise UnreadableImage(path, "the file is empty (0 bytes). Copy it again.")
-    if raw.startswith(b"\xff\xd8\xff") and simplejpeg is not None:
-        pixels = _read_jpeg(path, raw, at_least, max_pixels)
-        if pixels is not None:
-            return pixels
-    kind = _sniff(raw)
+    path = Path(name)
+    kind = kind_of(content[:HEAD])
+    _require_image(path, content, kind)
     try:
         if kind == "HEIC":
-            return _to_rgb(path, _open_heif(path, raw, max_pixels))
-        with Image.open(BytesIO(raw)) as image:
+            return _to_rgb(path, _open_heif(path, content, max_pixels))
+        file = prepared(content, kind, most_scans=most_scans)
+        if kind == "JPEG" and simplejpeg is not None:
+            pixels = _read_jpeg(path, file.content, file.orientation or 1, at_least, max_pixels)
+            if pixels is not None:
+                return pixels
+        with opened(file.content, kind) as image:
+            check_pixels(*image.size, len(content))
             _check_size(path, *image.size, max_pixels)
             if at_least is not None:
-                height, width = at_least[::-1] if _orientation(image.getexif) >= 5 else at_least
+                height, width = at_least[::-1] if (file.orientation or 1) >= 5 else at_least
                 image.draft(None, (width, height))
             image.load()
             # Read after loading: Pillow turns TIFF files while it loads them, and then drops the mark.
-            orientation = _orientation(image.getexif)
-            return _turn(_to_rgb(path, image), orientation)
-    except UnidentifiedImageError:
-        raise UnreadableImage(path, _not_an_image(raw, kind)) from None
-    except Image.DecompressionBombError:
-        raise UnreadableImage(path, _too_large("more than Pillow allows", max_pixels)) from None
+            return _turn(_to_rgb(path, image), file.orientation or _orientation(image))
     except UnreadableImage:
         raise
+    except Unwanted as error:
+        raise UnreadableImage(path, str(error)) from None
+    except UnidentifiedImageError:
+        raise UnreadableImage(
+            path, _damaged(kind, "its first bytes are right, what follows is not")
+        ) from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(path, _too_large("more than Pillow allows", max_pixels)) from None
+    except MemoryError:
+        raise UnreadableImage(path, "there is not enough memory for its pixels. Make it smaller.") from None
     except DAMAGE as error:
-        raise UnreadableImage(path, _damaged(kind or "image", error)) from None
+        raise UnreadableImage(path, _damaged(kind, error)) from None
 
 
 def image_content(path: Path) -> bytes:
-    """Return the bytes of an image file, which may lie inside a tar archive.
+    """Return the bytes of an image file, which may lie inside a tar archive; other files are not read to their end.
 
     Raises:
-        UnreadableImage: no such file, a folder, no permission, or a damaged archive or drive.
+        UnreadableImage: no such file, a folder, a pipe or device, no permission, no image by its first bytes, too
+            large, or a damaged archive or drive.
     """
     try:
-        return image_bytes(path)
+        return image_bytes(path, check=lambda head: _require_image(path, head, kind_of(head)))
+    except UnreadableImage:
+        raise
     except InputError as error:
         raise UnreadableImage(path, f"its archive cannot be read: {error}") from None
     except (FileNotFoundError, NotADirectoryError):
@@ -167,12 +188,30 @@ def image_content(path: Path) -> bytes:
         raise UnreadableImage(path, "is a folder, not a file. Name the images in it.") from None
     except PermissionError:
         raise UnreadableImage(path, "no permission to read it. Change the file's permissions.") from None
+    except NotAFile:
+        raise UnreadableImage(path, "not a regular file but a pipe or device. Leave it out.") from None
+    except TooLarge as error:
+        raise UnreadableImage(path, f"{error} (the limit is {MAX_BYTES:,}). Make it smaller.") from None
+    except MemoryError:
+        raise UnreadableImage(path, "there is not enough memory for it. Make it smaller.") from None
     except OSError as error:
         raise UnreadableImage(path, f"cannot be read ({error.strerror}). Check the drive.") from None
 
 
+def _require_image(path: Path, head: bytes, kind: str) -> None:
+    """Refuse what cannot be decoded, by its first bytes."""
+    if not head:
+        raise UnreadableImage(path, "the file is empty (0 bytes). Copy it again.")
+    if decodable(kind):
+        return
+    what = f"it looks like {kind}" if kind else f"it starts with {head[:8]!r}"
+    raise UnreadableImage(
+        path, f"not an image of a kind that can be read; {what}. Convert it to JPEG or PNG, or leave it out."
+    )
+
+
 def _read_jpeg(
-    path: Path, raw: bytes, at_least: tuple[int, int] | None, max_pixels: int
+    path: Path, raw: bytes, orientation: int, at_least: tuple[int, int] | None, max_pixels: int
 ) -> np.ndarray | None:
     """Decode with simplejpeg; None for a JPEG that is better left to Pillow (CMYK, odd headers)."""
     try:
@@ -182,7 +221,7 @@ def _read_jpeg(
     if colorspace not in {"YCbCr", "Gray", "RGB"}:
         return None
     _check_size(path, width, height, max_pixels)
-    orientation = _orientation(lambda: _jpeg_exif(raw))
+    check_pixels(width, height, len(raw))
     enough = at_least or (0, 0)
     enough = enough[::-1] if orientation >= 5 else enough
     # A limit above the file's own size would be refused by the decoder in place of "full size".
@@ -202,21 +241,10 @@ def _read_jpeg(
     return _turn(pixels, orientation)
 
 
-def _jpeg_exif(raw: bytes) -> Image.Exif:
-    """Return the EXIF block of a JPEG, empty where there is none."""
-    exif = Image.Exif()
-    head = raw[: 1 << 17]
-    if (start := head.find(b"Exif\0\0")) >= 0:
-        exif.load(head[start : start + 65_533])
-    if _ORIENTATION_TAG not in exif and (xmp := re.search(rb'tiff:Orientation(?:="|>)([1-8])', head)):
-        exif[_ORIENTATION_TAG] = int(xmp[1])
-    return exif
-
-
-def _orientation(read_exif: Callable[[], Image.Exif]) -> int:
+def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where the block is absent, broken or says something else."""
     try:
-        value = read_exif().get(_ORIENTATION_TAG, 1)
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
     except DAMAGE:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -260,6 +288,7 @@ def _open_heif(path: Path, raw: bytes, max_pixels: int) -> Image.Image:
         ) from None
     heif = pillow_heif.open_heif(BytesIO(raw))
     width, height = heif.size
+    check_pixels(width, height, len(raw))
     _check_size(path, width, height, max_pixels)
     # libheif has turned it already; the EXIF mark of a HEIC file is not to be obeyed a second time.
     return heif.to_pillow()
@@ -277,47 +306,5 @@ def _too_large(given: str, max_pixels: int) -> str:
     )
 
 
-def _damaged(kind: str, error: BaseException) -> str:
+def _damaged(kind: str, error: BaseException | str) -> str:
     return f"damaged or truncated {kind} ({error}). Copy it again from its source, or leave it out."
-
-
-def _not_an_image(raw: bytes, kind: str) -> str:
-    if kind in {"JPEG", "PNG", "GIF", "WebP", "AVIF", "TIFF", "BMP"}:
-        return _damaged(kind, ValueError("its first bytes are right, what follows is not"))
-    what = f"it looks like {kind}" if kind else f"it starts with {raw[:8]!r}"
-    return f"not an image of a kind that can be read; {what}. Convert it to JPEG or PNG, or leave it out."
-
-
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"BM": "BMP",
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive",
-    b"version https://git-lfs": "a Git LFS pointer: fetch the file with `git lfs pull`",
-    b"<!doctype html": "a web page",
-    b"<html": "a web page",
-    b"<svg": "an SVG drawing",
-    b"<?xml": "an XML document",
-    b"{": "JSON",
-}
-
-
-def _sniff(raw: bytes) -> str:
-    """Return what the first bytes say, empty where they say nothing known."""
-    if raw[4:8] == b"ftyp":
-        brands = raw[8 : min(len(raw), int.from_bytes(raw[:4], "big"))]
-        if b"avif" in brands or b"avis" in brands:
-            return "AVIF"
-        heic = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-        return "HEIC" if any(brand in brands for brand in heic) else "a video"
-    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
-        return "WebP"
-    head = raw[:64].lstrip().lower()
-    for magic, kind in _MAGIC.items():
-        if raw.startswith(magic) or (magic.isascii() and magic.islower() and head.startswith(magic)):
-            return kind
-    return ""

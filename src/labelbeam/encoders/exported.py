@@ -1,6 +1,5 @@
 """The encoder of an exported run: a graph, or, where the export is NumPy only, a description of the one needed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.graph_encoder import installed_engines, load_graph
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.parsing import LARGEST_JSON, read_json
 
 # The encoder that an export to NumPy leaves behind: it knows what features must be made by, and makes none.
 #
@@ -120,10 +120,7 @@ def _absent(path: Path) -> AbsentEncoder:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not readable JSON ({error}). Export the run again.") from error
+    values = read_json(path, most_bytes=LARGEST_JSON)
     if not isinstance(values, dict):
         raise InputError(
             f"{path} must hold an object, it holds a {type(values).__name__}. Export the run again."

@@ -22,6 +22,7 @@ from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
+from labelbeam.parsing import read_json
 
 INPUT, OUTPUT = "pixels", "features"
 """Names inside the graph."""
@@ -191,8 +192,8 @@ def _description(path: Path) -> Mapping[str, Any]:
         if not file.is_file():
             raise InputError(f"there is no {file}. Export the encoder again, or copy both files of it.")
     try:
-        described = json.loads(beside.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        described = read_json(beside)
+    except InputError as error:
         raise InputError(f"{beside} is damaged ({error}). Export the encoder again.") from error
     if not isinstance(described, dict):
         raise InputError(f"{beside} is damaged (it holds no object). Export the encoder again.")

@@ -8,7 +8,6 @@ Knows nothing of architectures.
 """
 
 import hashlib
-import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from labelbeam.errors import InputError
 from labelbeam.files import cache_folder, written_whole
+from labelbeam.parsing import parse_json, read_json
 
 KEYS = ("timm_model", "num_classes", "pad_type", "mean", "std", "input")
 """What a weights file may say. `input` is "3x224x224 RGB" or "BGR 0..255 minus (104, 117, 124)", say."""
@@ -258,8 +258,8 @@ def _converted(path: Path, sha256: str) -> Path:
 
 def _described(text: str, path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        said = parse_json(text, "metadata")
+    except InputError as error:
         raise InputError(f"{path} says no JSON of its encoder ({error}). Copy it again.") from error
     if not isinstance(said, dict):
         raise InputError(f"{path} says nothing of its encoder that can be understood. Copy it again.")
@@ -272,8 +272,8 @@ def _beside(path: Path) -> dict[str, Any]:
     if not described.is_file():
         return {}
     try:
-        said = json.loads(described.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        said = read_json(described)
+    except InputError as error:
         raise InputError(
             f"{described} is not JSON ({error}). It should hold an object with: {', '.join(KEYS)}."
         ) from error

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.parsing import parse_json
 
 # Features are kept in half precision; a value that does not fit is an error, never a saturated number.
 
@@ -95,11 +96,11 @@ class Chunk:
                 header_size = int.from_bytes(file.read(8), "little")
                 if header_size > path.stat().st_size:
                     raise ValueError("its header is longer than the file")
-                header = json.loads(file.read(header_size))
+                header = parse_json(file.read(header_size), "header")
             keys = self._mapped(header["digests"], "U8", np.dtype(np.uint8), 8 + header_size)
             self.features = self._mapped(header["features"], "F16", np.dtype("<f2"), 8 + header_size)
             self._stated = header["__metadata__"][CHECKSUM]
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, InputError) as error:
             raise ValueError(f"its header cannot be read: {error}") from error
         if keys.ndim != 2 or keys.shape[1] != 16 or self.features.shape != (len(keys), num_features):
             raise ValueError(f"it holds {list(keys.shape)} digests and {list(self.features.shape)} features")

@@ -12,7 +12,6 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
 from labelbeam.formats.placing import (
@@ -24,6 +23,7 @@ from labelbeam.formats.placing import (
     unknown_note,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.parsing import read_json
 
 _FORM = '{"labels": [[0, 2], []], "class_names": ["cat", "dog", "sky"], "images": ["a.jpg", "b.jpg"]}'
 

@@ -18,11 +18,11 @@ from typing import Any
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.documents import parse_json
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits, refuse_split_in_file
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import parse_json
 
 ML_USE = "aiplatform.googleapis.com/ml_use"
 

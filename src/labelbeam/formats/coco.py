@@ -14,7 +14,6 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, size_of
 from labelbeam.formats.placing import (
@@ -29,6 +28,7 @@ from labelbeam.formats.placing import (
 )
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+from labelbeam.parsing import read_json
 
 # COCO instances: objects in boxes, read as the set of their categories.
 #

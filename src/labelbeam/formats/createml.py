@@ -16,7 +16,6 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import (
@@ -32,6 +31,7 @@ from labelbeam.formats.placing import (
     unused_note,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import read_json
 
 ROBOFLOW_FILE = "_annotations.createml.json"
 FILES = (ROBOFLOW_FILE, "annotations.json")

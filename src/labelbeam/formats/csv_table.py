@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -121,13 +122,38 @@ def write_csv(
     with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
         refuse_unwritable_images(references, spec, control=False, blanks=False)
         with part.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
+            rows = row_writer(file)
             columns = _columns(dataset)
             if any(values):
                 columns["split"] = values
             rows.writerow(["image", *columns])
             rows.writerows(zip(references, *columns.values(), strict=True))
     return order_note(dataset)
+
+
+class _UnixLines:
+    """A file that gets rows ending in CR LF, and holds them ending in LF."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def row_writer(file: IO[str]) -> Any:
+    r"""Return a writer of rows in which every name survives.
+
+    Python before 3.11.9 quotes a carriage return only where it is part of a line's end (CPython's gh-67044).
+
+    Example:
+        >>> from io import StringIO
+        >>> file = StringIO()
+        >>> _ = row_writer(file).writerow(["a\rb.jpg", "dog"])
+        >>> file.getvalue()
+        '"a\rb.jpg",dog\n'
+    """
+    return csv.writer(_UnixLines(file), lineterminator="\r\n")
 
 
 def _columns(dataset: Dataset) -> dict[str, Iterable[str]]:

@@ -15,11 +15,11 @@ from typing import Any
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
 from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits, refuse_split_in_file
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.parsing import read_json
 
 _FORM = '{"categories": {"label": {"labels": [{"name": "cat"}]}}, "items": [{"id": "a", "annotations": []}]}'
 

@@ -1,68 +1,12 @@
-"""JSON and XML files of unknown origin: plain values or elements, or an error that says where they are broken."""
+"""An XML file of unknown origin, as elements that know their line, without anything that could expand.
 
-import json
-from pathlib import Path
-from typing import Any
+No document type, so no entity; nesting is limited. Used by the readers of `formats`. Knows no layout.
+"""
+
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-import yaml
-
 from labelbeam.errors import InputError
-
-# A JSON file of unknown origin, as plain values, or an error that says where it is broken.
-#
-# Used by the readers of `formats`. Knows no layout.
-
-
-def read_json(file: Path, spec: str) -> object:
-    """Return the value that a JSON file holds.
-
-    Args:
-        file: UTF-8, with or without a byte order mark (UTF-16 and UTF-32 are recognised too).
-        spec: the data set that needs it, for the message.
-
-    Raises:
-        InputError: the file cannot be opened, is not JSON, or is nested thousands of levels deep.
-    """
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Check the path.") from None
-    return parse_json(raw, f"{spec}: {file}")
-
-
-def parse_json(raw: bytes, where: str) -> object:
-    """Return the value of a JSON text.
-
-    Args:
-        raw: the text's bytes.
-        where: what to call it in the message.
-
-    Raises:
-        InputError: not JSON, or nested thousands of levels deep.
-
-    Example:
-        >>> parse_json(b'{"a": [1]}', "a.json")
-        {'a': [1]}
-    """
-    try:
-        return json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}). Was it copied in full?"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where}, byte {error.start}: not UTF-8 ({error.reason}). Save it as UTF-8."
-        ) from None
-    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise InputError(f"{where}: no JSON file of labels looks like this ({error}).") from None
-
-
-# An XML file of unknown origin, as elements that know their line, without anything that could expand.
-#
-# No document type, so no entity; nesting is limited. Used by the readers of `formats`. Knows no layout.
 
 DEEPEST = 100
 """Levels of nesting; label files have ten."""
@@ -138,39 +82,3 @@ def _clark(name: str) -> str:
 
 def _refuse_doctype(name: str, *_: object) -> None:
     raise expat.ExpatError(f"it declares a DOCTYPE, {name!r}, which label files do not need")
-
-
-LONGEST_YAML = 1 << 24
-"""Bytes that are parsed; descriptions of data sets have thousands."""
-
-
-class _Plain(yaml.SafeLoader):
-    """Refuses what a few hundred bytes can blow up to gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it refers to another part of itself (an alias, *name)")
-        return super().compose_node(parent, index)
-
-
-def parse_yaml(raw: bytes, where: str) -> object:
-    """Return the value of a YAML text.
-
-    Args:
-        raw: the text's bytes.
-        where: what to call it in the message.
-
-    Raises:
-        InputError: not YAML, too long, nested thousands of levels deep, or with an alias.
-
-    Example:
-        >>> parse_yaml(b"names: {0: cat}", "data.yaml")
-        {'names': {0: 'cat'}}
-    """
-    try:
-        if len(raw) > LONGEST_YAML:
-            raise ValueError(f"it is longer than {LONGEST_YAML:,} bytes")
-        return yaml.load(raw, Loader=_Plain)
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{where} is not readable YAML ({reason}). Repair it.") from None

@@ -14,7 +14,6 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.image_names import files_by_stem, image_key, stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.nearby_images import NearbyImages
@@ -29,6 +28,7 @@ from labelbeam.formats.placing import (
     unknown_note,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import read_json
 
 # FiftyOne's image classification folder: `data/` and `labels.json`, images by their names without suffix.
 #

@@ -114,7 +114,7 @@ def write_folder(dataset: Dataset, path: Path, *, split: str = "", images: str =
             labels = [dataset.vocabulary.names[j] for j in np.flatnonzero(row == PRESENT)]
             unlabelled += not labels
             for label in labels or [UNLABELLED]:
-                place_image(dataset.path(i), home / label / names[i], images=images)
+                place_image(dataset.path(i), home / label / names[i], images=images, within=dataset.root)
     notes = unknown_note(dataset.targets)
     if unlabelled:
         notes += (f"{unlabelled:,} images have no label; they are in the folder {UNLABELLED}.",)

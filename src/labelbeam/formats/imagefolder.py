@@ -15,7 +15,6 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
 from labelbeam.formats.csv_layouts import TAGS_COLUMNS
 from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.documents import parse_json, parse_yaml
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
 from labelbeam.formats.placing import (
@@ -28,6 +27,7 @@ from labelbeam.formats.placing import (
     refuse_unwritable_images,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+from labelbeam.parsing import parse_json
 
 # Rows of `metadata.jsonl` and `metadata.parquet`: values that are lists, texts or class numbers, as labels.
 #

@@ -14,9 +14,9 @@ from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise
 from labelbeam.formats.csv_layouts import TAGS_COLUMNS
-from labelbeam.formats.documents import parse_json
 from labelbeam.formats.labelled_images import Said
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.parsing import parse_json
 
 # The samples of one shard: which members belong together, where they are.
 #

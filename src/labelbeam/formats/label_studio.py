@@ -16,7 +16,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
-from labelbeam.formats.documents import parse_xml, read_json
+from labelbeam.formats.documents import parse_xml
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import (
     new_list_file,
@@ -29,6 +29,7 @@ from labelbeam.formats.placing import (
 )
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import parse_json, read_json
 
 # Where the images of a Label Studio export lie: addresses of its server to files in a folder.
 #
@@ -303,12 +304,7 @@ def _is_answer(value: object) -> bool:
 def _choices(value: object, where: str) -> list[str]:
     """Return the labels of an answer: a name, `{"choices": [names]}`, or that as text."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise InputError(
-                f"{where}: {str(value)[:60]!r} is not JSON. Was the file copied in full?"
-            ) from None
+        value = parse_json(value, where)
     if isinstance(value, dict):
         value = value.get("choices")
     parts = value if isinstance(value, list) else [value] if value else []

@@ -1,7 +1,6 @@
 """Images with labels by name or class number to a data set, and the sentence that says how they were read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,8 @@ from jaxtyping import Bool, Int8
 from PIL import Image
 
 from labelbeam.data.dataset import Dataset, ReadOptions, settle
-from labelbeam.data.image_bytes import image_bytes
+from labelbeam.data.image_bytes import image_bytes, open_regular, within_archive
+from labelbeam.data.image_container import opened
 from labelbeam.errors import InputError
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
@@ -112,9 +112,11 @@ def size_of(path: Path) -> tuple[int, int]:
         (0, 0)
     """
     try:
-        source = path if path.is_file() else BytesIO(image_bytes(path))
-        with Image.open(source) as image:
-            return image.width, image.height
+        if within_archive(path):
+            with opened(image_bytes(path)) as image:
+                return image.size
+        with open_regular(path) as file, opened(file) as image:
+            return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return NO_SIZE
 

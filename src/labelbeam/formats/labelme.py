@@ -13,11 +13,11 @@ from pathlib import Path
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import read_json
 
 PARTS = ("flags", "shapes")
 

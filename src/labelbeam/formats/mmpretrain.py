@@ -11,7 +11,6 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.documents import read_json
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
 from labelbeam.formats.placing import (
@@ -23,6 +22,7 @@ from labelbeam.formats.placing import (
     unknown_note,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import read_json
 
 CLASSES_FILE = "classes.txt"
 """Names beside the file, a line each, where it has none: as the argument `classes` of mmpretrain's data sets."""

@@ -14,8 +14,9 @@ from jaxtyping import Float32
 
 from labelbeam.errors import InputError
 from labelbeam.formats.coco import _instances_file
-from labelbeam.formats.documents import parse_xml, read_json
+from labelbeam.formats.documents import parse_xml
 from labelbeam.labels.names import clean
+from labelbeam.parsing import read_json
 
 
 def voc_areas(

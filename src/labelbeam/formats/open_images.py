@@ -11,6 +11,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
+from labelbeam.formats.csv_table import row_writer
 from labelbeam.formats.image_names import files_by_stem, stems_of
 from labelbeam.formats.labelled_images import understood
 from labelbeam.formats.placing import (
@@ -285,13 +286,13 @@ def write_open_images(dataset: Dataset, path: Path, *, split: str, images: str) 
     with new_folder(path) as folder:
         labels = folder / f"{split}-annotations-human-imagelabels.csv"
         with labels.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
+            rows = row_writer(file)
             rows.writerow(("ImageID", "Source", "LabelName", "Confidence"))
             for image, targets in zip(ids, dataset.targets, strict=True):
                 for j in np.flatnonzero(targets != UNKNOWN):
                     rows.writerow((image, SOURCE, names[j], int(targets[j])))
         with (folder / "class-descriptions.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows((name, name) for name in names)
+            row_writer(file).writerows((name, name) for name in names)
         if images != "keep":
             place_images(dataset, folder / split, images=images)
     return _notes(dataset)

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 from PIL import Image
 
+from labelbeam.data.image_container import KINDS
 from labelbeam.data.images import DAMAGE
 from labelbeam.errors import InputError
 from labelbeam.formats.documents import parse_xml
@@ -287,7 +288,7 @@ def _by_plugin(file: BinaryIO, head: bytes) -> Metadata:
     try:
         if b"avif" not in head:
             return _of_heic(file)
-        with Image.open(file) as image:
+        with Image.open(file, formats=KINDS["AVIF"]) as image:
             xmp = image.info.get("xmp", b"")
     except (*DAMAGE, Image.DecompressionBombError) as error:
         raise InputError(f"damaged or of an unknown kind ({error})") from None

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int8
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.data.image_bytes import image_bytes
+from labelbeam.data.image_bytes import image_bytes, open_regular, within_archive
+from labelbeam.data.image_container import HEAD, decodable, kind_of
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
@@ -189,7 +190,7 @@ def place_images(dataset: Dataset, folder: Path, *, images: str) -> list[str]:
     """
     places = placed_keys(dataset.images)
     for source, place in zip(dataset.paths, places, strict=True):
-        place_image(source, folder / place, images=images)
+        place_image(source, folder / place, images=images, within=dataset.root)
     return places
 
 
@@ -206,18 +207,27 @@ def placed_keys(images: Iterable[str]) -> list[str]:
     ]
 
 
-def place_image(source: Path, target: Path, *, images: str) -> None:
+def place_image(source: Path, target: Path, *, images: str, within: Path) -> None:
     """Put an image file at a place, as a hard link where `images` is `link` and that is possible, else a copy.
 
     Args:
         source: the file; one inside a tar archive is copied out of it.
         target: its new place; folders are made.
         images: `link` or `copy`.
+        within: the folder that was named. A file of labels from elsewhere may name any file of this machine; what it
+            names is placed only from there, and only images are.
 
     Raises:
-        InputError: the source is missing, two images want the same place, or no file can be there.
+        InputError: the source is missing, lies elsewhere or is no image; two images want the same place, or no file
+            can be there.
     """
+    if not Path(os.path.abspath(source)).is_relative_to(os.path.abspath(within)):  # noqa: PTH100  links are not followed
+        raise InputError(
+            f"the image file {source} lies outside of {within}, and is not placed from there. Name a folder that holds "
+            "all images with --root, or leave files where they are with --images keep."
+        )
     try:
+        _require_image(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise InputError(
@@ -243,6 +253,20 @@ def place_image(source: Path, target: Path, *, images: str) -> None:
         raise InputError(
             f"the image file {source} cannot be placed at {target} ({error}). Rename it, or give another place."
         ) from None
+
+
+def _require_image(source: Path) -> None:
+    try:
+        with open_regular(source) as file:
+            kind = kind_of(file.read(HEAD))
+    except (FileNotFoundError, NotADirectoryError):
+        if within_archive(source) is None:
+            raise
+        kind = kind_of(image_bytes(source)[:HEAD])
+    if not decodable(kind):
+        raise InputError(
+            f"{source} is no image ({kind or 'of no known kind'}), and is not placed. Leave it out."
+        )
 
 
 def references(sources: Iterable[Path], folder: Path) -> list[str]:

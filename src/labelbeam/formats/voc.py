@@ -296,7 +296,7 @@ def _write(edition: str, dataset: Dataset, path: Path, split: str, images: str) 
     with _filled(path) as home:
         for i, (key, image_id) in enumerate(zip(keys, ids, strict=True)):
             annotation = home / "Annotations" / f"{image_id}.xml"
-            place_image(dataset.path(i), home / "JPEGImages" / key, images=images)
+            place_image(dataset.path(i), home / "JPEGImages" / key, images=images, within=dataset.root)
             size = size_of(home / "JPEGImages" / key)
             unreadable += size == NO_SIZE
             said = [

@@ -17,10 +17,10 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES, list_images
 from labelbeam.errors import InputError
 from labelbeam.files import is_file, is_folder
-from labelbeam.formats.documents import parse_yaml
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits, folders_in
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.parsing import parse_yaml
 
 CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "train/_darknet.labels", "labels/classes.txt")
 """Where the names of the classes are where no YAML file has them, a line each."""

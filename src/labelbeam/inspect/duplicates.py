@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import combinations
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from jaxtyping import Float32, Int, UInt8, UInt64
 from PIL import Image
 
 from labelbeam.data.image_bytes import image_bytes
+from labelbeam.data.image_container import opened
 from labelbeam.data.images import DAMAGE, UnreadableImage, read_rgb
 
 # What tells an image file from others: its bytes, and a small likeness that survives scaling and saving
@@ -131,7 +131,7 @@ def _header(raw: bytes, pixels: np.ndarray) -> tuple[int, int, str]:
     """Return width and height as shown, and what the file is."""
     height, width = pixels.shape[:2]
     try:
-        with Image.open(BytesIO(raw)) as image:
+        with opened(raw) as image:
             stored, kind = image.size, image.format or ""
     except (*DAMAGE, Image.DecompressionBombError):  # HEIC, which Pillow alone does not know
         return width, height, "HEIF"

@@ -15,14 +15,13 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.metrics.ranking import NOTHING, OUTSIDE, rank_labels
+from labelbeam.parsing import BYTE_ORDER_MARK, parse_json
 
 # JSON Lines of images: one object a line, each with an image key that occurs once.
 #
 # Reads bytes line by line, so that memory does not grow with the file and every message names its line.
 # Knows nothing of what truth or predictions mean. In the data path:
 # file -> **lines** -> `truth_file`, `prediction_file`.
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -75,26 +74,8 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InputError(f"the key {twice!r} occurs twice in one object; keep one.")
-    return content
-
-
 def _parse(raw: bytes, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(raw.decode("utf-8"), object_pairs_hook=_object_without_repeats)
-    except UnicodeDecodeError:
-        raise InputError(f"{where}: not UTF-8. Save the file as UTF-8 (with or without BOM).") from None
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}: not JSON ({error.msg} at column {error.colno}). Each line must hold one JSON object."
-        ) from None
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+    content = parse_json(raw, where, repeats=False, line=True)
     if not isinstance(content, dict):
         raise InputError(
             f'{where}: each line must be a JSON object such as {{"image": "a.jpg", ...}}, '

@@ -14,6 +14,7 @@ from typing import Any
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.demo import encoder_config
+from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.paper.plan import (
     CHOSEN_BY,
@@ -25,6 +26,7 @@ from labelbeam.paper.plan import (
     tries,
     weights_digest,
 )
+from labelbeam.parsing import read_json
 from labelbeam.progress import progress_bar
 from labelbeam.runs.config import to_plain
 from labelbeam.training.train import train_run
@@ -157,8 +159,8 @@ def run_digest(run: PlannedRun, labels: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told = read_json(path)
+    except InputError:
         return {}
     return told if isinstance(told, dict) else {}
 

@@ -212,6 +212,34 @@ def complete(connection: sqlite3.Connection, images: Iterable[int], *, value: bo
     return record(connection, rows)
 
 
+def add_labels(connection: sqlite3.Connection, names: Iterable[str]) -> Step:
+    """Add labels; those that are hidden are shown again, as one step.
+
+    Args:
+        connection: inside a transaction.
+        names: cleaned.
+    """
+    rows = []
+    for name in dict.fromkeys(names):
+        found = connection.execute("SELECT id, hidden FROM labels WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            connection.execute("INSERT INTO labels (name) VALUES (?)", (name,))
+        elif found[1]:
+            rows.append(Row("hidden", 0, found[0], 1, 0))
+    return record(connection, rows)
+
+
+def bring_back(connection: sqlite3.Connection, hash_: str) -> Step:
+    """Bring a photograph back that was removed; nothing where it was not.
+
+    Args:
+        connection: inside a transaction.
+        hash_: of its content.
+    """
+    there = connection.execute("SELECT id FROM images WHERE hash = ? AND removed = 1", (hash_,)).fetchall()
+    return record(connection, [Row("removed", image, 0, 1, 0) for (image,) in there])
+
+
 def remove(connection: sqlite3.Connection, images: Iterable[int]) -> Step:
     """Take photographs out of the project; their files and what is decided of them stay for taking it back.
 

@@ -4,6 +4,7 @@ What the service writes while a person tags and what `project:FILE` reads. One p
 read it. Knows nothing of models, pages and requests.
 """
 
+import os
 import sqlite3
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float16
 
+from labelbeam.data.images import UnreadableImage, image_content
 from labelbeam.errors import InputError
 from labelbeam.files import is_folder
 from labelbeam.labels.vocabulary import ABSENT
@@ -29,7 +31,7 @@ from labelbeam.project.records import (
     photograph_name,
     store,
 )
-from labelbeam.project.schema import connect
+from labelbeam.project.schema import PATIENCE, Unavailable, connect, told_error
 
 PHOTOGRAPHS = "SELECT id, name, file, hash, added, complete FROM images"
 
@@ -40,6 +42,7 @@ class Project:
     Attributes:
         path: the file.
         images: the folder of the photographs that the project holds.
+        named: folders whose photographs may be read whatever became of them: those that the user named, not the file.
         id: 16 hexadecimal digits, drawn when the project was made.
 
     Example:
@@ -69,9 +72,14 @@ class Project:
                 f"{path} is a folder; a project is a file. Name one, such as {path / 'photos.lbp'}."
             )
         self.path, self.images = path, images_folder(path)
+        self.named: list[Path] = []
         self._connection = connect(path)
         self._lock = threading.RLock()
-        self.id: str = self._all("SELECT id FROM project")[0][0]
+        if not (found := self._all("SELECT id FROM project")) or not isinstance(found[0][0], str):
+            raise InputError(
+                f"{path} is a damaged project (it has no id). Give a copy of it from before the damage."
+            )
+        self.id: str = found[0][0]
 
     def __enter__(self) -> "Project":
         return self
@@ -89,7 +97,9 @@ class Project:
         return tuple(name for (name,) in self._all("SELECT name FROM labels WHERE hidden = 0 ORDER BY id"))
 
     def add_labels(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Add labels; those that are there stay as they are.
+        """Add labels; those that are there stay as they are, and one that became part of another is a label again.
+
+        The last is a step; a label that never was there is none, because no other step says anything of it.
 
         Args:
             names: in any script; cleaned here.
@@ -102,15 +112,13 @@ class Project:
         """
         cleaned = label_names(names)
         with self._transaction() as connection:
-            shown = {name for (name,) in connection.execute("SELECT name FROM labels WHERE hidden = 0")}
-            new = [(name,) for name in dict.fromkeys(cleaned) if name not in shown]
-            connection.executemany(
-                "INSERT INTO labels (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET hidden = 0", new
-            )
+            history.add_labels(connection, cleaned)
         return cleaned
 
     def add_photograph(self, content: bytes, *, name: str) -> Photograph:
-        """Add a photograph's bytes; one that is there already is returned as it is, one that was removed is back.
+        """Add a photograph's bytes; one that is there already is returned as it is.
+
+        One that was removed is back, which is a step.
 
         Args:
             content: the file's bytes, which could be decoded.
@@ -118,7 +126,7 @@ class Project:
         """
         hash_ = content_hash(content)
         with self._transaction() as connection:
-            connection.execute("UPDATE images SET removed = 0 WHERE hash = ?", (hash_,))
+            history.bring_back(connection, hash_)
         found = self._by_hash(hash_)
         if found is not None:
             return found
@@ -133,13 +141,31 @@ class Project:
             name: what to call it.
 
         Raises:
-            OSError: the file cannot be read.
+            UnreadableImage: the file cannot be read, or is no image.
         """
-        hash_ = content_hash(path.read_bytes())
+        hash_ = content_hash(image_content(path))
         found = self._by_hash(hash_)
         if found is not None:
             return found
         return self._insert(hash_, name=name, file=str(path.resolve()), added=False)
+
+    def content(self, photograph: Photograph) -> bytes:
+        """Return the bytes of a photograph.
+
+        A project from somebody else may name any file of this machine. So one outside of the project's own folder and
+        of those in `named` is read only where it is what was added: who wrote its hash had its content.
+
+        Raises:
+            UnreadableImage: it is gone, no image, or another file than was added.
+        """
+        content = image_content(photograph.path)
+        inside = [folder for folder in (self.images, *self.named) if _below(photograph.path, folder)]
+        if not inside and content_hash(content) != photograph.hash:
+            raise UnreadableImage(
+                Path(photograph.name),
+                "it was changed since it was added. Name its folder with --images to have it again.",
+            )
+        return content
 
     def photographs(self) -> tuple[Photograph, ...]:
         """Return every photograph, in the order of adding."""
@@ -167,7 +193,7 @@ class Project:
         """
         query = (
             "SELECT image, labels.name, value FROM decisions JOIN labels ON labels.id = label "
-            "JOIN images ON images.id = image WHERE removed = 0"
+            "JOIN images ON images.id = image WHERE removed = 0 AND hidden = 0"
         )
         rows = (
             self._all(f"{query} ORDER BY decided, label")
@@ -239,8 +265,8 @@ class Project:
 
     def turns(self) -> tuple[int | None, int | None]:
         """Return the numbers of the steps that undo and redo would turn; None where there is none."""
-        with self._lock:
-            return history.turns(self._connection)
+        with self._alone() as connection:
+            return history.turns(connection)
 
     def features(self, image: int, encoder: str) -> Float16[np.ndarray, " features"] | None:
         """Return what an encoder said of a photograph; None where it was not asked yet.
@@ -251,7 +277,9 @@ class Project:
         """
         query = "SELECT vector FROM features WHERE image = ? AND encoder = ?"
         rows = self._all(query, image, encoder)
-        return np.frombuffer(rows[0][0], dtype="<f2").astype(np.float16) if rows else None
+        if not rows or not isinstance(rows[0][0], bytes) or len(rows[0][0]) % 2:
+            return None
+        return np.frombuffer(rows[0][0], dtype="<f2").astype(np.float16)
 
     def keep_features(self, image: int, encoder: str, features: Float[np.ndarray, " features"]) -> None:
         """Keep what an encoder says of a photograph; half precision."""
@@ -260,7 +288,7 @@ class Project:
             connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (image, encoder, vector))
 
     def _insert(self, hash_: str, *, name: str, file: str, added: bool) -> Photograph:
-        row = (hash_, photograph_name(name), file, int(added))
+        row = (hash_, photograph_name(name), _stored(file), int(added))
         with self._transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO images (hash, name, file, added) VALUES (?, ?, ?, ?)",
@@ -277,25 +305,50 @@ class Project:
 
     def _photograph(self, row: tuple[int, str, str, str, int, int | None]) -> Photograph:
         image, name, file, hash_, added, complete = row
-        path = self.images / file if added else Path(file)
+        path = self.images / file if added else Path(os.fsdecode(file))
         return Photograph(image, name, path, hash_, bool(added), complete is not None)
 
     def _all(self, query: str, *values: object) -> list[tuple]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        with self._alone() as connection:
+            return connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection to one thread at a time; what the disk or another program refuses is told as such."""
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise Unavailable(f"the project {self.path.name} is busy. Try again.")
+        try:
+            yield self._connection
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise told_error(error, self.path) from error
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection inside a transaction that is committed, on the disk, when the block ends."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._alone() as connection:
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return Path(os.path.abspath(path)).is_relative_to(folder.absolute())  # noqa: PTH100  links are not followed
+
+
+def _stored(file: str) -> str | bytes:
+    """Return a path as the file can hold it: one that is not UTF-8, which Linux allows, as bytes."""
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(file)
+    return file
 
 
 @contextmanager

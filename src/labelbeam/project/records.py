@@ -4,11 +4,11 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
+from labelbeam.data.image_container import opened
 from labelbeam.data.images import DAMAGE
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
@@ -169,7 +169,7 @@ def store(folder: Path, content: bytes) -> str:
 
 def _suffix(content: bytes) -> str:
     try:
-        with Image.open(BytesIO(content)) as image:
+        with opened(content) as image:
             return SUFFIXES.get(image.format or "", ".heic")
     except (UnidentifiedImageError, *DAMAGE):
         return ".heic"

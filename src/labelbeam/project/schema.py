@@ -13,6 +13,9 @@ from labelbeam.errors import InputError
 APPLICATION = 0x6C627072
 """`lbpr`: SQLite's mark of whose file it is."""
 
+PATIENCE = 0.4
+"""Seconds to wait for another program, or another thread, that holds the file."""
+
 VERSION = 2
 """Of the tables. A file of a newer labelbeam is refused, never guessed at; one of version 1 is brought to this one."""
 
@@ -64,6 +67,25 @@ CREATE TABLE changes (
 CREATE INDEX changes_of_step ON changes (step);
 """
 
+WRONG_ROWS = {
+    "project": "typeof(id) <> 'text' OR typeof(last_step) <> 'integer'",
+    "labels": "typeof(name) <> 'text' OR hidden NOT IN (0, 1)",
+    "images": "typeof(hash) <> 'text' OR typeof(name) <> 'text' OR typeof(file) NOT IN ('text', 'blob') "
+    "OR added NOT IN (0, 1) OR removed NOT IN (0, 1) OR typeof(complete) NOT IN ('integer', 'null') "
+    "OR instr(file, char(0)) OR file IN ('', '.', '..') "
+    "OR (added AND (typeof(file) <> 'text' OR instr(file, '/') OR instr(file, char(92))))",
+    "decisions": "value NOT IN (0, 1) OR typeof(decided) NOT IN ('real', 'integer') OR image NOT IN (SELECT id FROM "
+    "images) OR label NOT IN (SELECT id FROM labels)",
+    "steps": "undone NOT IN (0, 1)",
+    "changes": "what NOT IN ('decision', 'complete', 'removed', 'hidden', 'swap') OR typeof(image) <> 'integer' "
+    "OR typeof(label) <> 'integer' OR typeof(before) NOT IN ('integer', 'null') "
+    "OR typeof(after) NOT IN ('integer', 'null')",
+}
+"""What no row may be: SQLite keeps a text where a number should be, and a file from elsewhere may hold anything.
+
+A photograph of the project's own is a name in its folder: one with a slash in it would be a file elsewhere.
+"""
+
 UPGRADE = """
 ALTER TABLE project ADD COLUMN last_step INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE labels ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
@@ -88,7 +110,7 @@ def connect(path: Path) -> sqlite3.Connection:
         InputError: the file is damaged, no project's, of a newer labelbeam, or cannot be opened.
     """
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
     except sqlite3.OperationalError as error:
         raise InputError(f"the project {path} cannot be opened ({error}). Check the path.") from error
     try:
@@ -98,16 +120,40 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         _create(connection)
         _upgrade(connection)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         connection.close()
-        raise InputError(
-            f"{path} is no project of labelbeam, or it is damaged ({error}). Give another file, or a copy of it from "
-            "before the damage."
-        ) from error
+        raise told_error(error, path) from error
     except InputError:
         connection.close()
         raise
     return connection
+
+
+class Unavailable(InputError):  # noqa: N818  (named for what it is)
+    """Nothing is wrong with what was asked, but it cannot be done now.
+
+    Attributes:
+        full: whether the disk is; otherwise another program holds the file.
+    """
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
+
+
+def told_error(error: Exception, path: Path) -> InputError:
+    """Return what an error of the database means."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable(f"another program holds the project {path}. Close it there, or try again.")
+    if code == sqlite3.SQLITE_FULL:
+        return Unavailable(f"there is no room for the project {path}. Make room, and try again.", full=True)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return InputError(f"the project {path} cannot be written ({error}). Change its permissions.")
+    return InputError(
+        f"{path} is no project of labelbeam, or it is damaged ({error}). Give another file, or a copy of it from "
+        "before the damage."
+    )
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
@@ -128,6 +174,13 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
     if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise InputError(f"{path} is a damaged project ({found}). Give a copy of it from before the damage.")
+    if version == VERSION:
+        for table, wrong in WRONG_ROWS.items():
+            if connection.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():
+                raise InputError(
+                    f"{path} is a damaged project (the table {table} holds what nobody wrote there). Give a copy of it "
+                    "from before the damage."
+                )
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,6 @@
 """What a report says of the run itself: where it comes from, how its training went, how it is calibrated."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,8 +12,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.metrics.intervals import shares_of
+from labelbeam.parsing import read_json
 from labelbeam.runs.evaluation import Evaluation, evaluate_features
 from labelbeam.runs.run_directory import Run, load_run, versions
 from labelbeam.runs.tagger import Tagger
@@ -136,8 +137,8 @@ def about(
 
 def _trained_with(folder: Path) -> Mapping[str, str] | None:
     try:
-        told = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told = read_json(folder / "versions.json")
+    except InputError:
         return None
     return told if isinstance(told, dict) else None
 

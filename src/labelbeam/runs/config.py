@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
+from labelbeam import parsing
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError, unknown_name
@@ -325,16 +326,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is not there, or not such a file.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: dates, numbers, bytes that are none
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = parsing.read_yaml(path)
     if values is not None and not isinstance(values, dict):
         raise InputError(
             f"{path} must hold keys and values, such as 'head: cnn-rnn'; it holds {values!r:.60}."
@@ -366,10 +358,7 @@ def parse_setting(text: str) -> dict[str, Any]:
     keys, equals, value = text.partition("=")
     if not equals:
         raise InputError(f"--set {text!r} has no '='; write it as --set recipe.epochs=30.")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {text!r}: the value is not YAML ({error}).") from error
+    nested = parsing.parse_yaml(value, f"--set {text!r}: the value")
     if isinstance(nested, str):
         # YAML 1.1 wants a point in 1e-4; people do not write one.
         nested = _number(nested)

@@ -24,6 +24,7 @@ from labelbeam.heads.label_scores import AnySubsetHead
 from labelbeam.heads.options import SigmoidOptions
 from labelbeam.labels.names import refuse_reserved
 from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.parsing import LARGEST_JSON, read_json
 from labelbeam.predict.calibration import RunCalibration
 from labelbeam.runs.build import Head, stored_head
 from labelbeam.runs.config import HEADS, RunConfig, from_plain, read_yaml, write_yaml
@@ -353,10 +354,7 @@ def _json(values: object) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not readable JSON ({_first_line(error)}).") from error
+    return read_json(path, most_bytes=LARGEST_JSON)
 
 
 def _first_line(error: Exception) -> str:

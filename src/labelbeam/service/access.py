@@ -27,6 +27,8 @@ OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
 SAFE = ("GET", "HEAD")
 LEAST_KEY = 16
 """Characters of a key."""
+WRONG_AT_ONCE = 30.0
+"""Wrong keys that a client may send before it is slowed down: a page that still has an old one sends some."""
 MOST_CLIENTS = 10_000
 """Clients whose rate is remembered."""
 
@@ -76,6 +78,7 @@ class Access:
         session: Session | None = None,
         hosts: Collection[str] | None = None,
         rate: float = 0.0,
+        wrong_keys: float = 1.0,
     ) -> None:
         """Make it.
 
@@ -84,7 +87,9 @@ class Access:
             session: the key; None: nobody needs one.
             hosts: names under which the service may be asked, without ports; None: any.
             rate: requests per second of one client; 0: no limit.
+            wrong_keys: wrong keys per second of one client.
         """
+        self._wrong_keys = Rates(wrong_keys, at_once=WRONG_AT_ONCE)
         self._app = app
         self._session = session
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
@@ -108,13 +113,22 @@ class Access:
         if scope["method"] not in SAFE and not _same_site(headers, host):
             return Refusal(403, "another web site made this request; only the service's own page may.")
         is_open = path in OPEN or path.startswith("/page/")
+        client = (scope.get("client") or ("", 0))[0]
+        if self._rates is not None and not is_open and (wait := self._rates.wait(client)):
+            return Refusal(429, "more requests than allowed. Slow down.", retry_after=wait)
         if self._session is not None and not is_open and not self._session.admits(headers):
+            if _shows_a_key(headers) and (wait := self._wrong_keys.wait(client)):
+                return Refusal(429, "too many wrong API keys. Slow down.", retry_after=wait)
             return Refusal(401, "the API key is missing or wrong. Send it: Authorization: Bearer KEY.")
-        if self._rates is not None and not is_open:
-            wait = self._rates.wait((scope.get("client") or ("", 0))[0])
-            if wait:
-                return Refusal(429, "more requests than allowed. Slow down.", retry_after=wait)
         return None
+
+
+def _shows_a_key(headers: dict[bytes, bytes]) -> bool:
+    return (
+        b"authorization" in headers
+        or b"x-api-key" in headers
+        or COOKIE.encode() in headers.get(b"cookie", b"")
+    )
 
 
 class Rates:
@@ -126,9 +140,9 @@ class Rates:
         [0.0, 0.0, 1.0]
     """
 
-    def __init__(self, per_second: float) -> None:
+    def __init__(self, per_second: float, *, at_once: float = 0.0) -> None:
         self._per_second = per_second
-        self._burst = max(1.0, 2 * per_second)
+        self._burst = max(1.0, 2 * per_second, at_once)
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, client: str, *, now: float | None = None) -> float:

@@ -16,6 +16,12 @@ from labelbeam.service.limits import Limits, Refusal
 ALWAYS = ("/healthz", "/readyz")
 """Paths that answer however busy the service is."""
 
+FORMS = ("/v1/tag", "/v1/suggest", "/v1/project/photographs")
+"""Paths that take photographs."""
+
+STEPS = ("/v1/project/decisions", "/v1/project/complete", "/v1/project/remove")
+"""Paths that take a list of changes."""
+
 BUSY_SECONDS = 1.0
 """After which a refused client may try again, where nothing better is known."""
 
@@ -72,10 +78,10 @@ class Admission:
 
     def _refusal_of(self, scope: Scope) -> Refusal | None:
         limits = self._limits
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        size = int(declared) if declared.isdigit() else 0
-        if size > limits.body_bytes:
-            return _too_large(limits)
+        declared, most = dict(scope["headers"]).get(b"content-length", b"0"), _most_bytes(scope, limits)
+        size = int(declared[:20]) if declared.isdigit() else 0
+        if size > most:
+            return _too_large(most)
         if self._under_way >= limits.requests or (self._held and self._held + size > limits.held_bytes):
             return _too_many()
         return None
@@ -94,6 +100,7 @@ class Admission:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, progress: _Progress) -> None:
         limits, clock = self._limits, asyncio.get_running_loop().time
+        most = _most_bytes(scope, limits)
         main = asyncio.current_task()
         never = asyncio.Event()
         # A request without a body is whole at once.
@@ -119,8 +126,8 @@ class Admission:
             size = len(message.get("body", b""))
             progress.received += size
             self._held += size
-            if progress.received > limits.body_bytes:
-                raise _too_large(limits)
+            if progress.received > most:
+                raise _too_large(most)
             if self._held > limits.held_bytes:
                 raise Refusal(503, "too much is being sent at once. Try again.", retry_after=BUSY_SECONDS)
             if message["type"] == "http.request" and not message.get("more_body", False):
@@ -171,10 +178,19 @@ def _too_many() -> Refusal:
     return Refusal(503, "too many requests are under way. Try again.", retry_after=BUSY_SECONDS)
 
 
-def _too_large(limits: Limits) -> Refusal:
+def _most_bytes(scope: Scope, limits: Limits) -> int:
+    """Return how large a request's body may be: photographs come as forms, and only where they are wanted."""
+    kind = dict(scope["headers"]).get(b"content-type", b"").lower()
+    if scope["path"] in STEPS:
+        return min(limits.step_bytes, limits.body_bytes)
+    if kind.startswith(b"multipart/form-data") and scope["path"] in FORMS:
+        return limits.body_bytes
+    return min(limits.json_bytes, limits.body_bytes)
+
+
+def _too_large(most: int) -> Refusal:
     return Refusal(
-        413,
-        f"the request is larger than {limits.body_bytes:,} bytes. Send fewer or smaller images at a time.",
+        413, f"the request is larger than {most:,} bytes. Send fewer or smaller images, or less, at a time."
     )
 
 

@@ -4,13 +4,13 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from labelbeam.data.image_container import HEAD, kind_of, opened, prepared
 from labelbeam.data.images import DAMAGE, UnreadableImage, read_rgb_bytes
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.features.cache import to_half
@@ -36,8 +36,6 @@ SMALL_PASS = 6
 """Images of a pass when there are fewer than that: one of 8 to 15 takes more of a core per image than one of 4 to 6, up
 to a fifth more with ResNet-50, a tenth with VGG-16. (Of 16 surprisingly not, with ResNet-50.)"""
 
-START_OF_SCAN = b"\xff\xda"
-
 _NAMELESS = Path("upload")
 """What error messages call an upload: they are told with the client's own name beside them."""
 
@@ -51,11 +49,7 @@ class UploadEncoder:
         self._large = threading.Lock()
 
     def __call__(self, uploads: Sequence[Upload]) -> list[np.ndarray | Exception]:
-        """Return for each upload float16 [features], or an `UnreadableImage`.
-
-        Raises:
-            InputError: a feature does not fit half precision.
-        """
+        """Return for each upload float16 [features], an `UnreadableImage`, or whatever else went wrong with it."""
         done: list[np.ndarray | Exception] = []
         for upload in uploads:
             try:
@@ -64,16 +58,26 @@ class UploadEncoder:
                 # A new one: the one that was raised holds its stack, and with it all uploads of the batch, in a circle
                 # that Python finds only now and then.
                 done.append(UnreadableImage(error.path, error.reason))
+            except Exception as error:  # a defect belongs to whoever sent the image, not to all of the batch
+                done.append(error.with_traceback(None))
         rows = [i for i, one in enumerate(done) if isinstance(one, np.ndarray)]
         for some in passes(rows):
-            features = to_half(self._encoder.encode(np.stack([np.asarray(done[i]) for i in some])))
-            for i, row in zip(some, features, strict=True):
+            pictures = np.stack([np.asarray(done[i]) for i in some])
+            for i, row in zip(some, self._features(pictures), strict=True):
                 done[i] = row
         return done
 
+    def _features(self, pictures: np.ndarray) -> Sequence[np.ndarray | Exception]:
+        """Return features of pictures encoded together; one by one where that fails, to know whose fault it is."""
+        try:
+            return list(to_half(self._encoder.encode(pictures)))
+        except Exception as error:
+            if len(pictures) == 1:
+                return [error.with_traceback(None)]
+        return [self._features(pictures[i : i + 1])[0] for i in range(len(pictures))]
+
     def _pixels(self, upload: Upload) -> np.ndarray:
         """Return uint8 [3 size size]."""
-        refuse_endless_scans(upload.content, self._limits.scans)
         if not is_large(upload.content):
             return self._resized(upload.content)
         with self._large:
@@ -81,7 +85,13 @@ class UploadEncoder:
 
     def _resized(self, content: bytes) -> np.ndarray:
         transform = self._encoder.preprocess
-        pixels = read_rgb_bytes(content, _NAMELESS, at_least=transform.enough, max_pixels=self._limits.pixels)
+        pixels = read_rgb_bytes(
+            content,
+            _NAMELESS,
+            at_least=transform.enough,
+            max_pixels=self._limits.pixels,
+            most_scans=self._limits.scans,
+        )
         return transform.resized(pixels)
 
 
@@ -103,22 +113,11 @@ def passes(rows: Sequence[int]) -> list[list[int]]:
 def is_large(content: bytes) -> bool:
     """Tell from an image's head whether decoding it takes much memory; whatever Pillow does not know may."""
     try:
-        with Image.open(BytesIO(content)) as image:
+        kind = kind_of(content[:HEAD])
+        with opened(prepared(content, kind).content, kind) as image:
             return image.width * image.height >= LARGE_PIXELS
     except (*DAMAGE, Image.DecompressionBombError):
         return True
-
-
-def refuse_endless_scans(content: bytes, most: int) -> None:
-    """Refuse a JPEG that would keep a decoder busy for hours: a few bytes per scan, the whole picture for each.
-
-    Raises:
-        UnreadableImage: it has more scans than allowed.
-    """
-    # In compressed data a 0xff is always followed by 0x00 or a restart mark, so that none is miscounted there.
-    if content.startswith(b"\xff\xd8\xff") and (scans := content.count(START_OF_SCAN)) > most:
-        reason = f"too many scans ({scans:,}; the limit is {most}). Save it again, as a baseline JPEG."
-        raise UnreadableImage(_NAMELESS, reason)
 
 
 def share_cores(threads: int) -> None:

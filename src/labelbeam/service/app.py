@@ -1,5 +1,6 @@
 """The application: routes, and what stands in front of them."""
 
+import errno
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from labelbeam import __version__
 from labelbeam.errors import InputError
+from labelbeam.project.schema import Unavailable
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.access import HEADERS, Access, SecureHeaders, Session, session_routes
 from labelbeam.service.admission import BUSY_SECONDS, Admission
@@ -23,6 +25,9 @@ from labelbeam.service.tagging import TaggingService
 
 if TYPE_CHECKING:
     from labelbeam.project.project_file import Project
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a full disk."""
 
 DESCRIPTION = "Photographs in, label sets with scores out; suggestions that follow what was accepted so far."
 
@@ -80,7 +85,7 @@ def create_app(
     _describe_errors(app)
     # The last one added comes first.
     app.add_middleware(Admission, limits=limits)
-    app.add_middleware(Access, session=session, hosts=hosts, rate=limits.rate)
+    app.add_middleware(Access, session=session, hosts=hosts, rate=limits.rate, wrong_keys=limits.wrong_keys)
     app.add_middleware(SecureHeaders)
     return app
 
@@ -91,6 +96,18 @@ def _describe_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refusal(request: Request, error: Refusal) -> JSONResponse:
         return error.response()
+
+    @app.exception_handler(Unavailable)
+    async def unavailable(request: Request, error: Unavailable) -> JSONResponse:
+        return refused(507 if error.full else 503, str(error), retry_after=BUSY_SECONDS)
+
+    @app.exception_handler(OSError)
+    async def disk(request: Request, error: OSError) -> JSONResponse:
+        if error.errno not in NO_ROOM:
+            raise error
+        return refused(
+            507, "there is no room on the disk. Make room, and try again.", retry_after=BUSY_SECONDS
+        )
 
     @app.exception_handler(InputError)
     async def wrong_input(request: Request, error: InputError) -> JSONResponse:

@@ -1,6 +1,7 @@
 """How much the service takes from whoever asks, and what a refusal says."""
 
 import math
+import re
 from dataclasses import dataclass, fields
 
 from fastapi.responses import JSONResponse
@@ -24,6 +25,10 @@ class Limits:
 
     body_bytes: int = 64 * MEGABYTE
     """Bytes of a request's body: a few dozen photographs from phones."""
+    json_bytes: int = 512_000
+    """Bytes of a body that is no form of photographs: a question with the features of one image at most."""
+    step_bytes: int = 8 * MEGABYTE
+    """Bytes of a step in a project: a decision on each of 100,000 photographs."""
     files: int = 32
     """Images of a request."""
     pixels: int = 64 * MEGABYTE
@@ -42,6 +47,8 @@ class Limits:
     """Images that wait for the encoder."""
     vector_bytes: int = 64 * MEGABYTE
     """Bytes of the feature vectors that are kept for later clicks; those longest not used go first."""
+    wrong_keys: float = 1.0
+    """Wrong API keys of one client per second, thirty at once."""
     rate: float = 0.0
     """Requests per second of one client, bursts of two seconds' worth allowed; 0: no limit."""
 
@@ -81,6 +88,16 @@ class Refusal(Exception):  # noqa: N818  (named for what it is)
         return refused(self.status, self.reason, retry_after=self.retry_after)
 
 
+def without_places(reason: str) -> str:
+    """Return a sentence without the folders of this machine: what a client may read names files only.
+
+    Example:
+        >>> without_places("/home/me/photos/a.jpg cannot be read. Look into '/tmp/x/'.")
+        "a.jpg cannot be read. Look into ''."
+    """
+    return re.sub(r"(?<![\w.:/])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+", "", reason)
+
+
 def refused(status: int, reason: str, *, retry_after: float | None = None) -> JSONResponse:
     """Return the response for a request that is not answered.
 
@@ -91,4 +108,4 @@ def refused(status: int, reason: str, *, retry_after: float | None = None) -> JS
     headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"error": reason}, status_code=status, headers=headers)
+    return JSONResponse({"error": without_places(reason)}, status_code=status, headers=headers)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from labelbeam.charts.charts import picture
-from labelbeam.data.images import read_rgb
+from labelbeam.data.images import read_rgb, read_rgb_bytes
 from labelbeam.explain.pictures import overlaid
 from labelbeam.explain.tree_chart import tree_chart
 from labelbeam.heads.label_model import LabelModelHead
@@ -66,18 +66,19 @@ class SmallCopies:
     def __init__(self, *, at_once: int = 2) -> None:
         self._turns = threading.Semaphore(at_once)
 
-    def picture(self, path: Path, *, side: int) -> bytes:
+    def picture(self, content: bytes, name: str, *, side: int) -> bytes:
         """Return a JPEG of a photograph, the right way up.
 
         Args:
-            path: the photograph.
+            content: the photograph's file.
+            name: what errors call it.
             side: longest side, pixels; a smaller photograph keeps its size.
 
         Raises:
-            UnreadableImage: the file is gone or was changed into something else.
+            UnreadableImage: it is no image.
         """
         with self._turns:
-            copy = Image.fromarray(read_rgb(path, at_least=(side, side)))
+            copy = Image.fromarray(read_rgb_bytes(content, name, at_least=(side, side)))
         copy.thumbnail((side, side), Image.Resampling.LANCZOS)
         return _encoded(copy, "JPEG")
 

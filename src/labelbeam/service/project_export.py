@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import tempfile
 import unicodedata
 import zipfile
@@ -122,7 +121,7 @@ def exported(project: Project, format_: str) -> Iterator[Path]:
         if format_ == XMP:
             _write_sidecars(dataset, archive)
         else:
-            _write_format(dataset, photographs, format_, archive)
+            _write_format(project, dataset, photographs, format_, archive)
         yield archive
 
 
@@ -157,11 +156,19 @@ def _write_sidecars(dataset: Dataset, archive: Path) -> None:
             zipped.writestr(_entry(key + SUFFIX), new_sidecar(keywords))
 
 
-def _write_format(dataset: Dataset, photographs: Sequence[Photograph], format_: str, archive: Path) -> None:
+def _write_format(
+    project: Project, dataset: Dataset, photographs: Sequence[Photograph], format_: str, archive: Path
+) -> None:
     """Write a format in a folder of links to the photographs, then pack what was written."""
     folder = archive.with_name("photographs")
     for one, key in zip(photographs, dataset.images, strict=True):
-        _link(one.path, folder / key)
+        target = folder / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = project.content(one)
+        try:
+            os.link(one.path.resolve(), target)
+        except OSError:  # another file system
+            target.write_bytes(content)
     here = replace(dataset, root=folder)
     if format_ in FILES:
         written = folder / FILES[format_]
@@ -177,16 +184,6 @@ def _write_format(dataset: Dataset, photographs: Sequence[Photograph], format_: 
 
 def _is_photograph(path: Path, dataset: Dataset) -> bool:
     return path.name in dataset.images
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise InputError(f"the photograph {source.name} is gone from the disk. Put it back.") from None
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
 
 
 def _pack(archive: Path, files: Sequence[tuple[str, Path]]) -> None:

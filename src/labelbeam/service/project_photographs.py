@@ -5,14 +5,17 @@ Features are kept in the project, by encoder: a restart encodes nothing again. K
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float16
 
-from labelbeam.data.images import UnreadableImage, list_images
+from labelbeam.data.images import UnreadableImage
+from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Photograph
+from labelbeam.project.schema import Unavailable
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload
 from labelbeam.suggest.worth import label_entropies, spread_order
@@ -62,18 +65,35 @@ class ProjectPhotographs:
         Raises:
             Full: too many images wait already.
         """
-        found = [self.project.features(one.id, self._encoder) for one in photographs]
+        found = await asyncio.to_thread(
+            lambda: [self.project.features(one.id, self._encoder) for one in photographs]
+        )
         missing = [i for i, one in enumerate(found) if one is None]
         for first in range(0, len(missing), ENCODED_TOGETHER):
             rows = missing[first : first + ENCODED_TOGETHER]
-            uploads = await asyncio.to_thread(_read, [photographs[i] for i in rows])
+            uploads = await asyncio.to_thread(self._read, [photographs[i] for i in rows])
             there = [i for i, upload in zip(rows, uploads, strict=True) if upload is not None]
             encoded = await self._service.encode([upload for upload in uploads if upload is not None])
             for i, one in zip(there, encoded, strict=True):
                 if isinstance(one, np.ndarray):
                     found[i] = one
-                    self.project.keep_features(photographs[i].id, self._encoder, one)
+            await asyncio.to_thread(self._keep_features, [(photographs[i].id, found[i]) for i in there])
         return found
+
+    def _keep_features(self, rows: Sequence[tuple[int, np.ndarray | None]]) -> None:
+        with suppress(Unavailable):  # they are made anew next time
+            for image, features in rows:
+                if features is not None:
+                    self.project.keep_features(image, self._encoder, features)
+
+    def _read(self, photographs: Sequence[Photograph]) -> list[Upload | None]:
+        read: list[Upload | None] = []
+        for one in photographs:
+            try:
+                read.append(Upload(one.name, self.project.content(one)))
+            except UnreadableImage:
+                read.append(None)
+        return read
 
     async def least_certain_first(self) -> list[int]:
         """Return the numbers of all photographs, those first of which the model knows least; unlike ones spread.
@@ -81,9 +101,9 @@ class ProjectPhotographs:
         Worth is the sum of the entropies of the labels that nobody decided yet, and nothing where a photograph is
         complete; `suggest.worth` spreads near duplicates apart. What cannot be read comes last.
         """
-        photographs = self.project.photographs()
+        photographs = await asyncio.to_thread(self.project.photographs)
         found = await self.features(photographs)
-        decisions = self.project.decisions()
+        decisions = await asyncio.to_thread(self.project.decisions)
         column = {name: j for j, name in enumerate(self._service.tagger.labels)}
         rows = [i for i, one in enumerate(found) if one is not None]
         unreadable = [one.id for i, one in enumerate(photographs) if found[i] is None]
@@ -126,21 +146,16 @@ def add_folder(project: Project, folder: Path) -> tuple[int, list[str]]:
     Raises:
         InputError: there is no such folder, or it has no photograph.
     """
-    found = list(list_images([folder]))
-    problems = []
+    left_out = LeftOut()
+    found = list(list_images([folder], left_out=left_out))
+    project.named.append(folder)
+    problems = left_out.sentences()
+    added = 0
     for path in found:
         try:
             project.add_reference(path, name=path.relative_to(folder).as_posix())
-        except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror}).")
-    return len(found) - len(problems), problems
-
-
-def _read(photographs: Sequence[Photograph]) -> list[Upload | None]:
-    read: list[Upload | None] = []
-    for one in photographs:
-        try:
-            read.append(Upload(one.name, one.path.read_bytes()))
-        except OSError:
-            read.append(None)
-    return read
+        except UnreadableImage as error:
+            problems.append(str(error))
+        else:
+            added += 1
+    return added, problems

@@ -4,23 +4,25 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.background import BackgroundTask
 
 from labelbeam.data.images import UnreadableImage
 from labelbeam.errors import InputError
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change, Photograph, Step
+from labelbeam.project.schema import Unavailable
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.limits import Refusal
 from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture
 from labelbeam.service.project_export import export_formats, exported
 from labelbeam.service.project_photographs import ProjectPhotographs
 from labelbeam.service.reasons import ReasonedSuggestions, Reasons, suggesting_mechanisms
+from labelbeam.service.routes import first_problem
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload, read_form
 
@@ -58,6 +60,8 @@ def _file(path: Path) -> Response:
 #
 # A step is answered when it is on the disk. Each may be asked again when its answer was lost: it is done
 # once. Asks the project file alone, no model. Mounted by `service.project_routes`.
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 """Of a photograph or a step: what the project file can count to."""
@@ -111,6 +115,36 @@ class StepAsked(BaseModel):
     step: Number
 
 
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """Return how a route describes a body that it reads itself."""
+    schema = {
+        "application/json": {"schema": model.model_json_schema(ref_template="#/components/schemas/{model}")}
+    }
+    return {"openapi_extra": {"requestBody": {"required": True, "content": schema}}}
+
+
+def body_of(model: type[Asked]) -> Any:
+    """Return what gives a route its body; parsed in a thread, for a large one would hold up everybody else.
+
+    Raises:
+        Refusal: 415 for another content type, 422 for a body that cannot be understood.
+    """
+
+    def parsed(body: bytes) -> Asked:
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            raise Refusal(422, first_problem(error)) from None
+
+    async def read(request: Request) -> Asked:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if (body := await request.body()) and kind != "application/json":
+            raise Refusal(415, f"the content type is {kind[:80]!r}; send application/json.")
+        return await asyncio.to_thread(parsed, body)
+
+    return Depends(read)
+
+
 def project_steps(tagger: Tagger, project: Project, *, saved: bool) -> APIRouter:
     """Return the routes.
 
@@ -156,29 +190,37 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
 
 
 def _add_steps(router: APIRouter, project: Project) -> None:
-    @router.post("/decisions", summary="Accept, reject or clear labels, as one step")
-    def decide(asked: ChangesAsked) -> dict[str, Any]:
+    @router.post("/decisions", summary="Accept, reject or clear labels, as one step", **takes(ChangesAsked))
+    def decide(asked: Annotated[ChangesAsked, body_of(ChangesAsked)]) -> dict[str, Any]:
         with told():
             changes = [Change(one.image, one.label, one.value) for one in asked.changes]
             return _told_step(project, project.decide(changes))
 
-    @router.post("/complete", summary="Say that nothing else is on photographs, or take that back")
-    def complete(asked: CompletionAsked) -> dict[str, Any]:
+    @router.post(
+        "/complete",
+        summary="Say that nothing else is on photographs, or take that back",
+        **takes(CompletionAsked),
+    )
+    def complete(asked: Annotated[CompletionAsked, body_of(CompletionAsked)]) -> dict[str, Any]:
         with told():
             return _told_step(project, project.complete(asked.photographs, value=asked.complete))
 
-    @router.post("/remove", summary="Take photographs out of the project; no file is deleted")
-    def remove(asked: PhotographsAsked) -> dict[str, Any]:
+    @router.post(
+        "/remove",
+        summary="Take photographs out of the project; no file is deleted",
+        **takes(PhotographsAsked),
+    )
+    def remove(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:
         with told():
             return _told_step(project, project.remove(asked.photographs))
 
-    @router.post("/undo", summary="Take the last step back")
-    def undo(asked: StepAsked) -> dict[str, Any]:
+    @router.post("/undo", summary="Take the last step back", **takes(StepAsked))
+    def undo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
         with told(409):
             return _told_step(project, project.undo(asked.step))
 
-    @router.post("/redo", summary="Do the step taken back last again")
-    def redo(asked: StepAsked) -> dict[str, Any]:
+    @router.post("/redo", summary="Do the step taken back last again", **takes(StepAsked))
+    def redo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
         with told(409):
             return _told_step(project, project.redo(asked.step))
 
@@ -186,14 +228,14 @@ def _add_steps(router: APIRouter, project: Project) -> None:
 def _add_labels(router: APIRouter, tagger: Tagger, project: Project) -> None:
     known = frozenset(tagger.labels)
 
-    @router.post("/labels", summary="Add a label")
-    def add_label(asked: LabelAsked) -> dict[str, Any]:
+    @router.post("/labels", summary="Add a label", **takes(LabelAsked))
+    def add_label(asked: Annotated[LabelAsked, body_of(LabelAsked)]) -> dict[str, Any]:
         with told():
             name = project.add_labels([asked.name])[0]
-        return {"name": name, "known": name in known}
+        return {"name": name, "known": name in known, **_turns(project)}
 
-    @router.post("/rename", summary="Rename a label, or make it one with another")
-    def rename(asked: RenamingAsked) -> dict[str, Any]:
+    @router.post("/rename", summary="Rename a label, or make it one with another", **takes(RenamingAsked))
+    def rename(asked: Annotated[RenamingAsked, body_of(RenamingAsked)]) -> dict[str, Any]:
         if asked.label in known:
             raise Refusal(
                 422,
@@ -212,6 +254,8 @@ def told(status: int = 422) -> Iterator[None]:
     """
     try:
         yield
+    except Unavailable:
+        raise
     except InputError as error:
         raise Refusal(status, str(error)) from error
 
@@ -305,16 +349,16 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
                 added.append({"name": upload.name, "error": one.reason})
             else:
                 added.append(told_photograph(one, await asyncio.to_thread(project.decisions, one.id)))
-        return {"photographs": added}
+        return {"photographs": added, **await asyncio.to_thread(_turns, project)}
 
     @router.get(
         "/order", summary="Photographs at random, those first of which the model knows least, or as added"
     )
     async def order(by: Literal["random", "uncertain", "added"] = "random") -> dict[str, Any]:
         if by == "added":
-            return {"photographs": [one.id for one in project.photographs()]}
+            return {"photographs": [one.id for one in await asyncio.to_thread(project.photographs)]}
         if by == "random":
-            return {"photographs": photographs.at_random()}
+            return {"photographs": await asyncio.to_thread(photographs.at_random)}
         return {"photographs": await photographs.least_certain_first()}
 
     @router.get("/photographs/{image}/suggestions", summary="Suggestions that follow what was decided")
@@ -324,11 +368,11 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
         mechanism: Annotated[str | None, Query(max_length=40)] = None,
     ) -> dict[str, Any]:
         with told(404):
-            photograph = project.photograph(image)
+            photograph = await asyncio.to_thread(project.photograph, image)
         features = (await photographs.features([photograph]))[0]
         if features is None:
             raise Refusal(404, f"{photograph.name} is gone from the disk, or no longer a photograph.")
-        decided = project.decisions(image).get(image, {})
+        decided = (await asyncio.to_thread(project.decisions, image)).get(image, {})
         with told():
             found = await service.ask(
                 lambda: reasons.suggest(features, decided, count=count, mechanism=mechanism), urgent=True
@@ -348,7 +392,8 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
     )
     def picture(image: Number, side: Annotated[int, Query(ge=16, le=LARGEST)] = 400) -> Response:
         with told(404):
-            content = copies.picture(project.photograph(image).path, side=side)
+            photograph = project.photograph(image)
+            content = copies.picture(project.content(photograph), photograph.name, side=side)
         # The page's address of a picture has its hash in it: it never becomes another.
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
@@ -361,7 +406,9 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
                 404, "this run has no maps of attention: that takes PyTorch and a head that is explained."
             )
         with told():
-            content = explainer.picture(project.photograph(image).path, label)
+            photograph = project.photograph(image)
+            project.content(photograph)  # may it be read?
+            content = explainer.picture(photograph.path, label)
         return Response(content, media_type="image/jpeg")
 
     @router.get(
@@ -371,7 +418,7 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
         if not has_tree(service.tagger):
             raise Refusal(404, "the head of this run does not search.")
         with told(404):
-            photograph = project.photograph(image)
+            photograph = await asyncio.to_thread(project.photograph, image)
         features = (await photographs.features([photograph]))[0]
         if features is None:
             raise Refusal(404, f"{photograph.name} is gone from the disk, or no longer a photograph.")

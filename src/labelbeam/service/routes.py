@@ -1,5 +1,6 @@
 """Routes for programs: health, labels and neighbours, tags, suggestions."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -227,7 +228,7 @@ def suggest_routes(service: TaggingService) -> APIRouter:
         """Suggest labels for an image that was tagged before (JSON with its `vector`), or for one sent along (form)."""
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() == "application/json":
-            question, upload = _question(await request.body()), None
+            question, upload = await asyncio.to_thread(_question, await request.body()), None
         else:
             form = await read_form(content_type, request.stream(), most_files=1)
             question, upload = _question_of(form)

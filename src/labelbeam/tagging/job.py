@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import parse_spec
@@ -194,7 +194,8 @@ def tag_images(
     choices = Choices(request.all_scores, implied)
     if request.vectors is not None:
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
-    paths: Iterable[Path] = list_images(request.images)
+    left_out = LeftOut()
+    paths: Iterable[Path] = list_images(request.images, left_out=left_out)
     tagger = asked_tagger([request.run], asked)
     if tagger.note:
         report(tagger.note)
@@ -217,6 +218,8 @@ def tag_images(
         record = _record(opened, request, tagger, choices)
         certifies = tagger.run.config.search.method == "exact" and isinstance(tagger.run.head, LabelModelHead)
         counts = do_job(record, source, paths, total=total, shown=shown, certifies=certifies, report=report)
+        for sentence in left_out.sentences():
+            report(sentence)
         if request.page is not None:
             from labelbeam.tagging.page import write_page
 
@@ -257,7 +260,7 @@ def _tag_vectors(
 
 def _surveyed(request: TagRequest) -> Survey:
     """Look at all images before the job does; a list on standard input can be read only once."""
-    return Survey() if "-" in request.images else survey(list_images(request.images))
+    return Survey() if "-" in request.images else survey(list_images(request.images, left_out=LeftOut()))
 
 
 def _with_engine(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import IO, Any
 
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.parsing import parse_json, read_json
 from labelbeam.predict.prediction import Prediction, ScoredLabel
 
 # The lines of a long job: written as they come, found again after a kill, under their name when all are
@@ -74,7 +76,7 @@ class Journal:
         """Yield the image names of the lines that were there at the start."""
         with self.partial.open("rb") as lines:
             for _, line in zip(range(self.done), lines, strict=False):
-                yield str(json.loads(line)["image"])
+                yield _line(line, self.partial)["image"]
 
 
 @contextmanager
@@ -102,18 +104,15 @@ def journal(
             writing it.
     """
     partial, about = out.with_name(out.name + ".partial"), out.with_name(out.name + ".job.json")
-    if anew:
-        partial.unlink(missing_ok=True)
-        about.unlink(missing_ok=True)
     told = json.loads(json.dumps(job))
-    if partial.exists() and about.exists():
-        _check_same(about, told, out)
-    else:
-        partial.write_bytes(b"")
-        with written_whole(about) as part:
-            part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    with partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        lock_alone(file, out)
+    with _own(partial, out) as file:
+        # Nothing is deleted before it is ours: another call may be at work on it.
+        if anew or not about.exists():
+            file.truncate(0)
+            with written_whole(about) as part:
+                part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        else:
+            _check_same(about, told, out)
         done, failed = _cut_back(partial, together)
         yield Journal(partial, done, failed, file)
         file.flush()
@@ -121,10 +120,36 @@ def journal(
         if table is not None:
             with written_whole(out) as part:
                 table(partial, part)
-    if table is None:
-        partial.replace(out)
+        if os.name == "posix":  # while the lock is held; Windows renames no open file
+            _finish(partial, about, out, whole=table is None)
+    if os.name != "posix":
+        _finish(partial, about, out, whole=table is None)
+
+
+def _finish(partial: Path, about: Path, out: Path, *, whole: bool) -> None:
+    if whole:
+        with written_whole(out) as part:  # a link stays a link, and a mode stays
+            shutil.move(partial, part)
     partial.unlink(missing_ok=True)
     about.unlink(missing_ok=True)
+
+
+def _own(partial: Path, out: Path) -> IO[str]:
+    """Open the file of lines and lock it; one that was finished by another call in between is not ours.
+
+    Raises:
+        InputError: another call is writing it.
+    """
+    while True:
+        file = partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
+        try:
+            lock_alone(file, out)
+            if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 def lock_alone(file: IO[Any], out: Path) -> None:
@@ -145,9 +170,9 @@ def lock_alone(file: IO[Any], out: Path) -> None:
 
 def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
     try:
-        before = json.loads(about.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{about} is damaged ({error}). Start anew with --overwrite.") from error
+        before = read_json(about)
+    except InputError as error:
+        raise InputError(f"the interrupted job is damaged: {error} Start anew with --overwrite.") from error
     if before != told:
         keys = {*before, *told} if isinstance(before, dict) else set(told)
         changed = sorted(
@@ -167,11 +192,21 @@ def _cut_back(partial: Path, together: int) -> tuple[int, int]:
             if not line.endswith(b"\n"):
                 break
             read += len(line)
-            wrong += b'"error"' in line and bool(json.loads(line).get("error"))
+            wrong += b'"error"' in line and bool(_line(line, partial).get("error"))
             if number % together == 0:
                 count, failed, kept = number, wrong, read
         file.truncate(kept)
     return count, failed
+
+
+def _line(line: bytes, partial: Path) -> dict[str, Any]:
+    try:
+        content = parse_json(line, str(partial))
+    except InputError as error:
+        raise InputError(f"the interrupted job is damaged: {error} Start anew with --overwrite.") from None
+    if not isinstance(content, dict) or not isinstance(content.get("image"), str):
+        raise InputError(f"{partial} is damaged: a line has no image. Start anew with --overwrite.")
+    return content
 
 
 def _digest(name: str) -> bytes:

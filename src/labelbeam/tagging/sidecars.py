@@ -87,7 +87,8 @@ class Sidecars:
     def place(self, image: Path) -> Path:
         """Return where an image would lie for its sidecar to lie beside it."""
         inside = within_archive(image)
-        if inside is None and image.resolve().is_relative_to(self._home):
+        # The image itself may be a link: its sidecar belongs beside the link, where photo programs look.
+        if inside is None and image.parent.resolve().is_relative_to(self._home):
             return image
         for folder in self._folders:
             if image.is_relative_to(folder):

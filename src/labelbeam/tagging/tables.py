@@ -4,7 +4,6 @@ The last step of `tag --out tags.csv`. Knows what columns people and programs lo
 Parquet needs pyarrow, imported when it is asked for.
 """
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelbeam.errors import InputError
-from labelbeam.formats.csv_table import is_plain, labels_cell
+from labelbeam.formats.csv_table import is_plain, labels_cell, row_writer
 from labelbeam.predict.prediction import DIGITS, Prediction
 from labelbeam.tagging.journal import records, status
 
@@ -45,7 +44,7 @@ def csv_table(labels: Sequence[str], *, all_scores: bool) -> Callable[[Path, Pat
         more = [f"score {label}" for label in labels] if all_scores else []
         # A name that is not UTF-8 becomes \\udcXX, which is what JSON calls it too.
         with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
+            rows = row_writer(file)
             rows.writerow([*CSV_COLUMNS, *more])
             for one in records(lines):
                 rows.writerow(

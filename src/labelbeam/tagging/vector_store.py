@@ -23,6 +23,7 @@ from jaxtyping import Float16, Shaped
 
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.parsing import parse_json, read_json
 from labelbeam.tagging.journal import lock_alone
 
 VECTORS, NAMES, ENCODER = "vectors.npy", "names.jsonl", "encoder.json"
@@ -93,7 +94,7 @@ class VectorStore:
         """Yield the name of each image that was there at the start, once, in the order in which they first came."""
         with (self.folder / NAMES).open("rb") as lines:
             for row, line in zip(range(len(self._digests)), lines, strict=False):
-                name = json.loads(line)["image"]
+                name = parse_json(line, NAMES)["image"]
                 if self._row_of(name, first=True) == row:
                     yield name
 
@@ -183,9 +184,9 @@ class VectorStore:
                 part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
             return
         try:
-            before = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file} is damaged ({error}). Give --store a new folder.") from error
+            before = read_json(file)
+        except InputError as error:
+            raise InputError(f"{error} Give --store a new folder.") from error
         if before != told:
             raise InputError(
                 f"{self.folder} holds vectors of another encoder than this run's. Give --store another folder."
@@ -202,10 +203,12 @@ class VectorStore:
             if row == most or not line.endswith(b"\n"):
                 break
             try:
-                told = json.loads(line)
+                told = parse_json(line, NAMES)
                 digests += _digest(told["image"])
                 marks.extend((told["changed"], told["size"]))
-            except (ValueError, KeyError, TypeError) as error:
+                if not isinstance(told.get("error", ""), str):
+                    raise TypeError("an error that is no text")
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 raise InputError(
                     f"{names}, line {row + 1}, is damaged. Give --store a new folder."
                 ) from error

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.parsing import parse_json
 from labelbeam.runs.recipe import Recipe
 
 # What training needs to go on after a kill: one safetensors file, replaced whole after every epoch.
@@ -90,9 +91,9 @@ def load_checkpoint(
         InputError: the checkpoint was made with other settings, or is not one.
     """
     with safe_open(path, framework="pt") as file:
-        told = json.loads((file.metadata() or {}).get("progress", "{}"))
+        told = parse_json((file.metadata() or {}).get("progress", "{}"), f"{path}, its metadata")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    if told.get("settings") != settings:
+    if not isinstance(told, dict) or told.get("settings") != settings:
         raise InputError(
             f"{path} was made with other settings (data, options or versions) than this run's, so going on "
             "from it would give a mixture. Use the settings it was made with, or train into a new folder."

@@ -62,7 +62,9 @@ async function send(taken) {
     form.append("name", name);
   }
   try {
-    const { photographs } = await ask("/photographs", { method: "POST", body: form });
+    const added = await ask("/photographs", { method: "POST", body: form });
+    const { photographs } = added;
+    store.turns(added);
     failed.push(...photographs.filter((one) => one.error));
     store.put(photographs.filter((one) => !one.error));
     store.emit("order");

@@ -50,7 +50,7 @@ async function reload() {
 
 async function send({ path, body }) {
   const done = await post(path, body);
-  Object.assign(store, { undo: done.undo, redo: done.redo });
+  store.turns(done);
   if (turn[path]) {
     store.change(done.changes);
     if (done.changes.length) store.go(done.changes[0].image);

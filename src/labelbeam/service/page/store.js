@@ -53,6 +53,12 @@ class Store extends EventTarget {
     this.arrange(this.places.concat(photographs.map((one) => one.id)));
   }
 
+  // Which steps undo and redo would turn now, as the service says with everything that changes the project.
+  turns({ undo, redo }) {
+    Object.assign(this, { undo, redo });
+    this.emit("steps");
+  }
+
   // Put photographs in an order; those that are not named stay behind.
   arrange(ids) {
     this.places = [...new Set([...ids, ...this.places])];

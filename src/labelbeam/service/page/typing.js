@@ -74,7 +74,8 @@ async function choose(i, value) {
     try {
       const added = await post("/labels", { name });
       ({ name } = added);
-      if (!store.labels.some((one) => one.name === name)) store.labels.push(added);
+      if (!store.labels.some((one) => one.name === name)) store.labels.push({ name, known: added.known });
+      store.turns(added);
     } catch (error) {
       store.emit("message", error.message);
       input.value = chosen.name;
