@@ -195,7 +195,7 @@ def parse_yaml(raw: bytes | str, where: str) -> Any:
             raise ValueError(f"it is longer than {LONGEST_YAML:,} bytes")
         for event in yaml.parse(raw, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError(f"it refers to another part of itself, *{event.anchor}")
+                raise ValueError(f"it refers to another part of itself, an alias *{event.anchor}")
         return yaml.safe_load(raw)
     except (
         yaml.YAMLError,

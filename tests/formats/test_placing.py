@@ -80,4 +80,29 @@ def test_what_cannot_be_placed_is_an_error_that_names_it(tmp_path, key, target, 
         (tmp_path / name).write_bytes(b"x")
     tarfile.open(tmp_path / "shard.tar", "w").close()
     with pytest.raises(InputError, match=words):
-        place_image(tmp_path / key, tmp_path / target, images="copy")
+        place_image(tmp_path / key, tmp_path / target, images="copy", within=tmp_path)
+
+
+@pytest.mark.parametrize("way", ["copy", "link"])
+@pytest.mark.parametrize(
+    "key", ["/etc/hostname", "../secret.jpg", "sub/../../secret.jpg", "notes.txt", "link.jpg"]
+)
+def test_only_images_are_placed_and_only_from_the_folder_that_was_named(tmp_path, way, key):
+    (tmp_path / "set/sub").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
+    (tmp_path / "set/notes.txt").write_bytes(b"root:x:0:0")
+    (tmp_path / "set/link.jpg").symlink_to("notes.txt")
+    dataset = Dataset("made:up", tmp_path / "set", (key,), Vocabulary(("cat",)), np.ones((1, 1), np.int8))
+    with pytest.raises(InputError, match="lies outside of|is no image"):
+        place_images(dataset, tmp_path / "new", images=way)
+    assert not list((tmp_path / "new").rglob("*.*"))
+
+
+def test_an_image_that_is_a_link_into_a_store_is_placed(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/k").write_bytes(b"\xff\xd8\xff a photograph")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.jpg").symlink_to("../store/k")
+    dataset = Dataset("made:up", tmp_path / "set", ("a.jpg",), Vocabulary(("cat",)), np.ones((1, 1), np.int8))
+    place_images(dataset, tmp_path / "new", images="copy")
+    assert (tmp_path / "new/a.jpg").read_bytes() == b"\xff\xd8\xff a photograph"

@@ -27,7 +27,7 @@ from labelbeam.formats.placing import (
     refuse_unwritable_images,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
-from labelbeam.parsing import parse_json
+from labelbeam.parsing import parse_json, parse_yaml
 
 # Rows of `metadata.jsonl` and `metadata.parquet`: values that are lists, texts or class numbers, as labels.
 #

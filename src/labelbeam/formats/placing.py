@@ -256,6 +256,9 @@ def place_image(source: Path, target: Path, *, images: str, within: Path) -> Non
 
 
 def _require_image(source: Path) -> None:
+    """Refuse what is no image: neither by its name, which a link may have for anything, nor by its content."""
+    if source.suffix.lower() in SUFFIXES and not source.is_symlink():
+        return
     try:
         with open_regular(source) as file:
             kind = kind_of(file.read(HEAD))
