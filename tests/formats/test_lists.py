@@ -75,6 +75,13 @@ def test_words_are_labels(tmp_path):
     assert dataset.images == ("a.jpg", "b.jpg", "c d.jpg")
     assert dataset.example(0).present == ("cat", "dog")
     assert dataset.example(2).present == ("red car", "sky")
+    commas = read_list(written(tmp_path, "a.jpg cat,red car\nb.jpg red car\n"), "", options=KEEP)
+    assert commas.example(0).present == ("cat", "red car")
+
+
+def test_numbers_may_have_commas_between(tmp_path):
+    dataset = read_list(written(tmp_path, "a.jpg 0,1,1\nb.jpg 1,0,0\n"), "", options=KEEP)
+    assert dataset.targets.tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
 @pytest.mark.parametrize(

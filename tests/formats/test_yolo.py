@@ -117,6 +117,16 @@ def test_splits_without_yaml_are_folders(tmp_path):
         ({"data.yaml": "a: [\n"}, "", ["not readable YAML"]),
         ({"data.yaml": "train: x\n"}, "", ["names the numbers", "classes.txt"]),
         ({}, "test", ["unknown split 'test'", "train", "all"]),
+        (
+            {"data.yaml": "names: [cat, dog]\ntrain: images/train\nval: images/vale\n"},
+            "val",
+            ["not there", "data.yaml"],
+        ),
+        (
+            {"data.yaml": "names: [cat, dog]\ntrain: labels\nval: images/val\n"},
+            "train",
+            ["no image in", "labels"],
+        ),
         ({"labels/train/a.txt": "1girl, solo"}, "", ["a.txt, line 1", "'1girl, solo' is no box"]),
         ({"labels/train/a.txt": "0 nan 1 1 1"}, "", ["is no box"]),
         ({"labels/train/a.txt": "-1 0 1 1 1"}, "", ["is no box"]),

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 @takes_options("read", READ, panel="Reading")
 def inspect(
-    data: Annotated[str, typer.Argument(help="Data set, FORMAT:PATH#SPLIT; described in detail.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Data set, FORMAT:PATH#SPLIT, or PATH alone to find out its format; described in detail."
+        ),
+    ],
     val: Annotated[
         list[str] | None,
         typer.Option(help="Another split, compared with the first; may be given several times."),

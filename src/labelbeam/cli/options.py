@@ -54,7 +54,7 @@ READ = (
     SharedOption("image_column", str, "CSV: header of the column of images."),
     SharedOption("tags_column", str, "Header of the column of labels (default: recognised)."),
     SharedOption("features_column", str, "Vectors: header of the column of number lists."),
-    SharedOption("layout", str, "CSV: tags, one-hot, long or ragged."),
+    SharedOption("layout", str, "CSV: tags, one-hot, long or ragged; lists, Parquet: one-hot or numbers."),
     SharedOption("combinations", str, "CSV: labels that look like combinations: error (default) or keep."),
     SharedOption(
         "aliases", Path, "File of other names, old -> new on each line; merged where both are there."

@@ -158,6 +158,8 @@ def _unread(
         isinstance(shape, dict) and any((shape.get("flags") or {}).values()) for shape in shapes
     ):
         notes.append(f"{flagged:,} shapes have flags of their own, which are not read.")
+    if inside := sum(isinstance(one.get("imageData"), str) for one in documents.values()):
+        notes.append(f"{inside:,} files hold a copy of their image, which is not read; the image files are.")
     if others := len(files) - len(documents):
         notes.append(f"{others} JSON files are not labelme's and were left out.")
     return notes

@@ -17,6 +17,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.cells import DELIMITERS, recognise
 from labelbeam.formats.labelled_images import understood
 from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits
@@ -39,6 +40,7 @@ _MOST = 100_000
 """Class numbers without names go up to here; more is something else, such as an id."""
 
 _NUMBER = re.compile(r"-?\d{1,9}")
+_NUMBERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})+")
 
 Row = tuple[int, str, str]
 """Line number, image as written, what stands behind it."""
@@ -147,6 +149,9 @@ def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None
 
 def _taken_apart(line: str) -> tuple[str, str]:
     """Return image and labels: numbers are taken from the end, as names of files may hold blanks."""
+    last = line.rsplit(None, 1)[-1]
+    if _NUMBERS.fullmatch(last):
+        line = line.rstrip().removesuffix(last) + last.replace(",", " ")
     words = line.split()
     behind = next(
         (i for i, word in enumerate(reversed(words[1:])) if not _NUMBER.fullmatch(word)), len(words) - 1
@@ -256,7 +261,14 @@ def _class_numbers(rows: Sequence[Row], names: Sequence[str] | None, file: Path)
 
 
 def _words(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labels:
-    said = [[clean(word) for word in behind.split("\t" if "\t" in behind else None)] for _, _, behind in rows]
+    marked = any(mark in behind for _, _, behind in rows for mark in DELIMITERS)
+    style = recognise((behind for _, _, behind in rows), str(file)) if marked else None
+    said = [
+        style.labels(behind)
+        if style
+        else [clean(word) for word in behind.split("\t" if "\t" in behind else None)]
+        for _, _, behind in rows
+    ]
     columns = tuple(sorted({word for found in said for word in found if word}))
     if not columns:
         raise InputError(f"{file}: no line has a label behind its image.")
@@ -264,7 +276,7 @@ def _words(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labe
     targets = np.zeros((len(rows), len(columns)), np.int8)
     for row, found in zip(targets, said, strict=True):
         row[[place[word] for word in found if word]] = PRESENT
-    return columns, targets, "words behind each image"
+    return columns, targets, f"words behind each image{f', {style}' if style else ''}"
 
 
 def _columns(names: Sequence[str] | None, width: int, file: Path) -> tuple[str, ...]:

@@ -65,7 +65,15 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     for name in names or [""]:
         images |= dict.fromkeys(_images(whole[name], home, spec))
     if not images:
-        raise InputError(f"{spec}: no image in {', '.join(map(str, whole[(names or [''])[0]]))}.")
+        places = ", ".join(str(place) for name in names or [""] for place in whole[name])
+        raise InputError(
+            f"{spec}: "
+            + (
+                f"no image in {places}."
+                if places
+                else f"{description} names a folder that is not there. Repair it."
+            )
+        )
     said, without = [], []
     for image in images:
         file = _label_file(image, home)
