@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats.keywords import new_sidecar
 from labelbeam.formats.recognition import recognised
 from labelbeam.formats.registry import open_dataset, parse_spec, write_dataset
 from labelbeam.labels.vocabulary import Vocabulary
@@ -62,6 +64,7 @@ FILES = {
     "c.json": (COCO, "coco"),
     "l.json": ('[{"id": 1, "annotations": [{"result": []}], "data": {"image": "a.jpg"}}]', "labelstudio"),
     "k.json": ('{"labels": [[0]], "class_names": ["a"], "images": ["a.jpg"]}', "cleanlab"),
+    "v.txt": ("0,2 1:0.5 7:1\n", "vectors"),
     "p.txt": ("a.jpg\t0,1\n", "paddle"),
     "w.txt": ("a.jpg 0 1 0\n", "list"),
     "d.yaml": ("names: [cat]\n", "yolo"),
@@ -106,6 +109,20 @@ def test_the_data_set_says_how_it_was_recognised_and_is_called_by_its_full_name(
     assert len(open_dataset(str(tmp_path), options=KEEP)) == 2
 
 
+def test_parquet_files_are_told_apart_by_their_columns(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"image": [b"x"], "labels": [["a"]]}), tmp_path / "train.parquet")
+    assert [(g.format, g.path) for g in recognised(tmp_path)] == [("parquet", tmp_path)]
+    parquet.write_table(pa.table({"image": ["a.jpg"], "v": [[0.5, 1.0]]}), tmp_path / "train.parquet")
+    assert [(g.format, g.path) for g in recognised(tmp_path)] == [("vectors", tmp_path / "train.parquet")]
+
+
+def test_photographs_that_carry_keywords_are_recognised(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", xmp=new_sidecar(["cat"]))
+    assert [guess.format for guess in recognised(tmp_path)] == ["keywords"]
+
+
 def test_two_formats_are_named_and_neither_is_taken(tmp_path):
     made(tmp_path, {"cat/a.jpg": "", "cat/a.txt": "fluffy, cute", "dog/b.jpg": "", "dog/b.txt": "cute"})
     with pytest.raises(InputError) as error:
@@ -117,7 +134,7 @@ def test_two_formats_are_named_and_neither_is_taken(tmp_path):
 
 def test_what_is_not_recognised_lists_the_formats(tmp_path):
     made(tmp_path, {"notes.md": "x"})
-    with pytest.raises(InputError, match=r"nothing in it is recognised.*FORMAT:PATH#SPLIT"):
+    with pytest.raises(InputError, match=r"nothing in it is recognised as labels.*FORMAT:PATH#SPLIT"):
         parse_spec(str(tmp_path))
 
 

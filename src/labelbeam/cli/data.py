@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 def inspect(
     data: Annotated[
         str,
-        typer.Argument(
-            help="Data set, FORMAT:PATH#SPLIT, or PATH alone to find out its format; described in detail."
-        ),
+        typer.Argument(help="Data set, FORMAT:PATH#SPLIT; PATH alone tells which format it is in."),
     ],
     val: Annotated[
         list[str] | None,

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from labelbeam.data.listing import SUFFIXES
+from labelbeam.data.parquet_images import image_columns, opened_parquet
+from labelbeam.errors import InputError
 from labelbeam.formats.coco import annotation_files
 from labelbeam.formats.createml import ROBOFLOW_FILE as CREATEML_FILE
+from labelbeam.formats.csv_layouts import IMAGE_COLUMNS
 from labelbeam.formats.lists import CELEBA
+from labelbeam.formats.photo_metadata import iptc_keywords, read_metadata, xmp_keywords
 from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text
 
 MOST = 4_000
@@ -24,6 +28,8 @@ HEAD = 1 << 16
 """Bytes of a file that are looked at, at its beginning and at its end."""
 
 _SAMPLES = 5
+
+_VECTORS = (".npz", ".npy", ".arrow", ".feather", ".ipc", ".arff", ".svm", ".libsvm")
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,8 @@ def _tables(tree: _Tree) -> Found:
         yield "imagefolder", tree.root, f"{metadata[0]}"
     parquet = [file for file in tree.ending(".parquet") if file not in metadata]
     if parquet:
-        yield "parquet", tree.root, f"Parquet files, such as {parquet[0]}"
+        for guess in _of_parquet(tree.root / parquet[0]):
+            yield guess.format, tree.root if guess.format == "parquet" else guess.path, guess.why
     if labels := tree.named("*imagelabels*.csv"):
         yield "openimages", tree.root, f"{labels[0]}"
     if roboflow := tree.named("_classes.csv"):
@@ -212,9 +219,9 @@ def _beside_images(tree: _Tree) -> Found:
     ]
     if beside:
         yield "sidecar", tree.root, f"texts beside images, such as of {beside[0]}"
-    xmp = tree.ending(".xmp")
-    if xmp:
-        yield "keywords", tree.root, f"sidecars of keywords, such as {xmp[0]}"
+    tagged = tree.ending(".xmp") or [file for file in tree.images[:20] if _has_keywords(tree.root / file)]
+    if tagged:
+        yield "keywords", tree.root, f"keywords of photographs, such as in {tagged[0]}"
     inside = [image for image in tree.images if "/" in image]
     if inside and len(inside) == len(tree.images) and len({image.rpartition("/")[0] for image in inside}) > 1:
         yield "folder", tree.root, f"images in folders, such as {inside[0]}"
@@ -243,10 +250,12 @@ def _of_file(file: Path) -> Iterator[Guess]:
     elif suffix == ".tar":
         yield Guess("webdataset", file, "an archive")
     elif head.startswith(b"PAR1"):
-        metadata = file.name == "metadata.parquet"
-        yield Guess(
-            "imagefolder" if metadata else "parquet", file.parent if metadata else file, "a Parquet file"
-        )
+        if file.name == "metadata.parquet":
+            yield Guess("imagefolder", file.parent, "its name")
+        else:
+            yield from _of_parquet(file)
+    elif suffix in _VECTORS:
+        yield Guess("vectors", file, f"a file of vectors ({suffix})")
     elif suffix in {".yaml", ".yml"} and re.search(rb"^\s*names\s*:", head, re.MULTILINE):
         yield Guess("yolo", file, "it has names of classes")
     elif re.search(rb"<annotations[\s>]", head):
@@ -345,6 +354,8 @@ def _of_text(file: Path, head: bytes) -> Iterator[Guess]:
     images = [line for line in lines if PurePosixPath(line.split()[0]).suffix.lower() in SUFFIXES]
     if file.name == CELEBA:
         yield Guess("list", file, "its name")
+    elif lines and re.fullmatch(r"[-\d.,]+(\s+\d+:\S+)+", lines[0].strip()):
+        yield Guess("vectors", file, "lines of LIBSVM")
     elif lines and len(images) >= len(lines) - 2 and images and len(images[-1].split()) > 1:
         commas = "\t" in images[-1] and "," in images[-1].split()[-1]
         yield Guess(
@@ -352,6 +363,32 @@ def _of_text(file: Path, head: bytes) -> Iterator[Guess]:
             file,
             f"its lines are images and labels: {images[-1].strip()[:40]}",
         )
+
+
+def _of_parquet(file: Path) -> Iterator[Guess]:
+    """Yield the formats of a Parquet file: images or vectors, by its columns."""
+    try:
+        schema = opened_parquet(file).schema_arrow
+    except InputError:
+        yield Guess("parquet", file, "a Parquet file")
+        return
+    kinds = {field.name: str(field.type) for field in schema}
+    images = image_columns(schema) or [name for name in kinds if name.casefold() in IMAGE_COLUMNS]
+    vectors = [
+        name for name, kind in kinds.items() if "list<" in kind and ("float" in kind or "double" in kind)
+    ]
+    if images and not (vectors and kinds[images[0]] == "string"):
+        yield Guess("parquet", file, f"{file.name} has a column {images[0]!r}")
+    if vectors:
+        yield Guess("vectors", file, f"{file.name} has a column {vectors[0]!r} of vectors")
+
+
+def _has_keywords(image: Path) -> bool:
+    try:
+        found = read_metadata(image)
+        return bool(iptc_keywords(found.iptc)[0]) or any(xmp_keywords(one, str(image)) for one in found.xmp)
+    except InputError:
+        return False
 
 
 def _head(file: Path) -> bytes:

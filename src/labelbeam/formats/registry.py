@@ -108,8 +108,8 @@ def _recognised(text: str) -> DatasetSpec | None:
         shown = " or ".join(f"{guess.format}:{guess.path}{mark} ({guess.why})" for guess in guesses[:6])
         raise InputError(f"{text!r} does not say its format, and could be several. Say which: {shown}.")
     raise InputError(
-        f"{text!r} does not say its format, and nothing in it is recognised. Write FORMAT:PATH#SPLIT, such as "
-        f"csv:{path}; formats: {', '.join(FORMATS)}."
+        f"{text!r} does not say its format, and nothing in it is recognised as labels. Write FORMAT:PATH#SPLIT, "
+        f"such as csv:{path}; formats: {', '.join(FORMATS)}."
     )
 
 
