@@ -138,6 +138,12 @@ def test_what_is_not_recognised_lists_the_formats(tmp_path):
         parse_spec(str(tmp_path))
 
 
+def test_what_the_reader_finds_wrong_is_told_with_the_format(tmp_path):
+    made(tmp_path, {"VOC2007/Annotations/a.xml": VOC, "VOC2007/ImageSets/Main/mine.txt": "a"})
+    with pytest.raises(InputError, match=r"recognised as voc2007 \(.*\)\. voc2007:.*say which split.*mine"):
+        open_dataset(str(tmp_path))
+
+
 def test_nothing_is_written_in_a_format_that_was_recognised(tmp_path):
     (tmp_path / "a.csv").write_text("image,tags\n")
     dataset = Dataset("x", tmp_path, ("a.jpg",), Vocabulary(("c",)), np.ones((1, 1), np.int8))

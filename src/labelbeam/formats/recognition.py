@@ -204,7 +204,9 @@ def _archives(tree: _Tree) -> Found:
 
 def _single_files(tree: _Tree) -> Found:
     """Tables and lists in the folder itself, each for itself."""
-    for file in tree.ending(".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".txt", ".db", ".sqlite"):
+    for file in tree.ending(
+        ".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".txt", ".db", ".sqlite", *_VECTORS
+    ):
         if "/" not in file:
             for guess in _of_file(tree.root / file):
                 yield guess.format, guess.path, guess.why

@@ -140,11 +140,15 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     read = _function(entry.read)
     if parsed.path is None:
         return tidy(replace(read(parsed.split), spec=spec), options)
-    dataset = replace(_read_split(read, parsed, entry, options), spec=str(parsed) if parsed.why else spec)
-    if parsed.why:
-        note = f"recognised as {parsed.format} ({parsed.why}); {parsed} says so from the start."
-        dataset = replace(dataset, notes=(note, *dataset.notes))
-    return tidy(dataset, options)
+    if not parsed.why:
+        return tidy(replace(_read_split(read, parsed, entry, options), spec=spec), options)
+    note = f"recognised as {parsed.format} ({parsed.why})"
+    try:
+        dataset = _read_split(read, parsed, entry, options)
+    except InputError as error:
+        raise InputError(f"{spec!r} was {note}. {error}") from None
+    notes = (f"{note}; {parsed} says so from the start.", *dataset.notes)
+    return tidy(replace(dataset, spec=str(parsed), notes=notes), options)
 
 
 def _read_split(

@@ -160,6 +160,10 @@ def _split_ids(home: Path, split: str, spec: str) -> tuple[list[str], list[str]]
     if split not in lists:
         # The lists of one class would crowd out the names a user looks for.
         plain = [name for name in lists if name.rpartition("_")[0] not in VOC_LABELS] or list(lists)
+        if not split:
+            raise InputError(
+                f"{spec}: say which split, a list in {home}/ImageSets/Main: {', '.join(plain[:12])}."
+            )
         raise InputError(
             f"{spec}: {unknown_name('split', split, plain)} A split is a list in {home}/ImageSets/Main."
         )
