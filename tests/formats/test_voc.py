@@ -146,7 +146,7 @@ def test_a_document_type_does_not_hide_behind_another_encoding(home):
     ("split", "words"),
     [
         ("mien", ["unknown split 'mien'", "'mine'", "padded", "ImageSets/Main"]),
-        ("", ["unknown split ''", "mine"]),
+        ("", ["say which split", "mine"]),
         ("empty", ["split is empty", "empty.txt"]),
         ("lost", ["9.xml", "missing", "lists it"]),
         ("mine", ["3 of 3 image files are missing", "1.jpg, 2.jpg, 3.jpg", "--missing skip"]),
