@@ -1,0 +1,198 @@
+"""Label sets from image features, with NumPy alone: the decoder that `labelbeam export` puts beside a run's arrays.
+
+    python decode.py features.npy              the most probable set of every image, with its certificate
+    python decode.py features.npy --beam 10    the best path that a beam of width 10 finds
+
+Stands by itself: it reads model.safetensors, decode.json and labels.json in its own folder and imports nothing else.
+A path's log-probability never rises as it grows, so the first finished path that a best-first search takes from its
+queue is the most probable one. Knows label models and sigmoid heads; labelbeam itself knows the others, and what this
+leaves out: scores with bounds, calibration, suggestions.
+"""
+
+import argparse
+import heapq
+import itertools
+import json
+import math
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+Labels = tuple[int, ...]
+Found = tuple[Labels, float, bool]
+NONE_YET: tuple[Labels, float] = ((), -math.inf)
+TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8", "I8": "<i1"}
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of a safetensors file: 8 bytes of length, a JSON header, then the numbers."""
+    raw = path.read_bytes()
+    (size,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + size])
+    header.pop("__metadata__", None)
+    arrays = {}
+    for name, entry in header.items():
+        first, last = (8 + size + offset for offset in entry["data_offsets"])
+        arrays[name] = np.frombuffer(raw[first:last], dtype=TYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-x))."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """Return x where it is positive, else 0."""
+    return np.maximum(x, 0)
+
+
+class LabelModel:
+    """The label model of CNN-RNN (Wang et al. 2016, eq. 1 to 5); letters as in the paper."""
+
+    def __init__(self, arrays: Arrays, options: dict) -> None:
+        self.arrays, self.options = arrays, options
+        self.U_l = arrays["U_l"]  # [labels+1 embedding], END last
+        self.end = len(self.U_l) - 1
+
+    def image_vector(self, features: np.ndarray) -> np.ndarray:
+        """Return U_I I of one image, from its features."""
+        a, values = self.arrays, scaled(self.arrays, self.options, features)
+        if "before_U_I.1.weight" in a:
+            values = relu(a["before_U_I.1.weight"] @ values + a["before_U_I.1.bias"])
+        return a["U_I.weight"] @ values
+
+    def read(self, w: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Read a label embedding; return U_o o(t) and the next state (None: START is read)."""
+        a, cell = self.arrays, self.options["cell"]
+        if cell == "none":
+            o = state = w if state is None else state + w
+            return a["U_o.weight"] @ o, state
+        hidden = a["cell.from_state.weight"].shape[1]
+        before, r = (np.zeros(hidden, np.float32),) * 2 if state is None else state
+        gates = a["cell.from_label.weight"] @ w + a["cell.from_state.weight"] @ before
+        if "cell.from_label.bias" in a:
+            gates = gates + a["cell.from_label.bias"]
+        i, f, x, o = np.split(gates, 4)
+        gate, squash = (relu if cell == "paper" else sigmoid), (np.tanh if cell == "lstm" else relu)
+        r = gate(f) * r + gate(i) * squash(x)
+        o = gate(o) * (np.tanh(r) if cell == "lstm" else r)
+        return a["U_o.weight"] @ o, ((o, r) if cell == "lstm" else (r, r))
+
+    def log_probs(self, output: np.ndarray, image: np.ndarray, path: Labels) -> np.ndarray:
+        """Return the log-probability of every label and END after a path; -inf where not allowed."""
+        x = output + image
+        s = self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)
+        s = np.where(self.allowed(path), s.astype(np.float64), -np.inf)
+        s = s - s.max()
+        return s - np.log(np.exp(s).sum())
+
+    def allowed(self, path: Labels) -> np.ndarray:
+        """Tell which labels, and END, may follow a path."""
+        rule, least, most = (self.options[name] for name in ("allowed", "min_labels", "max_labels"))
+        allowed, depth = np.ones(self.end + 1, dtype=bool), len(path)
+        if rule == "canonical":
+            if path:
+                allowed[: path[-1] + 1] = False
+            allowed[: self.end] &= self.end - 1 - np.arange(self.end) >= least - depth - 1
+        elif rule == "no-repeat":
+            allowed[list(path)] = False
+        allowed[self.end] = depth >= least
+        if depth >= most:
+            allowed[:], allowed[self.end] = False, True
+        return allowed
+
+    def best_first(self, features: np.ndarray, budget: int = 10_000) -> Found:
+        """Return the most probable path, its log-probability, and whether nothing can beat it.
+
+        Without the certificate after `budget` expansions it is the best path found until then.
+        """
+        image, order, best = self.image_vector(features), itertools.count(), NONE_YET
+        queue: list = [(0.0, next(order), (), None, None, False)]
+        for _ in range(budget):
+            nats, _, path, parent, label, ended = heapq.heappop(queue)
+            if ended:
+                return path, -nats, True
+            output, state = self.read(self.arrays["start"][0] if label is None else self.U_l[label], parent)
+            log_probs = self.log_probs(output, image, path)
+            for outcome in np.flatnonzero(log_probs > -np.inf).tolist():
+                total = min(0.0, log_probs[outcome]) - nats
+                if outcome == self.end:
+                    best = max(best, (path, total), key=lambda found: found[1])
+                    heapq.heappush(queue, (-total, next(order), path, None, None, True))
+                elif total > best[1]:
+                    heapq.heappush(queue, (-total, next(order), (*path, outcome), state, outcome, False))
+        return (*best, False)
+
+    def beam(self, features: np.ndarray, width: int) -> Found:
+        """Return the best path that a beam finds, its log-probability, and False: nothing certifies it."""
+        image, best = self.image_vector(features), NONE_YET
+        live: list = [(0.0, (), self.read(self.arrays["start"][0], None))]
+        while live:
+            further = []
+            for total, path, (output, state) in live:
+                log_probs = np.minimum(self.log_probs(output, image, path), 0.0)
+                best = max(best, (path, total + log_probs[self.end]), key=lambda found: found[1])
+                labels = np.flatnonzero(log_probs[: self.end] > -np.inf).tolist()
+                further += [(total + log_probs[label], (*path, label), state) for label in labels]
+            kept = sorted(further, key=lambda one: (-one[0], one[1]))[:width]
+            kept = [one for one in kept if one[0] > best[1]]
+            live = [(total, path, self.read(self.U_l[path[-1]], state)) for total, path, state in kept]
+        return (*best, False)
+
+
+class SigmoidHead:
+    """A probability per label, each by itself."""
+
+    def __init__(self, arrays: Arrays, options: dict) -> None:
+        self.arrays, self.options = arrays, options
+
+    def best_first(self, features: np.ndarray) -> Found:
+        """Return the labels with p >= 1/2, best first, the set's log-probability, and True."""
+        a, values = self.arrays, scaled(self.arrays, self.options, features)
+        if "before.1.weight" in a:
+            values = relu(a["before.1.weight"] @ values + a["before.1.bias"])
+        logits = (a["last.weight"] @ values + a["last.bias"]).astype(np.float64)
+        decided = [int(label) for label in np.argsort(-logits, kind="stable") if logits[label] >= 0]
+        return tuple(decided), float(-np.logaddexp(0, -np.abs(logits)).sum()), True
+
+
+def scaled(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndarray:
+    """Return an image's features as the head reads them."""
+    values = features.astype(np.float32)
+    if options["scaling"] == "l2":
+        return values / max(float(np.sqrt((values * values).sum())), 1e-12)
+    return (values - arrays["scaling.mean"]) / arrays["scaling.deviation"]
+
+
+def main() -> None:
+    """Print a JSON line per image: labels in the order in which they are said, log_prob (nats), exact."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("features", help=".npy file [images features]")
+    parser.add_argument("--beam", type=int, help="beam width instead of the certified search")
+    asked, here = parser.parse_args(), Path(__file__).resolve().parent
+    options = json.loads((here / "decode.json").read_text(encoding="utf-8"))
+    names = json.loads((here / "labels.json").read_text(encoding="utf-8"))["names"]
+    kinds: dict[str, Any] = {"label-model": LabelModel, "sigmoid": SigmoidHead}
+    if options["kind"] not in kinds:
+        sys.exit(f"the head {options['head']!r} needs labelbeam itself: pip install labelbeam")
+    head = kinds[options["kind"]](read_arrays(here / "model.safetensors"), options)
+    features, wanted = np.load(asked.features, allow_pickle=False), len(head.arrays["scaling.mean"])
+    if features.ndim != 2 or features.shape[1] != wanted or not np.isfinite(features).all():
+        sys.exit(f"{asked.features} must hold finite numbers [images {wanted}], it holds {features.shape}")
+    if asked.beam is not None and (asked.beam < 1 or options["kind"] != "label-model"):
+        sys.exit("--beam must be at least 1, and is for label models only")
+    for row in features:
+        path, log_prob, exact = head.beam(row, asked.beam) if asked.beam else head.best_first(row)
+        told = {"labels": [names[i] for i in path], "log_prob": round(log_prob, 6), "exact": exact}
+        print(json.dumps(told, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
