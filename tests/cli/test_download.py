@@ -19,7 +19,7 @@ from labelbeam.data.dataset import ReadOptions
 from labelbeam.data.published import PUBLISHED, PublishedDataset, RemoteFile
 from labelbeam.formats.registry import open_dataset
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from unreliable_server import Site, served
 

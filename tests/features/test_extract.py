@@ -272,12 +272,12 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.features import batch_worker, cache, extract
-original = batch_worker.BatchWorker._encode
+from labelbeam.features import cache, extract
+original = extract.BatchWorker._encode
 def slow(self, images):
     time.sleep(0.05)
     return original(self, images)
-batch_worker.BatchWorker._encode = slow
+extract.BatchWorker._encode = slow
 cache.FeatureCache.__init__.__kwdefaults__["rows_per_chunk"] = 8
 paths = sorted(Path(sys.argv[1]).glob("*.png"))
 extract.extract(paths, build_encoder(EncoderConfig("tiny", width=16, size=32)), cache=Path(sys.argv[2]),

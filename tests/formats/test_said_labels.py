@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from labelbeam.formats.tables import said_labels
+from labelbeam.formats import labelled_rows as said_labels
 
 from labelbeam.formats.labelled_rows import DenseLabels, SparseLabels
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from labelbeam.formats.parts import summary
+from labelbeam.formats import labelled_images as summary
 
 from labelbeam.formats.labelled_images import has_label, understood
 

@@ -10,7 +10,7 @@ from labelbeam.paper.expected_time import duration, plan_of
 from labelbeam.paper.paper_tables import PAPER_TABLES, PRINTED, misfits
 from labelbeam.paper.plan import Request
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reproduction.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reproduction.md").read_text(encoding="utf-8")
 
 
 def lines_of(heading: str) -> list[list[str]]:
