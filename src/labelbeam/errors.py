@@ -6,6 +6,28 @@ it without a traceback and exits with status 2; any other exception is a defect 
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from unicodedata import category
+
+
+def printable(text: str, *, lines: bool = True) -> str:
+    r"""Return a text that a terminal only shows: names of files may hold escape codes that it would obey.
+
+    Args:
+        text: what is to be printed.
+        lines: whether line ends and tabs may stay.
+
+    Example:
+        >>> printable("a" + chr(27) + "[2J.jpg")
+        'a\\x1b[2J.jpg'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if _is_shown(one) or (lines and one in "\n\t") else ascii(one)[1:-1] for one in text)
+
+
+def _is_shown(one: str) -> bool:
+    # Marks that turn the direction of what follows hide the end of a name; joiners inside of words do not.
+    return one.isprintable() or one == " " or (one in "\u200c\u200d\u00ad") or category(one) == "Zs"
 
 
 class InputError(ValueError):

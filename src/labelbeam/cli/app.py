@@ -24,7 +24,7 @@ from labelbeam.cli.serve import serve
 from labelbeam.cli.suggest import neighbors, suggest
 from labelbeam.cli.tag import tag
 from labelbeam.cli.train import train
-from labelbeam.errors import InputError
+from labelbeam.errors import InputError, printable
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
 """Errors of the operating system that are no defect of ours: no space, no permission."""
@@ -85,7 +85,7 @@ def told_in_words(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _say(message: str) -> None:
-    print(f"labelbeam: {message}", file=sys.stderr)
+    print(f"labelbeam: {printable(message)}", file=sys.stderr)
 
 
 data = typer.Typer(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelbeam.errors import InputError, unknown_name
+from labelbeam.errors import InputError, printable, unknown_name
 
 if TYPE_CHECKING:
     from labelbeam.service.limits import Limits
@@ -136,4 +136,4 @@ def key_from(key_file: Path | None, api_key_env: str | None) -> str | None:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from labelbeam.cli.options import DECIDE, Differences, SharedOption, takes_options
+from labelbeam.errors import printable
 
 PAGE_PICTURES = 500
 """Pictures on a page, at most: about 10 MB of thumbnails."""
@@ -83,4 +84,4 @@ def tag(
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)

@@ -186,7 +186,7 @@ def labelled_dataset(
         InputError: no image, no label at all, an image given twice, a reserved name, or whatever `settle` finds.
     """
     listed = [clean(name) for name in names or ()]
-    column = {name: j for j, name in enumerate(dict.fromkeys(listed)) if name}
+    column = {name: j for j, name in enumerate(name for name in dict.fromkeys(listed) if name)}
     cleaned = {name: clean(name) for name in {name for _, labels in said for name in labels}}
     for name in sorted(set(cleaned.values()) - column.keys() - {""}):
         column[name] = len(column)

@@ -1,5 +1,6 @@
 """Label names: one Unicode form, files that list or rename them, other names for the same label."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,22 +13,28 @@ from labelbeam.errors import InputError
 #
 # Between what a file says and the vocabulary; every reader uses it. Knows nothing of files and images.
 
+_BLANK = r"[\s\ufeff\u200b\u200e\u200f\u2060-\u2064\u00ad]+"
+_AROUND = re.compile(f"^{_BLANK}|{_BLANK}$")
+"""Blanks, byte order marks, zero-width blanks and marks of direction at either end."""
+
+_UNSEEN = ("Cf", "Mn", "Me", "Zs", "Zl", "Zp")
+
 RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
 """Names of a sequence model's own tokens."""
 
 
 def clean(label: str) -> str:
-    """Return a label's name: composed Unicode (NFC), without blanks around it.
+    """Return a label's name: composed Unicode (NFC), without blanks and marks that nobody sees around it.
 
     Example:
-        >>> clean(" cafe\N{COMBINING ACUTE ACCENT} ")
-        'café'
+        >>> clean(" cafe\N{COMBINING ACUTE ACCENT} "), clean("\N{ZERO WIDTH NO-BREAK SPACE}cat\N{ZERO WIDTH SPACE}")
+        ('café', 'cat')
     """
-    return unicodedata.normalize("NFC", label).strip()
+    return label.strip() if label.isascii() else _AROUND.sub("", unicodedata.normalize("NFC", label))
 
 
 def refuse_reserved(labels: Iterable[str], where: str) -> None:
-    """Raise an error where a label has the name of a special token, or a line break or the like in its name.
+    """Raise an error where a label has the name of a special token, a line break or the like in it, or nothing to see.
 
     Args:
         labels: names.
@@ -36,7 +43,15 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
     Raises:
         InputError: such a label is there.
     """
-    if odd := sorted(label for label in set(labels) if any(unicodedata.category(c) == "Cc" for c in label)):
+    labels = {label for label in labels if not (label.isascii() and label.isprintable())} | {
+        label for label in labels if label.startswith("<")
+    }
+    if unseen := sorted(name for name in labels if all(unicodedata.category(c) in _UNSEEN for c in name)):
+        raise InputError(
+            f"{where}: {', '.join(f'{name!a:.60}' for name in unseen[:5])} is a label of which nothing can be "
+            "seen. Repair the name."
+        )
+    if odd := sorted(name for name in labels if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)):
         raise InputError(
             f"{where}: {', '.join(f'{name!r:.60}' for name in odd[:5])} holds a line break or another control "
             "character. Repair the name."

@@ -5,6 +5,7 @@ A trained model's vocabulary is sorted in its label order (`labels.order`), so "
 "greater id", and END, whose id is `len(vocabulary)`, is always last. Knows nothing of images or models.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Vocabulary:
         if bad := [name for name in self.names if not name or name != name.strip()]:
             raise InputError(f"label names must not be empty or padded with blanks; given: {bad[:5]!r:.300}.")
         if len(set(self.names)) < len(self.names):
-            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
             raise InputError(f"each label name may occur once; given more than once: {twice[:5]!r:.300}.")
 
     @property

@@ -95,6 +95,9 @@ def suggester_config(config: RunConfig) -> RunConfig:
 ENCODER, FEATURES = "encoder.safetensors", "features.json"
 """A run has one of them."""
 
+MOST_LABELS = 1_000_000
+"""Labels of a run: more than any data set has."""
+
 PARTS = ("model.safetensors", "config.yaml", "labels.json")
 """What loading a run needs, beside an encoder."""
 
@@ -231,23 +234,8 @@ def load_run(folder: Path) -> Run:
         config = from_plain(RunConfig, read_yaml(config_file), source=str(config_file))
     except InputError as error:
         raise InputError(f"{config_file} is damaged or of another version: {error}") from error
-    labels = _read_json(folder / "labels.json")
-    try:
-        names, counts = tuple(labels["names"]), tuple(int(n) for n in labels["counts"])
-        if strange := [name for name in names if not isinstance(name, str)]:
-            raise ValueError(f"a name is {strange[0]!r:.40}")
-        refuse_reserved(names, str(folder / "labels.json"))
-        vocabulary = Vocabulary(names)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{folder / 'labels.json'} needs 'names' and 'counts' ({error}).") from error
-    if len(counts) != len(vocabulary):
-        raise InputError(
-            f"{folder / 'labels.json'} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
-        )
-    if (folder / FEATURES).is_file():
-        encoder: Encoder = _given_features(folder / FEATURES)
-    else:
-        encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
+    vocabulary, counts = read_labels(folder / "labels.json")
+    encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
     head = _load_head(folder / "model.safetensors", config, len(vocabulary), encoder.num_features)
     suggester = None
     if (folder / "suggester.json").is_file():
@@ -261,6 +249,30 @@ def load_run(folder: Path) -> Run:
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
     return Run(config, vocabulary, counts, encoder, head, suggester, calibration)
+
+
+def read_labels(file: Path) -> tuple[Vocabulary, tuple[int, ...]]:
+    """Return a run's labels and how often each was in its training.
+
+    Raises:
+        InputError: the file is damaged, or holds more names than any model has.
+    """
+    labels = _read_json(file)
+    try:
+        names, counts = tuple(labels["names"]), tuple(int(n) for n in labels["counts"])
+        if len(names) > MOST_LABELS:
+            raise ValueError(f"{len(names):,} names; the limit is {MOST_LABELS:,}")
+        if strange := [name for name in names if not isinstance(name, str)]:
+            raise ValueError(f"a name is {strange[0]!r:.40}")
+        refuse_reserved(names, str(file))
+        vocabulary = Vocabulary(names)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{file} needs 'names' and 'counts' ({error}).") from error
+    if len(counts) != len(vocabulary):
+        raise InputError(
+            f"{file} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
+        )
+    return vocabulary, counts
 
 
 def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from labelbeam.errors import InputError, unknown_name
+from labelbeam.errors import InputError, printable, unknown_name
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
 from labelbeam.tagging.journal import Journal, journal, recorded
@@ -253,7 +253,8 @@ def told(prediction: Prediction) -> str:
         >>> told(Prediction("a.jpg"))
         'a.jpg\t(no label)'
     """
+    name = printable(prediction.image, lines=False)
     if prediction.error:
-        return f"{prediction.image}\terror: {prediction.error}"
+        return f"{name}\terror: {printable(prediction.error, lines=False)}"
     said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
-    return f"{prediction.image}\t{said or ('(nothing fits)' if prediction.refused else '(no label)')}"
+    return f"{name}\t{said or ('(nothing fits)' if prediction.refused else '(no label)')}"

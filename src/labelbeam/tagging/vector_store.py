@@ -66,15 +66,22 @@ class VectorStore:
         self._num_features, self._write = num_features, write
         self._open = ExitStack()
         self._waiting: list[tuple[str, tuple[int, int], Float16[np.ndarray, features] | str]] = []
-        self._check_key(dict(key))
-        if write:
+        try:
+            self._prepare(dict(key), num_features)
+        except BaseException:
+            self._open.close()  # the lock too
+            raise
+
+    def _prepare(self, key: dict[str, str], num_features: int) -> None:
+        self._check_key(key)
+        if self._write:
             # Opened for appending first: it makes the files.
-            self._names = self._open.enter_context((folder / NAMES).open("a+b"))
-            lock_alone(self._names, folder)
-            self._values: IO[bytes] = self._open.enter_context((folder / VECTORS).open("a+b"))
+            self._names = self._open.enter_context((self.folder / NAMES).open("a+b"))
+            lock_alone(self._names, self.folder)
+            self._values: IO[bytes] = self._open.enter_context((self.folder / VECTORS).open("a+b"))
         self._start = len(_header(0, num_features))
         self._rows = self._read_names()
-        if write:
+        if self._write:
             self._cut_to_rows()
         self._stored = self._mapped()
 

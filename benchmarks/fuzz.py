@@ -1,0 +1,195 @@
+"""Every parser on damaged inputs: `python benchmarks/fuzz.py [--inputs 10000] [--only NAME,…] [--keep]`.
+
+Hypothesis draws the damage: bytes that are changed, cut out, doubled, moved from another input; numbers of thousands of
+digits, brackets inside brackets, odd characters in place of a value. A parser may answer or refuse with an
+`InputError`; what else it raises, what takes more than five seconds and how much its peak memory grew is printed.
+`--keep` puts an input of each kind of defect into `tests/fuzz_inputs/`, where the tests find it.
+
+Each parser runs in a process of its own. Needs no data. With 10,000 inputs each about 20 minutes on 2 cores.
+"""
+
+import argparse
+import hashlib
+import multiprocessing
+import queue
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+sys.path.insert(0, str(TESTS))
+
+from fuzzing import KEPT, parsers  # noqa: E402
+
+PATIENCE = 5
+"""Seconds of one input; more is a hang."""
+
+MEMORY = 6 << 30
+"""Bytes that a parser's process may have."""
+
+PIECES = (
+    *(
+        b"",
+        b"\0",
+        b"\xff",
+        b"\xed\xa0\x80",
+        "\ufeff".encode(),
+        "\u200b".encode(),
+        b"\r",
+        b"\x1b[2J",
+        b"%s",
+        b"../",
+    ),
+    *(b"null", b"true", b"{}", b"[]", b'""', b"-1", b"0", b"1e999", b"NaN", b"9" * 30, b"9" * 5000, b"-0.0"),
+    *(b"[" * 200, b'{"a":' * 200, b"<a>" * 200, b'"\\ud800"', b'"\\u0000"', b"/etc/passwd", b"\x7f" * 9),
+)
+
+
+class Hang(BaseException):
+    """An input took too long."""
+
+
+@st.composite
+def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """Draw an input: one that is in order, with one to six edits."""
+    raw = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 6))):
+        # Heads decide more than tails: half of the edits fall into the first 300 bytes.
+        last = len(raw) if draw(st.booleans()) else min(len(raw), 300)
+        at = draw(st.integers(0, last))
+        kind = draw(st.sampled_from(["flip", "set", "piece", "cut", "double", "splice", "value"]))
+        if kind == "flip" and at < len(raw):
+            raw[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "set" and at < len(raw):
+            raw[at] = draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFE, 0xFF]) | st.integers(0, 255))
+        elif kind == "piece":
+            raw[at:at] = draw(st.sampled_from(PIECES))
+        elif kind == "cut":
+            del raw[at : at + draw(st.integers(1, 60))]
+        elif kind == "double":
+            raw[at:at] = raw[at : at + draw(st.integers(1, 400))]
+        elif kind == "splice":
+            other = draw(st.sampled_from(seeds))
+            start = draw(st.integers(0, len(other)))
+            raw[at:] = other[start:]
+        elif kind == "value":  # something else in place of a whole number, name or quoted text
+            end = at
+            while end < len(raw) and raw[end] not in b",:]}>\n;\t ":
+                end += 1
+            raw[at:end] = draw(st.sampled_from(PIECES))
+    return bytes(raw)
+
+
+def fuzz(name: str, inputs: int, number: int, answer: Any) -> None:
+    """Give a parser its inputs, in a process of its own; what happened goes into `answer`."""
+    from labelbeam.errors import InputError
+
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    found: dict[str, tuple[str, bytes]] = {}
+    counts = {"read": 0, "refused": 0}
+    slowest = 0.0
+
+    def too_long(signum: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    signal.signal(signal.SIGALRM, too_long)
+    with tempfile.TemporaryDirectory() as folder:
+        parser = parsers(Path(folder))[name]()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        @seed(number)
+        @settings(
+            max_examples=inputs,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(damaged(parser.seeds))
+        def every(raw: bytes) -> None:
+            nonlocal slowest
+            began = time.perf_counter()
+            signal.alarm(PATIENCE)
+            try:
+                parser.run(raw)
+                counts["read"] += 1
+            except InputError:
+                counts["refused"] += 1
+            except (Exception, Hang) as error:
+                text = "".join(traceback.format_exception(error))
+                ours = [line for line in text.splitlines() if "labelbeam/" in line and "File" in line]
+                found.setdefault(f"{type(error).__name__} {ours[-1].strip() if ours else ''}", (text, raw))
+            finally:
+                signal.alarm(0)
+            slowest = max(slowest, time.perf_counter() - began)
+
+        every()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    answer.put((counts, found, slowest, grown))
+
+
+def main() -> int:
+    """Run the command line."""
+    parsed = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parsed.add_argument("--inputs", type=int, default=10_000)
+    parsed.add_argument("--only", help="parsers, separated by commas")
+    parsed.add_argument("--seed", type=int, default=0)
+    parsed.add_argument(
+        "--keep", action="store_true", help="put inputs that are defects into tests/fuzz_inputs"
+    )
+    asked = parsed.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        names = list(parsers(Path(folder)))
+    if asked.only:
+        names = [name for name in names if name in asked.only.split(",")]
+    defects = 0
+    print(
+        f"{'parser':24} {'read':>7} {'refused':>8} {'defects':>8} {'slowest (s)':>12} {'memory grew (MB)':>17}"
+    )
+    for name in names:
+        answer: Any = multiprocessing.get_context("spawn").Queue()
+        process = multiprocessing.get_context("spawn").Process(
+            target=fuzz, args=(name, asked.inputs, asked.seed, answer)
+        )
+        process.start()
+        while True:
+            try:
+                counts, found, slowest, grown = answer.get(timeout=5)
+                break
+            except queue.Empty:
+                if not process.is_alive():  # killed: by memory, or by a decoder's own fault
+                    counts, found, slowest, grown = {"read": 0, "refused": 0}, {}, 0.0, 0
+                    found = {f"the process ended with status {process.exitcode}": ("", b"")}
+                    break
+        process.join()
+        print(
+            f"{name:24} {counts['read']:7,} {counts['refused']:8,} {len(found):8} {slowest:12.2f} {grown / 1024:17.0f}",
+            flush=True,
+        )
+        for kind, (text, raw) in found.items():
+            defects += 1
+            print(f"\n{kind}: {len(raw):,} bytes, {raw[:80]!r}\n{text}", file=sys.stderr)
+            if asked.keep and raw:
+                place = KEPT / name / f"{hashlib.sha256(raw).hexdigest()[:12]}.bin"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(raw)
+    print(f"{defects} kinds of defects")
+    return 1 if defects else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
