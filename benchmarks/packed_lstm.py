@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from labelbeam.heads.label_model_torch import LSTM, LabelModel
+from labelbeam.heads.label_model_torch import CNNRNN, LSTM
 from labelbeam.labels.sequences import PAD, sequences_of
 from labelbeam.labels.vocabulary import UNKNOWN
 
@@ -20,7 +20,7 @@ class PackedLSTM(nn.Module):
         model: whose weights are copied; its cell must be `lstm`.
     """
 
-    def __init__(self, model: LabelModel) -> None:
+    def __init__(self, model: CNNRNN) -> None:
         super().__init__()
         cell = model.cell
         if not isinstance(cell, LSTM):
@@ -64,7 +64,7 @@ class PackedLSTM(nn.Module):
         return nn.functional.cross_entropy(logits, wanted, reduction="sum") / len(targets)
 
     def gradients(self) -> dict[str, Tensor]:
-        """Return the gradients under the names of `LabelModel`'s parameters."""
+        """Return the gradients under the names of `CNNRNN`'s parameters."""
         named = {
             "U_l": self.U_l,
             "start": self.start,

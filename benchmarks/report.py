@@ -110,7 +110,7 @@ def write_run(folder: Path, head: str, scenes: ZipfScenes, encoder: Any, counts:
     vocabulary = Vocabulary(tuple(names_of(scenes.chances.shape[1])))
     run = Run(config, vocabulary, tuple(int(n) for n in counts), encoder, trained(scenes, config))
     (folder / head).mkdir()
-    save_run(run, folder / head, metrics={}, opening=[])
+    save_run(run, folder / head, opening=[])
 
 
 def build(folder: Path, *, num_labels: int, images: int) -> None:

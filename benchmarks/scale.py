@@ -31,10 +31,9 @@ from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.paths import BeamPaths
 from labelbeam.decoding.trie import PrefixTrie
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_model_torch import LSTM, LabelModel
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model_torch import CNNRNN, LSTM
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.runs.recipe import Recipe, build_optimiser
 
 LABELS, WIDTHS = (20, 80, 1000, 10_000), (1, 5, 10, 50)
@@ -56,12 +55,12 @@ class CountedTrie(PrefixTrie):
         return super().extend(nodes, labels, keep)
 
 
-def trained(scenes: ZipfScenes, *, steps: int) -> LabelModel:
+def trained(scenes: ZipfScenes, *, steps: int) -> CNNRNN:
     """Train a label model for so many steps."""
     torch.manual_seed(0)
     num_labels = scenes.chances.shape[1]
     batch = 256 if num_labels <= 1000 else 64
-    model = LabelModel(num_labels, FeatureScaling("none", 64), LabelModelOptions())
+    model = CNNRNN(num_labels, 64, LabelModelOptions())
     optimiser = build_optimiser(Recipe(learning_rate=4e-3), model)
     for step in range(steps):
         for group in optimiser.param_groups:
@@ -75,14 +74,14 @@ def trained(scenes: ZipfScenes, *, steps: int) -> LabelModel:
     return model.eval()
 
 
-def head_of(model: LabelModel) -> LabelModelHead:
+def head_of(model: CNNRNN) -> TrainedLabelModel:
     """Return the model as searches see it."""
     arrays = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    return LabelModelHead(arrays, model.options, scaling=model.scaling.name, num_labels=model.num_labels)
+    return TrainedLabelModel(arrays, model.options, scaling=model.scaling.name, num_labels=model.num_labels)
 
 
 @torch.no_grad()
-def weights_of(model: LabelModel) -> Weights:
+def weights_of(model: CNNRNN) -> Weights:
     """Return the arrays that the LSTM rival reads."""
     cell = model.cell
     assert isinstance(cell, LSTM)
@@ -214,7 +213,7 @@ def main() -> None:
     share = 1.0
     if options.quick:
         options.labels, share, options.warm, options.rounds = LABELS[:3], 0.2, 1000, 3
-    warm_up = PrefixTrie(head_of(LabelModel(3, FeatureScaling("none", 4), LabelModelOptions())))
+    warm_up = PrefixTrie(head_of(CNNRNN(3, 4, LabelModelOptions())))
     beam_search(warm_up, np.zeros((2, 4), np.float32))  # compile outside the timings
     rows: list[dict[str, Any]] = []
     for num_labels in options.labels:

@@ -55,7 +55,7 @@ def make_run(folder: Path) -> Path:
     head = build_head(config, num_labels=len(names), feature_size=encoder.num_features)
     folder.mkdir()
     counts = tuple(range(len(names), 0, -1))
-    save_run(Run(config, Vocabulary(names), counts, encoder, trained(head)), folder, metrics={}, opening=[])
+    save_run(Run(config, Vocabulary(names), counts, encoder, trained(head)), folder, opening=[])
     return folder
 
 

@@ -29,9 +29,8 @@ from measuring import Figure, interleaved, medians, save, show
 from packed_lstm import PackedLSTM
 from torch import Tensor, nn
 
-from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
@@ -53,12 +52,12 @@ def made_up_features(targets: np.ndarray, *, seed: int) -> np.ndarray:
     return features
 
 
-def build(features: np.ndarray, num_labels: int, **options: Any) -> LabelModel:
+def build(features: np.ndarray, num_labels: int, **options: Any) -> CNNRNN:
     """Return a paper-sized label model, its scaling fitted."""
     torch.manual_seed(0)
-    scaling = FeatureScaling("standardize", FEATURES)
-    scaling.fit(features[:4096])
-    return LabelModel(num_labels, scaling, LabelModelOptions(**options))
+    model = CNNRNN(num_labels, FEATURES, LabelModelOptions(**options), scaling="standardize")
+    model.scaling.fit(features[:4096])
+    return model
 
 
 class Trainer:
@@ -157,7 +156,7 @@ class AlreadyScaled(nn.Module):
         return features
 
 
-class DropoutBeforeSharing(LabelModel):
+class DropoutBeforeSharing(CNNRNN):
     """What not to do: one dropout mask per distinct prefix, shared by every image that says it."""
 
     def prefix_vectors(self, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -174,7 +173,9 @@ def variances(
 ) -> tuple[list[Figure], dict[str, Any]]:
     """Compare the variance of the recurrent matrix's gradient over dropout's draws, the batch fixed."""
     model = build(features, targets.shape[1], projection_dropout=0.5)
-    early = DropoutBeforeSharing(model.num_labels, model.scaling, LabelModelOptions(projection_dropout=0.0))
+    early = DropoutBeforeSharing(
+        model.num_labels, FEATURES, LabelModelOptions(projection_dropout=0.0), scaling="standardize"
+    )
     early.load_state_dict(model.state_dict())
     ways = {"distinct prefixes": model, "packed nn.LSTM": PackedLSTM(model), "dropout before sharing": early}
     inputs, wanted = torch.from_numpy(features[:BATCH].astype(np.float32)), torch.from_numpy(targets[:BATCH])
@@ -186,9 +187,7 @@ def variances(
         for _ in range(draws):
             way.zero_grad()
             way(inputs, wanted).mean().backward()
-            flat = (
-                way.cell.from_state.weight.grad if isinstance(way, LabelModel) else way.lstm.weight_hh_l0.grad
-            )
+            flat = way.cell.from_state.weight.grad if isinstance(way, CNNRNN) else way.lstm.weight_hh_l0.grad
             assert flat is not None
             flat = flat.double()
             first, second = first + flat, second + flat**2

@@ -9,8 +9,7 @@ finds most probable; it need not be the set of the labels with the best scores.
 import sys
 from collections.abc import Sequence
 
-from labelbeam import Tagger
-from labelbeam.predict.decision import Decision
+from labelbeam import Decision, Tagger
 
 
 def main(run: str, images: Sequence[str]) -> None:

@@ -4,7 +4,7 @@
 
 Draws its own pictures (balls, boxes, day and night) into FOLDER/photos and their tags into FOLDER/tags.csv,
 trains the small encoder `tiny` and a CNN-RNN on them end to end, and tags pictures that were not in the CSV.
-With photographs, name a pretrained encoder instead: {"name": "dinov2"} without "train_encoder".
+With photographs, name a pretrained encoder instead: encoder="dinov2", without finetune.
 """
 
 import csv
@@ -48,22 +48,23 @@ def draw_pictures(folder: Path, count: int, *, seed: int = 0) -> None:
 
 def main(folder: Path) -> None:
     """Draw, train, tag."""
-    from labelbeam import Tagger
-    from labelbeam.runs.config import configure
-    from labelbeam.training.train import train_run
+    import labelbeam as lb
 
     draw_pictures(folder, 200)
-    config = configure(
-        options={
-            "data": f"csv:{folder / 'tags.csv'}#train",
-            "encoder": {"name": "tiny", "size": SIDE},
-            "train_encoder": True,
+    run = lb.train(
+        lb.open_dataset(f"csv:{folder / 'tags.csv'}#train"),
+        encoder=lb.EncoderConfig("tiny", size=SIDE),
+        finetune=True,
+        settings={
             "scaling": "none",  # features of a network that changes have no fixed mean
-            "recipe": {"epochs": 12, "batch_size": 16, "encoder_rate": 1.0},
-        }
+            "recipe.epochs": 12,
+            "recipe.batch_size": 16,
+            "recipe.encoder_rate": 1.0,
+        },
+        report=print,
     )
-    trained = train_run(config, folder / "run", report=print)
-    print(f"subset accuracy on held-out pictures: {trained.metrics['subset_accuracy']:.2f}")
+    print(f"subset accuracy on held-out pictures: {run.metrics['subset_accuracy']:.2f}")
+    run.save(folder / "run", overwrite=True)
 
     rng, new, true_tags = np.random.default_rng(1), [], {}
     for number in range(4):
@@ -71,7 +72,7 @@ def main(folder: Path) -> None:
         new.append(folder / f"new{number}.png")
         picture.save(new[-1])
         true_tags[str(new[-1])] = tags
-    for prediction in Tagger.load(folder / "run").tag(new):
+    for prediction in lb.load(folder / "run").tag(new):
         said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
         print(f"{Path(prediction.image).name}: {said}   (true: {', '.join(true_tags[prediction.image])})")
 

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.metrics.comparison import Protocol, compare
-from labelbeam.metrics.evaluation import evaluate
-from labelbeam.metrics.intervals import paired_bootstrap
+import labelbeam as lb
 
 NAMES = ("person", "dog", "car", "boat")
 
@@ -32,12 +30,12 @@ def main(folder: Path) -> None:
     noise = rng.normal(size=truth.shape)
     ours, theirs = truth + 0.4 * noise, truth + 0.8 * noise
 
-    top2 = Protocol("exact-k", k=2)
-    our_side = compare(truth, NAMES, protocol=top2, scores=ours)
-    their_side = compare(truth, NAMES, protocol=top2, scores=theirs)
-    for name, value in evaluate(our_side).values.items():
+    top2 = lb.ExactK(2)
+    for name, value in lb.score(truth, ours, top2, labels=NAMES).values.items():
         print(f"{name:22} {'-' if value is None else round(value, 4)}")
-    difference = paired_bootstrap(our_side, their_side, rng=rng, resamples=500)["mAP_area"]
+    our_side = lb.compare(truth, NAMES, protocol=top2, scores=ours)
+    their_side = lb.compare(truth, NAMES, protocol=top2, scores=theirs)
+    difference = lb.paired_bootstrap(our_side, their_side, rng=rng, resamples=500)["mAP_area"]
     print(
         f"mAP_area, ours - theirs: {difference.difference:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
     )

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plain_training import standardizing, teach
+from plain_training import standardize, teach
 from scores_and_search import SEEDS, asked, asked_of_parts
 from studies import Study, kept, scenes, taught, voc
 
@@ -28,10 +28,9 @@ from labelbeam.files import written_whole
 from labelbeam.formats.object_areas import voc_areas
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.heads.options import SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.predict.answers import SigmoidAnswerer
@@ -99,7 +98,10 @@ def sigmoid_head(study: Study, rows: np.ndarray, hidden: int, seed: int) -> Sigm
     features = study.features[rows]
     torch.manual_seed(seed)
     dropout = {"feature_dropout": study.options.feature_dropout, "hidden_dropout": 0.5 if hidden else 0.0}
-    model = SigmoidHead(study.targets.shape[1], standardizing(features), SigmoidOptions(hidden, **dropout))
+    model = SigmoidHead(
+        study.targets.shape[1], features.shape[2], SigmoidOptions(hidden, **dropout), scaling="standardize"
+    )
+    standardize(model, features)
     model.start_from(torch.from_numpy(study.targets[rows].copy()))
     teach(model, features, study.targets[rows], recipe=study.recipe, seed=seed)
     return model
@@ -226,10 +228,7 @@ def kinds(study: Study, said: list[dict[str, np.ndarray]]) -> Claim:
 
 def parameters() -> Claim:
     """Numbers in U_l against those of a graph of all pairs of labels."""
-    counts = {
-        k: LabelModel(k, FeatureScaling("none", 1), LabelModelOptions(hidden_size=8)).U_l.numel()
-        for k in (20, 80, 81, 1000)
-    }
+    counts = {k: CNNRNN(k, 1, LabelModelOptions(hidden_size=8)).U_l.numel() for k in (20, 80, 81, 1000)}
     told = ", ".join(f"K = {k}: {n:,} against {k * (k - 1) // 2:,}" for k, n in counts.items())
     return Claim(
         "U_l grows with the number of labels, a co-occurrence graph with its square",

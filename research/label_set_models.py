@@ -16,8 +16,7 @@ from nade import NADE
 from torch import nn
 
 from labelbeam.heads.chow_liu import ChowLiuTree
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.labels.order import order_labels
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.runs.recipe import Recipe, build_optimiser
@@ -131,10 +130,10 @@ class LabelsOnly(nn.Module):
 
     def __init__(self, num_labels: int, **options: float) -> None:
         super().__init__()
-        self.model = LabelModel(num_labels, FeatureScaling("none", 1), LabelModelOptions(**options))
+        self.model = CNNRNN(num_labels, 1, LabelModelOptions(**options))
 
     def forward(self, targets: torch.Tensor) -> torch.Tensor:
-        """Return -log p(set) in nats: `LabelModel.forward` without its padding, which is most of a batch here."""
+        """Return -log p(set) in nats: `CNNRNN.forward` without its padding, which is most of a batch here."""
         model, sequences = self.model, sequences_of(targets)
         prefixes = distinct_prefixes(sequences, model.num_labels)
         taught = sequences != PAD

@@ -3,16 +3,13 @@
 import numpy as np
 import torch
 
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
 
 
-def standardizing(features: np.ndarray) -> FeatureScaling:
-    """Return the scaling of features [images views features] to mean zero and variance one."""
-    scaling = FeatureScaling("standardize", features.shape[2])
-    scaling.fit(features.reshape(-1, features.shape[2]))
-    return scaling
+def standardize(model: torch.nn.Module, features: np.ndarray) -> None:
+    """Let a head scale features [images views features] to mean zero and variance one."""
+    model.scaling.fit(features.reshape(-1, features.shape[2]))
 
 
 def teach(

@@ -21,6 +21,7 @@ import torch
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.encoders.networks import Vgg16
 from labelbeam.formats.registry import open_dataset
+from labelbeam.heads.arrays_torch import trained
 from labelbeam.labels.order import order_labels
 from labelbeam.paper.rows import MANY_IMAGES, ROWS, row_config
 from labelbeam.runs.build import build_answerer, build_head, start_head
@@ -87,7 +88,7 @@ def measured(config: RunConfig, targets: np.ndarray, size: int, batches_timed: i
             if step == batches_timed:
                 break
         rate = config.recipe.batch_size / float(np.median(taken[1:]))
-    answerer = build_answerer(model.eval(), config)
+    answerer = build_answerer(trained(model.eval()), config)
     answerer.answer(features[:8, 0])
     start = time.perf_counter()
     answerer.answer(features[:ANSWERED, 0])

@@ -30,7 +30,7 @@ from studies import Study, kept, scenes, taught, voc
 
 from labelbeam.files import written_whole
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.metrics.calibration import BINS
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
@@ -84,7 +84,7 @@ OF_SETS = ("subset_accuracy", "OF1", "CF1", "mean_labels_predicted")
 OF_SCORES = ("mAP_area", "MAP@10", "ECE")
 
 
-def asked(model: LabelModel, search: Search, features: np.ndarray, allowed: str = CANONICAL) -> dict:
+def asked(model: CNNRNN, search: Search, features: np.ndarray, allowed: str = CANONICAL) -> dict:
     """Return sets, scores, log-probabilities of the paths and which of them say a label twice."""
     model.options = replace(model.options, allowed=allowed)
     answers = LabelModelAnswerer(trained(model), search).answer(features)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plain_training import standardizing, teach
+from plain_training import standardize, teach
 
 from labelbeam.data.stratified import folds
 from labelbeam.demo import encoder_config
@@ -17,7 +17,7 @@ from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
-from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.options import LabelModelOptions
 from labelbeam.labels.order import order_labels
 from labelbeam.runs.recipe import Recipe
@@ -95,12 +95,13 @@ def scenes(runs: Path) -> Study:
     )
 
 
-def taught(study: Study, rows: np.ndarray, allowed: str, seed: int) -> LabelModel:
+def taught(study: Study, rows: np.ndarray, allowed: str, seed: int) -> CNNRNN:
     """Train a label model on some rows, without early stopping."""
     features = study.features[rows]
     torch.manual_seed(seed)
     options = replace(study.options, allowed=allowed)
-    model = LabelModel(study.targets.shape[1], standardizing(features), options)
+    model = CNNRNN(study.targets.shape[1], features.shape[2], options, scaling="standardize")
+    standardize(model, features)
     teach(model, features, study.targets[rows], recipe=study.recipe, seed=seed)
     return model
 

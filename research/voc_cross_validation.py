@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plain_training import standardizing, teach
+from plain_training import standardize, teach
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds, split
@@ -32,13 +32,11 @@ from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
 from labelbeam.labels.order import order_labels
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.predict.answers import SigmoidAnswerer
-from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.search import Search
 from labelbeam.runs.recipe import Recipe
 from labelbeam.runs.run_directory import versions
@@ -117,16 +115,17 @@ def train(family: str, config: dict, features: np.ndarray, targets: np.ndarray, 
         batch_size=config["batch_size"],
     )
     torch.manual_seed(seed)
-    scaling = standardizing(features)
-    model: LabelModel | SigmoidHead
+    model: CNNRNN | SigmoidHead
     if family == "cnn-rnn":
         names = ("activation", "image_hidden_size", "feature_dropout", "projection_dropout", "hidden_size")
         options = LabelModelOptions(**{name: config[name] for name in names}, image_hidden_dropout=0.5)
-        model = LabelModel(targets.shape[1], scaling, options)
+        model = CNNRNN(targets.shape[1], features.shape[2], options, scaling="standardize")
     else:
         dropout = {"feature_dropout": config["feature_dropout"], "hidden_dropout": 0.5}
-        model = SigmoidHead(targets.shape[1], scaling, SigmoidOptions(config["hidden_size"], **dropout))
+        options = SigmoidOptions(config["hidden_size"], **dropout)
+        model = SigmoidHead(targets.shape[1], features.shape[2], options, scaling="standardize")
         model.start_from(torch.from_numpy(targets.copy()))
+    standardize(model, features)
     teach(model, features, targets, recipe=recipe, seed=seed)
     return model
 
@@ -134,7 +133,7 @@ def train(family: str, config: dict, features: np.ndarray, targets: np.ndarray, 
 def predict(model: torch.nn.Module, features: np.ndarray, targets: np.ndarray) -> Predictions:
     """Answer for held-out images from their plain view."""
     head = trained(model)
-    answerer = SigmoidAnswerer(head) if isinstance(model, SigmoidHead) else LabelModelAnswerer(head, Search())
+    answerer = ANSWERERS[HEADS[model.head_name].distribution](head, Search())
     answers = answerer.answer(features[:, 0])
     return Predictions(answers.scores, answers.path_sets(), answerer.set_log_prob(features[:, 0], targets))
 

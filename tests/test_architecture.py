@@ -18,7 +18,7 @@ ORDER = [
     ["features", "formats", "suggest"],
     ["inspect", "runs"],
     ["explain", "neighbors", "tagging", "training"],
-    ["demo", "report", "service"],
+    ["demo", "library", "report", "service"],
     ["paper"],
     ["cli"],
     ["__main__"],

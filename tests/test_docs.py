@@ -14,9 +14,10 @@ import yaml
 
 import labelbeam
 from labelbeam.errors import InputError
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.order import order_labels
 from labelbeam.runs.build import build_head
-from labelbeam.runs.config import HEADS, RECIPES, configure, to_plain
+from labelbeam.runs.config import RECIPES, configure, to_plain
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]

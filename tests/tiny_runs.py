@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 SMALL = ("--set", "label_model.hidden_size=32")
 """So that the tests are fast; the sizes of the paper are tested with the model."""
 
+SHORT = ("--epochs", 2, "--batch-size", 16)
+
 Command = Callable[..., Result]
 
 
@@ -74,6 +76,14 @@ def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_encoder(encoder, tmp_path_factory.mktemp("encoder") / "tiny.safetensors")
 
 
+def usual_options(options: tuple[object, ...]) -> tuple[object, ...]:
+    """The options of a small training that the head in some options can use."""
+    head = options[options.index("--head") + 1] if "--head" in options else "cnn-rnn"
+    if head in ("cnn-rnn", "no-rnn"):
+        return (*SHORT, *SMALL)
+    return () if head == "knn" else SHORT
+
+
 @pytest.fixture(scope="session")
 def train(command: Command, drawn: Path, encoder_file: Path) -> Callable[..., Path]:
     """Train a run on the drawn pictures: `train(folder, *options)`, two epochs where not said otherwise."""
@@ -81,7 +91,7 @@ def train(command: Command, drawn: Path, encoder_file: Path) -> Callable[..., Pa
     def run(folder: Path, *options: object) -> Path:
         done = command(
             *("train", "--data", f"csv:{drawn / 'tags.csv'}#train", "--out", folder),
-            *("--weights", encoder_file, "--epochs", 2, "--batch-size", 16, *SMALL, *options),
+            *("--weights", encoder_file, *usual_options(options), *options),
         )
         assert done.exit_code == 0, done.output
         return folder

@@ -13,10 +13,11 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.features.of_dataset import readable_features
+from labelbeam.heads.registry import HEADS as HEADS_TABLE
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.predict.answers import Answers, SigmoidAnswerer
+from labelbeam.predict.answers import Answers
 from labelbeam.predict.prediction import Prediction, predictions_of
 from labelbeam.predict.thresholds import tune_thresholds
 from labelbeam.runs.config import RunConfig, configure
@@ -136,7 +137,7 @@ def run_demo(folder: Path, *, report: Callable[[str], None], shown: int = 24) ->
         tagger = Tagger(trained.run)
         answers = _answers(tagger, test)
         val_scores = _scores(tagger, _answers(tagger, val))
-        if isinstance(tagger.answerer, SigmoidAnswerer):
+        if HEADS_TABLE[head].distribution == "independent":
             decided_by[name] = "threshold per label, tuned on val"
             decided[name] = _scores(tagger, answers) >= tune_thresholds(val_scores, val.targets)
         else:
@@ -180,7 +181,7 @@ def head_config(head: str, encoder_run: Path) -> RunConfig:
     One recipe for all, chosen by some thirty tries on pictures of seed 0; sigmoid heads, whose steps cost a tenth,
     get more epochs and stop early.
     """
-    label_model = head in ("cnn-rnn", "no-rnn")
+    label_model = HEADS_TABLE[head].searches
     return configure(
         head=head,
         options={

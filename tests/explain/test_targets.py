@@ -6,21 +6,18 @@ from labelbeam.decoding.allowed import PathLength
 from labelbeam.errors import InputError
 from labelbeam.explain.targets import TARGETS, label_targets, path_targets, step_target
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, 3.0])
 """Three labels and END."""
 REST = torch.tensor([False, True, True, True])
 
 
-def model(**options) -> LabelModel:
+def model(**options) -> CNNRNN:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = LabelModel(
-            4, FeatureScaling("none", 6), LabelModelOptions(embedding_size=8, hidden_size=8, **options)
-        )
+        made = CNNRNN(4, 6, LabelModelOptions(embedding_size=8, hidden_size=8, **options))
     return made.eval()
 
 
@@ -103,7 +100,7 @@ def test_rules_of_length_decide_who_is_in_play() -> None:
 def test_labels_of_a_sigmoid_head_have_no_rivals() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head = SigmoidHead(4, FeatureScaling("none", 6), SigmoidOptions())
+        head = SigmoidHead(4, 6, SigmoidOptions())
         torch.nn.init.normal_(head.last.weight)
     logits, probs = label_targets(head, features(), (2, 0), target="logit")
     assert logits.tolist() == pytest.approx(head.logits(features())[0, [2, 0]].tolist())
@@ -112,7 +109,7 @@ def test_labels_of_a_sigmoid_head_have_no_rivals() -> None:
 
 
 def test_what_cannot_be_explained_says_what_can() -> None:
-    head = SigmoidHead(4, FeatureScaling("none", 6), SigmoidOptions())
+    head = SigmoidHead(4, 6, SigmoidOptions())
     with pytest.raises(InputError, match=r"a sigmoid head has no steps.*log_prob or logit"):
         label_targets(head, features(), (0,), target="expected")
     with pytest.raises(InputError, match="Did you mean 'log_prob'"):

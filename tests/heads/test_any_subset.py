@@ -8,16 +8,13 @@ from labelbeam.errors import InputError
 from labelbeam.heads import label_scores as heads
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_scores_torch import AnySubsetHead, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 FEATURES, LABELS = 5, 4
 
 
 def head(num_labels=LABELS, *, seed=0, **options) -> AnySubsetHead:
     torch.manual_seed(seed)
-    made = AnySubsetHead(
-        num_labels, FeatureScaling("none", FEATURES), SigmoidOptions(**{"hidden_size": 16} | options)
-    )
+    made = AnySubsetHead(num_labels, FEATURES, SigmoidOptions(**{"hidden_size": 16} | options))
     torch.nn.init.normal_(made.last.weight)
     return made
 

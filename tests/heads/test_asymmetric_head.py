@@ -6,15 +6,12 @@ import torch
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores_torch import AsymmetricHead, AsymmetricOptions, SigmoidHead, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 LABELS, FEATURES = 4, 3
 
 
 def loss_of(logits: list[float], targets: list[int], **options: float) -> torch.Tensor:
-    head = AsymmetricHead(
-        len(logits), FeatureScaling("none", FEATURES), SigmoidOptions(), AsymmetricOptions(**options)
-    )
+    head = AsymmetricHead(len(logits), FEATURES, SigmoidOptions(), AsymmetricOptions(**options))
     head.last.bias.data = torch.tensor(logits)
     return head(torch.zeros(1, FEATURES), torch.tensor([targets], dtype=torch.int8))[0].detach()
 
@@ -29,11 +26,9 @@ def test_the_loss_by_hand() -> None:
 
 def test_with_all_numbers_0_it_is_the_sigmoid_head_s_loss() -> None:
     torch.manual_seed(0)
-    ours = AsymmetricHead(
-        LABELS, FeatureScaling("none", FEATURES), SigmoidOptions(), AsymmetricOptions(0.0, 0.0, 0.0)
-    )
+    ours = AsymmetricHead(LABELS, FEATURES, SigmoidOptions(), AsymmetricOptions(0.0, 0.0, 0.0))
     torch.nn.init.normal_(ours.last.weight, std=20)
-    theirs = SigmoidHead(LABELS, FeatureScaling("none", FEATURES), SigmoidOptions())
+    theirs = SigmoidHead(LABELS, FEATURES, SigmoidOptions())
     theirs.last.load_state_dict(ours.last.state_dict())
     random = np.random.default_rng(0)
     features = torch.from_numpy(random.normal(size=(30, FEATURES)).astype(np.float32))
@@ -42,7 +37,7 @@ def test_with_all_numbers_0_it_is_the_sigmoid_head_s_loss() -> None:
 
 
 def test_absent_labels_below_the_margin_have_no_gradient_and_extremes_stay_finite() -> None:
-    head = AsymmetricHead(3, FeatureScaling("none", FEATURES), SigmoidOptions(), AsymmetricOptions())
+    head = AsymmetricHead(3, FEATURES, SigmoidOptions(), AsymmetricOptions())
     head.last.bias.data = torch.tensor([-5.0, 100.0, -100.0])
     loss = head(torch.zeros(1, FEATURES), torch.tensor([[0, 0, 1]], dtype=torch.int8))
     loss.sum().backward()

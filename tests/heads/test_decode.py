@@ -6,13 +6,12 @@ import torch
 from safetensors.numpy import save_file
 
 from labelbeam.heads import decode
-from labelbeam.heads import label_scores_torch as sigmoid_head
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_model_torch import LabelModel
-from labelbeam.heads.label_scores import SigmoidHead
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
+from labelbeam.heads.label_scores import TrainedSigmoid
+from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.search import Search
@@ -24,22 +23,21 @@ def images(count: int = 12) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, FEATURES)).astype(np.float16)
 
 
-def head_of(**options: object) -> LabelModelHead:
+def head_of(**options: object) -> TrainedLabelModel:
     torch.manual_seed(1)
-    scaling = FeatureScaling("l2", FEATURES)
     small = LabelModelOptions(**({"embedding_size": 8, "hidden_size": 7} | options))  # type: ignore[arg-type]
-    model = LabelModel(LABELS, scaling, small)
+    model = CNNRNN(LABELS, FEATURES, small, scaling="l2")
     model.U_l.data *= 4
     head = trained(model)
-    assert isinstance(head, LabelModelHead)
+    assert isinstance(head, TrainedLabelModel)
     return head
 
 
-def decoder(head: LabelModelHead, least: int = 0, most: int = LABELS) -> decode.LabelModel:
+def decoder(head: TrainedLabelModel, least: int = 0, most: int = LABELS) -> decode.LabelModelDecoder:
     options = {"scaling": "l2", "min_labels": least, "max_labels": most}
     for name in ("cell", "activation", "allowed"):
         options[name] = getattr(head.options, name)
-    return decode.LabelModel(dict(head.arrays), options)
+    return decode.LabelModelDecoder(dict(head.arrays), options)
 
 
 CASES = [{"cell": cell} for cell in ("lstm", "paper", "paper-gated", "none")] + [
@@ -86,12 +84,12 @@ def test_without_enough_expansions_there_is_a_path_but_no_certificate() -> None:
 def test_a_sigmoid_heads_set_is_the_one_with_p_of_a_half_or_more(hidden) -> None:
     torch.manual_seed(1)
     options = SigmoidOptions(hidden_size=hidden)
-    module = sigmoid_head.SigmoidHead(LABELS, FeatureScaling("standardize", FEATURES), options)
+    module = SigmoidHead(LABELS, FEATURES, options, scaling="standardize")
     torch.nn.init.normal_(module.last.weight)
     head = trained(module)
-    assert isinstance(head, SigmoidHead)
+    assert isinstance(head, TrainedSigmoid)
     answers = SigmoidAnswerer(head).answer(images())
-    stands_alone = decode.SigmoidHead(dict(head.arrays), {"scaling": "standardize"})
+    stands_alone = decode.SigmoidDecoder(dict(head.arrays), {"scaling": "standardize"})
     for row, path, log_prob in zip(images(), answers.paths, answers.log_probs, strict=True):
         assert stands_alone.best_first(row) == (path, pytest.approx(log_prob, abs=1e-5), True)
 

@@ -7,18 +7,17 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions, allowed_outcomes
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions, allowed_outcomes
 from labelbeam.labels.sequences import PAD, sequences_of
 
 LABELS, FEATURES = 5, 7
 CELLS = ["lstm", "paper", "paper-gated", "none"]
 
 
-def model(seed: int = 0, **options: object) -> LabelModel:
+def model(seed: int = 0, **options: object) -> CNNRNN:
     torch.manual_seed(seed)
     small = {"embedding_size": 8, "hidden_size": 6} | options
-    return LabelModel(LABELS, FeatureScaling("none", FEATURES), LabelModelOptions(**small)).eval()
+    return CNNRNN(LABELS, FEATURES, LabelModelOptions(**small)).eval()
 
 
 def every_set() -> torch.Tensor:
@@ -48,7 +47,7 @@ def test_under_no_repeat_probabilities_of_all_sequences_sum_to_one() -> None:
     assert total == pytest.approx(1, abs=1e-4)
 
 
-def naive_nats(net: LabelModel, features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def naive_nats(net: CNNRNN, features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """One image, one step, one label at a time: the equations as the paper writes them."""
     nats = []
     for feature, target in zip(features, targets, strict=True):
@@ -106,7 +105,7 @@ def test_the_label_matrix_is_tied_between_input_and_output() -> None:
 
 
 def test_the_paper_sized_model_has_the_parameters_that_the_paper_implies() -> None:
-    net = LabelModel(81, FeatureScaling("none", 4096), LabelModelOptions(cell_bias=False, start="zero"))
+    net = CNNRNN(81, 4096, LabelModelOptions(cell_bias=False, start="zero"))
     assert (
         sum(p.numel() for p in net.parameters() if p.requires_grad) == 1_179_648 + 32_768 + 262_144 + 82 * 64
     )

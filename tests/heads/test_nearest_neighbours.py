@@ -5,13 +5,12 @@ from sklearn.neighbors import NearestNeighbors
 
 from labelbeam.errors import InputError
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours, NeighbourOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 FEATURES, LABELS = 6, 3
 
 
 def head(**options) -> NearestNeighbours:
-    return NearestNeighbours(LABELS, FeatureScaling("none", FEATURES), NeighbourOptions(**options)).eval()
+    return NearestNeighbours(LABELS, FEATURES, NeighbourOptions(**options)).eval()
 
 
 def images(count: int, seed: int = 0) -> torch.Tensor:

@@ -8,18 +8,17 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats, taught_labels
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 LABELS, FEATURES = 5, 7
 LOSSES = ("mla", "pla", "remaining-set")
 
 
-def model(loss: str, **options) -> LabelModel:
+def model(loss: str, **options) -> CNNRNN:
     torch.manual_seed(0)
     small = {"embedding_size": 8, "hidden_size": 6, "allowed": "no-repeat", "loss": loss} | options
-    return LabelModel(LABELS, FeatureScaling("none", FEATURES), LabelModelOptions(**small)).eval()
+    return CNNRNN(LABELS, FEATURES, LabelModelOptions(**small)).eval()
 
 
 def some_images() -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,7 +29,7 @@ def some_images() -> tuple[torch.Tensor, torch.Tensor]:
     return features, torch.from_numpy(targets)
 
 
-def run_of(net: LabelModel, features: torch.Tensor, targets: torch.Tensor, truth: bool):
+def run_of(net: CNNRNN, features: torch.Tensor, targets: torch.Tensor, truth: bool):
     known, present = targets != -1, targets == 1
     steps = int(present.sum(dim=1).max()) + 1
     return net.own_run(features, known, sayable=present if truth else known, steps=steps)
@@ -149,7 +148,7 @@ def test_a_few_steps_of_training_teach_two_labels_that_always_come_together(loss
 def test_a_model_made_to_shuffle_draws_orders_in_training_and_the_same_ones_out_of_it() -> None:
     torch.manual_seed(0)
     options = LabelModelOptions(embedding_size=8, hidden_size=6, allowed="no-repeat")
-    net = LabelModel(LABELS, FeatureScaling("none", FEATURES), options, shuffle=True)
+    net = CNNRNN(LABELS, FEATURES, options, shuffle=True)
     features, targets = torch.ones(1, FEATURES), torch.ones(1, LABELS, dtype=torch.int8)
     taught = {round(float(net.train()(features, targets)), 4) for _ in range(10)}
     assert len(taught) > 3

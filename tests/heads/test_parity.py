@@ -4,24 +4,28 @@ import numpy as np
 import pytest
 import torch
 
-from labelbeam.heads import label_scores_torch as any_subset
-from labelbeam.heads import label_scores_torch as sigmoid_head
-from labelbeam.heads import nearest_neighbours_torch as nearest_neighbours
-from labelbeam.heads import tree_torch as tree_head
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_model_torch import LabelModel
-from labelbeam.heads.label_scores import AnySubsetHead, RankingHead, SigmoidHead
-from labelbeam.heads.label_scores_torch import AsymmetricHead, SoftmaxHead, WarpHead
-from labelbeam.heads.nearest_neighbours import NearestNeighbours
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
+from labelbeam.heads.label_scores import TrainedAnySubset, TrainedRanking, TrainedSigmoid
+from labelbeam.heads.label_scores_torch import (
+    AnySubsetHead,
+    AsymmetricHead,
+    LabelScores,
+    SigmoidHead,
+    SoftmaxHead,
+    WarpHead,
+)
+from labelbeam.heads.nearest_neighbours import TrainedNeighbours
+from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.options import (
     AsymmetricOptions,
     LabelModelOptions,
     NeighbourOptions,
     SigmoidOptions,
 )
-from labelbeam.heads.scaling_torch import FeatureScaling
-from labelbeam.heads.tree import TreeHead
+from labelbeam.heads.tree import TrainedTree
+from labelbeam.heads.tree_torch import TreeHead
 from labelbeam.predict.partial_likelihood import known_log_prob
 
 LABELS, FEATURES, IMAGES = 4, 6, 9
@@ -39,21 +43,20 @@ def targets() -> np.ndarray:
     return np.random.default_rng(1).integers(-1, 2, size=(IMAGES, LABELS)).astype(np.int8)
 
 
-def scaling(name: str = "standardize") -> FeatureScaling:
-    made = FeatureScaling(name, FEATURES)
-    made.fit(images())
-    return made
+def scaled(head: torch.nn.Module) -> torch.nn.Module:
+    head.scaling.fit(images())
+    return head
 
 
-def label_model(name: str = "standardize", **options: object) -> LabelModel:
+def label_model(name: str = "standardize", **options: object) -> CNNRNN:
     torch.manual_seed(1)
     small = LabelModelOptions(**({"embedding_size": 8, "hidden_size": 7} | options))  # type: ignore[arg-type]
-    model = LabelModel(LABELS, scaling(name), small).eval()
+    model = scaled(CNNRNN(LABELS, FEATURES, small, scaling=name)).eval()
     model.U_l.data *= 3
     return model
 
 
-def spread(head: sigmoid_head.LabelScores) -> sigmoid_head.LabelScores:
+def spread(head: LabelScores) -> LabelScores:
     torch.manual_seed(2)
     torch.nn.init.normal_(head.last.weight)
     torch.nn.init.normal_(head.last.bias)
@@ -72,7 +75,7 @@ MODELS = [
 def test_a_label_models_logits_are_those_of_the_torch_model_after_every_prefix(options) -> None:
     model = label_model(**options)
     head = trained(model)
-    assert isinstance(head, LabelModelHead)
+    assert isinstance(head, TrainedLabelModel)
     path = [0, 2, 3, LABELS]
     with torch.inference_mode():
         expected = model.logits(tensor(images()), torch.tensor([path] * IMAGES)).numpy()
@@ -99,7 +102,7 @@ def test_features_are_scaled_as_in_training_images_of_zeros_too(name) -> None:
 def test_set_likelihoods_with_unknown_labels_are_the_training_losses(allowed, activation) -> None:
     model = label_model(allowed=allowed, activation=activation)
     head = trained(model)
-    assert isinstance(head, LabelModelHead)
+    assert isinstance(head, TrainedLabelModel)
     with torch.inference_mode():
         expected = -model(tensor(images()), torch.from_numpy(targets())).numpy()
     found = known_log_prob(head, head.image_rows(images()), targets())
@@ -108,7 +111,7 @@ def test_set_likelihoods_with_unknown_labels_are_the_training_losses(allowed, ac
 
 def test_a_query_point_gives_the_logits_of_its_step() -> None:
     head = trained(label_model(activation="relu"))
-    assert isinstance(head, LabelModelHead)
+    assert isinstance(head, TrainedLabelModel)
     state, row = head.start()
     points = head.joint_points(images()[:1], np.array([1]))
     np.testing.assert_allclose(
@@ -122,19 +125,23 @@ def test_a_query_point_gives_the_logits_of_its_step() -> None:
 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_a_sigmoid_heads_log_odds_are_those_of_the_torch_head(hidden) -> None:
-    module = spread(sigmoid_head.SigmoidHead(LABELS, scaling(), SigmoidOptions(hidden_size=hidden)))
+    module = spread(
+        scaled(SigmoidHead(LABELS, FEATURES, SigmoidOptions(hidden_size=hidden), scaling="standardize"))
+    )
     head = trained(module)
-    assert isinstance(head, SigmoidHead)
+    assert isinstance(head, TrainedSigmoid)
     with torch.inference_mode():
         expected = module.logits(tensor(images())).numpy()
     np.testing.assert_allclose(head.logits(images()), expected, atol=1e-5)
 
 
 def test_an_any_subset_head_told_some_labels_says_what_the_torch_head_says() -> None:
-    module = spread(any_subset.AnySubsetHead(LABELS, scaling(), SigmoidOptions(hidden_size=5)))
-    assert isinstance(module, any_subset.AnySubsetHead)
+    module = spread(
+        scaled(AnySubsetHead(LABELS, FEATURES, SigmoidOptions(hidden_size=5), scaling="standardize"))
+    )
+    assert isinstance(module, AnySubsetHead)
     head, known = trained(module), targets()
-    assert isinstance(head, AnySubsetHead)
+    assert isinstance(head, TrainedAnySubset)
     with torch.inference_mode():
         expected = torch.sigmoid(module.logits(tensor(images()), torch.from_numpy(known))).numpy()
     found, asked = head.conditional(images(), known), known == -1
@@ -145,10 +152,10 @@ def test_an_any_subset_head_told_some_labels_says_what_the_torch_head_says() -> 
 @pytest.mark.parametrize("made", [SoftmaxHead, WarpHead, AsymmetricHead])
 def test_a_rankings_numbers_are_those_of_the_torch_head_and_its_rule_is_its_own(made) -> None:
     extra = (AsymmetricOptions(),) if made is AsymmetricHead else ()
-    module = made(LABELS, scaling(), SigmoidOptions(), *extra)
+    module = scaled(made(LABELS, FEATURES, SigmoidOptions(), *extra, scaling="standardize"))
     module.labels_per_image.fill_(2)
     head = trained(spread(module))
-    assert isinstance(head, RankingHead)
+    assert isinstance(head, TrainedRanking)
     with torch.inference_mode():
         logits = module.logits(tensor(images()))
     np.testing.assert_allclose(head.logits(images()), logits.numpy(), atol=1e-5)
@@ -161,9 +168,9 @@ def test_a_rankings_numbers_are_those_of_the_torch_head_and_its_rule_is_its_own(
         assert (decided.sum(axis=1) == 2).all()
 
 
-def tree(parents: list[int]) -> tree_head.TreeHead:
-    module = spread(tree_head.TreeHead(LABELS, scaling(), SigmoidOptions()))
-    assert isinstance(module, tree_head.TreeHead)
+def tree(parents: list[int]) -> TreeHead:
+    module = spread(scaled(TreeHead(LABELS, FEATURES, SigmoidOptions(), scaling="standardize")))
+    assert isinstance(module, TreeHead)
     given = np.random.default_rng(3).dirichlet([1, 1], size=(LABELS, 2)).astype(np.float32)
     given[[parent < 0 for parent in parents], 1] = given[[parent < 0 for parent in parents], 0]
     module.set_tree(torch.tensor(parents), torch.from_numpy(given))
@@ -174,7 +181,7 @@ def tree(parents: list[int]) -> tree_head.TreeHead:
 def test_a_trees_likelihoods_are_those_of_the_torch_head(parents) -> None:
     module = tree(parents)
     head = trained(module)
-    assert isinstance(head, TreeHead)
+    assert isinstance(head, TrainedTree)
     with torch.inference_mode():
         unary = module.logits(tensor(images())).double()
     s = unary.numpy()
@@ -188,10 +195,10 @@ def test_a_trees_likelihoods_are_those_of_the_torch_head(parents) -> None:
 @pytest.mark.parametrize("neighbours", [3, 50])
 def test_neighbours_vote_as_in_torch(weighting, neighbours) -> None:
     options = NeighbourOptions(neighbours=neighbours, weighting=weighting)
-    module = nearest_neighbours.NearestNeighbours(LABELS, scaling(), options)
+    module = scaled(NearestNeighbours(LABELS, FEATURES, options, scaling="standardize"))
     module.remember(tensor(images()), torch.from_numpy(targets()))
     head = trained(module)
-    assert isinstance(head, NearestNeighbours)
+    assert isinstance(head, TrainedNeighbours)
     asked = images()[::2] + np.float16(0.3)
     with torch.inference_mode():
         expected = module.logits(tensor(asked)).numpy()
@@ -212,8 +219,8 @@ def test_training_on_does_not_change_what_was_handed_over() -> None:
 def test_a_prefix_has_the_same_bits_whatever_prefixes_are_computed_with_it(cell, activation) -> None:
     torch.manual_seed(3)
     options = LabelModelOptions(cell=cell, activation=activation)  # the usual sizes: where products are split
-    head = trained(LabelModel(30, scaling(), options).eval())
-    assert isinstance(head, LabelModelHead)
+    head = trained(scaled(CNNRNN(30, FEATURES, options, scaling="standardize")).eval())
+    assert isinstance(head, TrainedLabelModel)
     random = np.random.default_rng(0)
     state, _ = head.start()
     states, _ = head.step(state.repeat(30, axis=0), np.arange(30))

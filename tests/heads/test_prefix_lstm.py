@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from labelbeam.heads.label_model_torch import LSTM, LabelModel, allowed_outcomes
+from labelbeam.heads.label_model_torch import CNNRNN, LSTM, allowed_outcomes
 from labelbeam.heads.options import LabelModelOptions
 from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 
 LABELS, FEATURES, HIDDEN = 6, 5, 7
@@ -85,17 +84,15 @@ def test_bfloat16_products_stay_near_single_precision_and_states_keep_it() -> No
     assert gates.grad.dtype == torch.float32
 
 
-def model(dtype: torch.dtype = torch.float32, **options: object) -> LabelModel:
+def model(dtype: torch.dtype = torch.float32, **options: object) -> CNNRNN:
     torch.manual_seed(0)
     small = {"embedding_size": 8, "hidden_size": HIDDEN} | options
-    net = LabelModel(LABELS, FeatureScaling("none", FEATURES), LabelModelOptions(**small)).to(dtype)
+    net = CNNRNN(LABELS, FEATURES, LabelModelOptions(**small)).to(dtype)
     net.scaling.forward = lambda x: x  # type: ignore[method-assign]  # it works in single precision
     return net
 
 
-def packed_nats(
-    net: LabelModel, features: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, nn.LSTM]:
+def packed_nats(net: CNNRNN, features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, nn.LSTM]:
     """The same loss with torch.nn.LSTM over every sequence, packed by length."""
     assert isinstance(net.cell, LSTM)
     lstm = nn.LSTM(8, HIDDEN, batch_first=True).to(features.dtype)

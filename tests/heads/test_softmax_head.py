@@ -4,15 +4,14 @@ import numpy as np
 import torch
 
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_scores import RankingHead
+from labelbeam.heads.label_scores import TrainedRanking
 from labelbeam.heads.label_scores_torch import SigmoidOptions, SoftmaxHead
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 LABELS, FEATURES = 4, 3
 
 
 def head(bias=(0.0, 0.0, 0.0, 0.0)) -> SoftmaxHead:
-    made = SoftmaxHead(LABELS, FeatureScaling("none", FEATURES), SigmoidOptions()).eval()
+    made = SoftmaxHead(LABELS, FEATURES, SigmoidOptions()).eval()
     made.last.bias.data = torch.tensor(bias)
     return made
 
@@ -38,7 +37,7 @@ def test_scores_are_shares_and_as_many_are_decided_as_training_images_have() -> 
     model = head()
     model.start_from(rows([1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 1, 0]))
     answers = trained(model)
-    assert isinstance(answers, RankingHead)
+    assert isinstance(answers, TrainedRanking)
     scores = answers.scores(np.zeros((1, FEATURES), dtype=np.float32))
     np.testing.assert_allclose(scores[0], np.array([4, 3, 2, 2]) / 11, rtol=1e-6)
     assert answers.labels_per_image == 2
@@ -49,7 +48,7 @@ def test_what_is_decided_of_equal_scores_comes_first_in_the_order() -> None:
     model = head()
     model.labels_per_image.fill_(3)
     answers = trained(model)
-    assert isinstance(answers, RankingHead)
+    assert isinstance(answers, TrainedRanking)
     assert answers.decided(np.full((1, LABELS), 0.25, dtype=np.float32)).tolist() == [
         [True, True, True, False]
     ]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import AnySubsetHead, SigmoidHead
-from labelbeam.heads.options import LabelModelOptions
-from labelbeam.heads.tree import TreeHead
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
+from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
+from labelbeam.heads.tree import TrainedTree
 
 FEATURES, LABELS = 3, 2
 
@@ -22,8 +22,10 @@ def linear(**others: np.ndarray) -> dict[str, np.ndarray]:
     return arrays | others
 
 
-def sigmoid(arrays: dict[str, np.ndarray], hidden: int = 0) -> SigmoidHead:
-    return SigmoidHead(arrays, hidden, scaling="none", num_labels=LABELS, num_features=FEATURES)
+def sigmoid(arrays: dict[str, np.ndarray], hidden: int = 0) -> TrainedSigmoid:
+    return TrainedSigmoid(
+        arrays, SigmoidOptions(hidden), scaling="none", num_labels=LABELS, num_features=FEATURES
+    )
 
 
 def test_log_odds_are_the_product_with_the_weights_whatever_width_they_are_stored_in() -> None:
@@ -57,19 +59,19 @@ WRONG = {
     ),
     "no hidden layer": (lambda: sigmoid(linear(), hidden=4), ["'before.1.weight' is missing"]),
     "an any-subset head without one": (
-        lambda: AnySubsetHead(linear(), 0, scaling="none", num_labels=LABELS),
+        lambda: TrainedAnySubset(linear(), SigmoidOptions(), scaling="none", num_labels=LABELS),
         ["needs a hidden layer"],
     ),
     "a label that is its own ancestor": (
-        lambda: TreeHead(tree([1, 0]), 0, scaling="none", num_labels=LABELS),
+        lambda: TrainedTree(tree([1, 0]), SigmoidOptions(), scaling="none", num_labels=LABELS),
         ["own ancestors"],
     ),
     "a parent that is no label": (
-        lambda: TreeHead(tree([-1, 5]), 0, scaling="none", num_labels=LABELS),
+        lambda: TrainedTree(tree([-1, 5]), SigmoidOptions(), scaling="none", num_labels=LABELS),
         ["label ids, or -1"],
     ),
     "a label model's of a sigmoid head": (
-        lambda: LabelModelHead(linear(), LabelModelOptions(), scaling="none", num_labels=LABELS),
+        lambda: TrainedLabelModel(linear(), LabelModelOptions(), scaling="none", num_labels=LABELS),
         ["'U_l' is missing"],
     ),
 }

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
-from labelbeam.heads.tree import TreeHead
+from labelbeam.heads.options import SigmoidOptions
+from labelbeam.heads.tree import TrainedTree
 
 PARENTS = {"tree": [2, 2, -1, 1, 1], "chain": [-1, 0, 1, 2, 3], "forest": [-1, 0, -1, 2, -1]}
 LABELS, FEATURES = 5, 3
@@ -21,7 +22,7 @@ def log_given(shape: str) -> np.ndarray:
     return np.log(np.stack((1 - present, present), axis=2)).astype(np.float32)
 
 
-def head(shape: str) -> TreeHead:
+def head(shape: str) -> TrainedTree:
     arrays = {
         "scaling.mean": np.zeros(FEATURES, dtype=np.float32),
         "scaling.deviation": np.ones(FEATURES, dtype=np.float32),
@@ -30,7 +31,7 @@ def head(shape: str) -> TreeHead:
         "parent": np.array(PARENTS[shape]),
         "log_given": log_given(shape),
     }
-    return TreeHead(arrays, 0, scaling="none", num_labels=LABELS)
+    return TrainedTree(arrays, SigmoidOptions(), scaling="none", num_labels=LABELS)
 
 
 def log_weights(shape: str, unary: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ import torch
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores_torch import SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.heads.tree_torch import TreeHead
 
 PARENTS = {"tree": [2, 2, -1, 1, 1], "chain": [-1, 0, 1, 2, 3], "forest": [-1, 0, -1, 2, -1]}
@@ -18,7 +17,7 @@ SETS = torch.tensor(list(itertools.product([0, 1], repeat=LABELS)))
 
 def head(shape: str = "tree") -> TreeHead:
     random = np.random.default_rng(3)
-    made = TreeHead(LABELS, FeatureScaling("none", FEATURES), SigmoidOptions()).eval()
+    made = TreeHead(LABELS, FEATURES, SigmoidOptions()).eval()
     given = random.uniform(0.1, 0.9, (LABELS, 2))
     for label, parent in enumerate(PARENTS[shape]):
         if parent < 0:

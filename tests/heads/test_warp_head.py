@@ -3,13 +3,12 @@ import pytest
 import torch
 
 from labelbeam.heads.label_scores_torch import SigmoidOptions, WarpHead
-from labelbeam.heads.scaling_torch import FeatureScaling
 
 LABELS, FEATURES = 6, 3
 
 
 def head(num_labels: int = LABELS) -> WarpHead:
-    return WarpHead(num_labels, FeatureScaling("none", FEATURES), SigmoidOptions())
+    return WarpHead(num_labels, FEATURES, SigmoidOptions())
 
 
 def slow(scores: np.ndarray, targets: np.ndarray) -> float:

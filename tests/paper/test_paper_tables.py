@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from labelbeam.formats.voc import VOC_LABELS
+from labelbeam.heads.registry import HEADS
 from labelbeam.paper.benchmarks import BENCHMARKS
 from labelbeam.paper.paper_tables import (
     COCO2014,
@@ -20,7 +21,6 @@ from labelbeam.paper.paper_tables import (
     not_exactly_k,
 )
 from labelbeam.paper.rows import IN_THE_TABLE, ROWS
-from labelbeam.runs.config import HEADS
 
 EVERY_ROW = [row for table in PAPER_TABLES.values() for row in table.rows]
 

@@ -8,6 +8,7 @@ import pytest
 
 from labelbeam.demo import head_config
 from labelbeam.errors import InputError
+from labelbeam.heads.registry import HEADS
 from labelbeam.paper.benchmarks import BENCHMARKS
 from labelbeam.paper.plan import Request, planned, tries
 from labelbeam.paper.rows import (
@@ -20,7 +21,7 @@ from labelbeam.paper.rows import (
     rows_named,
 )
 from labelbeam.paper.training import run_digest
-from labelbeam.runs.config import HEADS, configure, to_plain
+from labelbeam.runs.config import configure, to_plain
 
 
 def request_of(name: str = "coco2014", **more) -> Request:

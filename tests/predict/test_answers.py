@@ -8,10 +8,9 @@ import torch
 
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.decision import Decision
@@ -28,21 +27,21 @@ def features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(IMAGES, FEATURES)).astype(np.float16)
 
 
-def label_model(**options: object) -> LabelModel:
+def label_model(**options: object) -> CNNRNN:
     torch.manual_seed(1)
     small = LabelModelOptions(**({"embedding_size": 8, "hidden_size": 6} | options))
-    model = LabelModel(LABELS, FeatureScaling("none", FEATURES), small)
+    model = CNNRNN(LABELS, FEATURES, small)
     model.U_l.data *= 4  # decided, but not certain
     return model
 
 
-def trained_model(**options: object) -> LabelModelHead:
+def trained_model(**options: object) -> TrainedLabelModel:
     return trained(label_model(**options))
 
 
 def sigmoid_head() -> SigmoidHead:
     torch.manual_seed(1)
-    head = SigmoidHead(LABELS, FeatureScaling("none", FEATURES), SigmoidOptions(hidden_size=8))
+    head = SigmoidHead(LABELS, FEATURES, SigmoidOptions(hidden_size=8))
     torch.nn.init.normal_(head.last.weight)
     return head
 

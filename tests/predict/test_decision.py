@@ -10,8 +10,7 @@ import torch
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.decision import (
     DECIDED_TOGETHER,
@@ -97,7 +96,7 @@ def test_a_label_models_sets_have_the_greatest_expected_f1_of_its_enumerated_dis
 ) -> None:
     torch.manual_seed(1)
     options = LabelModelOptions(embedding_size=8, hidden_size=6, allowed=allowed)
-    model = LabelModel(4, FeatureScaling("none", 6), options)
+    model = CNNRNN(4, 6, options)
     model.U_l.data *= 4  # decided, but not certain
     answerer = LabelModelAnswerer(trained(model), Search(expansions=400))
     features = np.random.default_rng(0).normal(size=(6, 6)).astype(np.float16)

@@ -10,7 +10,7 @@ import torch
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.chow_liu import ChowLiuTree
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import (
     AsymmetricHead,
     AsymmetricOptions,
@@ -21,7 +21,6 @@ from labelbeam.heads.label_scores_torch import (
     WarpHead,
 )
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours, NeighbourOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.heads.tree_torch import TreeHead
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.answers import (
@@ -53,12 +52,8 @@ def spread(head: LabelScores) -> LabelScores:
     return head.eval()
 
 
-def scaling() -> FeatureScaling:
-    return FeatureScaling("none", FEATURES)
-
-
 def tree_answerer(**search) -> TreeAnswerer:
-    head = TreeHead(LABELS, scaling(), SigmoidOptions())
+    head = TreeHead(LABELS, FEATURES, SigmoidOptions())
     tree = ChowLiuTree.fit(TAUGHT)
     head.set_tree(torch.from_numpy(tree.parent), torch.from_numpy(tree.given).float())
     return TreeAnswerer(trained(spread(head)), Search(**search))  # type: ignore[arg-type]
@@ -67,9 +62,9 @@ def tree_answerer(**search) -> TreeAnswerer:
 def ranking_heads() -> list:
     options = SigmoidOptions()
     return [
-        SoftmaxHead(LABELS, scaling(), options),
-        WarpHead(LABELS, scaling(), options),
-        AsymmetricHead(LABELS, scaling(), options, AsymmetricOptions()),
+        SoftmaxHead(LABELS, FEATURES, options),
+        WarpHead(LABELS, FEATURES, options),
+        AsymmetricHead(LABELS, FEATURES, options, AsymmetricOptions()),
     ]
 
 
@@ -125,7 +120,7 @@ def test_sets_sampled_from_a_tree_have_its_marginals_and_do_not_depend_on_the_ba
 
 
 def test_nearest_neighbours_answer_as_a_sigmoid_head_does() -> None:
-    head = NearestNeighbours(LABELS, scaling(), NeighbourOptions(neighbours=2))
+    head = NearestNeighbours(LABELS, FEATURES, NeighbourOptions(neighbours=2))
     head.remember(torch.from_numpy(images()), torch.from_numpy(TAUGHT))
     answerer = SigmoidAnswerer(trained(head))
     answers = answerer.answer(images())
@@ -141,8 +136,8 @@ def test_nearest_neighbours_answer_as_a_sigmoid_head_does() -> None:
 def members() -> list[Member]:
     """A label model and a sigmoid head with their columns in different orders."""
     torch.manual_seed(3)
-    model = LabelModel(LABELS, scaling(), LabelModelOptions(embedding_size=8, hidden_size=6))
-    head = spread(SigmoidHead(LABELS, scaling(), SigmoidOptions()))
+    model = CNNRNN(LABELS, FEATURES, LabelModelOptions(embedding_size=8, hidden_size=6))
+    head = spread(SigmoidHead(LABELS, FEATURES, SigmoidOptions()))
     assert isinstance(head, SigmoidHead)
     return [
         Member(LabelModelAnswerer(trained(model), Search()), np.array([2, 0, 3, 1])),

@@ -72,10 +72,10 @@ def test_a_calibration_that_does_not_hold_is_left_out_and_said(run: Run, change:
 
 
 def test_a_run_keeps_its_calibration_and_one_without_leaves_none_behind(run: Run, tmp_path: Path) -> None:
-    save_run(run, tmp_path, metrics={}, opening=())
+    save_run(run, tmp_path, opening=())
     again, vectors = load_run(tmp_path), features_of(run, 10)
     assert (Tagger(again).answer(vectors).scores == Tagger(run).answer(vectors).scores).all()
-    save_run(replace(run, calibration=None), tmp_path, metrics={}, opening=())
+    save_run(replace(run, calibration=None), tmp_path, opening=())
     assert load_run(tmp_path).calibration is None
 
 

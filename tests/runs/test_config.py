@@ -6,16 +6,8 @@ from pathlib import Path
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.runs.config import (
-    HEADS,
-    RECIPES,
-    RunConfig,
-    configure,
-    from_plain,
-    read_yaml,
-    to_plain,
-    write_yaml,
-)
+from labelbeam.heads.registry import HEADS
+from labelbeam.runs.config import RECIPES, RunConfig, configure, from_plain, read_yaml, to_plain, write_yaml
 
 
 @pytest.fixture

@@ -235,7 +235,7 @@ WRONG = {
     "no run": (lambda f, e, o: export_run(o, o, to="onnx"), ["is not a run directory"]),
     "a folder that is there": (lambda f, e, o: export_run(f, f, to="numpy"), ["is there already"]),
     "saving it as a run": (
-        lambda f, e, o: save_run(load_run(e), e, metrics={}, opening=[]),
+        lambda f, e, o: save_run(load_run(e), e, opening=[]),
         ["cannot be saved as a run again"],
     ),
 }

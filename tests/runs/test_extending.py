@@ -10,7 +10,7 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset
-from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.extending import extend_run
@@ -33,7 +33,7 @@ def test_the_new_row_is_the_best_of_the_exact_likelihood(finished: Path, with_ne
     extended = extend_run(load_run(finished), with_new)
     run, (added,) = extended.run, extended.added
     head = run.head
-    assert isinstance(head, LabelModelHead)
+    assert isinstance(head, TrainedLabelModel)
     known = with_new.subset(np.flatnonzero(with_new.targets[:, -1] != -1))
     kept, features, _ = readable_features(known, run.encoder, flips=False)
     targets = kept.with_vocabulary(run.vocabulary.names).targets
@@ -46,7 +46,7 @@ def test_the_new_row_is_the_best_of_the_exact_likelihood(finished: Path, with_ne
         arrays = {name: array.copy() for name, array in head.arrays.items()}
         arrays["U_l"][-2, :size] = weights[:size]
         arrays["U_I.weight"][size:] = signs[:, None] * weights[size:]
-        moved = LabelModelHead(
+        moved = TrainedLabelModel(
             arrays, head.options, scaling=run.config.scaling, num_labels=len(run.vocabulary)
         )
         nats = LabelModelAnswerer(moved, run.config.search).set_log_prob(features[:, 0], targets)
@@ -96,7 +96,7 @@ def test_the_extended_run_is_saved_tagged_and_suggested_with(
     assert 0 <= extended.added[0].average_precision <= 1
     folder = tmp_path / "more"
     folder.mkdir()
-    save_run(extended.run, folder, metrics={}, opening=[])
+    save_run(extended.run, folder, opening=[])
     tagger = Tagger.load(folder)
     image = next(drawn.glob("*.png"), None) or with_new.paths[0]
     found = tagger.suggest(image, known=["noch etwas"], count=3)

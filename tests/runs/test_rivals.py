@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.registry import HEADS
 from labelbeam.predict.answers import EnsembleAnswerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
-from labelbeam.runs.config import HEADS, configure
+from labelbeam.runs.config import configure
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger, load_ensemble
 
@@ -51,7 +53,7 @@ def test_every_head_answers_as_before_after_it_was_stored(head):
         made.remember(torch.from_numpy(features), torch.from_numpy(targets))
     again = build_head(config, num_labels=4, feature_size=6)
     again.load_state_dict({name: tensor.clone() for name, tensor in made.state_dict().items()})
-    first, second = (build_answerer(one, config).answer(features) for one in (made, again))
+    first, second = (build_answerer(trained(one), config).answer(features) for one in (made, again))
     np.testing.assert_array_equal(first.scores, second.scores)
     assert list(first.paths) == list(second.paths)
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_a_run_loads_as_it_was_and_saves_the_same_bytes(head, train, tmp_path):
     run = load_run(train(tmp_path / "run", "--head", head, "--epochs", 1))
     again = tmp_path / "again"
     again.mkdir()
-    save_run(run, again, metrics={}, opening=[])
+    save_run(run, again, opening=[])
     for name in ("model.safetensors", "encoder.safetensors", "labels.json", "preprocess.json"):
         assert (again / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
     assert load_run(again).config == run.config
@@ -53,7 +54,7 @@ def test_a_run_that_cannot_be_written_leaves_the_older_one_whole(finished, copie
 
     monkeypatch.setattr("labelbeam.runs.run_directory.save_file", full)
     with pytest.raises(InputError, match=r"cannot be written .*No space left on device.* Make room"):
-        save_run(run, copied, metrics={"new": True}, opening=["new"])
+        save_run(replace(run, metrics={"new": True}), copied, opening=["new"])
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
 
 
@@ -73,7 +74,7 @@ def test_without_room_in_the_cache_the_encoder_is_written_all_the_same(finished,
     monkeypatch.setenv("LABELBEAM_CACHE", str(tmp_path / "file"))
     run = load_run(finished)
     (tmp_path / "run").mkdir()
-    save_run(run, tmp_path / "run", metrics={}, opening=[])
+    save_run(run, tmp_path / "run", opening=[])
     assert load_run(tmp_path / "run").encoder.identity == run.encoder.identity
 
 

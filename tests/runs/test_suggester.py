@@ -10,6 +10,7 @@ import pytest
 from accelerate import Accelerator
 
 from labelbeam.errors import InputError
+from labelbeam.heads.arrays_torch import trained
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.build import build_answerer, build_head
 from labelbeam.runs.config import RunConfig, configure
@@ -37,7 +38,7 @@ def batches(images: int, seed: int) -> FeatureBatches:
 
 
 def untrained(config: RunConfig) -> LabelModelAnswerer:
-    answerer = build_answerer(build_head(config, num_labels=LABELS, feature_size=FEATURES), config)
+    answerer = build_answerer(trained(build_head(config, num_labels=LABELS, feature_size=FEATURES)), config)
     assert isinstance(answerer, LabelModelAnswerer)
     return answerer
 
@@ -98,14 +99,14 @@ def test_a_mechanism_that_a_run_does_not_have_is_refused(with_suggester: Run) ->
 
 
 def test_a_run_keeps_it_and_a_run_without_one_leaves_none_behind(with_suggester: Run, tmp_path: Path) -> None:
-    save_run(with_suggester, tmp_path, metrics={}, opening=())
+    save_run(with_suggester, tmp_path, opening=())
     again = load_run(tmp_path).suggester
     assert again is not None
     assert with_suggester.suggester is not None
     assert (again.better, again.images) == (with_suggester.suggester.better, with_suggester.suggester.images)
     before = with_suggester.suggester.head.arrays
     assert all(np.array_equal(value, before[name]) for name, value in again.head.arrays.items())
-    save_run(replace(with_suggester, suggester=None), tmp_path, metrics={}, opening=())
+    save_run(replace(with_suggester, suggester=None), tmp_path, opening=())
     assert load_run(tmp_path).suggester is None
     assert not list(tmp_path.glob("suggester*"))
 

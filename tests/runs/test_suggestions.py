@@ -7,7 +7,7 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
-from labelbeam.heads.label_scores import AnySubsetHead
+from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.runs.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ def test_an_image_and_its_stored_features_give_the_same_suggestions(taggers, pic
 
 def test_an_any_subset_run_is_saved_loaded_and_tags_as_a_sigmoid_head(taggers, picture) -> None:
     tagger = taggers["any-subset"]
-    assert isinstance(tagger.run.head, AnySubsetHead)
+    assert isinstance(tagger.run.head, TrainedAnySubset)
     assert tagger.run.config.head == "any-subset"
     (prediction,) = tagger.tag([picture], all_scores=True)
     assert not prediction.error

@@ -9,8 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model_torch import LabelModel, LabelModelOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import LOG, RESUME, fit, mean_nats
@@ -28,7 +27,7 @@ def train(folder: Path, recipe: Recipe, *, seed: int = 0, settings: str = "same"
     """Train a small label model with dropout; `stop_after` kills it after so many epochs."""
     torch.manual_seed(0)
     options = LabelModelOptions(embedding_size=4, hidden_size=5, projection_dropout=0.3)
-    model = LabelModel(LABELS, FeatureScaling("none", FEATURES), options)
+    model = CNNRNN(LABELS, FEATURES, options)
     features, targets = data()
     batches = FeatureBatches(features, targets, recipe.batch_size, seed)
     held_out = FeatureBatches(features[:, :1], targets, 16, seed)

@@ -58,7 +58,7 @@ def extend_labels(
     read: Differences,
 ) -> None:
     """Add labels to a run without training it anew; images where a label is unknown do not count for it."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from labelbeam.formats.registry import open_dataset
     from labelbeam.runs.choices import reading_of
@@ -87,7 +87,7 @@ def extend_labels(
         raise InputError(
             f"the folder {out} cannot be made ({error.strerror}). Choose another --out."
         ) from error
-    save_run(found.run, out, metrics=metrics, opening=[f"command: {command}"])
+    save_run(replace(found.run, metrics=metrics), out, opening=[f"command: {command}"])
     for note in (*dataset.notes, *found.notes):
         print(note, file=sys.stderr)
     print(f"{out}: {len(found.added)} more labels, {len(found.run.vocabulary)} in all")

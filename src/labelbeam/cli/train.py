@@ -71,7 +71,7 @@ def train(
     encoder: Differences,
 ) -> None:
     """Train a tagger on your images; an interrupted training goes on with --resume."""
-    from labelbeam.runs.config import configure
+    from labelbeam.runs.config import configure, refuse_unused
     from labelbeam.training.loop import RESUME
     from labelbeam.training.train import train_run
 
@@ -91,6 +91,7 @@ def train(
         asked |= {"train_encoder": True}
     options = _given(**asked)
     resolved = configure(head=head, recipe=recipe, file=config, settings=settings or (), options=options)
+    refuse_unused(resolved.head, settings=settings or (), options=options)
     if not resolved.data:
         raise InputError(
             "no training data is named. Give --data FORMAT:PATH#SPLIT, such as --data csv:tags.csv."

@@ -57,6 +57,11 @@ class CertifiedPaths:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def paths(self) -> list[tuple[int, ...]]:
+        """Each image's path: labels in path order."""
+        return [self.path(image) for image in range(len(self))]
+
     def path(self, image: int) -> tuple[int, ...]:
         """Return an image's labels in path order."""
         return tuple(self.labels[image, : self.lengths[image]].tolist())

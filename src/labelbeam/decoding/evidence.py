@@ -4,7 +4,7 @@ The condition is on the finished set: it holds every accepted label and no rejec
 (leaving a label out of a softmax is not the same as learning that it is absent) nor feeding a prefix
 (`prefix_feed` has that, for comparison). Bounds are those of a ratio of masses (`evidence_tree`); between them
 the estimate is the finished mass plus weighted samples of the open mass (`likelihood_weighting`). Knows the trie and
-image rows; names of labels are elsewhere (`labels.sequences`).
+image rows; names of labels are elsewhere (`labels.evidence`).
 """
 
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def conditional_marginals(
     Args:
         trie: prefixes of the label model.
         image_rows: float32, one row per image.
-        known: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.sequences`).
+        known: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.evidence`).
         expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
             evidence. More of them never widen a bound.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is then the
@@ -147,7 +147,7 @@ def check_known(trie: PrefixTrie, known: Int8[np.ndarray, "rows columns"], image
     if known.shape != (images, trie.num_labels) or not np.isin(known, (-1, 0, 1)).all():
         raise InputError(
             f"evidence must be {(images, trie.num_labels)} of 1 (accepted), 0 (rejected) and -1 (not known), given "
-            f"{known.shape}. `labels.sequences.known_labels` makes a row from names."
+            f"{known.shape}. `labels.evidence.known_labels` makes a row from names."
         )
 
 

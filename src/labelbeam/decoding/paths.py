@@ -104,6 +104,11 @@ class BeamPaths:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def paths(self) -> list[tuple[int, ...]]:
+        """Each image's best path: labels in path order."""
+        return [self.best(image) for image in range(len(self))]
+
     def best(self, image: int) -> tuple[int, ...]:
         """Return the labels of an image's first path."""
         return tuple(self.labels[image, 0, : self.lengths[image, 0]].tolist())

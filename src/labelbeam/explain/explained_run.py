@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from labelbeam.explain.methods import explained
 from labelbeam.explain.pictures import explanations_page, write_strip
 from labelbeam.explain.targets import check_target, label_targets, path_targets
 from labelbeam.files import written_whole
-from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
+from labelbeam.heads.registry import HEADS, require
 from labelbeam.runs.build import build_answerer, trainable_head
 from labelbeam.runs.run_directory import Run
 
@@ -42,7 +43,7 @@ def explain(
     Args:
         run: the trained model.
         image: an image file.
-        target: `log_prob`, `logit` or `expected` (`explain.explanation.TARGETS`).
+        target: `log_prob`, `logit` or `expected` (`explain.targets.TARGETS`).
         method: `auto`, `deconvnet`, `grad-cam` or `gradient-input` (`explain.methods.METHODS`).
         labels: explain these instead of the model's own path; `END` may be the last.
 
@@ -59,21 +60,23 @@ def explain(
     rgb = read_rgb(image)
     square = torch.from_numpy(transform.resized(rgb))  # [3 size size]
     pixels = transform.normalize(square[None])
-    encoder, head = _network(run), _explainable(run)
+    encoder, joint = _network(run), HEADS[run.config.head].searches
+    require(run.config.head, "explains", "an explanation")
+    head = trainable_head(run.head, run.config)
     device = next(iter(encoder.state_dict().values())).device
     pixels = pixels.to(device)
-    path, note = _path(run, head, pixels, None if labels is None else list(labels))
+    path, note = _path(run, pixels, None if labels is None else list(labels))
     probs: list[Tensor] = []
     values: list[Tensor] = []
 
     def targets(features: Tensor) -> Tensor:
-        if isinstance(head, SigmoidHead):
-            value, prob = label_targets(head, features, path, target=target)
+        if not joint:
+            value, prob = label_targets(cast(SigmoidHead, head), features, path, target=target)
         else:
             search = run.config.search
             # A path that somebody names may be shorter or longer than the search was told to make them.
             length = PathLength(search.min_labels, search.max_labels) if labels is None else None
-            value, prob = path_targets(head, features, path, target=target, length=length)
+            value, prob = path_targets(cast(CNNRNN, head), features, path, target=target, length=length)
         probs[:], values[:] = list(prob), list(value.detach())
         return value
 
@@ -81,7 +84,6 @@ def explain(
     if transform.horizontal_flip:  # shown the right way round
         maps, square = maps.flip(3), square.flip(2)
     names = [END if i == len(run.vocabulary) else run.vocabulary.names[i] for i in path]
-    joint = not isinstance(head, SigmoidHead)
     steps = tuple(
         StepMap(name, tuple(names[:t]) if joint else (), float(prob), float(value), *map_.cpu().numpy())
         for t, (name, prob, value, map_) in enumerate(zip(names, probs, values, maps, strict=True))
@@ -94,7 +96,7 @@ def explain(
         target=target,
         steps=steps,
         joint=joint,
-        logits_depend_on_given=not isinstance(head, SigmoidHead) and head.options.activation != "identity",
+        logits_depend_on_given=joint and run.config.label_model.activation != "identity",
         note=note,
     )
 
@@ -108,48 +110,35 @@ def _network(run: Run) -> nn.Module:
     return run.encoder.module.eval()
 
 
-def _explainable(run: Run) -> LabelModel | SigmoidHead:
-    """Return a run's head as a torch module, if its targets are known here."""
-    head = trainable_head(run.head, run.config)
-    if not isinstance(head, LabelModel | SigmoidHead):
-        raise InputError(
-            f"the head of this run is {run.config.head!r}; explained are label models and sigmoid heads. Train with "
-            "--head cnn-rnn or --head sigmoid."
-        )
-    return head
-
-
-def _path(
-    run: Run, head: LabelModel | SigmoidHead, pixels: Tensor, labels: list[str] | None
-) -> tuple[tuple[int, ...], str]:
+def _path(run: Run, pixels: Tensor, labels: list[str] | None) -> tuple[tuple[int, ...], str]:
     """Return the label ids to explain, END's where nothing else is said, and what to know about them."""
     end = len(run.vocabulary)
     if labels is not None:
-        return _asked(run, head, labels), ""
+        return _asked(run, labels), ""
     with torch.inference_mode():
         features = _network(run)(pixels).float().cpu().numpy()
     answers = build_answerer(run.head, run.config).answer(features)
     path = tuple(answers.paths[0])
     if path:
         return path, ""
-    if isinstance(head, SigmoidHead):
+    if not HEADS[run.config.head].searches:
         likeliest = int(answers.scores[0].argmax())
         return (likeliest,), "No label was decided; shown is the likeliest one."
     return (end,), "The most probable path is empty; shown is what speaks for saying nothing."
 
 
-def _asked(run: Run, head: LabelModel | SigmoidHead, labels: list[str]) -> tuple[int, ...]:
+def _asked(run: Run, labels: list[str]) -> tuple[int, ...]:
     end = len(run.vocabulary)
     if not labels:
         raise InputError("no label was named. Name some, such as --labels a,b, or leave --labels out.")
-    if isinstance(head, SigmoidHead):
+    if not HEADS[run.config.head].searches:
         return tuple(run.vocabulary.id_of(name) for name in labels)
     *before, last = labels
     ends = last == END and END not in run.vocabulary.names
     ids = [run.vocabulary.id_of(name) for name in (before if ends else labels)]
-    if len(set(ids)) < len(ids) and head.options.allowed != "paper":
+    if len(set(ids)) < len(ids) and run.config.label_model.allowed != "paper":
         raise InputError(f"labels are said once each; given {', '.join(labels)}.")
-    if head.options.allowed == "canonical":
+    if run.config.label_model.allowed == "canonical":
         ids.sort()  # a set has one path: that of the label order
     return (*ids, end) if ends else tuple(ids)
 

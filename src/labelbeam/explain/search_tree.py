@@ -14,7 +14,7 @@ from labelbeam.decoding.best_first import best_paths, check_budget
 from labelbeam.decoding.paths import check_image_rows
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.predict.prediction import ScoredLabel
 from labelbeam.runs.suggestions import suggest
 from labelbeam.runs.tagger import Tagger
@@ -293,8 +293,8 @@ def visible_search(
         InputError: the head is searched by nobody (a sigmoid head), features that do not fit, or numbers out of
             range.
     """
-    answerer = tagger.answerer
-    if not isinstance(answerer, LabelModelAnswerer):
+    answerer = label_model_answerer(tagger.answerer)
+    if answerer is None:
         raise InputError(
             f"the head of this run is {tagger.run.config.head!r}, which says no labels one after the other: there "
             "is no search to show. Give a run of --head cnn-rnn."

@@ -1,4 +1,7 @@
-"""What is explained: one number per step of a path, as a differentiable function of the image's features."""
+"""What is explained: one number per step of a path, as a differentiable function of the image's features.
+
+Between a trained head and a map of the image (`explain.methods`). Knows no pixels and no encoder.
+"""
 
 import numpy as np
 import torch
@@ -7,7 +10,7 @@ from torch import Tensor
 
 from labelbeam.decoding.allowed import PathLength, allowed_outcomes
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.heads.label_model_torch import LabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
 
 TARGETS = ("log_prob", "logit", "expected")
@@ -56,7 +59,7 @@ def step_target(
 
 
 def path_targets(
-    model: LabelModel,
+    model: CNNRNN,
     features: Float[Tensor, "1 features"],
     path: tuple[int, ...],
     *,

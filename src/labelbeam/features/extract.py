@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float16
 
-from labelbeam.data.images import UnreadableImage, image_content, read_rgb_bytes
+from labelbeam.data.images import UnreadableImage, image_content
+from labelbeam.data.memory_images import MemoryImage
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.errors import InputError
 from labelbeam.features.cache import FeatureCache, image_digest, to_half
@@ -28,10 +29,10 @@ from labelbeam.features.cache import FeatureCache, image_digest, to_half
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What became of one file: features, or an error.
+    """What became of one image: features, or an error.
 
     Attributes:
-        path: the file.
+        path: the file, or what an image in memory is called.
         features: float16 [features]; None where there is an error.
         error: why it could not be read; None where there are features.
     """
@@ -61,7 +62,7 @@ class Memory(dict[bytes, np.ndarray]):
 
 
 class BatchWorker:
-    """Takes a few files from names to features; called by several threads at once."""
+    """Takes a few images from names, or from memory, to features; called by several threads at once."""
 
     def __init__(self, encoder: Encoder, store: FeatureCache | Memory) -> None:
         self._encoder = encoder
@@ -69,21 +70,22 @@ class BatchWorker:
         self._lock = threading.Lock()
         self._claimed: dict[bytes, Future[np.ndarray | None]] = {}
 
-    def __call__(self, paths: list[Path]) -> list[ImageFeatures]:
-        """Return what became of each file, in the order given.
+    def __call__(self, images: Sequence[Path | MemoryImage]) -> list[ImageFeatures]:
+        """Return what became of each image, in the order given.
 
         Raises:
             InputError: the cache cannot be written, or a feature does not fit half precision.
         """
+        paths = [image.path if isinstance(image, MemoryImage) else image for image in images]
         done: dict[int, ImageFeatures] = {}
         waiting: list[tuple[int, bytes, Future[np.ndarray | None]]] = []
         mine: list[tuple[int, bytes, np.ndarray]] = []
         promised: set[bytes] = set()
         try:
-            for i, path in enumerate(paths):
+            for i, (path, image) in enumerate(zip(paths, images, strict=True)):
                 try:
-                    content = image_content(path)
-                    digest = image_digest(content)
+                    held = image if isinstance(image, MemoryImage) else MemoryImage(path, image_content(path))
+                    digest = image_digest(held.key())
                     if (found := self._store.get(digest)) is not None:
                         done[i] = ImageFeatures(path, found)
                     elif (theirs := self._claim(digest)) is not None:
@@ -94,7 +96,7 @@ class BatchWorker:
                         done[i] = ImageFeatures(path, found)
                     else:
                         promised.add(digest)
-                        mine.append((i, digest, self._pixels(content, path)))
+                        mine.append((i, digest, self._pixels(held)))
                 except UnreadableImage as error:
                     done[i] = ImageFeatures(path, None, error)
             for (i, digest, _), features in zip(
@@ -110,8 +112,8 @@ class BatchWorker:
         for i, _, theirs in waiting:
             features = theirs.result()
             # A copy whose first reader failed is read on its own account, for its own error message.
-            done[i] = ImageFeatures(paths[i], features) if features is not None else self([paths[i]])[0]
-        return [done[i] for i in range(len(paths))]
+            done[i] = ImageFeatures(paths[i], features) if features is not None else self([images[i]])[0]
+        return [done[i] for i in range(len(images))]
 
     def _claim(self, digest: bytes) -> "Future[np.ndarray | None] | None":
         """Take on a picture, or return the future of whoever has it already."""
@@ -127,10 +129,10 @@ class BatchWorker:
         if claim is not None:
             claim.set_result(features)
 
-    def _pixels(self, content: bytes, path: Path) -> np.ndarray:
+    def _pixels(self, image: MemoryImage) -> np.ndarray:
         """Return uint8 [3 size size], of the very bytes that were hashed."""
         transform = self._encoder.preprocess
-        return transform.resized(read_rgb_bytes(content, path, at_least=transform.enough))
+        return transform.resized(image.rgb(at_least=transform.enough))
 
     def _encode(
         self, pictures: list[np.ndarray]
@@ -170,7 +172,7 @@ class Features:
 
 
 def extract(
-    paths: Sequence[Path],
+    paths: Sequence[Path | MemoryImage],
     encoder: Encoder,
     *,
     cache: Path | None = None,
@@ -233,7 +235,7 @@ def extract(
 
 
 def stream_features(
-    paths: Iterable[Path],
+    paths: Iterable[Path | MemoryImage],
     encoder: Encoder,
     *,
     cache: Path | None = None,
@@ -248,7 +250,7 @@ def stream_features(
     grow with their number (a cache's index takes about 200 bytes an image).
 
     Args:
-        paths: the files; taken as they are needed.
+        paths: the files, or images in memory; taken as they are needed.
         encoder: as in `extract`.
         cache: as in `extract`.
         device: as in `extract`.

@@ -51,7 +51,7 @@ def relu(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0)
 
 
-class LabelModel:
+class LabelModelDecoder:
     """The label model of CNN-RNN (Wang et al. 2016, eq. 1 to 5); letters as in the paper."""
 
     def __init__(self, arrays: Arrays, options: dict) -> None:
@@ -145,7 +145,7 @@ class LabelModel:
         return (*best, False)
 
 
-class SigmoidHead:
+class SigmoidDecoder:
     """A probability per label, each by itself."""
 
     def __init__(self, arrays: Arrays, options: dict) -> None:
@@ -179,7 +179,7 @@ def main() -> None:
     asked, here = parser.parse_args(), Path(__file__).resolve().parent
     options = json.loads((here / "decode.json").read_text(encoding="utf-8"))
     names = json.loads((here / "labels.json").read_text(encoding="utf-8"))["names"]
-    kinds: dict[str, Any] = {"label-model": LabelModel, "sigmoid": SigmoidHead}
+    kinds: dict[str, Any] = {"label-model": LabelModelDecoder, "sigmoid": SigmoidDecoder}
     if options["kind"] not in kinds:
         sys.exit(f"the head {options['head']!r} needs labelbeam itself: pip install labelbeam")
     head = kinds[options["kind"]](read_arrays(here / "model.safetensors"), options)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -95,7 +96,7 @@ class Gated:
 
 
 @dataclass(frozen=True)
-class LabelSum:
+class TrainedLabelSum:
     """No recurrence: o(t) is the sum of the label embeddings said so far, START's included.
 
     Attributes:
@@ -128,7 +129,7 @@ class LabelSum:
 
 def cell_of(
     tensors: Tensors, name: str, embeddings: Float32[np.ndarray, "read embedding"], *, bias: bool
-) -> Gated | LabelSum:
+) -> Gated | TrainedLabelSum:
     """Take a cell's arrays.
 
     Args:
@@ -141,7 +142,7 @@ def cell_of(
         InputError: an array is missing or of another shape.
     """
     if name == "none":
-        return LabelSum(embeddings)
+        return TrainedLabelSum(embeddings)
     from_state = tensors.take("cell.from_state.weight", None, None)
     hidden = from_state.shape[1]
     tensors.take("cell.from_state.weight", GATES * hidden, hidden)
@@ -169,7 +170,7 @@ BLOCK = 8192
 """Images projected at a time: bounds the memory of single-precision copies."""
 
 
-class LabelModelHead:
+class TrainedLabelModel:
     """A trained label model.
 
     Attributes:
@@ -181,6 +182,8 @@ class LabelModelHead:
         additive: whether logits are the sum of a prefix row and an image row.
         U_l: label embeddings [labels+1 embedding], END's last.
     """
+
+    head_name: ClassVar[str] = "cnn-rnn"
 
     def __init__(
         self,
@@ -222,6 +225,11 @@ class LabelModelHead:
             self._hidden, width = (weight.T, tensors.take("before_U_I.1.bias", units)), units
         self._U_I = tensors.take("U_I.weight", size, width).T
         tensors.finish()
+
+    @property
+    def label_points(self) -> Float32[np.ndarray, "labels embedding"]:
+        """The label embeddings: a point per label, END left out."""
+        return self.U_l[:-1]
 
     def start(self) -> tuple[Float32[np.ndarray, "1 state"], Float32[np.ndarray, "1 width"]]:
         """Return the state and the row of the empty prefix, START read."""

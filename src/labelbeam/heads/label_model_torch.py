@@ -1,16 +1,18 @@
 """The label model of CNN-RNN in training: recurrent cells over label embeddings, and which label comes next."""
 
-from typing import get_args
+from collections.abc import Sequence
+from typing import ClassVar, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor, nn
 
-from labelbeam.errors import unknown_name
+from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.options import CellName, LabelModelOptions
 from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats
 from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
@@ -145,26 +147,55 @@ def build_cell(name: str, embedding_size: int, hidden_size: int, *, bias: bool =
 #     p(t) = softmax(s(t)) over the allowed labels and END
 
 
-class LabelModel(nn.Module):
-    """The label model; `U_l` rows are labels in label order, then END.
+class CNNRNN(nn.Module):
+    """CNN-RNN's label model on features of any encoder; `U_l` rows are labels in label order, then END.
+
+    Called with features and targets it returns the loss, in nats per image; `labelbeam.decode` searches it.
 
     Args:
-        num_labels: END not counted.
-        scaling: of features.
-        options: everything else.
-        shuffle: whether each image's labels are said in a new random order whenever it is taught.
+        num_labels: how many labels there are, END not counted.
+        num_features: how many features an image has.
+        options: shape, cell, allowed outcomes, loss and dropouts.
+        scaling: what is done to features first: `standardize` (call `scaling.fit` with training features), `l2` or
+            `none`.
+        order: the order in which labels are said, as columns of the targets; None: as the columns stand. The most
+            frequent first is the paper's (`labelbeam.order_labels`).
+        shuffle: whether each image's labels are said in a new random order whenever it is taught; needs the allowed
+            outcomes `no-repeat`.
+
+    Raises:
+        InputError: a size below 1, an unknown scaling, an order that is not every column once, or a shuffle that the
+            allowed outcomes forbid.
+
+    Example:
+        >>> model = CNNRNN(num_labels=3, num_features=8)
+        >>> model(torch.zeros(2, 8), torch.tensor([[1, 0, 1], [0, -1, 0]], dtype=torch.int8)).shape
+        torch.Size([2])
     """
+
+    head_name: ClassVar[str] = "cnn-rnn"
 
     def __init__(
         self,
         num_labels: int,
-        scaling: FeatureScaling,
-        options: LabelModelOptions,
+        num_features: int,
+        options: LabelModelOptions | None = None,
         *,
+        scaling: str = "none",
+        order: Sequence[int] | Int[np.ndarray, " labels"] | None = None,
         shuffle: bool = False,
     ) -> None:
         super().__init__()
-        self.num_labels, self.scaling, self.options, self.shuffle = num_labels, scaling, options, shuffle
+        options = options or LabelModelOptions()
+        check_sizes(num_labels, num_features)
+        if shuffle and options.allowed == "canonical":
+            raise InputError(
+                "a shuffled order says labels in any order, which the allowed outcomes 'canonical' forbid. Give "
+                "options with allowed='no-repeat'."
+            )
+        self.num_labels, self.options, self.shuffle = num_labels, options, shuffle
+        self.scaling = FeatureScaling(scaling, num_features)
+        self.register_buffer("order", None if order is None else checked_order(order, num_labels))
         size = options.embedding_size
         self.U_l = nn.Parameter(torch.randn(num_labels + 1, size) * size**-0.5)
         self.start = nn.Parameter(torch.randn(1, size) * size**-0.5, requires_grad=options.start == "learned")
@@ -172,7 +203,7 @@ class LabelModel(nn.Module):
             self.start.data.zero_()
         self.cell = build_cell(options.cell, size, options.hidden_size, bias=options.cell_bias)
         self.U_o = nn.Linear(self.cell.output_size, size, bias=False)
-        width = scaling.feature_size
+        width = num_features
         before: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
         if options.image_hidden_size:
             hidden = nn.Linear(width, options.image_hidden_size)
@@ -181,6 +212,11 @@ class LabelModel(nn.Module):
         self.before_U_I = nn.Sequential(*before)
         self.U_I = nn.Linear(width, size, bias=False)
         self.projection_dropout = nn.Dropout(options.projection_dropout)
+
+    order: Tensor | None
+
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Start as drawn: the labels' frequencies are learned."""
 
     def h(self, joint: Tensor) -> Tensor:
         """Eq. (4)'s h."""
@@ -248,10 +284,16 @@ class LabelModel(nn.Module):
 
         Args:
             features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown, columns in label order. Unknown labels leave the
-                image's softmax at every step: an approximation, conditional on their absence.
+            targets: 1 present, 0 absent, -1 unknown, columns in label order where no `order` was given. Unknown
+                labels leave the image's softmax at every step: an approximation, conditional on their absence.
             shuffle: where given, each image's labels are said in a new random order.
+
+        Raises:
+            InputError: features or targets of another width than the model's.
         """
+        check_batch(self, features, targets)
+        if self.order is not None:
+            targets = targets[:, self.order]
         if self.options.loss != "sequence":
             return self._order_free_nats(features, targets)
         if shuffle is None and self.shuffle:
@@ -316,6 +358,22 @@ class LabelModel(nn.Module):
                 w = self.U_l[chosen]
         none = torch.zeros(batch, 0, dtype=torch.int64, device=image.device)
         return torch.stack(log_probs, dim=1), torch.stack(said, dim=1) if said else none
+
+
+def checked_order(
+    order: Sequence[int] | Int[np.ndarray, " labels"], num_labels: int
+) -> Int[Tensor, " labels"]:
+    """Return an order of labels as a tensor.
+
+    Raises:
+        InputError: it is not every column once.
+    """
+    ids = np.asarray(order)
+    if ids.dtype.kind not in "iu" or sorted(ids.ravel().tolist()) != list(range(num_labels)):
+        raise InputError(
+            f"the order must hold each of the {num_labels} columns 0 to {num_labels - 1} once, given {order!s:.80}."
+        )
+    return torch.as_tensor(ids.astype(np.int64))
 
 
 def allowed_outcomes(

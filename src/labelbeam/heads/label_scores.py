@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int8
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import relu
+from labelbeam.heads.options import SigmoidOptions
 from labelbeam.heads.tensors import Scaling, Tensors
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
@@ -31,11 +32,12 @@ def log_sigmoid(x: np.ndarray) -> np.ndarray:
     return value
 
 
-class LabelScores:
+class TrainedScores:
     """A linear layer, or one with a hidden ReLU layer before it, from scaled features to a number per label.
 
     Attributes:
         arrays: by name, as they are stored.
+        options: of the training.
         scaling: of features.
         num_labels: how many numbers an image gets.
         last: the last layer's weights [labels width], a row per label.
@@ -44,7 +46,7 @@ class LabelScores:
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
-        hidden_size: int,
+        options: SigmoidOptions,
         *,
         scaling: str,
         num_labels: int,
@@ -54,7 +56,7 @@ class LabelScores:
 
         Args:
             arrays: by name, as training stored them.
-            hidden_size: units of the hidden layer; 0: there is none.
+            options: of the training.
             scaling: its name.
             num_labels: how many labels the run has.
             num_features: what the encoder gives; None: what the arrays say.
@@ -62,8 +64,8 @@ class LabelScores:
         Raises:
             InputError: an array is missing, of another shape, or not known.
         """
-        tensors = Tensors(arrays)
-        self.arrays, self.num_labels = arrays, num_labels
+        tensors, hidden_size = Tensors(arrays), options.hidden_size
+        self.arrays, self.options, self.num_labels = arrays, options, num_labels
         self.scaling = Scaling.of(tensors, scaling, num_features)
         width = self.scaling.num_features
         self._hidden: tuple[np.ndarray, np.ndarray] | None = None
@@ -79,6 +81,11 @@ class LabelScores:
         """Return one number per label, unbounded."""
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
         return np.concatenate([self._last(self._before(block)) for block in blocks])
+
+    @property
+    def label_points(self) -> Float32[np.ndarray, "labels width"]:
+        """The weights of the last layer: a point per label, near where labels look alike to the head."""
+        return self.last
 
     def before_last(
         self, features: Float[np.ndarray, "images features"]
@@ -99,11 +106,11 @@ class LabelScores:
         return (values if self._hidden is None else relu(values)) @ self.last.T + self._bias
 
 
-class SigmoidHead(LabelScores):
+class TrainedSigmoid(TrainedScores):
     """One probability per label, each by itself; the numbers are log-odds."""
 
 
-class AnySubsetHead(SigmoidHead):
+class TrainedAnySubset(TrainedSigmoid):
     """A sigmoid head that can be told what is known of the other labels."""
 
     def conditional(
@@ -135,7 +142,7 @@ class AnySubsetHead(SigmoidHead):
         self._from_known = tensors.take("from_known.weight", hidden_size, 2 * self.num_labels).T
 
 
-class RankingHead(LabelScores):
+class TrainedRanking(TrainedScores):
     """A head whose scores rank labels and are not probabilities that a label is present.
 
     Attributes:
@@ -146,22 +153,20 @@ class RankingHead(LabelScores):
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
-        hidden_size: int,
+        options: SigmoidOptions,
         *,
         name: RankingName,
         scaling: str,
         num_labels: int,
         num_features: int | None = None,
     ) -> None:
-        """Take a head's arrays; arguments as `LabelScores`.
+        """Take a head's arrays; arguments as `TrainedScores`.
 
         Raises:
             InputError: an array is missing, of another shape, or not known.
         """
         self.name = name
-        super().__init__(
-            arrays, hidden_size, scaling=scaling, num_labels=num_labels, num_features=num_features
-        )
+        super().__init__(arrays, options, scaling=scaling, num_labels=num_labels, num_features=num_features)
 
     def _take(self, tensors: Tensors, hidden_size: int) -> None:
         self.labels_per_image = int(tensors.take("labels_per_image", dtype=np.int64))

@@ -1,12 +1,14 @@
 """Heads with one number per label in training: sigmoid, asymmetric loss, any-subset, softmax and WARP."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
 from labelbeam.heads.options import AsymmetricOptions, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 # The rival: a sigmoid per label on the same features, linear or with one hidden layer.
@@ -19,13 +21,35 @@ class LabelScores(nn.Module):
     """Features [batch features] to one number per label: the network that several heads share.
 
     What the numbers mean, and the loss that gives them the meaning, is the subclass's.
+
+    Args:
+        num_labels: how many labels there are.
+        num_features: how many features an image has.
+        options: shape and dropouts.
+        scaling: what is done to features first: `standardize` (call `scaling.fit` with training features), `l2` or
+            `none`.
+
+    Raises:
+        InputError: a size below 1 or an unknown scaling.
     """
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+    head_name: ClassVar[str]
+
+    def __init__(
+        self,
+        num_labels: int,
+        num_features: int,
+        options: SigmoidOptions | None = None,
+        *,
+        scaling: str = "none",
+    ) -> None:
         super().__init__()
-        self.num_labels, self.scaling, self.options = num_labels, scaling, options
+        options = options or SigmoidOptions()
+        check_sizes(num_labels, num_features)
+        self.num_labels, self.options = num_labels, options
+        self.scaling = FeatureScaling(scaling, num_features)
         layers: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
-        width = scaling.feature_size
+        width = num_features
         if options.hidden_size:
             layers += [nn.Linear(width, options.hidden_size), nn.ReLU(), nn.Dropout(options.hidden_dropout)]
             width = options.hidden_size
@@ -48,7 +72,15 @@ class LabelScores(nn.Module):
 
 
 class SigmoidHead(LabelScores):
-    """One probability per label, each by itself."""
+    """One probability per label, each by itself; arguments as `LabelScores`.
+
+    Example:
+        >>> head = SigmoidHead(num_labels=3, num_features=8)
+        >>> head(torch.zeros(2, 8), torch.tensor([[1, 0, 1], [0, -1, 0]], dtype=torch.int8)).shape
+        torch.Size([2])
+    """
+
+    head_name: ClassVar[str] = "sigmoid"
 
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
@@ -58,7 +90,11 @@ class SigmoidHead(LabelScores):
         Args:
             features: encoder features.
             targets: 1 present, 0 absent, -1 unknown (left out of the sum).
+
+        Raises:
+            InputError: features or targets of another width than the head's.
         """
+        check_batch(self, features, targets)
         present = (targets == PRESENT).float()
         losses = nn.functional.binary_cross_entropy_with_logits(
             self.logits(features), present, reduction="none"
@@ -84,13 +120,17 @@ class AnySubsetHead(SigmoidHead):
         InputError: no hidden layer; then labels could not interact.
     """
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
+    head_name: ClassVar[str] = "any-subset"
+
+    def __init__(
+        self, num_labels: int, num_features: int, options: SigmoidOptions, *, scaling: str = "none"
+    ) -> None:
         if not options.hidden_size:
             raise InputError(
                 "the head 'any-subset' needs a hidden layer, given hidden_size 0. "
                 "Leave sigmoid.hidden_size out (512), or take --head sigmoid."
             )
-        super().__init__(num_labels, scaling, options)
+        super().__init__(num_labels, num_features, options, scaling=scaling)
         # The second half of the first layer's weights: features and states, concatenated, are its input.
         self.from_known = nn.Linear(2 * num_labels, options.hidden_size, bias=False)
 
@@ -147,8 +187,15 @@ class RankingHead(LabelScores):
 
     labels_per_image: Tensor
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
-        super().__init__(num_labels, scaling, options)
+    def __init__(
+        self,
+        num_labels: int,
+        num_features: int,
+        options: SigmoidOptions | None = None,
+        *,
+        scaling: str = "none",
+    ) -> None:
+        super().__init__(num_labels, num_features, options, scaling=scaling)
         self.register_buffer("labels_per_image", torch.ones((), dtype=torch.int64))
 
     @torch.no_grad()
@@ -177,15 +224,19 @@ class AsymmetricHead(RankingHead):
         weights too, as printed; their code has that as an option.
     """
 
+    head_name: ClassVar[str] = "asymmetric"
+
     def __init__(
         self,
         num_labels: int,
-        scaling: FeatureScaling,
-        options: SigmoidOptions,
-        asymmetric: AsymmetricOptions,
+        num_features: int,
+        options: SigmoidOptions | None = None,
+        asymmetric: AsymmetricOptions | None = None,
+        *,
+        scaling: str = "none",
     ) -> None:
-        super().__init__(num_labels, scaling, options)
-        self.asymmetric = asymmetric
+        super().__init__(num_labels, num_features, options, scaling=scaling)
+        self.asymmetric = asymmetric or AsymmetricOptions()
 
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
@@ -225,6 +276,8 @@ class SoftmaxHead(RankingHead):
         Gong et al. 2013, Deep convolutional ranking for multilabel image annotation, Section 3.2.1 (after Guillaumin
         et al. 2009); the baseline "Softmax" of Wang et al. 2016, Tables 1 to 3.
     """
+
+    head_name: ClassVar[str] = "softmax"
 
     @torch.no_grad()
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
@@ -272,8 +325,17 @@ class WarpHead(RankingHead):
 
     weights: Tensor
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
-        super().__init__(num_labels, scaling, options)
+    head_name: ClassVar[str] = "warp"
+
+    def __init__(
+        self,
+        num_labels: int,
+        num_features: int,
+        options: SigmoidOptions | None = None,
+        *,
+        scaling: str = "none",
+    ) -> None:
+        super().__init__(num_labels, num_features, options, scaling=scaling)
         ranks = torch.arange(1, num_labels + 1, dtype=torch.float32)
         per_rank = (1 / ranks).cumsum(dim=0) / ranks  # w(r) / r
         self.register_buffer("weights", torch.cat((torch.zeros(1), per_rank)), persistent=False)

@@ -19,11 +19,12 @@ BLOCK = 256
 """Images at a time: bounds the memory of similarities to all training images."""
 
 
-class NearestNeighbours:
+class TrainedNeighbours:
     """Answers from the remembered training images most alike.
 
     Attributes:
         arrays: by name, as they are stored.
+        options: how neighbours vote.
         scaling: of features.
         num_labels: how many labels the run has.
     """
@@ -50,12 +51,21 @@ class NearestNeighbours:
             InputError: an array is missing, of another shape, or not known; or no image is remembered.
         """
         tensors = Tensors(arrays)
-        self.arrays, self.num_labels, self._options = arrays, num_labels, options
+        self.arrays, self.num_labels, self.options = arrays, num_labels, options
         self.scaling = Scaling.of(tensors, scaling, num_features)
         self._remembered = tensors.take("remembered", None, self.scaling.num_features, dtype=np.float16)
         self._known = tensors.take("known", len(self._remembered), num_labels, dtype=np.int8)
         self._frequencies = tensors.take("frequencies", num_labels)
         tensors.finish()
+
+    @property
+    def label_points(self) -> Float32[np.ndarray, "labels width"]:
+        """Refuse: there is no point per label.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("the head 'knn' compares images, not labels: it has no point per label.")
 
     def logits(self, features: Float[np.ndarray, "images features"]) -> Float32[np.ndarray, "images labels"]:
         """Return the log-odds of p(l | image).
@@ -71,12 +81,12 @@ class NearestNeighbours:
 
     def _votes(self, features: np.ndarray) -> np.ndarray:
         cosines = directions(self.scaling(features)) @ self._remembered.astype(np.float32).T
-        count = min(self._options.neighbours, len(self._remembered))
+        count = min(self.options.neighbours, len(self._remembered))
         nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]  # [images neighbours]
         near = np.take_along_axis(cosines, nearest, axis=1)
-        weights = np.ones_like(near) if self._options.weighting == "equal" else np.maximum(near, 0)
+        weights = np.ones_like(near) if self.options.weighting == "equal" else np.maximum(near, 0)
         known = self._known[nearest]  # [images neighbours labels]
         voted = np.einsum("bn,bnl->bl", weights, (known == PRESENT).astype(np.float32))
         in_all = np.einsum("bn,bnl->bl", weights, (known != UNKNOWN).astype(np.float32))
-        smoothing = np.float32(self._options.smoothing)
+        smoothing = np.float32(self.options.smoothing)
         return (voted + smoothing * self._frequencies) / (in_all + smoothing)

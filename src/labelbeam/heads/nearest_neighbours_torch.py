@@ -6,7 +6,7 @@ Nothing is learned: the head remembers the training images' features, in half pr
 cosine of scaled features. Labels are independent given the image, as for a sigmoid head. Knows no label name.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int8
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from labelbeam.errors import InputError
 from labelbeam.heads.options import NeighbourOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
+from labelbeam.heads.scaling_torch import FeatureScaling, check_sizes
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 BLOCK = 256  # images at a time: bounds the memory of similarities to all training images
@@ -32,12 +32,26 @@ class NearestNeighbours(nn.Module):
     known: Tensor
     frequencies: Tensor
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: NeighbourOptions) -> None:
+    head_name: ClassVar[str] = "knn"
+
+    def __init__(
+        self,
+        num_labels: int,
+        num_features: int,
+        options: NeighbourOptions | None = None,
+        *,
+        scaling: str = "none",
+    ) -> None:
         super().__init__()
-        self.num_labels, self.scaling, self.options = num_labels, scaling, options
-        self.register_buffer("remembered", torch.zeros(0, scaling.feature_size, dtype=torch.float16))
+        check_sizes(num_labels, num_features)
+        self.num_labels, self.options = num_labels, options or NeighbourOptions()
+        self.scaling = FeatureScaling(scaling, num_features)
+        self.register_buffer("remembered", torch.zeros(0, num_features, dtype=torch.float16))
         self.register_buffer("known", torch.zeros(0, num_labels, dtype=torch.int8))
         self.register_buffer("frequencies", torch.full((num_labels,), 0.5))
+
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Leave everything to `remember`."""
 
     @torch.no_grad()
     def remember(

@@ -1,13 +1,15 @@
 """One more label for a trained head, everything else as it was: a logistic regression with offsets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import AnySubsetHead, SigmoidHead
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 # Logistic regression with offsets: what one new label costs when everything else of a model stays as it is.
@@ -181,16 +183,34 @@ class Decisions:
         offsets: log-odds that are added.
         image: row of the image of each decision.
         last: whether the label, if the image has it, comes at this decision.
+        judged: of each image the decision by which the label is judged.
     """
 
     inputs: Float[np.ndarray, "decisions inputs"]
     offsets: Float[np.ndarray, " decisions"]
     image: Int[np.ndarray, " decisions"]
     last: Bool[np.ndarray, " decisions"]
+    judged: Int[np.ndarray, " images"]
+
+
+@dataclass(frozen=True)
+class NewLabel:
+    """How a kind of head gets one more label.
+
+    Attributes:
+        decisions: from the head, features, the old labels as they are taken (1 present, 0 absent) and as they are known
+            (also -1 unknown) to the decisions that the new row is fitted to.
+        grown: from the head, the fitted row and its bias to the head's arrays with the label.
+        bias: whether the new row has a bias.
+    """
+
+    decisions: Callable[[Any, np.ndarray, np.ndarray, np.ndarray], Decisions]
+    grown: Callable[[Any, np.ndarray, float], dict[str, np.ndarray]]
+    bias: bool
 
 
 def decisions_of_label_model(
-    head: LabelModelHead,
+    head: TrainedLabelModel,
     features: Float[np.ndarray, "images features"],
     targets: Int8[np.ndarray, "images labels"],
 ) -> Decisions:
@@ -220,15 +240,31 @@ def decisions_of_label_model(
         inputs.append(np.hstack((points, np.repeat(read[row : row + 1], len(points), axis=0))))
         image += [row] * len(points)
         last += [False] * len(path) + [True]
-    return Decisions(np.concatenate(inputs), np.array(offsets), np.array(image), np.array(last))
+    at_end = np.array(last)
+    return Decisions(
+        np.concatenate(inputs), np.array(offsets), np.array(image), at_end, np.flatnonzero(at_end)
+    )
 
 
-def decisions_of_scores(
-    head: SigmoidHead,
+def decisions_of_sigmoid(head: TrainedSigmoid, features: Float[np.ndarray, "images features"]) -> Decisions:
+    """Return one decision per image.
+
+    Args:
+        head: trained on the old labels.
+        features: of the images.
+    """
+    rows = np.arange(len(features))
+    return Decisions(
+        head.before_last(features), np.zeros(len(rows)), rows, np.ones(len(rows), dtype=bool), rows
+    )
+
+
+def decisions_of_any_subset(
+    head: TrainedAnySubset,
     features: Float[np.ndarray, "images features"],
     targets: Int8[np.ndarray, "images labels"],
 ) -> Decisions:
-    """Return one decision per image; of an any-subset head a second one, with the old labels told.
+    """Return two decisions per image: with nothing known of the old labels, and with all that is known.
 
     Args:
         head: trained on the old labels.
@@ -236,16 +272,12 @@ def decisions_of_scores(
         targets: old labels, 1 present, 0 absent, -1 unknown.
     """
     rows = np.arange(len(features))
-    if not isinstance(head, AnySubsetHead):
-        return Decisions(
-            head.before_last(features), np.zeros(len(rows)), rows, np.ones(len(rows), dtype=bool)
-        )
     nothing = np.full_like(targets, UNKNOWN)
     inputs = np.concatenate([head.before_last_given(features, known) for known in (nothing, targets)])
-    return Decisions(inputs, np.zeros(len(inputs)), np.tile(rows, 2), np.ones(len(inputs), dtype=bool))
+    return Decisions(inputs, np.zeros(len(inputs)), np.tile(rows, 2), np.ones(len(inputs), dtype=bool), rows)
 
 
-def label_model_with(head: LabelModelHead, weights: Float[np.ndarray, " inputs"]) -> dict[str, np.ndarray]:
+def label_model_with(head: TrainedLabelModel, weights: Float[np.ndarray, " inputs"]) -> dict[str, np.ndarray]:
     """Return a label model's arrays with one more label, the last before END.
 
     The joint space grows by one number, v . w, which only the new label's score reads; with h = ReLU by two, since
@@ -276,12 +308,36 @@ def label_model_with(head: LabelModelHead, weights: Float[np.ndarray, " inputs"]
     return {**old, **{name: array.astype(np.float32) for name, array in grown.items()}}
 
 
-def scores_with(head: SigmoidHead, row: Float[np.ndarray, " width"], bias: float) -> dict[str, np.ndarray]:
-    """Return a sigmoid head's arrays with one more label; an any-subset head does not learn from it being told."""
+def sigmoid_with(
+    head: TrainedSigmoid, row: Float[np.ndarray, " width"], bias: float
+) -> dict[str, np.ndarray]:
+    """Return a sigmoid head's arrays with one more label."""
     arrays = dict(head.arrays)
     arrays["last.weight"] = np.vstack((arrays["last.weight"], row)).astype(np.float32)
     arrays["last.bias"] = np.append(arrays["last.bias"], bias).astype(np.float32)
-    if isinstance(head, AnySubsetHead):
-        present_absent = [head.num_labels, 2 * head.num_labels]  # the new label's columns in each half
-        arrays["from_known.weight"] = np.insert(arrays["from_known.weight"], present_absent, 0.0, axis=1)
     return arrays
+
+
+def any_subset_with(
+    head: TrainedAnySubset, row: Float[np.ndarray, " width"], bias: float
+) -> dict[str, np.ndarray]:
+    """Return an any-subset head's arrays with one more label; knowing it does not change the others' scores."""
+    arrays = sigmoid_with(head, row, bias)
+    present_absent = [head.num_labels, 2 * head.num_labels]  # the new label's columns in each half
+    arrays["from_known.weight"] = np.insert(arrays["from_known.weight"], present_absent, 0.0, axis=1)
+    return arrays
+
+
+OF_LABEL_MODEL = NewLabel(
+    lambda head, features, taken, known: decisions_of_label_model(head, features, taken),
+    lambda head, row, bias: label_model_with(head, row),
+    bias=False,
+)
+OF_SIGMOID = NewLabel(
+    lambda head, features, taken, known: decisions_of_sigmoid(head, features), sigmoid_with, bias=True
+)
+OF_ANY_SUBSET = NewLabel(
+    lambda head, features, taken, known: decisions_of_any_subset(head, features, known),
+    any_subset_with,
+    bias=True,
+)

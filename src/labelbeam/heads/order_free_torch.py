@@ -65,8 +65,8 @@ def cheapest_assignment(costs: Float[np.ndarray, "rows rows"]) -> Int[np.ndarray
 # Losses of a label model that prescribe no order: which label is taught at which step is settled by the
 # model.
 #
-# They read the model's log-probabilities along a path of its own choice (`LabelModel.own_run`), unknown
-# labels masked out already. Pure functions of arrays; they know no model.
+# They read the model's log-probabilities along a path of its own choice (`CNNRNN.own_run`), unknown labels
+# masked out already. Pure functions of arrays; they know no model.
 
 FORBIDDEN = 1e6
 """Cost of a label at a step where it was said before: more than any sum of real costs."""

@@ -2,7 +2,7 @@
 
 A batch's distinct prefixes form a tree (`labels.sequences.DistinctPrefixes`). Recurrent products are made once
 per prefix that goes on, not once per prefix, and the gradient of the recurrent matrix is one product over the
-whole tree instead of one per level. Knows gates and parents; neither labels nor images. `LabelModel.prefix_vectors`
+whole tree instead of one per level. Knows gates and parents; neither labels nor images. `CNNRNN.prefix_vectors`
 calls it; a plain loop over `cells.LSTM` is its twin in tests.
 """
 

@@ -1,6 +1,6 @@
 """What is done to an encoder's features before a head reads them; fitted in training, kept with the head."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelbeam.data.feature_rows import READ_TOGETHER, FeatureRows
-from labelbeam.errors import unknown_name
+from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.options import ScalingName
 
 
@@ -53,3 +53,36 @@ class FeatureScaling(nn.Module):
         if self.name == "l2":
             return nn.functional.normalize(features, dim=1)
         return (features - self.mean).div_(self.deviation)  # one array less to write
+
+
+def check_sizes(num_labels: int, num_features: int) -> None:
+    """Refuse a head without labels or features.
+
+    Raises:
+        InputError: a number below 1.
+    """
+    for name, given in (("num_labels", num_labels), ("num_features", num_features)):
+        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, given {given!r:.60}.")
+
+
+def check_batch(head: Any, features: Tensor, targets: Tensor) -> None:
+    """Refuse features or targets that are not a head's.
+
+    Args:
+        head: with `num_labels` and `scaling`.
+        features: [batch features].
+        targets: [batch labels].
+
+    Raises:
+        InputError: another width, or other numbers of images.
+    """
+    wanted = (head.scaling.feature_size, head.num_labels)
+    given = tuple(features.shape), tuple(targets.shape)
+    if features.ndim != 2 or targets.ndim != 2 or (features.shape[1], targets.shape[1]) != wanted:
+        raise InputError(
+            f"the model takes features [batch {wanted[0]}] and targets [batch {wanted[1]}], given {list(given[0])} and "
+            f"{list(given[1])}."
+        )
+    if len(features) != len(targets):
+        raise InputError(f"there are features of {len(features)} images and targets of {len(targets)}.")

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_scores import LabelScores, log_sigmoid
+from labelbeam.heads.label_scores import TrainedScores, log_sigmoid
 from labelbeam.heads.tensors import Tensors
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 
-class TreeHead(LabelScores):
+class TrainedTree(TrainedScores):
     """A conditional random field on a tree, its pairs fixed; the network's numbers are its unary scores s."""
 
     def _take(self, tensors: Tensors, hidden_size: int) -> None:

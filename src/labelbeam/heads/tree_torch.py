@@ -8,6 +8,8 @@ tree says is not counted twice. Z is exact in one pass over the tree; unknown la
 answers is `heads.tree`'s. Knows no search and no label name.
 """
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int, Int8
 from torch import Tensor
@@ -15,7 +17,6 @@ from torch import Tensor
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores_torch import LabelScores
 from labelbeam.heads.options import SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 
@@ -29,8 +30,17 @@ class TreeHead(LabelScores):
     parent: Tensor
     log_given: Tensor
 
-    def __init__(self, num_labels: int, scaling: FeatureScaling, options: SigmoidOptions) -> None:
-        super().__init__(num_labels, scaling, options)
+    head_name: ClassVar[str] = "chow-liu"
+
+    def __init__(
+        self,
+        num_labels: int,
+        num_features: int,
+        options: SigmoidOptions | None = None,
+        *,
+        scaling: str = "none",
+    ) -> None:
+        super().__init__(num_labels, num_features, options, scaling=scaling)
         # Until `set_tree`: no pair at all, every label as often present as absent.
         self.register_buffer("parent", torch.full((num_labels,), -1, dtype=torch.int64))
         self.register_buffer("log_given", torch.full((num_labels, 2, 2), 0.5).log())

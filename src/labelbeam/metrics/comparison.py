@@ -73,6 +73,29 @@ class Protocol:
         return RULES[self.name].format(k=self.k, threshold=self.threshold)
 
 
+def ExactK(k: int) -> Protocol:
+    """Decide the k best-ranked labels of each image, whatever their scores.
+
+    Raises:
+        InputError: a k below 1.
+    """
+    return Protocol("exact-k", k=k)
+
+
+def Threshold(threshold: float) -> Protocol:
+    """Decide every label with at least this score.
+
+    Raises:
+        InputError: a threshold that is not a number.
+    """
+    return Protocol("threshold", threshold=threshold)
+
+
+def Sets() -> Protocol:
+    """Take the decided sets as they are given; of a run, as its decision makes them."""
+    return Protocol("sets")
+
+
 # What was predicted beside what is true: the validated input of every measure.
 #
 # A `Comparison` holds decisions and rankings that already obey the protocol; `compare` builds one from

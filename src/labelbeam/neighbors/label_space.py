@@ -17,7 +17,8 @@ from labelbeam.neighbors.neighbors import (
     query_points,
     space_of,
 )
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.answers import Answerer
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.run_directory import Run
 from labelbeam.runs.tagger import Tagger
@@ -368,12 +369,13 @@ def label_space(
 
 
 def _chosen(
-    answerer: object, features: Float[np.ndarray, " features"], path: tuple[int, ...]
+    answerer: Answerer, features: Float[np.ndarray, " features"], path: tuple[int, ...]
 ) -> Float[np.ndarray, " steps"]:
     """Return the probability of each label of a path when it is said, END's last."""
-    if not isinstance(answerer, LabelModelAnswerer):
+    searched = label_model_answerer(answerer)
+    if searched is None:
         raise InputError("only a label model says labels step by step.")
-    trie, row = answerer.trie, answerer.step.image_rows(features[None])
+    trie, row = searched.trie, searched.step.image_rows(features[None])
     trie.start_batch()
     lengths = np.arange(len(path) + 1)
     prefixes = np.tile(np.array(path, dtype=np.int32), (len(lengths), 1)).reshape(len(lengths), len(path))

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float
 
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.features.extract import extract
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.nearest_neighbours import NearestNeighbours
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.registry import HEADS, require
 from labelbeam.runs.run_directory import Run
 
 # Which labels or images are near a point: of the joint embedding space, or of an encoder's features.
@@ -108,11 +109,8 @@ def label_points(run: Run) -> Float[np.ndarray, "labels embedding"]:
     Raises:
         InputError: a nearest-neighbour head, which has neither.
     """
-    if isinstance(run.head, LabelModelHead):
-        return run.head.U_l[:-1]
-    if isinstance(run.head, NearestNeighbours):
-        raise InputError("the head 'knn' compares images, not labels: it has no point per label.")
-    return run.head.last
+    require(run.config.head, "label_points", "points of labels")
+    return run.head.label_points
 
 
 def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
@@ -128,18 +126,18 @@ def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
     return image_points(run, extract([image], run.encoder).values)[0]
 
 
-def space_of(run: Run) -> LabelModelHead:
+def space_of(run: Run) -> TrainedLabelModel:
     """Return the label model of a run, which has a joint embedding space.
 
     Raises:
         InputError: another kind of head, which has none.
     """
-    if not isinstance(run.head, LabelModelHead):
+    if not HEADS[run.config.head].searches:
         raise InputError(
             f"--image needs a joint embedding space; the head of this run is {run.config.head!r}. "
             "Train with --head cnn-rnn."
         )
-    return run.head
+    return cast(TrainedLabelModel, run.head)
 
 
 def image_points(

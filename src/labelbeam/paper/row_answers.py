@@ -18,10 +18,10 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.decoding.likelihood import MOST_ORDERED
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.vocabulary import PRESENT
-from labelbeam.paper.rows import SAYS_PATHS
 from labelbeam.predict.answers import Answers
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.progress import progress_bar
 from labelbeam.runs.choices import calibrated
 from labelbeam.runs.run_directory import Run, load_run
@@ -139,7 +139,7 @@ def _ask(
     order = [column[name] for name in dataset.vocabulary]
     targets = dataset.with_vocabulary(run.vocabulary.names).targets
     forced = capped = None
-    if k is not None and run.config.head in SAYS_PATHS:
+    if k is not None and HEADS[run.config.head].searches:
         beam = replace(run.config.search, method="beam", score="beam", beam_width=BEAM)  # the paper's search
         forced = Tagger(run, search=replace(beam, min_labels=k, max_labels=k))
         capped = Tagger(run, search=replace(beam, max_labels=k))
@@ -169,9 +169,8 @@ def _ask(
 
 def _too_many_orders(tagger: Tagger, targets: np.ndarray) -> bool:
     """Return whether an image has more labels than a model that says them in any order can sum over."""
-    in_any_order = (
-        isinstance(tagger.answerer, LabelModelAnswerer) and tagger.answerer.step.allowed == "no-repeat"
-    )
+    searched = label_model_answerer(tagger.answerer)
+    in_any_order = searched is not None and searched.step.allowed == "no-repeat"
     return in_any_order and int((targets == PRESENT).sum(axis=1).max(initial=0)) > MOST_ORDERED
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from labelbeam.demo import head_config
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.registry import HEADS
 from labelbeam.runs.config import RunConfig, configure
 
 # The rows of a reproduction's tables: a name, the head that is trained for it, and its differences from
@@ -71,9 +72,6 @@ ORDERS_AND_LOSSES: Mapping[str, Row] = {
 differs from `cnn-rnn` only in what may be said next: the reference for those below it."""
 
 ROWS: Mapping[str, Row] = {**IN_THE_TABLE, **ORDERS_AND_LOSSES}
-
-SAYS_PATHS = ("cnn-rnn", "no-rnn")
-"""Heads that say labels one after the other, whose paths can be forced to a length."""
 
 
 def rows_named(text: str | None) -> tuple[str, ...]:
@@ -137,7 +135,7 @@ def configurations(base: RunConfig, count: int) -> list[Settings]:
         (4, [{}])
     """
     every: list[Settings]
-    if base.head == "knn":
+    if not HEADS[base.head].learns:
         own = (base.neighbours.neighbours, base.neighbours.weighting)
         every = [
             {"neighbours": {"neighbours": k, "weighting": weighting}}
@@ -145,7 +143,7 @@ def configurations(base: RunConfig, count: int) -> list[Settings]:
             if (k, weighting) != own
         ]
     else:
-        part = "label_model" if base.head in SAYS_PATHS else "sigmoid"
+        part = HEADS[base.head].options[0]
         own_dropout = getattr(base, part).feature_dropout
         every = [
             {
@@ -210,7 +208,7 @@ def _of_scenes(head: str) -> dict[str, Any]:
         },
         "sigmoid": {
             "feature_dropout": own.sigmoid.feature_dropout,
-            "hidden_size": 512 if head in ("sigmoid-mlp", "any-subset") else 0,
+            "hidden_size": 512 if HEADS[head].differences.get("sigmoid") else 0,
         },
         "recipe": {
             name: getattr(own.recipe, name)

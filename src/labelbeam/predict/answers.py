@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Float64, Int, Int8
 
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
-from labelbeam.heads.label_scores import RankingHead, SigmoidHead, log_sigmoid
-from labelbeam.heads.nearest_neighbours import NearestNeighbours
-from labelbeam.heads.tree import TreeHead
+from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, log_sigmoid
+from labelbeam.heads.nearest_neighbours import TrainedNeighbours
+from labelbeam.heads.tree import TrainedTree
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.predict.search import Search
 
@@ -81,9 +81,9 @@ class Answerer(Protocol):
 
 
 class RankingAnswerer:
-    """Answers from a `RankingHead`."""
+    """Answers from a `TrainedRanking`."""
 
-    def __init__(self, head: RankingHead) -> None:
+    def __init__(self, head: TrainedRanking) -> None:
         self.head = head
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
@@ -124,7 +124,7 @@ class RankingAnswerer:
 class SigmoidAnswerer:
     """Answers from a head that gives independent log-odds; the most probable set holds the labels with p >= 1/2."""
 
-    def __init__(self, head: SigmoidHead | NearestNeighbours) -> None:
+    def __init__(self, head: TrainedSigmoid | TrainedNeighbours) -> None:
         self.head = head
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
@@ -159,9 +159,9 @@ class SigmoidAnswerer:
 
 
 class TreeAnswerer:
-    """Answers from a `TreeHead`; of `search` only the number and the seed of sampled sets matter."""
+    """Answers from a `TrainedTree`; of `search` only the number and the seed of sampled sets matter."""
 
-    def __init__(self, head: TreeHead, search: Search) -> None:
+    def __init__(self, head: TrainedTree, search: Search) -> None:
         self.head, self.search = head, search
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:

@@ -14,9 +14,9 @@ from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import ROOT, PrefixTrie
-from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.labels.vocabulary import UNKNOWN
-from labelbeam.predict.answers import Answers
+from labelbeam.predict.answers import Answerer, Answers
 from labelbeam.predict.partial_likelihood import known_log_prob, known_orders_log_prob
 from labelbeam.predict.search import Search
 
@@ -67,9 +67,9 @@ def max_step_scores(
 
 
 class LabelModelAnswerer:
-    """Answers from a `LabelModelHead`."""
+    """Answers from a `TrainedLabelModel`."""
 
-    def __init__(self, head: LabelModelHead, search: Search) -> None:
+    def __init__(self, head: TrainedLabelModel, search: Search) -> None:
         self.search, self.step = search, head
         length = PathLength(search.min_labels, search.max_labels)
         self.trie = PrefixTrie(head, byte_limit=search.trie_bytes, length=length)
@@ -162,6 +162,11 @@ class LabelModelAnswerer:
         if self.search.score == "max-step":
             return max_step_scores(self.trie, rows, paths)
         return first_step_scores(self.trie, rows)
+
+
+def label_model_answerer(answerer: Answerer) -> LabelModelAnswerer | None:
+    """Return an answerer that searches, as such; None for one that does not: of another head, or an ensemble's."""
+    return answerer if isinstance(answerer, LabelModelAnswerer) else None
 
 
 def beam_scores(found: BeamPaths, num_labels: int) -> Float[np.ndarray, "images labels"]:

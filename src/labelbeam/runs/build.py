@@ -1,34 +1,32 @@
-"""The one place that builds heads and answerers from configuration.
+"""The one place that builds heads and answerers from configuration, by the rows of `heads.registry`.
 
 A head that answers is NumPy arrays; one that is trained is a torch module, imported when it is asked for.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Int8
 
 from labelbeam.heads.chow_liu import ChowLiuTree
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import (
-    AnySubsetHead,
-    LabelScores,
-    RankingHead,
-    RankingName,
-    SigmoidHead,
-)
-from labelbeam.heads.nearest_neighbours import NearestNeighbours
-from labelbeam.heads.tree import TreeHead
+from labelbeam.heads.registry import HEADS, Distribution, Head
 from labelbeam.predict.answers import Answerer, RankingAnswerer, SigmoidAnswerer, TreeAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.search import Search
 from labelbeam.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from labelbeam.heads.arrays_torch import Trainable
+    from labelbeam.heads.tree_torch import TreeHead
 
-Head = LabelModelHead | LabelScores | NearestNeighbours
-"""A trained head that answers."""
+ANSWERERS: Mapping[Distribution, Callable[[Any, Search], Answerer]] = {
+    "sequence": LabelModelAnswerer,
+    "tree": TreeAnswerer,
+    "independent": lambda head, search: SigmoidAnswerer(head),
+    "ranking": lambda head, search: RankingAnswerer(head),
+}
+"""What answers with a head, by what its numbers are."""
 
 
 def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> "Trainable":
@@ -41,51 +39,25 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> "Tra
     """
     import torch
 
-    from labelbeam.heads.label_model_torch import LabelModel
-    from labelbeam.heads.label_scores_torch import (
-        AnySubsetHead,
-        AsymmetricHead,
-        SigmoidHead,
-        SoftmaxHead,
-        WarpHead,
-    )
-    from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
-    from labelbeam.heads.scaling_torch import FeatureScaling
-    from labelbeam.heads.tree_torch import TreeHead
-
-    # Heads that are a sigmoid head's network with another meaning or loss, and no option of their own.
-    networks = {
-        "sigmoid": SigmoidHead,
-        "sigmoid-mlp": SigmoidHead,
-        "any-subset": AnySubsetHead,
-        "softmax": SoftmaxHead,
-        "warp": WarpHead,
-        "chow-liu": TreeHead,
-    }
+    row = HEADS[config.head]
+    more = {"shuffle": config.order == "shuffle"} if row.ordered else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        scaling = FeatureScaling(config.scaling, feature_size)
-        if (network := networks.get(config.head)) is not None:
-            return network(num_labels, scaling, config.sigmoid)
-        if config.head == "asymmetric":
-            return AsymmetricHead(num_labels, scaling, config.sigmoid, config.asymmetric)
-        if config.head == "knn":
-            return NearestNeighbours(num_labels, scaling, config.neighbours)
-        return LabelModel(num_labels, scaling, config.label_model, shuffle=config.order == "shuffle")
+        parts = [getattr(config, part) for part in row.options]
+        built: Trainable = row.module_class()(
+            num_labels, feature_size, *parts, scaling=config.scaling, **more
+        )
+        return built
 
 
 def start_head(head: "Trainable", targets: Int8[np.ndarray, "images labels"]) -> None:
     """Let a head start from what the training labels alone say: frequencies, the tree."""
     import torch
 
-    from labelbeam.heads.label_scores_torch import LabelScores
-    from labelbeam.heads.tree_torch import TreeHead
-
-    if isinstance(head, TreeHead):
+    if HEADS[head.head_name].distribution == "tree":
         tree = ChowLiuTree.fit(targets)
-        head.set_tree(torch.from_numpy(tree.parent), torch.from_numpy(tree.given).float())
-    elif isinstance(head, LabelScores):
-        head.start_from(torch.from_numpy(targets.copy()))
+        cast("TreeHead", head).set_tree(torch.from_numpy(tree.parent), torch.from_numpy(tree.given).float())
+    head.start_from(torch.from_numpy(targets.copy()))
 
 
 def stored_head(
@@ -102,20 +74,14 @@ def stored_head(
     Raises:
         InputError: arrays that do not fit the configuration or the numbers.
     """
-    shape: dict[str, Any] = {
-        "scaling": config.scaling,
-        "num_labels": num_labels,
-        "num_features": num_features,
-    }
-    if config.head in ("cnn-rnn", "no-rnn"):
-        return LabelModelHead(arrays, config.label_model, **shape)
-    if config.head == "knn":
-        return NearestNeighbours(arrays, config.neighbours, **shape)
-    for name in get_args(RankingName):
-        if config.head == name:
-            return RankingHead(arrays, config.sigmoid.hidden_size, name=name, **shape)
-    networks = {"any-subset": AnySubsetHead, "chow-liu": TreeHead}
-    return networks.get(config.head, SigmoidHead)(arrays, config.sigmoid.hidden_size, **shape)
+    row = HEADS[config.head]
+    return row.trained(
+        arrays,
+        getattr(config, row.options[0]),
+        scaling=config.scaling,
+        num_labels=num_labels,
+        num_features=num_features,
+    )
 
 
 def trainable_head(head: Head, config: RunConfig) -> "Trainable":
@@ -127,18 +93,6 @@ def trainable_head(head: Head, config: RunConfig) -> "Trainable":
     return module.eval()
 
 
-def build_answerer(head: "Head | Trainable", config: RunConfig) -> Answerer:
-    """Build what answers with a head; a torch module hands over its arrays as they are now."""
-    if not isinstance(head, Head):
-        from labelbeam.heads.arrays_torch import trained
-
-        return build_answerer(trained(head), config)
-    if isinstance(head, TreeHead):
-        return TreeAnswerer(head, config.search)
-    if isinstance(head, RankingHead):
-        return RankingAnswerer(head)
-    if isinstance(head, (SigmoidHead, NearestNeighbours)):
-        return SigmoidAnswerer(head)
-    if not isinstance(head, LabelModelHead):
-        raise TypeError(f"nothing answers with a {type(head).__name__}")
-    return LabelModelAnswerer(head, config.search)
+def build_answerer(head: Head, config: RunConfig) -> Answerer:
+    """Build what answers with a trained head; `heads.arrays_torch.trained` makes one of a torch module."""
+    return ANSWERERS[HEADS[config.head].distribution](head, config.search)

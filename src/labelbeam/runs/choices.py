@@ -11,13 +11,13 @@ from jaxtyping import Float, Int8
 from labelbeam.data.dataset import OF_LABELS, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import FORMATS, parse_spec
-from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.registry import HEADS, Head, require
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.calibration import RunCalibration, fit_run_calibration
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.search import Search
-from labelbeam.runs.build import Head, build_answerer
-from labelbeam.runs.config import RunConfig, from_plain, parse_setting
+from labelbeam.runs.build import build_answerer
+from labelbeam.runs.config import RunConfig, from_plain, parse_setting, refuse_unused
 from labelbeam.runs.run_directory import Run
 
 # Calibration of a run: fitted on validation images when training ends, applied to whatever it answers then.
@@ -50,26 +50,26 @@ def calibrate(
     return fit_run_calibration(
         answers,
         targets,
-        score=score_name(run.head, run.config),
+        score=score_name(run.config),
         features=run.head.scaling(features),
         training_features=run.head.scaling(training_features),
         seed=run.config.seed,
     )
 
 
-def score_name(head: Head, config: RunConfig) -> str:
+def score_name(config: RunConfig) -> str:
     """Return which number per label a run's scores are; heads that are not searched have but one."""
-    return config.search.score if isinstance(head, LabelModelHead) else "marginal"
+    return config.search.score if HEADS[config.head].searches else "marginal"
 
 
 def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
     """Return the calibration that fits how the run is asked now, and a sentence where it was left out."""
     if run.calibration is None:
         return None, ""
-    search, score = run.config.search, score_name(run.head, run.config)
+    search, score = run.config.search, score_name(run.config)
     if score != run.calibration.score:
         why = f"it was fitted on the score {run.calibration.score!r}, asked is {score!r}"
-    elif isinstance(run.head, LabelModelHead) and (search.min_labels or search.max_labels is not None):
+    elif HEADS[run.config.head].searches and (search.min_labels or search.max_labels is not None):
         why = "the number of labels is forced, which changes the scores"
     else:
         return run.calibration, ""
@@ -106,6 +106,7 @@ def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
                 f"--set {text}: a trained run can change {' and '.join(LATER)} only, e.g. search.score=max-step. "
                 "Train again for anything else."
             )
+        refuse_unused(config.head, settings=[text])
         config = from_plain(RunConfig, values, base=config, source=f"--set {text}")
     return config
 
@@ -167,15 +168,13 @@ def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> S
     """Return the run's search with what the user said.
 
     Raises:
-        InputError: an unknown method, a beam width for another method than beam search, or any of it for a
-            sigmoid head, which is not searched.
+        InputError: an unknown method, a beam width for another method than beam search, or any of it for a head that
+            is not searched.
     """
     own = config.search
-    if config.head.startswith(("sigmoid", "any-subset")) and (method, beam) != (None, None):
-        raise InputError(
-            f"--search and --beam are for label models; the head of this run is {config.head!r}, whose most "
-            "probable set needs no search. Leave them out."
-        )
+    for option, value in (("--search", method), ("--beam", beam)):
+        if value is not None:
+            require(config.head, "searches", f"{option} {value}")
     if beam is not None and method not in (None, "beam"):
         raise InputError(f"--beam {beam} has no use with --search {method}. Leave one of them out.")
     chosen = method or ("beam" if beam is not None else own.method)

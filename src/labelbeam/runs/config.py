@@ -19,6 +19,7 @@ from labelbeam.heads.options import (
     NeighbourOptions,
     SigmoidOptions,
 )
+from labelbeam.heads.registry import HEADS, require, row_of
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.search import Search
 from labelbeam.runs.recipe import Recipe
@@ -136,7 +137,7 @@ class RunConfig:
     flips: bool = True
     """Whether training also sees mirrored images."""
     head: str = "cnn-rnn"
-    """A name of `HEADS`."""
+    """A name of `heads.registry.HEADS`."""
     order: str = "frequent"
     """In which order labels are said; see `labels.order.LabelOrder`."""
     order_seed: int | None = None
@@ -160,8 +161,7 @@ class RunConfig:
     """Decides initial values, order, views, dropout and the validation split."""
 
     def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise unknown_name("head", self.head, HEADS)
+        row = row_of(self.head)
         if not 0 <= self.validation_fraction < 1:
             raise InputError(
                 f"validation_fraction is {self.validation_fraction}; it must be at least 0 and below 1."
@@ -181,32 +181,18 @@ class RunConfig:
                 "order 'easiest' is found from a frozen encoder's features. Leave --finetune out, or take another "
                 "order, such as --order frequent."
             )
-        if self.train_encoder and self.head == "knn":
-            raise InputError(
-                "the head 'knn' learns nothing, so it cannot train an encoder. Leave --finetune out, or take "
-                "--head sigmoid."
-            )
+        if self.train_encoder and not row.learns:
+            require(self.head, "learns", "--finetune")
         for name in ("seed", "order_seed"):
             if (getattr(self, name) or 0) < 0:
                 raise InputError(f"the {name} is {getattr(self, name)}; it must not be negative.")
 
 
-HEADS: Mapping[str, Mapping[str, Any]] = {
-    "cnn-rnn": {},
-    "no-rnn": {"label_model": {"cell": "none"}},
-    "sigmoid": {},
-    "sigmoid-mlp": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
-    "any-subset": {"sigmoid": {"hidden_size": 512, "hidden_dropout": 0.5}},
-    "softmax": {},
-    "warp": {},
-    "asymmetric": {},
-    "chow-liu": {},
-    "knn": {},
-}
-"""Named heads, as differences from the defaults: the paper's model, the same without recurrence
-(`paper.md` C.1 row 21: the sum of the label embeddings), a linear sigmoid head, a two-layer one,
-a two-layer one that is told which labels are known (`heads.label_scores_torch`), and rivals on the same features
-(research/rivals.md): linear networks under other losses, a tree of labels, nearest neighbours."""
+OF_HEADS = ("label_model", "sigmoid", "asymmetric", "neighbours")
+"""Parts of the configuration that only some heads read."""
+
+TREE_SEARCH = frozenset({"samples", "seed"})
+"""What a tree of labels, which is not searched, takes of the search: how many sets are drawn, and by what."""
 
 END_TO_END = "end to end"
 """Name of a recipe's differences where the encoder is trained too."""
@@ -281,7 +267,7 @@ def configure(
     """Put a configuration together: defaults, head, recipe, file, `--set` settings, options; later ones win.
 
     Args:
-        head: a name of `HEADS`; None: the last `head` of settings and file, else "cnn-rnn".
+        head: a name of `heads.registry.HEADS`; None: the last `head` of settings and file, else "cnn-rnn".
         recipe: a name of `RECIPES`.
         file: YAML with differences.
         settings: texts `key.key=value`, the value as YAML.
@@ -302,15 +288,14 @@ def configure(
         ("options", {**(options or {}), **({"head": head} if head else {})}),
     ]
     named = str(next((values["head"] for _, values in reversed(given) if "head" in values), "cnn-rnn"))
-    if named not in HEADS:
-        raise unknown_name("head", named, HEADS)
+    differences = row_of(named).differences
     config = RunConfig(head=named)
     if any((values.get("encoder") or {}).get("weights") for _, values in given):
         # A weights file says what it belongs to, unless a name is given as well.
         config = replace(config, encoder=replace(config.encoder, name=""))
     end_to_end = next((v["train_encoder"] for _, v in reversed(given) if "train_encoder" in v), False)
     layers: list[tuple[str, Mapping[str, Any]]] = [
-        (f"head {named}", HEADS[named]),
+        (f"head {named}", differences),
         (f"recipe {recipe}", RECIPES[recipe]["any"]),
         (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
         (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
@@ -318,6 +303,42 @@ def configure(
     for source, values in [*layers, *given]:
         config = from_plain(RunConfig, values, base=config, source=source)
     return config
+
+
+def refuse_unused(
+    head: str, *, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse what a user asks for and a head has no use for; `configure` itself takes it, for many heads share values.
+
+    Args:
+        head: a name of `heads.registry.HEADS`.
+        settings: `--set` texts.
+        options: nested differences from the command line.
+
+    Raises:
+        InputError: the head has no use for one of them; the message says why, and which heads have.
+    """
+    row = row_of(head)
+    given = [(f"--set {text}", parse_setting(text)) for text in settings]
+    given += [("--" + name.replace("_", "-"), {name: value}) for name, value in (options or {}).items()]
+    for asked, values in given:
+        part, value = next(iter(values.items()))
+        if part == "search":
+            names = set(value) if isinstance(value, Mapping) else {""}
+            if not (row.distribution == "tree" and names <= TREE_SEARCH):
+                require(head, "searches", asked)
+        elif part == "order" and value != RunConfig.order:
+            require(head, "ordered", asked)
+        elif part == "recipe" and value and not row.learns:
+            names = set(value) if isinstance(value, Mapping) else {""}
+            first = "--" + min(names).replace("_", "-") if asked == "--recipe" else asked
+            require(head, "learns", first)
+        elif part in OF_HEADS and part not in (*row.options, *row.reads):
+            able = [name for name, one in HEADS.items() if part in (*one.options, *one.reads)]
+            raise InputError(
+                f"{asked}: the head {head!r} has no {part}; it reads {', '.join((*row.options, *row.reads))}. "
+                f"Leave it out, or train with --head {' or '.join(able)}."
+            )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -14,17 +14,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.step import AllowedRule
 from labelbeam.encoders.exported import DESCRIPTION, EXPORT, GRAPH, TARGETS
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
 from labelbeam.heads import decode
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import SigmoidHead
+from labelbeam.heads.registry import HEADS
 from labelbeam.runs.run_directory import ENCODER, Run, load_run, versions
 
 PRECISIONS = ("float32", "int8")
@@ -85,10 +85,9 @@ def export_run(
 def decoder_options(run: Run) -> dict[str, Any]:
     """Return what `decode.py` must know of a head, as plain values."""
     config, head = run.config, run.head
-    told: dict[str, Any] = {"head": config.head, "kind": "other", "scaling": config.scaling}
-    if isinstance(head, SigmoidHead):
-        told["kind"] = "sigmoid"
-    elif isinstance(head, LabelModelHead):
+    told: dict[str, Any] = {"head": config.head, "scaling": config.scaling}
+    told["kind"] = HEADS[config.head].decoder
+    if told["kind"] == "label-model":
         options, search = config.label_model, config.search
         length = PathLength(search.min_labels, search.max_labels)
         told |= {
@@ -97,7 +96,7 @@ def decoder_options(run: Run) -> dict[str, Any]:
             "activation": options.activation,
             "allowed": options.allowed,
             "min_labels": length.minimum,
-            "max_labels": length.longest(head.allowed, head.num_labels),
+            "max_labels": length.longest(cast(AllowedRule, options.allowed), head.num_labels),
         }
     return told
 

@@ -7,6 +7,7 @@ the last in label order; `heads.new_label` and `heads.new_label` say why that is
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -14,26 +15,18 @@ from jaxtyping import Float, Int8
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import AnySubsetHead, SigmoidHead
-from labelbeam.heads.new_label import (
-    Decisions,
-    OffsetRegression,
-    decisions_of_label_model,
-    decisions_of_scores,
-    fit_offset_regression,
-    label_model_with,
-    scores_with,
-)
-from labelbeam.heads.tree import TreeHead
+from labelbeam.heads.label_scores import TrainedAnySubset
+from labelbeam.heads.new_label import OffsetRegression, fit_offset_regression
+from labelbeam.heads.registry import HEADS, Head, require
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.metrics.ranking import average_precision, sort_label
 from labelbeam.predict.calibration import RunCalibration
 from labelbeam.predict.score_maps import PlattMaps
 from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
-from labelbeam.runs.build import Head, build_answerer, stored_head
+from labelbeam.runs.build import build_answerer, stored_head
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.run_directory import Run, suggester_config
+from labelbeam.suggest.mechanisms import ANY_SUBSET
 
 THRESHOLD = 0.5
 """Of a new label, whatever thresholds are tuned for: too few images have it to tune one."""
@@ -92,18 +85,10 @@ def extend_run(run: Run, dataset: Dataset, labels: Sequence[str] = (), *, seed: 
         InputError: a head that cannot be extended, a label that the run has or the data lack, none to add, or fewer
             than five images with or without one.
     """
-    head = run.head
-    if not isinstance(head, LabelModelHead) and (
-        not isinstance(head, SigmoidHead) or isinstance(head, TreeHead)
-    ):
-        raise InputError(
-            f"the head {run.config.head!r} cannot be given a label without training it anew; those of cnn-rnn, no-rnn, "
-            "sigmoid, sigmoid-mlp and any-subset can. Train with one of them, or train anew with all images."
-        )
-    if isinstance(head, LabelModelHead) and head.options.loss != "sequence":
-        raise InputError(
-            f"a model of the loss {head.options.loss!r} has no label order to add to. Train anew."
-        )
+    require(run.config.head, "extends", "more labels")
+    row, loss = HEADS[run.config.head], run.config.label_model.loss
+    if row.ordered and loss != "sequence":
+        raise InputError(f"a model of the loss {loss!r} has no label order to add to. Train anew.")
     labels = _new_labels(run, dataset, labels)
     dataset, features, notes = readable_features(dataset, run.encoder, flips=False)
     rows, before, added = features[:, 0].astype(np.float32), run, []
@@ -112,7 +97,7 @@ def extend_run(run: Run, dataset: Dataset, labels: Sequence[str] = (), *, seed: 
         added.append(one)
     old = len(before.vocabulary)
     scores = [build_answerer(one.head, one.config).answer(rows).scores[:, :old] for one in (before, run)]
-    if isinstance(run.head, AnySubsetHead) or run.suggester is not None:
+    if row.conditions or run.suggester is not None:
         notes = [
             *notes,
             "suggestions of the other labels do not change when a new label is accepted or rejected.",
@@ -145,19 +130,22 @@ def _with_label(
     old = np.where(given == UNKNOWN, answers.path_sets(), given == PRESENT).astype(np.int8)
     config = run.config
     try:
-        arrays, found, last = _taught(run.head, features, old, given, truth, seed=seed)
+        arrays, found, judged = _taught(
+            config.head, run.head, features, old=old, given=given, truth=truth, seed=seed
+        )
     except InputError as error:
         raise InputError(f"label {label!r}: {error}") from error
-    if isinstance(run.head, LabelModelHead):
+    if "U_l" in arrays:
         wider = replace(config.label_model, embedding_size=arrays["U_l"].shape[1])
         config = replace(config, label_model=wider)
     suggester = run.suggester
     if suggester is not None:
-        more, _, _ = _taught(suggester.head, features, old, given, truth, seed=seed)
-        taught = _grown(more, suggester_config(config), run)
-        if not isinstance(taught, AnySubsetHead):
-            raise TypeError(f"a suggester is an any-subset head, not a {type(taught).__name__}")
-        suggester = replace(suggester, head=taught)
+        more, _, _ = _taught(
+            ANY_SUBSET, suggester.head, features, old=old, given=given, truth=truth, seed=seed
+        )
+        suggester = replace(
+            suggester, head=cast(TrainedAnySubset, _grown(more, suggester_config(config), run))
+        )
     once = np.ones((1, len(truth)), dtype=np.int64)
     one = AddedLabel(
         label,
@@ -166,7 +154,7 @@ def _with_label(
         found.penalty,
         found.log_loss,
         found.base_log_loss,
-        float(average_precision(sort_label(truth.astype(np.int8), found.held_out[last]), once)["area"][0]),
+        float(average_precision(sort_label(truth.astype(np.int8), found.held_out[judged]), once)["area"][0]),
     )
     return (
         replace(
@@ -183,34 +171,29 @@ def _with_label(
 
 
 def _taught(
-    head: Head | AnySubsetHead,
+    name: str,
+    head: Head,
     features: Float[np.ndarray, "images features"],
+    *,
     old: Int8[np.ndarray, "images labels"],
     given: Int8[np.ndarray, "images labels"],
     truth: np.ndarray,
-    *,
     seed: int,
 ) -> tuple[dict[str, np.ndarray], OffsetRegression, np.ndarray]:
     """Return a head's arrays with the new label, the fit, and the one decision per image that it is judged by."""
-
-    def fit(decisions: Decisions, *, bias: bool) -> OffsetRegression:
-        return fit_offset_regression(
-            decisions.inputs,
-            decisions.offsets,
-            decisions.last & truth[decisions.image],
-            groups=decisions.image,
-            bias=bias,
-            seed=seed,
-        )
-
-    if isinstance(head, LabelModelHead):
-        decisions = decisions_of_label_model(head, features, old)
-        found = fit(decisions, bias=False)
-        return label_model_with(head, found.weights), found, np.flatnonzero(decisions.last)
-    if not isinstance(head, SigmoidHead):
-        raise TypeError(f"no label can be added to a {type(head).__name__}")
-    found = fit(decisions_of_scores(head, features, given), bias=True)
-    return scores_with(head, found.weights, found.bias), found, np.arange(len(truth))
+    way = HEADS[name].new_label
+    if way is None:
+        raise TypeError(f"no label can be added to the head {name!r}")
+    decisions = way.decisions(head, features, old, given)
+    found = fit_offset_regression(
+        decisions.inputs,
+        decisions.offsets,
+        decisions.last & truth[decisions.image],
+        groups=decisions.image,
+        bias=way.bias,
+        seed=seed,
+    )
+    return way.grown(head, found.weights, found.bias), found, decisions.judged
 
 
 def _grown(arrays: dict[str, np.ndarray], config: RunConfig, run: Run) -> Head:

@@ -1,16 +1,19 @@
 """The run directory: everything that using a trained model needs, on another machine, offline."""
 
+import csv
 import hashlib
+import io
 import json
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -20,15 +23,21 @@ from labelbeam.encoders.exported import EXPORT, exported_encoder
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder, written_whole
-from labelbeam.heads.label_scores import AnySubsetHead
+from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.heads.options import SigmoidOptions
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.names import refuse_reserved
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.parsing import LARGEST_JSON, read_json
 from labelbeam.predict.calibration import RunCalibration
 from labelbeam.runs.build import Head, stored_head
-from labelbeam.runs.config import HEADS, RunConfig, from_plain, read_yaml, write_yaml
+from labelbeam.runs.config import RunConfig, from_plain, read_yaml, write_yaml
 from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
+
+if TYPE_CHECKING:
+    from labelbeam.predict.prediction import Prediction
+    from labelbeam.runs.suggestions import Suggestions
+    from labelbeam.runs.tagger import Tagger
 
 # A label model's second opinion for suggestions: an any-subset head, and which of the two is better.
 #
@@ -50,7 +59,7 @@ class Suggester:
         InputError: a mechanism of another name.
     """
 
-    head: AnySubsetHead
+    head: TrainedAnySubset
     better: str
     log_loss: Mapping[str, Mapping[str, float]]
     images: int
@@ -63,11 +72,9 @@ class Suggester:
 
 def suggester_config(config: RunConfig) -> RunConfig:
     """Return the configuration of the any-subset head beside a label model: same data, same recipe."""
-    sigmoid = config.sigmoid
+    sigmoid, differences = config.sigmoid, HEADS[ANY_SUBSET].differences
     if not sigmoid.hidden_size:
-        sigmoid = replace(
-            SigmoidOptions(**HEADS[ANY_SUBSET]["sigmoid"]), feature_dropout=sigmoid.feature_dropout
-        )
+        sigmoid = replace(SigmoidOptions(**differences["sigmoid"]), feature_dropout=sigmoid.feature_dropout)
     return replace(config, head=ANY_SUBSET, sigmoid=sigmoid)
 
 
@@ -94,6 +101,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
 
 ENCODER, FEATURES = "encoder.safetensors", "features.json"
 """A run has one of them."""
+LOG = "log.csv"
 
 MOST_LABELS = 1_000_000
 """Labels of a run: more than any data set has."""
@@ -105,9 +113,9 @@ OPTIONAL = frozenset({FEATURES, "calibration.json", "suggester.json", "suggester
 """What only some runs have."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Run:
-    """A trained model in memory.
+    """A trained model in memory: what `labelbeam.train` and `labelbeam.load` give.
 
     Attributes:
         config: the resolved configuration it was trained with.
@@ -117,6 +125,8 @@ class Run:
         head: features to answers.
         suggester: a label model's second mechanism for suggestions, where it was trained.
         calibration: what validation images taught, where there were any.
+        metrics: validation scores with their protocol, plain values; empty without validation.
+        history: a row per epoch of the training, as in `log.csv`.
     """
 
     config: RunConfig
@@ -126,21 +136,91 @@ class Run:
     head: Head
     suggester: Suggester | None = None
     calibration: RunCalibration | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, int | float]] = ()
+
+    def __repr__(self) -> str:
+        return f"Run({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """Head, labels, encoder and training data in a line."""
+        encoder = self.encoder.config
+        name = encoder.get("arguments", {}).get("model") or encoder["architecture"]
+        return f"{self.config.head}, {len(self.vocabulary)} labels, encoder {name}, trained on {self.config.data!r}"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label names, in label order."""
+        return self.vocabulary.names
+
+    @cached_property
+    def tagger(self) -> "Tagger":
+        """The run's tagger; it keeps what it computed for later calls."""
+        from labelbeam.runs.tagger import Tagger
+
+        return Tagger(self)
+
+    def tag(self, images: Any, *, all_scores: bool = False) -> "Iterator[Prediction]":
+        """Tag one image or many; see `Tagger.tag`."""
+        return self.tagger.tag(images, all_scores=all_scores)
+
+    def suggest(
+        self, image: Any, known: Iterable[str] = (), rejected: Iterable[str] = (), count: int = 10
+    ) -> "Suggestions":
+        """Suggest labels for one image, given what a person said of it; see `Tagger.suggest`."""
+        return self.tagger.suggest(image, known, rejected, count)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the run into a folder: all that tagging needs, on another machine, offline.
+
+        Args:
+            folder: made where it is not there; its files appear whole, and all of them or none.
+            overwrite: replace the run that is there.
+
+        Raises:
+            InputError: the folder holds a run and `overwrite` is not set, or something else; it cannot be written; or
+                the run was exported.
+        """
+        target = Path(folder)
+        if (target / "labels.json").exists():
+            if not overwrite:
+                raise InputError(f"{target} holds a run. Choose another folder, or give overwrite=True.")
+        elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(f"{target} exists and is not a run of labelbeam. Choose another folder.")
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"the folder {target} cannot be made ({error.strerror}). Choose another."
+            ) from error
+        save_run(self, target, opening=("written by Run.save",))
+        if self.history:
+            write_log(target / LOG, self.history)
 
 
-def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Sequence[str]) -> None:
+def write_log(path: Path, history: Sequence[Mapping[str, int | float]]) -> None:
+    """Write the epochs' scores as CSV, replacing the file whole."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    with written_whole(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")
+
+
+def save_run(run: Run, folder: Path, *, opening: Sequence[str]) -> None:
     """Write a run into a folder; its files appear whole, and all of them or none.
 
     Args:
         run: what to write.
         folder: the run directory; it exists.
-        metrics: validation scores with their protocol, plain values.
         opening: comment lines for the top of config.yaml.
 
     Raises:
         InputError: the folder cannot be written or its disk is full.
     """
-    texts, heads = _texts(run, metrics, opening), {"model.safetensors": run.head}
+    texts, heads = _texts(run, opening), {"model.safetensors": run.head}
     if run.suggester is not None:
         heads["suggester.safetensors"] = run.suggester.head
     try:
@@ -171,7 +251,7 @@ def save_run(run: Run, folder: Path, *, metrics: Mapping[str, Any], opening: Seq
         ) from error
 
 
-def _texts(run: Run, metrics: Mapping[str, Any], opening: Sequence[str]) -> dict[str, str]:
+def _texts(run: Run, opening: Sequence[str]) -> dict[str, str]:
     """Return the text files of a run by name, labels.json first: it is put in place last."""
     labels = {
         "names": list(run.vocabulary.names),
@@ -181,7 +261,7 @@ def _texts(run: Run, metrics: Mapping[str, Any], opening: Sequence[str]) -> dict
     texts = {
         "labels.json": _json(labels),
         "config.yaml": write_yaml(run.config, opening=opening),
-        "metrics.json": _json(metrics),
+        "metrics.json": _json(dict(run.metrics)),
         "versions.json": _json(versions()),
     }
     if isinstance(run.encoder, GivenFeatures):
@@ -248,7 +328,19 @@ def load_run(folder: Path) -> Run:
             )
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-    return Run(config, vocabulary, counts, encoder, head, suggester, calibration)
+    metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    return Run(
+        config, vocabulary, counts, encoder, head, suggester, calibration, metrics, _read_log(folder / LOG)
+    )
+
+
+def _read_log(path: Path) -> tuple[dict[str, float], ...]:
+    """Return the rows of a training's log; none where there is no such file or it is damaged: nothing depends on it."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple({name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file))
+    except (OSError, ValueError, TypeError):
+        return ()
 
 
 def read_labels(file: Path) -> tuple[Vocabulary, tuple[int, ...]]:

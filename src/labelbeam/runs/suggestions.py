@@ -7,16 +7,18 @@ is there as features already, so a click costs a search, not an encoder's pass.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_scores import AnySubsetHead
+from labelbeam.heads.label_scores import TrainedAnySubset
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.evidence import known_labels
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answerer
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.predict.prediction import DIGITS, ScoredLabel
 from labelbeam.runs.run_directory import Run
 from labelbeam.suggest.mechanisms import (
@@ -156,12 +158,13 @@ def _conditionals(
     mechanism: str | None,
 ) -> Conditionals:
     """Ask the mechanism that was named, else the one that was better on held-out images."""
-    heads: dict[str, AnySubsetHead] = {}
-    if isinstance(run.head, AnySubsetHead):
-        heads[ANY_SUBSET] = run.head
+    heads: dict[str, TrainedAnySubset] = {}
+    searched = label_model_answerer(answerer)
+    if HEADS[run.config.head].conditions:
+        heads[ANY_SUBSET] = cast(TrainedAnySubset, run.head)
     elif run.suggester is not None:
         heads[ANY_SUBSET] = run.suggester.head
-    there = [LIKELIHOOD_WEIGHTING] if isinstance(answerer, LabelModelAnswerer) else []
+    there = [] if searched is None else [LIKELIHOOD_WEIGHTING]
     there += [*heads] or ([] if there else [SIGMOID])
     if mechanism is None:
         mechanism = run.suggester.better if run.suggester is not None else there[0]
@@ -170,8 +173,8 @@ def _conditionals(
             f"this run cannot suggest by {mechanism!r}; its head is {run.config.head!r}, which gives "
             f"{' and '.join(there)}. Leave the mechanism out, or train with --head cnn-rnn, which gives both."
         )
-    if mechanism == LIKELIHOOD_WEIGHTING and isinstance(answerer, LabelModelAnswerer):
-        return by_search(answerer, features, known)
+    if mechanism == LIKELIHOOD_WEIGHTING and searched is not None:
+        return by_search(searched, features, known)
     if mechanism == ANY_SUBSET:
         return by_head(heads[ANY_SUBSET], features, known)
     note = (

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from labelbeam.data.memory_images import image_of, images_of, is_image
 from labelbeam.encoders.device import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
@@ -68,6 +69,10 @@ class Tagger:
         """
         return cls(load_run(Path(folder)), decision=decision, search=search)
 
+    def __repr__(self) -> str:
+        decision = self.run.config.decision.name
+        return f"Tagger({self.run.summary}, decides by {decision!r})"
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The label names, in label order."""
@@ -75,36 +80,44 @@ class Tagger:
 
     def tag(
         self,
-        paths: Iterable[str | Path],
+        images: Any,
         *,
         all_scores: bool = False,
         implications: Implications | None = None,
         report: Callable[[int], None] = lambda images: None,
     ) -> Iterator[Prediction]:
-        """Tag image files, in order, as they come; memory does not grow with their number.
+        """Tag images, in order, as they come; memory does not grow with their number.
 
         Args:
-            paths: image files; the iterable is read as images are needed.
+            images: one image or an iterable of them: paths, bytes of image files, PIL images, arrays uint8
+                [height width 3]. The iterable is read as images are needed.
             all_scores: whether predictions hold every label's score.
             implications: what decided labels imply is decided too.
             report: told the number of images after each batch.
 
-        Yields:
-            One prediction per path. A file that cannot be read gives a prediction with an `error`.
-        """
-        items = self.features(paths)
-        yield from self.tag_features(items, all_scores=all_scores, implications=implications, report=report)
+        Returns:
+            An iterator over one prediction per image; one that cannot be read gives a prediction with an `error`.
+            Images that have no name are called "image 0", "image 1", … by their place.
 
-    def features(self, paths: Iterable[str | Path]) -> Iterator[tuple[str, np.ndarray | str]]:
-        """Read image files, in order, as they come: what `tag_features` takes.
+        Raises:
+            InputError: something that is no image, nor an iterable of images.
+        """
+        items = self.features(images)
+        return self.tag_features(items, all_scores=all_scores, implications=implications, report=report)
+
+    def features(self, images: Any) -> Iterator[tuple[str, np.ndarray | str]]:
+        """Read images, in order, as they come: what `tag_features` takes.
 
         Args:
-            paths: image files.
+            images: one image or an iterable of them, as in `tag`.
 
         Returns:
-            Each path with its features float16 [features], or with why it cannot be read.
+            Each image's name with its features float16 [features], or with why it cannot be read.
+
+        Raises:
+            InputError: something that is no image, nor an iterable of images.
         """
-        stream = stream_features((Path(path) for path in paths), self.run.encoder, device=best_device())
+        stream = stream_features(images_of(images), self.run.encoder, device=best_device())
         return ((str(item.path), _features_or_reason(item)) for item in stream)
 
     def tag_features(
@@ -170,7 +183,7 @@ class Tagger:
 
     def suggest(
         self,
-        image: str | Path | np.ndarray,
+        image: Any,
         known: Iterable[str] = (),
         rejected: Iterable[str] = (),
         count: int = 10,
@@ -179,8 +192,8 @@ class Tagger:
         """Suggest labels for one image, conditioned on what a person said of it.
 
         Args:
-            image: an image file, or its features [features] as the run's encoder gives them (a click then costs no
-                encoding).
+            image: an image, as in `tag`, or its features [features] as the run's encoder gives them (a click then costs
+                no encoding).
             known: labels that the image has.
             rejected: labels that it has not.
             count: most suggestions.
@@ -192,9 +205,9 @@ class Tagger:
         Raises:
             InputError: the image cannot be read; otherwise as `runs.suggestions.suggest`.
         """
-        features = (
-            image if isinstance(image, np.ndarray) else extract([Path(image)], self.run.encoder).values[0]
-        )
+        features = image
+        if not isinstance(image, np.ndarray) or is_image(image):
+            features = extract([image_of(image, 0)], self.run.encoder).values[0]
         return suggest(
             self.run,
             self.answerer,

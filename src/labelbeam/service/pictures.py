@@ -15,9 +15,8 @@ from labelbeam.charts.charts import picture
 from labelbeam.data.images import read_rgb, read_rgb_bytes
 from labelbeam.explain.pictures import overlaid
 from labelbeam.explain.tree_chart import tree_chart
-from labelbeam.heads.label_model import LabelModelHead
-from labelbeam.heads.label_scores import SigmoidHead
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.heads.registry import HEADS
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.tagger import Tagger
 
 # What speaks for a label in a photograph, for the page: made on a copy of the model, by one thread at a time.
@@ -89,13 +88,12 @@ def has_attention(tagger: Tagger) -> bool:
         return False
     from labelbeam.encoders.image_encoder import ImageEncoder
 
-    explained = isinstance(tagger.run.head, (LabelModelHead, SigmoidHead))
-    return explained and isinstance(tagger.run.encoder, ImageEncoder)
+    return HEADS[tagger.run.config.head].explains and isinstance(tagger.run.encoder, ImageEncoder)
 
 
 def has_tree(tagger: Tagger) -> bool:
     """Return whether the head is one that searches."""
-    return isinstance(tagger.answerer, LabelModelAnswerer)
+    return label_model_answerer(tagger.answerer) is not None
 
 
 def attention_picture(tagger: Tagger, path: Path, label: str) -> bytes:

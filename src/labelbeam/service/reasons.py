@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.tagger import Tagger
 from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
 
@@ -182,7 +182,7 @@ def _reason(
 
 def suggesting_mechanisms(tagger: Tagger) -> tuple[str, ...]:
     """Return the mechanisms that a run can suggest by; the first is what it does by itself."""
-    if not isinstance(tagger.answerer, LabelModelAnswerer) or tagger.run.suggester is None:
+    if label_model_answerer(tagger.answerer) is None or tagger.run.suggester is None:
         return ()
     both = (LIKELIHOOD_WEIGHTING, ANY_SUBSET)
     return both if tagger.run.suggester.better == LIKELIHOOD_WEIGHTING else both[::-1]

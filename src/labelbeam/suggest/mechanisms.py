@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from labelbeam.decoding.evidence import conditional_marginals
-from labelbeam.heads.label_scores import AnySubsetHead
+from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 
@@ -78,7 +78,7 @@ def by_search(
 
 
 def by_head(
-    head: AnySubsetHead,
+    head: TrainedAnySubset,
     features: Float[np.ndarray, "images features"],
     known: Int8[np.ndarray, "images labels"],
 ) -> Conditionals:

@@ -11,7 +11,7 @@ from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import parse_spec
 from labelbeam.formats.vectors import GivenVectors, open_vectors
-from labelbeam.heads.label_model import LabelModelHead
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.implications import read_implications
 from labelbeam.progress import progress_bar
 from labelbeam.runs.config import to_plain
@@ -216,7 +216,7 @@ def tag_images(
         else:
             source = _source(tagger, request, choices)
         record = _record(opened, request, tagger, choices)
-        certifies = tagger.run.config.search.method == "exact" and isinstance(tagger.run.head, LabelModelHead)
+        certifies = tagger.run.config.search.method == "exact" and HEADS[tagger.run.config.head].searches
         counts = do_job(record, source, paths, total=total, shown=shown, certifies=certifies, report=report)
         for sentence in left_out.sentences():
             report(sentence)

@@ -203,16 +203,21 @@ MANY_UNKNOWN = 0.2
 """Above this share of unknown labels, conditioning on their absence is too rough an approximation."""
 
 
-def training_data(config: RunConfig) -> tuple[Dataset, Dataset | None]:
-    """Read training and validation images, their columns sorted in label order.
+def training_data(
+    config: RunConfig, datasets: tuple[Dataset, Dataset | None] | None = None
+) -> tuple[Dataset, Dataset | None]:
+    """Return training and validation images, their columns sorted in label order.
+
+    Args:
+        config: names them, and says how they are read, split and sorted.
+        datasets: those that are there already, in place of what the configuration names.
 
     Raises:
         InputError: the data cannot be read, is too small to be split, or has no label.
     """
-    train = open_dataset(config.data, options=config.read)
-    held_out = None
-    if config.validation is not None:
-        held_out = _validation_data(config, train)
+    train, held_out = datasets or (open_dataset(config.data, options=config.read), None)
+    if held_out is not None or (datasets is None and config.validation is not None):
+        held_out = _validation_data(config, train, held_out)
     elif config.validation_fraction > 0:
         if len(train) < 10:
             raise InputError(
@@ -244,10 +249,11 @@ def easiest_labels_first(
     return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
 
 
-def _validation_data(config: RunConfig, train: Dataset) -> Dataset:
-    """Read the validation images; what cannot be compared with the training's labels is told."""
+def _validation_data(config: RunConfig, train: Dataset, held_out: Dataset | None) -> Dataset:
+    """Return the validation images, with a note of labels that the training images do not have."""
     # `min_images` is about the training data: labels that are rare here are no less labels.
-    held_out = open_dataset(config.validation or "", options=replace(config.read, min_images=0))
+    if held_out is None:
+        held_out = open_dataset(config.validation or "", options=replace(config.read, min_images=0))
     refuse_strangers(held_out, train.vocabulary, of=config.data)
     if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):
         note = f"labels of {held_out.spec} that {config.data} does not have, not looked at: {some(strange)}"

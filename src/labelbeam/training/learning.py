@@ -6,6 +6,7 @@ which adds pictures, folders and interruptions.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from accelerate import Accelerator
@@ -15,8 +16,9 @@ from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.encoders.device import accelerator_for
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
+from labelbeam.heads.registry import HEADS, Head
 from labelbeam.labels.order import order_labels
-from labelbeam.runs.build import Head, build_head, start_head
+from labelbeam.runs.build import build_head, start_head
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.recipe import build_optimiser
 from labelbeam.training.batches import FeatureBatches
@@ -80,8 +82,8 @@ def learn(
         judge = FeatureBatches(
             as_rows(held_out[0]), np.asarray(held_out[1], np.int8)[:, order], 512, config.seed
         )
-    if isinstance(head, NearestNeighbours):
-        progress = remember(head, batches)
+    if not HEADS[head.head_name].learns:
+        progress = remember(cast(NearestNeighbours, head), batches)
     else:
         accelerator = accelerator or accelerator_for(config.recipe.precision)
         device = accelerator.device

@@ -15,8 +15,8 @@ from jaxtyping import Int8
 from torch import nn
 
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_scores import AnySubsetHead
-from labelbeam.heads.label_scores_torch import AnySubsetHead as TrainableAnySubset
+from labelbeam.heads.label_scores import TrainedAnySubset
+from labelbeam.heads.label_scores_torch import AnySubsetHead
 from labelbeam.labels.evidence import drawn_evidence
 from labelbeam.metrics.calibration import remaining_nats
 from labelbeam.predict.label_model import LabelModelAnswerer
@@ -67,7 +67,7 @@ def train_suggester(
     """
     own = suggester_config(config)
     built = build_head(own, num_labels=train.targets.shape[1], feature_size=train.flat.shape[1])
-    head = cast(TrainableAnySubset, built)
+    head = cast(AnySubsetHead, built)
     head.scaling.fit(train.flat)
     head.start_from(torch.from_numpy(train.targets.copy()))
     features = held_out.averaged()
@@ -114,8 +114,8 @@ def train_suggester(
     return Suggester(answering, better, found, len(asked), config.seed)
 
 
-def _answering(head: TrainableAnySubset) -> AnySubsetHead:
-    return cast(AnySubsetHead, trained(head))
+def _answering(head: AnySubsetHead) -> TrainedAnySubset:
+    return cast(TrainedAnySubset, trained(head))
 
 
 def _told(targets: Int8[np.ndarray, "images labels"], seed: int) -> dict[str, np.ndarray]:

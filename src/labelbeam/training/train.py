@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,9 +26,10 @@ from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.heads.arrays_torch import Trainable, trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate
 from labelbeam.runs.config import RunConfig, to_plain
@@ -129,6 +130,8 @@ def train_run(
     command: str = "",
     anew: bool = False,
     report: Callable[[str], None] = lambda line: None,
+    datasets: tuple[Dataset, Dataset | None] | None = None,
+    keep: bool = True,
 ) -> Trained:
     """Train what a configuration describes and write the run directory.
 
@@ -140,6 +143,8 @@ def train_run(
         command: how the user called this, for config.yaml.
         anew: forget an interrupted training in the folder; done only once data and encoder are in order.
         report: told each line that a person may want to read.
+        datasets: training and validation images that are there already, in place of what the configuration names.
+        keep: whether the run is written; otherwise the folder holds only what an interruption would need.
 
     Raises:
         InputError: anything wrong with the data, the encoder, the options, an unfinished training of
@@ -148,7 +153,7 @@ def train_run(
     accelerator = _accelerator(config)
     if not accelerator.is_main_process:
         report = _silent
-    train, held_out = training_data(config)
+    train, held_out = training_data(config, datasets)
     config = _with_usual_encoder(config, train, report)
     encoder = _encoder(config, train)
     _make_folder(folder)
@@ -194,16 +199,20 @@ def train_run(
             report=report,
         )
         run = replace(run, suggester=suggester)
-    metrics: dict[str, Any] = {}
+    run = replace(run, history=tuple(progress.history))
     if accelerator.is_main_process:
         if held_out is not None:
-            run, metrics = _judged(run, train, held_out)
-        opening = opening_lines(command, progress.epoch, progress.best_epoch, metrics)
-        save_run(run, folder, metrics=metrics, opening=opening)
+            run = _judged(run, train, held_out)
+        if keep:
+            save_run(
+                run,
+                folder,
+                opening=opening_lines(command, progress.epoch, progress.best_epoch, dict(run.metrics)),
+            )
         _forget(folder)
     return Trained(
         run,
-        metrics,
+        dict(run.metrics),
         progress.epoch,
         progress.best_epoch,
         (*train.notes, *notes),
@@ -310,8 +319,8 @@ def _suggester(
     report: Callable[[str], None],
 ) -> Suggester | None:
     """Train the second mechanism for suggestions of a label model; None for other heads, or where it is not wanted."""
-    answerer = build_answerer(run.head, run.config)
-    if not run.config.suggester or not isinstance(answerer, LabelModelAnswerer):
+    answerer = label_model_answerer(build_answerer(run.head, run.config))
+    if not run.config.suggester or answerer is None:
         return None
     return train_suggester(
         run.config,
@@ -325,15 +334,15 @@ def _suggester(
     )
 
 
-def _judged(run: Run, train: Dataset, held_out: Dataset) -> tuple[Run, dict[str, Any]]:
-    """Return the run with its calibration, where one is wanted, and its scores on held-out images."""
+def _judged(run: Run, train: Dataset, held_out: Dataset) -> Run:
+    """Return the run with its scores on held-out images, and its calibration, where one is wanted."""
     held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
-    metrics = _validation_metrics(run, held_out, features[:, 0])
+    run = replace(run, metrics=_validation_metrics(run, held_out, features[:, 0]))
     if not run.config.calibrate:
-        return run, metrics
+        return run
     rows = np.unique(np.linspace(0, len(train) - 1, MOST_TRAINING_IMAGES).astype(int))
     _, seen, _ = readable_features(train.subset(rows), run.encoder, flips=False)
-    return replace(run, calibration=calibrate(run, features[:, 0], held_out.targets, seen[:, 0])), metrics
+    return replace(run, calibration=calibrate(run, features[:, 0], held_out.targets, seen[:, 0]))
 
 
 def _silent(line: str) -> None:
@@ -342,9 +351,9 @@ def _silent(line: str) -> None:
 
 def remembered(head: Trainable, batches: Batches) -> Progress | None:
     """Give a head that learns nothing its training images; None for a head that learns."""
-    if isinstance(head, NearestNeighbours) and isinstance(batches, FeatureBatches):
-        return remember(head, batches)
-    return None
+    if HEADS[head.head_name].learns or not isinstance(batches, FeatureBatches):
+        return None
+    return remember(cast(NearestNeighbours, head), batches)
 
 
 def _make_folder(folder: Path) -> None:

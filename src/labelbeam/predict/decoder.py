@@ -1,0 +1,317 @@
+"""A label model's searches over one's own features: the object that `labelbeam.decode` gives.
+
+Owns the prefix trie, takes arrays or tensors, and speaks of labels by the columns of the targets that the model was
+trained on. What each search does is in `decoding`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Int8
+
+from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.beam import beam_search
+from labelbeam.decoding.beam_arrays import BeamOptions
+from labelbeam.decoding.best_first import CertifiedPaths, best_paths
+from labelbeam.decoding.evidence import ConditionalMarginals, conditional_marginals
+from labelbeam.decoding.likelihood import set_log_prob
+from labelbeam.decoding.marginals import Marginals, label_marginals
+from labelbeam.decoding.paths import NO_LABEL, BeamPaths
+from labelbeam.decoding.set_samples import SetSamples, sample_sets
+from labelbeam.decoding.trie import DEFAULT_BYTE_LIMIT, PrefixTrie
+from labelbeam.errors import InputError
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.registry import HEADS, heads_that
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+Labels = Iterable[int | str] | Sequence[Iterable[int | str]]
+"""Label columns (or names, where the decoder knows them), for every image alike or a list for each."""
+
+
+class Decoder:
+    """The searches of a label model; what one call computes of a label prefix serves all that follow.
+
+    Not for several threads at once. The model's weights were copied: after more training, call `decode` again.
+
+    Attributes:
+        num_labels: how many labels there are.
+        names: of the labels by column, where the model is a run's; else empty.
+    """
+
+    def __init__(
+        self,
+        head: TrainedLabelModel,
+        *,
+        order: Int[np.ndarray, " labels"] | None = None,
+        names: Sequence[str] = (),
+        length: PathLength | None = None,
+        trie_bytes: int = DEFAULT_BYTE_LIMIT,
+    ) -> None:
+        """Make a decoder; `decode` does it for a model of any kind.
+
+        Args:
+            head: the trained label model.
+            order: column of each label of the model, in label order; None: they are the same.
+            names: of the columns.
+            length: fewest and most labels of a set; None: any number.
+            trie_bytes: most bytes that the trie takes; no result depends on it.
+        """
+        self.num_labels, self.names = head.num_labels, tuple(names)
+        self._head, self._order = head, order
+        self._trie = PrefixTrie(head, byte_limit=trie_bytes, length=length)
+
+    def __repr__(self) -> str:
+        rule = f"{self._head.allowed}, {'additive' if self._head.additive else 'not additive'}"
+        return f"Decoder({self.num_labels} labels, {rule}, {self._trie.num_nodes} prefixes in its trie)"
+
+    def exact(self, features: Any, *, expansions: int = 200) -> CertifiedPaths:
+        """Find the most probable label set of each image, with a certificate.
+
+        Args:
+            features: array or tensor [images features], as the model was trained on.
+            expansions: most label prefixes looked at per image; where they do not suffice, `exact` is False there.
+
+        Returns:
+            `paths`: each image's labels in the order in which the model says them; `log_probs` in nats, `exact`.
+
+        Raises:
+            InputError: features of another shape, or not finite; a number of expansions below 1.
+        """
+        found = best_paths(self._trie, self._rows(features), budget=expansions)
+        return replace(found, labels=self._columns(found.labels))
+
+    def beam(self, features: Any, width: int = 10, *, length_penalty: float = 0.0) -> BeamPaths:
+        """Search the most probable label sets of each image by the paper's beam search; nothing certifies them.
+
+        Args:
+            features: as in `exact`.
+            width: paths kept per image and step.
+            length_penalty: finished paths are compared by log-probability / ((5 + steps) / 6) ** this; 0: as they are.
+
+        Returns:
+            Up to `width` paths per image, best first; `paths` are the best ones.
+
+        Raises:
+            InputError: features of another shape, or not finite; a width below 1 or a negative penalty.
+        """
+        options = BeamOptions(width=width, length_penalty=length_penalty)
+        found = beam_search(self._trie, self._rows(features), options)
+        return replace(found, labels=self._columns(found.labels))
+
+    def marginals(
+        self, features: Any, *, expansions: int = 200, samples: int = 200, seed: int = 0
+    ) -> Marginals:
+        """Return p(label | image) of every label: an estimate between hard bounds.
+
+        Args:
+            features: as in `exact`.
+            expansions: most label prefixes looked at per image; more never widen a bound.
+            samples: continuations drawn per image of what is left open; 0: none, then the middle of the bounds.
+            seed: of the samples.
+
+        Returns:
+            `score`, `low`, `high` and `stderr`, each [images labels], by column.
+
+        Raises:
+            InputError: features of another shape, or not finite; numbers out of range.
+        """
+        rows = self._rows(features)
+        found = label_marginals(self._trie, rows, expansions=expansions, samples=samples, seed=seed)
+        paths = replace(found.paths, labels=self._columns(found.paths.labels))
+        return replace(self._by_column(found), paths=paths)
+
+    def sample(
+        self, features: Any, samples: int = 200, *, expansions: int = 200, seed: int = 0
+    ) -> SetSamples:
+        """Return a weighted sample of each image's label sets: the likeliest exactly, the rest drawn.
+
+        Args:
+            features: as in `exact`.
+            samples: sets drawn per image of what is left open, at least 1.
+            expansions: most label prefixes looked at per image.
+            seed: of the samples.
+
+        Returns:
+            `sets`, bool [images rows labels], and their `weights`, which sum to 1 for each image.
+
+        Raises:
+            InputError: features of another shape, or not finite; numbers below 1.
+        """
+        rows = self._rows(features)
+        found = sample_sets(self._trie, rows, expansions=expansions, samples=samples, seed=seed)
+        return (
+            found if self._order is None else replace(found, sets=found.sets[:, :, np.argsort(self._order)])
+        )
+
+    def given(
+        self,
+        features: Any,
+        accepted: Labels = (),
+        rejected: Labels = (),
+        *,
+        expansions: int = 64,
+        samples: int = 200,
+        seed: int = 0,
+    ) -> ConditionalMarginals:
+        """Return p(label | image, accepted and rejected labels) of every label, with hard bounds.
+
+        Args:
+            features: as in `exact`.
+            accepted: labels that the images have: columns or names, the same for every image or a list for each.
+            rejected: labels that they have not, likewise.
+            expansions: most label prefixes looked at per image.
+            samples: continuations drawn per image of what is left open; 0: none.
+            seed: of the samples.
+
+        Returns:
+            `score`, `low`, `high`, `stderr` by column; `evidence`, how probable the model held what was given;
+            `trusted`.
+
+        Raises:
+            InputError: an unknown label, one both accepted and rejected, evidence that the model holds impossible;
+                features of another shape, or not finite.
+        """
+        rows = self._rows(features)
+        known = np.full((len(rows), self.num_labels), UNKNOWN, dtype=np.int8)
+        for labels, value in ((accepted, PRESENT), (rejected, ABSENT)):
+            for row, columns in enumerate(self._lists(labels, len(rows))):
+                if both := [column for column in columns if known[row, column] not in (UNKNOWN, value)]:
+                    raise InputError(
+                        f"image {row}: label {self._name(both[0])} is both accepted and rejected. Leave it out of one "
+                        "of the two lists."
+                    )
+                known[row, columns] = value
+        if self._order is not None:
+            known = known[:, self._order]
+        found = conditional_marginals(
+            self._trie, rows, known, expansions=expansions, samples=samples, seed=seed
+        )
+        return self._by_column(found)
+
+    def log_prob(self, features: Any, targets: Any) -> Float[np.ndarray, " images"]:
+        """Return log p(label set | image) in nats.
+
+        Args:
+            features: as in `exact`.
+            targets: array or tensor [images labels], 1 present, 0 absent.
+
+        Raises:
+            InputError: features or targets of another shape, unknown labels, or a model that gives sets no probability
+                (allowed outcomes `paper`; under `no-repeat` sets of more than 7 labels).
+        """
+        rows, wanted = self._rows(features), as_array(targets)
+        if wanted.shape != (len(rows), self.num_labels):
+            raise InputError(
+                f"targets must be [{len(rows)} {self.num_labels}], a row for each image; given {list(wanted.shape)}."
+            )
+        sets: Int8[np.ndarray, "images labels"] = wanted.astype(np.int8)
+        return set_log_prob(self._trie, rows, sets if self._order is None else sets[:, self._order])
+
+    def _rows(self, features: Any) -> Float[np.ndarray, "images width"]:
+        values, size = as_array(features), self._head.scaling.num_features
+        if values.ndim != 2 or values.shape[1] != size or values.dtype.kind not in "fiu":
+            raise InputError(
+                f"features must be numbers [images {size}], as the model was trained on; given {values.dtype} "
+                f"{list(values.shape)}."
+            )
+        if not np.isfinite(values).all():
+            raise InputError("the features hold NaN or infinity; all must be finite.")
+        return self._head.image_rows(values.astype(np.float32, copy=False))
+
+    def _columns(self, labels: np.ndarray) -> np.ndarray:
+        """Return paths by column in place of the model's own label ids."""
+        if self._order is None:
+            return labels
+        return np.where(labels == NO_LABEL, NO_LABEL, self._order[labels]).astype(labels.dtype)
+
+    def _by_column(self, found: Any) -> Any:
+        if self._order is None:
+            return found
+        back = np.argsort(self._order)
+        return replace(
+            found, **{name: getattr(found, name)[:, back] for name in ("score", "low", "high", "stderr")}
+        )
+
+    def _lists(self, labels: Labels, images: int) -> list[list[int]]:
+        """Return the label columns of each image."""
+        given = list(as_array(labels).tolist() if hasattr(labels, "shape") else labels)
+        if isinstance(labels, str) or not any(isinstance(one, list | tuple | set) for one in given):
+            alike = [self._column(one) for one in ([labels] if isinstance(labels, str) else given)]
+            return [alike] * images
+        if len(given) != images:
+            raise InputError(f"there are labels of {len(given)} images and features of {images}.")
+        return [[self._column(one) for one in of_image] for of_image in given]
+
+    def _column(self, label: object) -> int:
+        if isinstance(label, str):
+            if label not in self.names:
+                known = f"its labels are {', '.join(self.names[:24])}" if self.names else "it knows no names"
+                raise InputError(f"unknown label {label!r}: {known}. Give a column or a name that is there.")
+            return self.names.index(label)
+        if (
+            isinstance(label, bool)
+            or not isinstance(label, int | np.integer)
+            or not 0 <= label < self.num_labels
+        ):
+            raise InputError(f"a label must be a column, 0 to {self.num_labels - 1}, given {label!r:.60}.")
+        return int(label)
+
+    def _name(self, column: int) -> str:
+        return repr(self.names[column]) if self.names else str(column)
+
+
+def decode(
+    model: Any,
+    *,
+    min_labels: int = 0,
+    max_labels: int | None = None,
+    trie_bytes: int = DEFAULT_BYTE_LIMIT,
+) -> Decoder:
+    """Make the searches of a trained label model.
+
+    Args:
+        model: a `CNNRNN`, or what `train` and `load` give. Its weights are copied.
+        min_labels: fewest labels of a set.
+        max_labels: most labels of a set; None: any number. Both the same: sets of exactly so many.
+        trie_bytes: most bytes that the prefix trie takes; no result depends on it.
+
+    Raises:
+        InputError: a model that says no labels one after the other, such as a sigmoid head; limits that no set keeps.
+    """
+    length = PathLength(min_labels, max_labels)
+    names: tuple[str, ...] = ()
+    if hasattr(model, "run"):
+        model = model.run
+    if hasattr(model, "vocabulary"):
+        names, model = model.vocabulary.names, model.head
+    order = getattr(model, "order", None)
+    name = getattr(model, "head_name", "")
+    if name not in HEADS or not HEADS[name].searches:
+        what = f"the head {name!r}" if name in HEADS else f"{type(model).__name__!r}"
+        raise InputError(
+            f"{what} says no labels one after the other, so there is nothing to search. Give a labelbeam.CNNRNN, or a "
+            f"run of --head {' or '.join(heads_that('searches'))}; of a sigmoid head the most probable set is that of "
+            "the labels with a logit of at least 0."
+        )
+    if hasattr(model, "state_dict"):
+        from labelbeam.heads.arrays_torch import trained
+
+        model, order = trained(model), None if order is None else as_array(order)
+    return Decoder(model, order=order, names=names, length=length, trie_bytes=trie_bytes)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return an array of what may be a tensor on any device.
+
+    Raises:
+        InputError: rows of different lengths, or nothing like numbers.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"numbers in rows of equal length were expected ({error}).") from error
