@@ -154,7 +154,9 @@ def test_unknown_labels_leave_the_loss_of_both_models() -> None:
     unknown[:, 3] = -1
     for model in (taught().eval(), lb.SigmoidHead(num_labels=4, num_features=8)):
         assert model(features, unknown).shape == (64,)
-        assert (model(features, unknown) <= model(features, targets) + 1e-5).all()
+        absent = targets[:, 3] == 0  # what is known to be absent costs nats, what is unknown does not
+        assert (model(features, unknown)[absent] <= model(features, targets)[absent] + 1e-5).all()
+        assert torch.equal(model(features, unknown.float()), model(features, unknown.long()))
 
 
 def test_evidence_is_given_for_all_images_or_for_each() -> None:
@@ -190,7 +192,6 @@ def test_the_length_of_sets_can_be_said() -> None:
         (lambda: lb.CNNRNN(2, 3, shuffle=True), ["canonical", "no-repeat"]),
         (lambda: lb.CNNRNN(2, 3, scaling="l3"), ["unknown feature scaling 'l3'", "l2"]),
         (lambda: lb.CNNRNN(2, 3)(torch.zeros(1, 4), torch.zeros(1, 2)), ["features [batch 3]", "[1, 4]"]),
-        (lambda: lb.SigmoidHead(2, 3)(torch.zeros(1, 3), torch.zeros(2, 2)), ["1 images", "2"]),
         (lambda: lb.decode(lb.SigmoidHead(2, 3)), ["the head 'sigmoid'", "nothing to search", "CNNRNN"]),
         (lambda: lb.decode(3), ["'int'", "labelbeam.CNNRNN"]),
         (lambda: lb.decode(taught()).exact(np.zeros(8)), ["[images 8]", "[8]"]),
@@ -199,12 +200,9 @@ def test_the_length_of_sets_can_be_said() -> None:
         (lambda: lb.decode(taught()).given(np.zeros((1, 8)), ["cat"]), ["unknown label 'cat'"]),
         (lambda: lb.decode(taught()).given(np.zeros((1, 8)), [1], [1]), ["both accepted and rejected"]),
         (lambda: lb.decode(taught()).beam(np.zeros((1, 8)), width=0), ["at least 1"]),
-        (lambda: lb.open_dataset(3), ["FORMAT:PATH#SPLIT"]),
         (lambda: lb.open_dataset("csv:a.csv", mising="keep"), ["Did you mean 'missing'"]),
-        (lambda: lb.load(3), ["path of its folder"]),
         (lambda: lb.load("nowhere"), ["nowhere", "no such folder"]),
         (lambda: lb.train("csv:nowhere.csv"), ["nowhere.csv"]),
-        (lambda: lb.score([[1, 0]], [[0.5, 0.1]], "exact"), ["ExactK(k)", "'exact'"]),
         (lambda: lb.score([[1, 2]], [[0.5, 0.1]]), ["1 (present), 0 (absent) or -1"]),
         (lambda: lb.score([[1, 0]], [[0.5]]), ["shape"]),
         (lambda: lb.score([[1, 0]], [[1, 0]]), ["sets or scores", "Sets()"]),
@@ -217,6 +215,32 @@ def test_what_is_wrong_is_an_input_error_that_says_what_to_do(wrong, words) -> N
     with pytest.raises(lb.InputError) as refused:
         wrong()
     assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_a_value_of_another_kind_is_an_input_error_too() -> None:
+    # Types are checked while tests run, so this is asked in an interpreter of its own.
+    code = """
+import torch
+import labelbeam as lb
+head = lb.SigmoidHead(2, 3)
+calls = [lb.open_dataset, lb.load, lb.train, lambda x: lb.score([[1, 0]], [[0.5, 0.1]], x)]
+calls += [lambda x: head(torch.zeros(1, 3), torch.zeros(x, 2))]
+calls += [lambda x: head(torch.zeros(x, 3), torch.full((x, 2), 0.3))]
+for call in calls:
+    try:
+        call(3)
+    except lb.InputError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [
+        "a data set is named FORMAT:PATH#SPLIT",
+        "a run is the path of its folder",
+        "a data set is named FORMAT:PATH#SPLIT",
+        "a protocol is ExactK(k)",
+        "there are features of 1 images and targets of 3.",
+        "targets must be 1 (present)",
+    ]
 
 
 # --- from a data set to a run

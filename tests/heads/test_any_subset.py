@@ -22,7 +22,7 @@ def head(num_labels=LABELS, *, seed=0, **options) -> AnySubsetHead:
 def conditional(model: AnySubsetHead, features: torch.Tensor, known: torch.Tensor) -> np.ndarray:
     """What the trained head says, told what is known."""
     answers = trained(model)
-    assert isinstance(answers, heads.AnySubsetHead)
+    assert isinstance(answers, heads.TrainedAnySubset)
     return answers.conditional(features.numpy(), known.numpy())
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int, Int8, Shaped
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError, unknown_name
@@ -274,7 +274,7 @@ class CNNRNN(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "batch features"],
-        targets: Int8[Tensor, "batch labels"],
+        targets: Shaped[Tensor, "batch labels"],
         shuffle: torch.Generator | None = None,
     ) -> Float[Tensor, " batch"]:
         """Return the loss that the options name, per image in nats: -log p(sequence | image) for `sequence`.
@@ -291,7 +291,7 @@ class CNNRNN(nn.Module):
         Raises:
             InputError: features or targets of another width than the model's.
         """
-        check_batch(self, features, targets)
+        targets = check_batch(self, features, targets)
         if self.order is not None:
             targets = targets[:, self.order]
         if self.options.loss != "sequence":

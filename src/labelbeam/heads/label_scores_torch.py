@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, Shaped
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
@@ -83,7 +83,7 @@ class SigmoidHead(LabelScores):
     head_name: ClassVar[str] = "sigmoid"
 
     def forward(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+        self, features: Float[Tensor, "batch features"], targets: Shaped[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:
         """Return -log p(set | image) per image in nats: binary cross-entropy summed over the known labels.
 
@@ -94,7 +94,7 @@ class SigmoidHead(LabelScores):
         Raises:
             InputError: features or targets of another width than the head's.
         """
-        check_batch(self, features, targets)
+        targets = check_batch(self, features, targets)
         present = (targets == PRESENT).float()
         losses = nn.functional.binary_cross_entropy_with_logits(
             self.logits(features), present, reduction="none"

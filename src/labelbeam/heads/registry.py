@@ -172,7 +172,7 @@ HEADS: Mapping[str, HeadRow] = {
         learns=False,
     ),
 }
-"""The heads by name: the paper's model and its variant (Table 3), sigmoid heads, and those of docs/rivals.md."""
+"""The heads by name: the paper's model and its variant (Table 3), sigmoid heads, and those of research/rivals.md."""
 
 _WITHOUT: Mapping[Capability, str] = {
     "searches": "says no labels one after the other, so there is nothing to search",

@@ -66,8 +66,8 @@ def check_sizes(num_labels: int, num_features: int) -> None:
             raise InputError(f"{name} must be a whole number of at least 1, given {given!r:.60}.")
 
 
-def check_batch(head: Any, features: Tensor, targets: Tensor) -> None:
-    """Refuse features or targets that are not a head's.
+def check_batch(head: Any, features: Tensor, targets: Tensor) -> Tensor:
+    """Return the targets as int8; refuse features or targets that are not a head's.
 
     Args:
         head: with `num_labels` and `scaling`.
@@ -75,7 +75,7 @@ def check_batch(head: Any, features: Tensor, targets: Tensor) -> None:
         targets: [batch labels].
 
     Raises:
-        InputError: another width, or other numbers of images.
+        InputError: another width, other numbers of images, or floating-point targets that are not 1, 0 or -1.
     """
     wanted = (head.scaling.feature_size, head.num_labels)
     given = tuple(features.shape), tuple(targets.shape)
@@ -84,5 +84,8 @@ def check_batch(head: Any, features: Tensor, targets: Tensor) -> None:
             f"the model takes features [batch {wanted[0]}] and targets [batch {wanted[1]}], given {list(given[0])} and "
             f"{list(given[1])}."
         )
+    if targets.is_floating_point() and not ((targets == 1) | (targets == 0) | (targets == -1)).all():
+        raise InputError("targets must be 1 (present), 0 (absent) or -1 (unknown); other numbers were given.")
     if len(features) != len(targets):
         raise InputError(f"there are features of {len(features)} images and targets of {len(targets)}.")
+    return targets.to(torch.int8)
