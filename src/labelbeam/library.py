@@ -205,8 +205,8 @@ def score(
         raise InputError(f"predictions must be numbers or booleans [images labels], given {given.dtype}.")
     if given.shape != known.shape:
         raise InputError(
-            f"the predictions have shape {list(given.shape)}, the truth {list(known.shape)}; give one row per image and "
-            "one column per label."
+            f"the predictions have shape {list(given.shape)}, the truth {list(known.shape)}; give one row per image "
+            "and one column per label."
         )
     if protocol.name in ("sets", "path-k"):
         if not np.isin(given, (0, 1)).all():
