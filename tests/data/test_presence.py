@@ -6,7 +6,8 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 
-from labelbeam.data.dataset import Dataset, ReadOptions, files_under_other_names, settle
+from labelbeam.data.dataset import Dataset, ReadOptions, settle
+from labelbeam.data.finder import lost_images
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import Vocabulary
 
@@ -22,7 +23,7 @@ def test_files_are_found_in_the_root_in_folders_and_by_absolute_path(tmp_path):
         (tmp_path / name).write_bytes(b"")
     absolute = str(tmp_path / "a.jpg")
     keys = ("a.jpg", "sub/b.jpg", "lost.jpg", "sub/deep/c.jpg", "sub/../a.jpg", absolute, "sub", "/lost.jpg")
-    assert files_under_other_names(tmp_path, keys) == {"lost.jpg": None, "sub": None, "/lost.jpg": None}
+    assert lost_images(tmp_path, keys) == ["lost.jpg", "sub", "/lost.jpg"]
 
 
 def test_a_file_whose_name_is_taken_apart_on_disk_is_found_under_the_disks_name(tmp_path):
@@ -55,7 +56,7 @@ def test_skipping_every_image_is_an_error(tmp_path):
 )
 def test_a_name_that_no_file_can_have_is_missing(tmp_path, name):
     (tmp_path / "a.jpg").write_bytes(b"")
-    assert files_under_other_names(tmp_path, ["a.jpg", name]) == {name: None}
+    assert lost_images(tmp_path, ["a.jpg", name]) == [name]
     with pytest.raises(InputError, match="1 of 2 image files are missing"):
         settle(dataset(tmp_path, "a.jpg", name), ReadOptions())
     assert settle(dataset(tmp_path, "a.jpg", name), ReadOptions(missing="skip")).images == ("a.jpg",)

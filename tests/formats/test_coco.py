@@ -333,3 +333,18 @@ def test_images_are_found_in_data_beside_the_file_or_where_the_option_says(tmp_p
     assert read_coco(tmp_path, "").root == tmp_path / "data"
     named = read_coco(tmp_path / "labels.json", "", options=ReadOptions(root=tmp_path / "elsewhere"))
     assert named.root == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("folder", ["data", "images", "labels_images"])
+def test_images_beside_a_file_are_found_in_folders_of_images_or_by_option(tmp_path, folder):
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "a.jpg").write_bytes(b"")
+    options = ReadOptions(root=tmp_path / folder if folder.startswith("labels") else None)
+    dataset = read_coco(tmp_path / "labels.json", "", options=options)
+    assert (dataset.root, dataset.images) == (tmp_path / folder, ("a.jpg",))

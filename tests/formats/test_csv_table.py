@@ -250,7 +250,12 @@ def test_missing_image_files_are_counted_and_listed_or_skipped(tmp_path):
             ["line 2", "column 'Confidence'", "'0.7'", "1 and 0"],
         ),
         ("ImageID,LabelName,Confidence\na,x,1\na,x,0\n", "", {}, ["repeat an image with different labels"]),
-        ("image,tags\na.jpg,[cat]\n", "", {}, ["line 2", "column 'tags'", "not a list of texts"]),
+        (
+            "image,tags\na.jpg,[cat\n",
+            "",
+            {},
+            ["line 2", "column 'tags'", "not a list of texts", "never ends"],
+        ),
         ("image,cat,dog\na.jpg,1,0\nb.jpg,1,maybe\n", "", {}, ["'dog' hold other values", "line 3"]),
         (
             "image,tags,unknown\na.jpg,cat,cat;dog\n",

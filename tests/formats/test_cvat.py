@@ -93,3 +93,24 @@ def test_width_height_and_subset_are_written_as_cvat_has_them(tmp_path):
     assert notes == ()
     assert f'<image id="0" name="{tmp_path.resolve()}/in/a.jpg" subset="train" width="7" height="5">' in text
     assert text.count("<label>") == 3
+
+
+PROJECT = """<image name="f0.png" subset="Train"><tag label="full"/></image>
+<image name="f1.png" subset="Train"><tag label="empty"/></image>
+<image name="f0.png" subset="Validation"><tag label="empty"/></image>"""
+
+
+@pytest.mark.parametrize("root", [None, "images", "images/Train"])
+def test_one_name_in_two_subsets_is_two_images_in_the_folders_of_a_project(tmp_path, root):
+    for name in ("Train/f0.png", "Train/f1.png", "Validation/f0.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"")
+    dataset = read_cvat(write(tmp_path, PROJECT), "", options=ReadOptions(root=root and tmp_path / root))
+    assert dataset.images == ("Train/f0.png", "Train/f1.png", "Validation/f0.png")
+    assert [dataset.example(i).present for i in range(3)] == [("full",), ("empty",), ("empty",)]
+    assert all(path.is_file() for path in dataset.paths)
+
+
+def test_one_name_in_two_subsets_is_two_images_though_none_is_there(tmp_path):
+    dataset = read_cvat(write(tmp_path, PROJECT), "", options=KEEP)
+    assert dataset.images == ("Train/f0.png", "f1.png", "Validation/f0.png")

@@ -47,7 +47,7 @@ READ = (
         "Keep images that have no label (default), or drop them.",
         ("--keep-unlabelled/--drop-unlabelled",),
     ),
-    SharedOption("missing", str, "Image files that are not there: error (default), skip, or keep."),
+    SharedOption("missing", str, "Image files that are not there: error (default), skip, report, or keep."),
     SharedOption("root", Path, "Folder that a file's image paths start from (default: its own)."),
     SharedOption("delimiter", str, "What separates labels in a cell or text file (default: recognised)."),
     SharedOption("encoding", str, "Encoding of text files, such as cp932 (default: UTF-8)."),
@@ -55,6 +55,8 @@ READ = (
     SharedOption("tags_column", str, "Header of the column of labels (default: recognised)."),
     SharedOption("features_column", str, "Vectors: header of the column of number lists."),
     SharedOption("layout", str, "CSV: tags, one-hot, long or ragged; lists, Parquet: one-hot or numbers."),
+    SharedOption("drop_columns", str, "CSV: columns that are no labels: a,b; none: every column is one."),
+    SharedOption("absent", str, "What says that a label is absent besides 0: -1, blank, both, or none."),
     SharedOption("combinations", str, "CSV: labels that look like combinations: error (default) or keep."),
     SharedOption(
         "aliases", Path, "File of other names, old -> new on each line; merged where both are there."

@@ -4,18 +4,16 @@ Columnar: one tuple of image keys and one int8 matrix, so that a quarter of a mi
 thousand labels stay well below 1 GiB. Knows nothing of formats, pixels or models.
 """
 
-import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Int
 
 from labelbeam.data.feature_rows import FeatureRows
-from labelbeam.data.image_bytes import image_exists
+from labelbeam.data.finder import FoundImages, find_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 
@@ -154,10 +152,13 @@ class Dataset:
 
 CHOICES = {
     "difficult": ("unknown", "absent", "present"),
-    "missing": ("error", "skip", "keep"),
+    "missing": ("error", "skip", "report", "keep"),
     "layout": ("tags", "one-hot", "long", "ragged", "numbers"),
     "combinations": ("error", "keep"),
 }
+
+
+_ABSENT = {"-1", "blank", "none"}
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ class ReadOptions:
         difficult: VOC; what a label is that an image shows only in objects marked difficult: `unknown`
             (official: not counted), `absent` or `present`.
         keep_unlabelled: keep images that have no label; the paper's protocol for COCO keeps them.
-        missing: image files that are not there: `error` (all are listed), `skip` (left out, and noted) or
-            `keep` (labels only: nothing looks whether the files exist).
+        missing: image files that are not there: `error` (all are listed), `skip` (left out, and noted), `report` (they
+            stay, and are noted) or `keep` (labels only: nothing looks whether the files exist).
         delimiter: text formats; what separates labels inside a cell or file; None: recognised, or an error.
         encoding: text formats; the file's encoding, such as `cp932`; None: UTF-8, with or without a byte order mark.
         root: formats of one file; folder that relative image paths start from; None: the file's folder.
@@ -179,6 +180,10 @@ class ReadOptions:
         features_column: vectors in Parquet or Arrow; the column of number lists; None: the only one there.
         layout: CSV, lists, Parquet; `tags`, `one-hot`, `long` (one row per image and label), `ragged` (labels in as
             many cells as it takes) or `numbers` (class numbers); None: recognised.
+        drop_columns: CSV; columns that are no labels, with commas between them; `none`: every column is one. None:
+            those that keep a table's books are left out (`index`, `fold`, `width`, `is_valid`, …), and noted.
+        absent: CSV with a column per label, lists of values; what says that a label is absent besides 0: `-1`, `blank`,
+            both with a comma, or `none`; None: where no cell is 0, the one of the two that is there, and noted.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
         aliases: every format; file of lines `old -> new`: labels under another name, merged where both are there.
         deny: every format; labels to leave out, a file with one a line or names with commas between them.
@@ -204,6 +209,8 @@ class ReadOptions:
     tags_column: str | None = None
     features_column: str | None = None
     layout: str | None = None
+    drop_columns: str | None = None
+    absent: str | None = None
     combinations: str = "error"
     aliases: Path | None = None
     deny: str | None = None
@@ -216,6 +223,8 @@ class ReadOptions:
             value = getattr(self, option)
             if value is not None and value not in allowed:
                 raise unknown_name(f"value of --{option}", value, allowed)
+        if self.absent is not None and not {part.strip() for part in self.absent.split(",")} <= _ABSENT:
+            raise unknown_name("value of --absent", self.absent, (*_ABSENT, "-1,blank"))
         if self.delimiter == "":
             raise InputError(
                 "--delimiter is empty; give the text that separates labels in a cell, such as ';'."
@@ -236,24 +245,26 @@ OF_LABELS = ("aliases", "deny", "keep_only", "implications", "min_images")
 
 # Which images of a data set stay: those whose files are there, those that have a label.
 #
-# The last step of every reader: data set in, data set out. Knows nothing of formats.
+# The last step of every reader: data set in, data set out. Where files are is known to `data.finder`. Knows
+# nothing of formats.
 
 
-def settle(dataset: Dataset, options: ReadOptions) -> Dataset:
-    """Apply the options `missing` and `keep_unlabelled`, and record them where they change what is measured.
+def settle(dataset: Dataset, options: ReadOptions, *, subsets: Sequence[str] = ()) -> Dataset:
+    """Find the images, apply `missing` and `keep_unlabelled`, and record them where they change what is measured.
 
     Args:
         dataset: as read, every image listed.
         options: the reader's switches.
+        subsets: the subset of each image, whose folder may be named after it; empty: none has one.
 
     Returns:
-        The data set of the images that stay, with notes about those that went.
+        The data set of the images that stay, under the keys that their files have, with notes about those that went.
 
     Raises:
         InputError: files are missing and `missing` is `error`, or no image stays.
     """
     if options.missing != "keep":
-        dataset = _with_files(dataset, skip=options.missing == "skip")
+        dataset = _with_files(dataset, options.missing, subsets)
     if options.keep_unlabelled:
         return replace(dataset, protocol={**dataset.protocol, "unlabelled": "kept"})
     labelled = np.flatnonzero((dataset.targets == PRESENT).any(axis=1))
@@ -266,64 +277,39 @@ def settle(dataset: Dataset, options: ReadOptions) -> Dataset:
     return replace(dataset.subset(labelled), notes=(*dataset.notes, note), protocol=protocol)
 
 
-def _with_files(dataset: Dataset, *, skip: bool) -> Dataset:
-    """Return the data set without images whose file is missing; unless `skip`, list them in an error."""
-    elsewhere = files_under_other_names(dataset.root, dataset.images)
-    if not elsewhere:
-        return dataset
-    missing = [image for image, name in elsewhere.items() if name is None]
-    shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-    count = f"{len(missing)} of {len(dataset)} image files are missing"
-    where = f"looked in {dataset.root.resolve()}"
-    if missing and not skip:
-        raise InputError(
-            f"{dataset.spec}: {count} ({where}): {shown}. Check the folder, or leave them out with "
-            "--missing skip (--missing keep reads labels only)."
-        )
-    kept = [i for i, image in enumerate(dataset.images) if elsewhere.get(image, image) is not None]
-    if not kept:
-        raise InputError(f"{dataset.spec}: {count} ({where}): {shown}. No image is left; check the folder.")
-    notes, protocol = list(dataset.notes), dict(dataset.protocol)
-    if missing:
-        notes.append(f"{count} and were skipped: {shown}.")
-        protocol["missing"] = "skipped"
-    if renamed := len(elsewhere) - len(missing):
-        notes.append(f"{renamed} file names are in another Unicode form on disk, which is used.")
-    images = tuple(elsewhere.get(image) or image for image in dataset.images)
-    return replace(dataset, images=images, notes=tuple(notes), protocol=protocol).subset(kept)
+def _with_files(dataset: Dataset, missing: str, subsets: Sequence[str]) -> Dataset:
+    """Return the data set with its images where they are; those that are lost listed in an error, left out or kept."""
+    found = find_images(dataset.root, dataset.images, subsets=subsets)
+    keys = [key or name for key, name in zip(found.keys, dataset.images, strict=True)]
+    lost = [i for i, key in enumerate(found.keys) if key is None]
+    notes, protocol = [*dataset.notes, *found.notes], dict(dataset.protocol)
+    if lost:
+        shown = ", ".join(dataset.images[i] for i in lost[:5]) + (", …" if len(lost) > 5 else "")
+        count = f"{len(lost)} of {len(dataset)} image files are missing"
+        if missing == "error":
+            found.refuse_several(dataset.spec)
+            raise InputError(
+                f"{dataset.spec}: {count} ({_looked(found)}): {shown}. Check the folder, or leave them out with "
+                "--missing skip (--missing keep reads labels only)."
+            )
+        if missing == "skip":
+            if len(lost) == len(dataset):
+                raise InputError(
+                    f"{dataset.spec}: {count} ({_looked(found)}): {shown}. No image is left; check the folder."
+                )
+            notes.append(f"{count} and were skipped: {shown}.")
+            protocol["missing"] = "skipped"
+        else:
+            notes.append(f"{count} ({_looked(found)}): {shown}.")
+    root = dataset.root if len(lost) == len(dataset) else found.root
+    moved = replace(dataset, root=root, images=tuple(keys), notes=tuple(notes), protocol=protocol)
+    if missing == "skip" and lost:
+        return moved.subset(np.flatnonzero([key is not None for key in found.keys]))
+    return moved
 
 
-def files_under_other_names(root: Path, images: Iterable[str]) -> dict[str, str | None]:
-    """Return the images that have no file of exactly their name.
-
-    Args:
-        root: folder that the keys are relative to.
-        images: keys with forward slashes; an absolute path is one too, and one into a tar archive.
-
-    Returns:
-        For each such key, in the order given, the key that its file has in another Unicode form (macOS takes
-        が apart where others do not), or None where the file is missing.
-    """
-    by_folder: dict[str, list[str]] = defaultdict(list)
-    keys = list(images)
-    for key in keys:
-        by_folder[key.rpartition("/")[0]].append(key)
-    found: dict[str, str | None] = {}
-    for folder, members in by_folder.items():
-        # One listing per folder, not one look-up per file: a hundred thousand look-ups take minutes on a
-        # network drive. What is not listed is looked up, for file systems that compare names more freely.
-        start = folder + "/" if "/" in members[0] else ""
-        listed = _listing(root / (start or "."))
-        lost = [key for key in members if key[len(start) :] not in listed and not image_exists(root / key)]
-        if lost:
-            composed = {normalize("NFC", name): start + name for name in sorted(listed)}
-            found |= {key: composed.get(normalize("NFC", key[len(start) :])) for key in lost}
-    return {key: found[key] for key in keys if key in found}
-
-
-def _listing(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except (OSError, ValueError):  # no such folder, or none can be: too long a name, or a NUL in it
-        return set()
+def _looked(found: FoundImages) -> str:
+    """Return where was looked, in words."""
+    folders = [str(folder.resolve()) for folder in found.looked[:4]]
+    more = f" and {len(found.looked) - 4} more folders" if len(found.looked) > 4 else ""
+    return f"looked in {', '.join(folders)}{more}"

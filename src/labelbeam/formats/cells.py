@@ -1,26 +1,35 @@
-"""Cells of labels: what separates them, and the names inside, trimmed and in one Unicode form.
+"""Cells of labels: how a column writes several names in a cell, and the names inside, trimmed and in one Unicode form.
 
-Between the CSV layouts and the vocabulary. Nothing is guessed in silence: what was recognised is stated, what
-is ambiguous is an error that names the option. Knows nothing of files and images.
+A cell's syntax is recognised before its delimiter: lists (`list_cells`), then quoted parts, then what separates names.
+Nothing is guessed in silence: what was recognised is stated, what is ambiguous is an error that names the option, and
+a bracket or quotation mark that is left over in a name is an error that shows the cell. Knows nothing of files and
+images.
 """
 
-import ast
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from labelbeam.errors import InputError
+from labelbeam.formats.list_cells import ListCell, list_cell
 from labelbeam.labels.names import clean
 
-DELIMITERS = (";", "|", ",", "、")
+DELIMITERS = (";", "|", ",", "、", "，", "；", "،")
 """Recognised inside a cell when it is the only one of them there; blanks are, where the words recombine."""
 
-SUSPICIOUS = (*DELIMITERS, "/", "+", "&", "\t", "\n")
-"""Characters that separate labels in some files; inside labels that recombine they are a mistake."""
-
-NO_LABEL = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "[]", "()"})
+NO_LABEL = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "[]", "()", "{}", "set()"})
 """Cells, in any case, that say "no label"."""
+
+_QUOTED_PART = re.compile(
+    r"""(?:^|(?<=[;|,、，；،\s]))(?:"(?:[^"]|"")*"|'(?:[^']|'')*')(?=\s*(?:[;|,、，；،\s]|$))"""
+)
+_EMOTICON = re.compile(r"[:;=][-o^']?[()\[\]{}]+")
+_OPENS = {")": "(", "]": "[", "}": "{"}
+_PLAIN_MARKS = frozenset(".'\"!?@%’·")
+"""Marks that names have, and that separate none."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +37,30 @@ class CellStyle:
     """How a cell holds labels.
 
     Attributes:
-        delimiter: what separates them; None where every cell is one label.
-        is_list: whether cells are lists in Python's notation.
+        delimiter: what separates them; None where every plain cell is one label.
+        is_list: whether cells are lists, in a notation of `list_cells`.
+        notation: what such lists are called.
+        has_plain: whether cells of one label stand beside lists.
+        given: whether the user named the delimiter, and so says that brackets and quotation marks belong to names.
     """
 
     delimiter: str | None = None
     is_list: bool = False
+    notation: str = "lists"
+    has_plain: bool = False
+    given: bool = False
 
     def __str__(self) -> str:
         if self.is_list:
-            return "cells that are lists"
+            return f"cells that are {self.notation}" + (", others one label each" if self.has_plain else "")
         return "one label a cell" if self.delimiter is None else f"delimiter {self.delimiter!r}"
 
     def labels(self, cell: str) -> list[str]:
         """Return the labels of a cell, cleaned, each once, in the cell's order.
 
         Raises:
-            InputError: the cell is not a list of texts, though the style says so.
+            InputError: the cell is not a list of texts, though the style says so; a bracket or a quotation mark is
+                left over in a name.
 
         Example:
             >>> CellStyle(";").labels(" cat; dog ;cat;")
@@ -52,36 +68,85 @@ class CellStyle:
         """
         if cell.strip().casefold() in NO_LABEL:
             return []
-        parts = _list_literal(cell) if self.is_list else _parts(cell, self.delimiter)
-        return list(dict.fromkeys(label for part in parts if (label := clean(part))))
+        found = list_cell(cell) if self.is_list else None
+        if found is not None:
+            return list(dict.fromkeys(label for part in found.names if (label := clean(part))))
+        if self.is_list and not self.has_plain:
+            raise InputError(
+                f"{cell[:60]!r} is not a list of texts such as ['person', 'sky'], as others are. Repair the cell."
+            )
+        labels = list(dict.fromkeys(label for part in _parts(cell, self.delimiter) if (label := clean(part))))
+        for label in labels:
+            if looks_cut(label) if not self.given else re.search(r"^[\[{(]\s*['\"]|['\"]\s*[\]})]$", label):
+                raise InputError(
+                    f"{cell[:60]!r}: a bracket or quotation mark is left over in the name {label[:40]!r} ({self}). "
+                    f"Repair the cell; if it belongs to the name, say so with --delimiter {self.delimiter or ';'!r}."
+                )
+        return labels
 
 
-def recognise(cells: Iterable[str], where: str) -> CellStyle:
+def recognise(cells: Iterable[str], where: str, *, place: Callable[[str], str] = lambda _: "") -> CellStyle:
     """Find out how cells hold labels.
 
     Args:
         cells: every cell of the column.
         where: file and column, for messages.
+        place: returns where a cell is, such as ", line 3".
 
     Returns:
         The style.
 
     Raises:
-        InputError: several delimiters, or blanks that may or may not be one.
+        InputError: a cell that begins like a list and is none; lists beside cells that hold a delimiter; several
+            delimiters, or blanks that may or may not be one.
 
     Example:
         >>> print(recognise(["cat;dog", "traffic light", ""], "a.csv, column 'tags'"))
         delimiter ';'
     """
-    distinct = {cell.strip() for cell in cells if cell.strip().casefold() not in NO_LABEL}
-    if broken := [cell for cell in distinct if cell[:2] in ("['", '["') and cell[-1] != "]"]:
-        raise InputError(f"{where}: {broken[0][:60]!r} begins a list that never ends. Repair the cell.")
-    if distinct and all(cell[0] in "[(" and cell[-1] in "])" for cell in distinct):
-        return CellStyle(is_list=True)
+    distinct = dict.fromkeys(cell.strip() for cell in cells if cell.strip().casefold() not in NO_LABEL)
+    lists: dict[str, ListCell] = {}
+    for cell in distinct:
+        try:
+            found = list_cell(cell)
+        except InputError as error:
+            raise InputError(f"{where}{place(cell)}: {error}") from None
+        if found is not None:
+            lists[cell] = found
+    plain = distinct.keys() - lists.keys()
+    if lists:
+        return _of_lists(lists, plain, where, place)
+    return CellStyle(_delimiter(plain, where))
+
+
+def _of_lists(
+    lists: dict[str, ListCell], plain: set[str], where: str, place: Callable[[str], str]
+) -> CellStyle:
+    first = next(iter(lists))
+    notation = Counter(found.notation for found in lists.values()).most_common(1)[0][0]
+    bare = [cell for cell, found in lists.items() if not found.quoted]
+    unclear = [cell for cell in plain if any(mark in cell for mark in DELIMITERS)]
+    if plain and (bare or unclear):
+        odd, beside = (bare[0], min(plain)) if bare else (first, min(unclear))
+        raise InputError(
+            f"{where}{place(odd)}: {odd[:40]!r} is a list, {beside[:40]!r}{place(beside)} is none. Write all cells "
+            "alike; if brackets belong to names, say what separates them with --delimiter ';'."
+        )
+    if len(bare) == len(lists) and not any("," in cell for cell in bare):
+        raise InputError(
+            f"{where}{place(bare[0])}: it is ambiguous whether {bare[0][:40]!r} is a list of labels or a name in "
+            "brackets. Put quotation marks around labels of a list; if brackets belong to names, say --delimiter ';'."
+        )
+    return CellStyle(is_list=True, notation=notation, has_plain=bool(plain))
+
+
+def _delimiter(distinct: set[str], where: str) -> str | None:
+    """Return what separates labels in plain cells; None where each is one label."""
+    masked = {cell: _masked(cell) for cell in distinct}
     found = {
-        mark: min(cell for cell in distinct if mark in cell)
+        mark: min(cell for cell, text in masked.items() if mark in text)
         for mark in DELIMITERS
-        if _any_has(distinct, mark)
+        if any(mark in text for text in masked.values())
     }
     if len(found) > 1:
         shown = " and ".join(f"{mark!r} (as in {cell[:40]!r})" for mark, cell in found.items())
@@ -90,12 +155,12 @@ def recognise(cells: Iterable[str], where: str) -> CellStyle:
             f"{where}: it is ambiguous what separates labels: the cells hold {shown}. Say which: {options}."
         )
     if found:
-        return CellStyle(next(iter(found)))
-    with_blank = sorted(cell for cell in distinct if len(cell.split()) > 1)
+        return next(iter(found))
+    with_blank = sorted(cell for cell, text in masked.items() if len(text.split()) > 1)
     if not with_blank:
-        return CellStyle()
-    if _recombine(distinct, str.split):
-        return CellStyle(" ")
+        return None
+    if _recombine(distinct, partial(_parts, delimiter=" ")):
+        return " "
     raise InputError(
         f"{where}: it is ambiguous whether blanks separate labels, as in {with_blank[0][:40]!r}. "
         "Say --delimiter ' ' if they do, or --delimiter ';' if every such cell is one label."
@@ -106,15 +171,15 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
     """Raise an error where labels look like combinations of labels that were not taken apart.
 
     Raises:
-        InputError: a character that separates labels in other files occurs in several, and at least half of
-            the words around it occur in several as well.
+        InputError: a mark that may separate labels occurs in several, and at least half of the words around it occur
+            in several as well.
 
     Example:
         >>> refuse_combinations(["animal/dog", "colour/red"], "a.csv")
     """
     names = set(labels)
-    for mark in SUSPICIOUS:
-        if _any_has(names, mark) and _recombine(names, partial(_parts, delimiter=mark)):
+    for mark in sorted({mark for name in names for mark in suspicious_marks(name)}):
+        if _recombine(names, partial(_parts, delimiter=mark)):
             shown = ", ".join(repr(name) for name in sorted(name for name in names if mark in name)[:3])
             raise InputError(
                 f"{where}: {len(names)} distinct labels look like combinations of labels: {shown}. "
@@ -123,15 +188,91 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
             )
 
 
-def _any_has(cells: set[str], mark: str) -> bool:
-    return any(mark in cell for cell in cells)
+def suspicious_marks(name: str) -> set[str]:
+    """Return the marks in a name that separate labels in some files.
+
+    Example:
+        >>> sorted(suspicious_marks("cat#dog, wild-cat"))
+        ['#', ',']
+    """
+    return {char for char in name if not char.isalnum() and char not in _PLAIN_MARKS and _separates(char)}
+
+
+def _separates(char: str) -> bool:
+    return char in "\t\n|" or unicodedata.category(char) in {"Po", "Sm"}
+
+
+def looks_cut(name: str) -> bool:
+    """Return whether a bracket or quotation mark in a name has lost its other half.
+
+    Example:
+        >>> [looks_cut(name) for name in ("['cat'", "'dog", "miku (vocaloid)", "dog's", ":(")]
+        [True, True, False, False, False]
+    """
+    if name.isalnum():
+        return False
+    if name.count('"') % 2 or (name[0] == "'" and name[-1] != "'") or re.search(r"[^s']'$", name):
+        return name.count("'") % 2 == 1 or '"' in name
+    open_now: list[str] = []
+    for char in _EMOTICON.sub("", name) if any(map(str.isalnum, name)) else "":
+        if char in _OPENS.values():
+            open_now.append(char)
+        elif char in _OPENS and (not open_now or open_now.pop() != _OPENS[char]):
+            return True
+    return bool(open_now) or re.match(r"[\[{(]\s*['\"]", name) is not None
+
+
+def is_plain(name: str) -> bool:
+    """Return whether a name between semicolons is read as it is, whichever others are there."""
+    odd = (
+        suspicious_marks(name)
+        or name.casefold() in NO_LABEL
+        or name[0] in "[({'\""
+        or "(" in name.partition(" ")[0]
+    )
+    return not odd and name.isprintable() and not looks_cut(name)
+
+
+def _masked(cell: str) -> str:
+    """Return a cell whose quoted parts hold no delimiter."""
+    if '"' not in cell and "'" not in cell:
+        return cell
+    return _QUOTED_PART.sub(lambda part: "\0" * len(part[0]), cell)
 
 
 def _parts(cell: str, delimiter: str | None) -> list[str]:
-    if delimiter is None:
-        return [cell]
-    # Any blanks, wide ones included, separate where one blank does.
-    return cell.split() if delimiter == " " else [part.strip() for part in cell.split(delimiter)]
+    """Return what stands between delimiters, without the quotation marks around it."""
+    masked = _masked(cell)
+    if masked is cell:
+        if delimiter is None:
+            return [cell]
+        # Any blanks, wide ones included, separate where one blank does.
+        return cell.split() if delimiter == " " else [part.strip() for part in cell.split(delimiter)]
+    ends = (
+        []
+        if delimiter is None
+        else [
+            found.span()
+            for found in re.finditer(r"\s+" if delimiter == " " else re.escape(delimiter), masked)
+        ]
+    )
+    starts = [0, *(end for _, end in ends)]
+    parts = [
+        cell[start:end].strip() for start, end in zip(starts, [*(s for s, _ in ends), len(cell)], strict=True)
+    ]
+    return [_unquoted(part) for part in parts if part or delimiter != " "]
+
+
+def _unquoted(part: str) -> str:
+    mark = part[:1]
+    if (
+        len(part) > 1
+        and mark in {'"', "'"}
+        and part[-1] == mark
+        and mark not in part[1:-1].replace(mark * 2, "")
+    ):
+        return part[1:-1].replace(mark * 2, mark)
+    return part
 
 
 def _recombine(cells: set[str], split: Callable[[str], list[str]]) -> bool:
@@ -147,13 +288,3 @@ def _recombine(cells: set[str], split: Callable[[str], list[str]]) -> bool:
             words |= parts
     recurring = sum(seen[word] > 1 for word in words)
     return compounds > 1 and 2 * recurring >= len(words)
-
-
-def _list_literal(cell: str) -> list[str]:
-    try:
-        value = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        value = None
-    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
-        raise InputError(f"{cell[:60]!r} is not a list of texts such as ['person', 'sky']. Repair the cell.")
-    return list(value)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
-from labelbeam.data.image_bytes import image_exists
+from labelbeam.data.finder import find_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats.image_names import image_key
@@ -84,7 +84,7 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
             form.
         split: `val2017` and the like, or `val2017-labelled`; empty or `all` for a JSON file; may be empty for a
             folder of one split.
-        options: `root` (folder of the images; None: looked for around the file), `keep_unlabelled`, `missing`.
+        options: `root` (default: the folder, or the file's), `keep_unlabelled`, `missing`.
 
     Returns:
         The data set; image keys are the file names of the JSON, in its order; labels are in the order of
@@ -118,9 +118,11 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}")
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())
+    home = options.root or (path.parent if path.is_file() else path)
+    subsets = [base or file.stem.removeprefix("instances_")] * len(images)
     dataset = Dataset(
         spec=spec,
-        root=options.root or _image_folder(path, file, base, images),
+        root=find_images(home, images[:_TRIED], subsets=subsets[:_TRIED]).root,
         images=images,
         vocabulary=Vocabulary(names),
         targets=targets,
@@ -128,7 +130,7 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     )
     if base != split and split.endswith(LABELLED):
         options = replace(options, keep_unlabelled=False)
-    return settle(dataset, options)
+    return settle(dataset, options, subsets=subsets)
 
 
 def _without_placeholder(
@@ -284,18 +286,6 @@ def _load(file: Path, spec: str) -> dict[str, list[dict[str, Any]]]:
 
 def _value(entry: object, key: str) -> object:
     return entry.get(key) if isinstance(entry, dict) else None
-
-
-def _image_folder(path: Path, file: Path, split: str, images: tuple[str, ...]) -> Path:
-    """Return the folder that holds the first images, or the likeliest one where none does."""
-    base = path.parent if path.is_file() else path
-    name = path.stem.removeprefix("instances_") if path.is_file() else split
-    likely = [base / name, base / "images" / name, base.parent / name, base / "images", base]
-    likely += [base.parent / "images", file.parent, file.parent / "data", base / "data", base.parent]
-    for folder in likely:
-        if any(image_exists(folder / image) for image in images[:_TRIED]):
-            return folder
-    return next((folder for folder in likely if folder.is_dir()), likely[0])
 
 
 # Writes COCO instances: each label an object whose box is the whole image.

@@ -37,6 +37,9 @@ class Table:
         header_line: line number of the header.
         rows: line number in the file (its first where a row has several), and as many trimmed fields as the
             row has; blank rows are left out. They can be gone through once.
+        file: where the rows come from.
+        encoding: the codec that was asked for; None: UTF-8.
+        first_line: line number of the first row.
     """
 
     source: str
@@ -44,6 +47,9 @@ class Table:
     separator: str
     header_line: int
     rows: Iterator[tuple[int, list[str]]]
+    file: Path
+    encoding: str | None
+    first_line: int
 
     def column(self, name: str) -> int:
         """Return the position of a column."""
@@ -94,7 +100,7 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             line, header = next(rows, (1, []))
             if not header:
                 raise InputError(f"{file}: the first line has separators and nothing else. Name the columns.")
-            yield Table(str(file), tuple(header), separator, line, rows)
+            yield Table(str(file), tuple(header), separator, line, rows, file, encoding, reader.line_num + 1)
         except UnicodeError:
             raise _wrong_encoding(file, encoding) from None
 
@@ -223,7 +229,14 @@ def read_tag_cells(
         InputError: what separates labels is ambiguous; a cell is no list though others are; a label is in
             two columns of a row.
     """
-    style = CellStyle(delimiter) if delimiter else recognise(_cells(columns), columns.where)
+    if delimiter:
+        style = CellStyle(delimiter, given=True)
+    else:
+        lines: dict[str, int] = {}
+        for line, cells in columns.distinct():
+            for cell in cells:
+                lines.setdefault(cell.strip(), line)
+        style = recognise(lines, columns.where, place=lambda cell: f", line {lines[cell]}")
     entries = LabelEntries()
     headers = list(columns.headers.values())
     for line, cells in columns.distinct():
@@ -239,10 +252,6 @@ def read_tag_cells(
         entries.add_row((label, value) for label, (value, _) in said.items())
     names, combinations = entries.sorted_labels(ABSENT)
     return names, combinations.rows(columns.of_rows()), style
-
-
-def _cells(columns: TagColumns) -> Iterable[str]:
-    return (cell for _, cells in columns.distinct() for cell in cells)
 
 
 def _labels(style: CellStyle, cell: str, where: str) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.cells import NO_LABEL, SUSPICIOUS
+from labelbeam.formats.cells import is_plain
 from labelbeam.formats.csv_layouts import read_layout
 from labelbeam.formats.csv_rows import opened_table
 from labelbeam.formats.labelled_rows import dataset_of_rows
@@ -188,9 +188,3 @@ def labels_cell(labels: list[str], *, as_list: bool) -> str:
     if not labels:
         return ""
     return json.dumps(labels, ensure_ascii=False) if as_list else ";".join(labels)
-
-
-def is_plain(name: str) -> bool:
-    """Return whether a name between semicolons is read as it is, whichever others are there."""
-    odd = any(mark in name for mark in SUSPICIOUS) or name.casefold() in NO_LABEL or name[0] in "[("
-    return not odd and name.isprintable()

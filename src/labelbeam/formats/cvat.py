@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.image_bytes import image_exists
+from labelbeam.data.finder import find_images, keys_of_subsets
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.documents import parse_xml
 from labelbeam.formats.image_names import image_key
@@ -56,9 +56,9 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     chosen = [element for element in elements if _in_split(element, split, elements, spec)]
     names = _listed_labels(root)
     where = f"{spec}: {file}"
+    home, keys = _keys(chosen, options.root or file.parent, where)
     said: dict[str, dict[str, int]] = {}
-    for element in chosen:
-        key = image_key(element.get("name") or "", _at(where, element))
+    for key, element in zip(keys, chosen, strict=True):
         labels = dict.fromkeys(_labels(element, kinds, where), PRESENT)
         if said.setdefault(key, labels) != labels:
             raise InputError(
@@ -67,7 +67,7 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     return labelled_dataset(
         list(said.items()),
         spec=spec,
-        root=options.root or _image_root(file, next(iter(said), "")),
+        root=home,
         names=names,
         unsaid=ABSENT,
         layout="tags" if kinds == {"tag"} else "labels of shapes, because the file has no tag",
@@ -106,6 +106,17 @@ def _in_split(element: Element, split: str, elements: list[Element], spec: str) 
     return False
 
 
+def _keys(elements: list[Element], root: Path, where: str) -> tuple[Path, list[str]]:
+    """Return the folder of images and the key of each, which begins with its subset where two have the same name.
+
+    Exports of projects, and of tasks since cvat-ai/cvat#8176, keep images in `images/SUBSET/NAME`.
+    """
+    names = [image_key(element.get("name") or "", _at(where, element)) for element in elements]
+    subsets = [element.get("subset") or "" for element in elements]
+    found = find_images(root, names, subsets=subsets)
+    return found.root, keys_of_subsets(names, subsets, found)
+
+
 def _listed_labels(root: Element) -> list[str] | None:
     """Return the labels that the file lists, in its order; None where it lists none."""
     for owner in ("task", "project", "job"):
@@ -135,15 +146,6 @@ def _shape_notes(shapes: dict[str, int]) -> list[str]:
         return []
     shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(shapes.items()))
     return [f"only tags were read; the labels of shapes were not: {shown}."]
-
-
-def _image_root(file: Path, first: str) -> Path:
-    """Return the folder that holds the first image, or the likeliest one."""
-    likely = [file.parent / "images", file.parent]
-    for folder in likely:
-        if image_exists(folder / first):
-            return folder
-    return next(folder for folder in likely if folder.is_dir())
 
 
 # A data set to "CVAT for images 1.1": one XML file of images with tags, to be uploaded as annotations.

@@ -172,9 +172,10 @@ def _images(home: Path, stems: list[str], spec: str) -> tuple[Path, dict[str, st
         if not isinstance(paths, dict) or not all(isinstance(path, str) for path in paths.values()):
             raise InputError(f"{spec}: {manifest} is not of the form {{stem: path}}. Export it again.")
         keys = {stem: image_key(paths[stem], f"{spec}: {manifest}") for stem in stems if stem in paths}
-        lost = files_by_stem(home / "data", [stem for stem in stems if stem not in keys], spec=spec)
+        _, lost = files_by_stem(home / "data", [stem for stem in stems if stem not in keys], spec=spec)
         return home, {**{stem: f"data/{name}" for stem, name in lost.items()}, **keys}, []
-    return home / "data", files_by_stem(home / "data", stems, spec=spec), []
+    root, keys = files_by_stem(home / "data", stems, spec=spec)
+    return root, keys, []
 
 
 # A data set to FiftyOne's image classification folder: `data/` and `labels.json`.

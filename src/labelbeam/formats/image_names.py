@@ -1,11 +1,10 @@
 """Names of image files as other programs wrote them: to keys, and to files by their names without suffix."""
 
-import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from labelbeam.data.finder import find_images
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 
@@ -78,32 +77,24 @@ def is_file_name(key: str) -> bool:
 # Used by the readers of `formats`. Knows no layout.
 
 
-def files_by_stem(root: Path, stems: Iterable[str], *, spec: str, usual: str = ".jpg") -> dict[str, str]:
-    """Return the image key of each stem; the usual suffix where no file is there.
+def files_by_stem(
+    root: Path, stems: Sequence[str], *, spec: str, subset: str = "", usual: str = ".jpg"
+) -> tuple[Path, dict[str, str]]:
+    """Return the folder of the images, and the key of each stem; the usual suffix where no file is there.
 
     Args:
         root: folder that stems are relative to; an absolute stem is one too.
         stems: image keys without suffix.
         spec: the data set, for the message.
+        subset: the split, whose folder may hold the images.
         usual: suffix of an image that is not there.
 
     Raises:
         InputError: two image files have the same stem.
     """
-    found: dict[str, str] = {}
-    listings: dict[str, dict[str, list[str]]] = {}
-    for stem in stems:
-        folder, slash, name = stem.rpartition("/")
-        if folder + slash not in listings:
-            listings[folder + slash] = _by_stem(root / (folder + slash or "."))
-        files = listings[folder + slash].get(name, [])
-        if len(files) > 1:
-            raise InputError(
-                f"{spec}: {stem!r} is ambiguous: there are {' and '.join(files)} in {root / folder}. Images are "
-                "named without suffix in this format, so each stem may have one file; move the other away."
-            )
-        found[stem] = folder + slash + files[0] if files else stem + usual
-    return found
+    found = find_images(root, stems, subsets=[subset] * len(stems) if subset else ())
+    found.refuse_several(spec)
+    return found.root, {stem: key or stem + usual for stem, key in zip(stems, found.keys, strict=True)}
 
 
 def stems_of(images: Iterable[str], *, spec: str) -> list[str]:
@@ -127,18 +118,3 @@ def stems_of(images: Iterable[str], *, spec: str) -> list[str]:
             )
         stems[stem] = image
     return list(stems)
-
-
-def _by_stem(folder: Path) -> dict[str, list[str]]:
-    """Return the image files of a folder by their names without suffix, sorted."""
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_file())
-    except OSError:
-        return {}
-    for name in names:
-        suffix = PurePosixPath(name).suffix
-        if suffix.lower() in SUFFIXES:
-            by_stem[name.removesuffix(suffix)].append(name)
-    return by_stem

@@ -13,7 +13,7 @@ from labelbeam.data.listing import list_images
 from labelbeam.data.parquet_images import opened_parquet
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
-from labelbeam.formats.csv_layouts import TAGS_COLUMNS
+from labelbeam.formats.csv_columns import TAGS_COLUMNS
 from labelbeam.formats.csv_table import read_csv
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
@@ -67,7 +67,7 @@ def read_metadata_rows(file: Path, readme: Path, *, options: ReadOptions) -> Dat
     classes = class_names(described, readme, tags)
     texts = [row[name] for _, row in rows for name in (tags, *extra) if isinstance(row.get(name), str)]
     style = (
-        CellStyle(options.delimiter)
+        CellStyle(options.delimiter, given=True)
         if options.delimiter or not texts
         else recognise(texts, f"{file}, {tags!r}")
     )

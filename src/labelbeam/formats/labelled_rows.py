@@ -220,6 +220,7 @@ class LabelledRows:
         layout: how the labels are written, in words for the user.
         one_row_per_image: whether an image that occurs again is a mistake.
         taken_apart: whether the file itself says where each label ends, so that none can be a combination.
+        notes: what else the reader of the layout has to say.
     """
 
     source: str
@@ -231,6 +232,7 @@ class LabelledRows:
     layout: str
     one_row_per_image: bool = True
     taken_apart: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def dataset_of_rows(
@@ -256,7 +258,7 @@ def dataset_of_rows(
     picked = _rows_of_split(found, split, spec)
     images, targets, repeat_notes = _merged(found, keys, picked)
     summary = understood(images, found.names, targets, found.layout)
-    said = (summary, *notes, *key_notes, *leakage, *repeat_notes, *variants_note(found.names))
+    said = (summary, *found.notes, *notes, *key_notes, *leakage, *repeat_notes, *variants_note(found.names))
     return settle(Dataset(spec, root, images, Vocabulary(found.names), targets, notes=said), options)
 
 

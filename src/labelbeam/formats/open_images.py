@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
-from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
 from labelbeam.formats.csv_table import row_writer
@@ -42,8 +41,7 @@ def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
         path: the CSV file, or the folder that holds it, whose name then has `imagelabels` or `image-labels`
             in it and starts with the split (`train-annotations-human-imagelabels.csv`), whatever else is before.
         split: `train`, `validation`, `test`, or what your files start with; empty where there is one file.
-        options: `root` (default: the folder of the split's name, `images`, `data`, or the file's own),
-            `keep_unlabelled`, `missing`.
+        options: `root` (default: the file's folder), `keep_unlabelled`, `missing`.
 
     Returns:
         The data set; images in order of first appearance, `ID.jpg` unless another suffix is on disk; labels
@@ -68,8 +66,8 @@ def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
     targets, disagreements = rows.targets()
     rank = {label: position for position, label in enumerate(described)}
     order = sorted(range(len(names)), key=lambda j: (rank.get(labels[j], len(rank)), names[j]))
-    root = options.root or _image_root(file, split, next(iter(rows.images)))
-    keys = files_by_stem(root, rows.images, spec=spec)
+    subset = split if split not in {"", "all"} else _split_of(file)
+    root, keys = files_by_stem(options.root or file.parent, list(rows.images), spec=spec, subset=subset)
     notes = [understood(tuple(keys.values()), names, targets, _layout(targets)), *name_notes]
     if disagreements:
         notes.append(f"{disagreements:,} labels are said to be present and absent of an image: unknown.")
@@ -224,24 +222,6 @@ def _descriptions(file: Path, spec: str) -> Mapping[str, str]:
         if found:
             return found
     return found
-
-
-def _image_root(file: Path, split: str, first: str) -> Path:
-    """Return the folder that holds the first image, or the likeliest one."""
-    base = file.parent
-    split = split if split not in {"", "all"} else _split_of(file)
-    likely = [
-        base / split,
-        base / split / "data",
-        base / "images" / split,
-        base / "images",
-        base / "data",
-        base,
-    ]
-    for folder in likely:
-        if image_exists(folder / f"{first}.jpg"):
-            return folder
-    return next((folder for folder in likely if folder.is_dir()), base)
 
 
 def _layout(targets: np.ndarray) -> str:

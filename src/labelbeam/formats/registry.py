@@ -159,9 +159,10 @@ def _read_split(
     if but == parsed.split or entry.everything is None:
         found: Dataset = read(parsed.path, parsed.split, options=options)
         return found
-    held_out = set(read(parsed.path, but, options=replace(options, keep_unlabelled=True)).images)
+    # By path: where the images of a split lie in one folder, keys may start there.
+    held_out = set(read(parsed.path, but, options=replace(options, keep_unlabelled=True)).paths)
     whole: Dataset = read(parsed.path, entry.everything, options=options)
-    rows = [i for i, image in enumerate(whole.images) if image not in held_out]
+    rows = [i for i, path in enumerate(whole.paths) if path not in held_out]
     if not rows:
         raise InputError(f"{parsed.path}#{parsed.split}: every image is in the split {but!r}; none is left.")
     note = f"of these, the {len(held_out)} images of the split {but!r} are left out."
@@ -237,7 +238,7 @@ _FILES = ("keep_unlabelled", "missing")
 _VOC_OPTIONS = ("difficult", *_FILES)
 _CSV_OPTIONS = (
     *(*_FILES, "delimiter", "encoding", "root"),
-    *("image_column", "tags_column", "layout", "combinations"),
+    *("image_column", "tags_column", "layout", "combinations", "drop_columns", "absent"),
 )
 
 FORMATS: dict[str, Format] = {
@@ -275,7 +276,7 @@ FORMATS: dict[str, Format] = {
     ),
     "imagefolder": Format(
         "formats.imagefolder:read_imagefolder",
-        (*_FILES, "delimiter", "encoding", "tags_column", "combinations"),
+        (*_FILES, "delimiter", "encoding", "tags_column", "combinations", "drop_columns", "absent"),
         "formats.imagefolder:write_imagefolder",
         everything="all",
     ),

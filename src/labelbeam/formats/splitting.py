@@ -11,7 +11,7 @@ from jaxtyping import Int
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.stratified import SplitBalance, balance_of, split
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.csv_layouts import IMAGE_COLUMNS
+from labelbeam.formats.csv_columns import IMAGE_COLUMNS
 from labelbeam.formats.csv_rows import Table, opened_table
 from labelbeam.formats.csv_table import write_csv
 from labelbeam.formats.image_names import plain_path

@@ -120,10 +120,11 @@ def read_voc(
     official = OFFICIAL_COUNTS.get((edition, split))
     if official and official != len(ids):
         notes.append(f"{len(ids)} images; the official {edition} {split} has {official:,}.")
+    root, files = files_by_stem(home / "JPEGImages", ids, spec=spec)
     dataset = Dataset(
         spec=spec,
-        root=home / "JPEGImages",
-        images=tuple(files_by_stem(home / "JPEGImages", ids, spec=spec).values()),
+        root=root,
+        images=tuple(files.values()),
         vocabulary=Vocabulary(names),
         targets=_targets(objects, names, options.difficult),
         protocol={"difficult": options.difficult},

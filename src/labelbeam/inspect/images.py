@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from labelbeam.data.dataset import Dataset, files_under_other_names
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.finder import lost_images
 from labelbeam.encoders.given_features import given_features
 from labelbeam.inspect.duplicates import (
     LIKENESS,
@@ -132,8 +133,7 @@ def _missing(splits: Mapping[str, Dataset]) -> list[dict[str, str]]:
     return [
         {"split": name, "image": key, "reason": "no such file. Check the path."}
         for name, dataset in splits.items()
-        for key, there in files_under_other_names(dataset.root, dataset.images).items()
-        if there is None
+        for key in lost_images(dataset.root, dataset.images)
     ]
 
 

@@ -48,7 +48,7 @@ def open_splits(specs: Sequence[str], *, options: ReadOptions = DEFAULTS) -> dic
     for spec, one in zip(specs, parsed, strict=True):
         kept = options
         if "missing" in FORMATS[one.format].options and options.missing == DEFAULTS.missing:
-            kept = replace(options, missing="keep")
+            kept = replace(options, missing="report")
         opened[one.split if told_apart else spec] = open_dataset(spec, options=kept)
     return opened
 

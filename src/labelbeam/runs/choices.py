@@ -89,7 +89,7 @@ def calibrated(
 LATER = ("search", "decision")
 """Parts of a configuration that may change after training."""
 
-JUDGED = frozenset({"difficult", "keep_unlabelled", "aliases", "deny", "keep_only", "implications"})
+JUDGED = frozenset({"difficult", "absent", "keep_unlabelled", "aliases", "deny", "keep_only", "implications"})
 """Switches of reading that change what a label is, and so what an evaluation measures."""
 
 

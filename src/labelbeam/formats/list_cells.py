@@ -1,0 +1,183 @@
+"""Cells that are lists: what Python, NumPy, JSON, Postgres and their like print of a list of names, and nothing else.
+
+The grammar of a cell that begins with a bracket:
+
+    cell    = call | list                        array([...], dtype=object), set(), frozenset({...})
+    list    = "[" members "]" | "{" members "}" | "(" members ")"       round brackets hold quoted names only
+    members = nothing | member ("," member)* ","?                       lists, sets, tuples, Postgres arrays
+            | quoted (blank quoted)*                                    NumPy prints arrays without commas
+    member  = quoted | bare
+    quoted  = "…" | '…' with the escapes of JSON and Python, also as u'…' and np.str_('…')
+    bare    = text without comma, bracket or quotation mark; null, None, nan are no name; numbers are refused
+
+Nothing is evaluated. Knows nothing of delimiters, rows and files.
+"""
+
+import re
+from dataclasses import dataclass
+
+from labelbeam.errors import InputError
+
+_OPEN = {"[": "]", "{": "}", "(": ")"}
+_CALL = re.compile(
+    r"(?:np\.|numpy\.|pd\.)?(array|set|frozenset|list|tuple|Index|dict_keys|deque)\((.*)\)", re.DOTALL
+)
+_DTYPE = re.compile(r"\s*(?:,\s*(?:dtype|name|shape|maxlen)\s*=\s*[^\[\]{}]*)*,?\s*")
+_QUOTED = re.compile(
+    r"""(?:np\.str_\(|[uU])?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
+    re.DOTALL,
+)
+_BARE = re.compile(r"""[^\s,\[\]{}"'][^,\[\]{}"]*""")
+_BLANKS = re.compile(r"\s*")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z|True\Z|False\Z|true\Z|false\Z")
+_NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "nat"})
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "0": "\0"}
+
+
+@dataclass(frozen=True)
+class ListCell:
+    """A cell that is a list.
+
+    Attributes:
+        names: its members as written, without quotation marks and escapes.
+        notation: how such cells are called: `lists`, `sets`, `tuples`, `NumPy arrays`, `Postgres arrays`.
+        quoted: whether a member has quotation marks; a text in brackets without any may be a name.
+    """
+
+    names: tuple[str, ...]
+    notation: str
+    quoted: bool
+
+
+def list_cell(cell: str) -> ListCell | None:
+    r"""Read a cell that is a list.
+
+    Returns:
+        The list; None where the cell begins like none.
+
+    Raises:
+        InputError: it begins like a list and is none of names: it never ends, holds numbers, pairs or other lists,
+            was cut short, or something follows. The message has no place; the caller knows it.
+
+    Example:
+        >>> list_cell("['cat' 'traffic light']").names, list_cell(r'["caf\u00e9"]').names, list_cell("cat (wild)")
+        (('cat', 'traffic light'), ('café',), None)
+    """
+    text = cell.strip()
+    call = _CALL.fullmatch(text)
+    inner = call[2].strip() if call else text
+    if call and not inner:
+        return ListCell((), "sets" if "set" in call[1] else "lists", quoted=True)
+    if not inner or inner[0] not in _OPEN or (inner[0] == "(" and not re.match(r"\(\s*(['\"]|\)$)", inner)):
+        return None
+    members, end, how = _members(inner, text)
+    rest = inner[end:]
+    if (rest.strip() and not call) or (call and not _DTYPE.fullmatch(rest)):
+        raise _wrong(text, f"{rest.strip()[:20]!r} follows its end")
+    nothing = {"null"} if inner[0] == "{" else _NOTHING  # Postgres puts quotation marks around a name null
+    names = [name for name, quoted in members if quoted or name.casefold() not in nothing]
+    for name, quoted in members:
+        if not quoted and _NUMBER.match(name):
+            raise _wrong(text, f"{name!r} is a number: a class number or a value, whose name is nowhere")
+        if not quoted and ("..." in name or name.count("'") > 1):
+            raise _wrong(text, f"{name[:20]!r} is no name: the list was cut short when it was printed")
+    any_quoted = any(quoted for _, quoted in members) or not members
+    return ListCell(tuple(names), _notation(inner[0], call, how, members), any_quoted)
+
+
+def _members(text: str, cell: str) -> tuple[list[tuple[str, bool]], int, str]:
+    """Return the members of a list with whether they are quoted, where it ends, and what separates them."""
+    close = _OPEN[text[0]]
+    members: list[tuple[str, bool]] = []
+    separators: set[str] = set()
+    at = _BLANKS.match(text, 1).end()  # type: ignore[union-attr]
+    while not text.startswith(close, at):
+        member, at = _member(text, at, cell)
+        members.append(member)
+        after = _BLANKS.match(text, at).end()  # type: ignore[union-attr]
+        if text.startswith(":", after):
+            raise _wrong(
+                cell, "it holds pairs, as a JSON object or dict does; write the names that are present"
+            )
+        if text.startswith(",", after):
+            separators.add(",")
+            at = _BLANKS.match(text, after + 1).end()  # type: ignore[union-attr]
+        elif text.startswith(close, after):
+            at = after
+        elif after > at and member[1] and _QUOTED.match(text, after):
+            separators.add(" ")
+            at = after
+        else:
+            shown = text[after : after + 20]
+            raise _wrong(
+                cell, f"{shown!r} stands where a comma or {close!r} should" if shown else "it never ends"
+            )
+    if len(separators) > 1:
+        raise _wrong(cell, "some of its members have commas between them, some blanks")
+    return members, at + 1, separators.pop() if separators else ""
+
+
+def _member(text: str, at: int, cell: str) -> tuple[tuple[str, bool], int]:
+    """Return the member that begins at a place, whether it is quoted, and where it ends."""
+    if quoted := _QUOTED.match(text, at):
+        end = quoted.end()
+        if quoted[0].startswith("np.str_("):
+            if not text.startswith(")", end):
+                raise _wrong(cell, "np.str_( never closes")
+            end += 1
+        return (_unescaped(quoted[1][1:-1], cell), True), end
+    if bare := _BARE.match(text, at):
+        name = bare[0].rstrip()
+        while name.count(")") > name.count("(") and name.endswith(")"):
+            name = name[:-1].rstrip()
+        if re.search(r":(\s|$)", name):
+            raise _wrong(
+                cell, "it holds pairs, as a JSON object or dict does; write the names that are present"
+            )
+        return (name, False), at + len(name)
+    if at >= len(text):
+        raise _wrong(cell, "it never ends")
+    problem = "it holds another list" if text[at] in "[{" else f"{text[at : at + 20]!r} is no name"
+    raise _wrong(cell, problem)
+
+
+def _unescaped(body: str, cell: str) -> str:
+    """Return a quoted text without its escapes, as JSON and Python write them.
+
+    Raises:
+        InputError: an escape that neither has, or half a character.
+    """
+    if "\\" not in body:
+        return body
+
+    def character(found: re.Match[str]) -> str:
+        code = found[1]
+        if len(code) > 1:
+            number = int(code[1:], 16)
+            if number > 0x10FFFF:
+                raise _wrong(cell, f"\\{code} is no character")
+            return chr(number)
+        if code not in _LETTERS and code.isalnum():
+            raise _wrong(cell, f"\\{code} is no escape of JSON or Python")
+        return _LETTERS.get(code, "" if code == "\n" else code)
+
+    text = _ESCAPE.sub(character, body)
+    try:  # JSON writes a character beyond the first plane as two halves
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise _wrong(cell, "it holds half a character") from None
+
+
+def _notation(bracket: str, call: re.Match[str] | None, how: str, members: list[tuple[str, bool]]) -> str:
+    if how == " " or (call and call[1] == "array"):
+        return "NumPy arrays"
+    if bracket == "{":
+        return "sets" if members and all(quoted for _, quoted in members) else "Postgres arrays"
+    return "tuples" if bracket == "(" else "lists"
+
+
+def _wrong(cell: str, problem: str) -> InputError:
+    return InputError(
+        f"{cell[:60]!r} is not a list of texts such as ['person', 'sky']: {problem}. Repair the cell."
+    )

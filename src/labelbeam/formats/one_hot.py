@@ -1,0 +1,285 @@
+"""A column per label: which columns are labels, what their cells say, and what is absent where nothing says 0.
+
+Cells become one byte each as they are read, the number of the text that they hold, so that the conventions of a file
+(1 and -1, 1 and blank, yes and no) are decided once, after its last row, by looking at their consequence. Where lines
+have no quotation marks, blocks of them are taken apart by NumPy. Knows nothing of image files.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.cells import NO_LABEL
+from labelbeam.formats.csv_columns import (
+    TAGS_COLUMNS,
+    YES_NO,
+    RowsSeen,
+    SplitColumn,
+    dropped_columns,
+    field_of,
+    image_column,
+    is_bookkeeping,
+    refuse_long_row,
+    shown,
+)
+from labelbeam.formats.csv_rows import Table
+from labelbeam.formats.labelled_rows import DenseLabels, LabelledRows
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, UNKNOWN
+
+MINUS, BLANK, OTHER = 2, 3, 4
+"""What a cell can say besides PRESENT and ABSENT: -1, nothing, or something else."""
+
+_BLOCK = 4096
+_MANY = 255
+"""Number of every text beyond the first 254 distinct ones."""
+
+
+def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
+    """Read `image,cat,dog,…`: 1 present, 0 absent; what -1 and blank are is decided by what else is there.
+
+    Raises:
+        InputError: columns without a name of their own; cells that say neither yes nor no; -1 and blank without any 0.
+    """
+    image, split = image_column(table, options), SplitColumn(table, options)
+    named = dropped_columns(table, options)
+    gone = {j: n for j, n in enumerate(table.header) if is_bookkeeping(n)} if named is None else named
+    gone = {j: name for j, name in gone.items() if j not in {image, split.at}}
+    columns = [j for j in range(len(table.header)) if j not in {image, split.at} and j not in gone]
+    names = [clean(table.header[j]) for j in columns]
+    if len(set(names)) < len(names) or "" in names:
+        raise InputError(
+            f"{table.source}: column names must differ and not be empty: {shown(table.header)}. Leave some out with "
+            "--drop-columns NAME,NAME."
+        )
+    if not columns:
+        raise _no_labels(table, "")
+    found, texts = RowsSeen(has_splits=split.at is not None), _Texts()
+    numbers = _read_numbers(table, found, texts, columns, image, split)
+    said = np.array([texts.said[text] for text in texts] + [OTHER] * (256 - len(texts)), np.uint8)
+    seen = np.array([_seen(numbers, number) for number in range(len(texts))]).reshape(len(texts), -1)
+    many = (numbers == _MANY).any(axis=0) if len(texts) >= _MANY else np.zeros(len(columns), bool)
+    wrong = (seen[said[: len(texts)] == OTHER].any(axis=0) if len(texts) else many) | many
+    if wrong.any() and len(found.images):
+        raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
+    kinds = {int(kind) for kind, any_seen in zip(said, seen.any(axis=1), strict=False) if any_seen}
+    values, note = _convention(kinds, options.absent, table.source)
+    table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
+    matrix = numbers.view(np.int8)
+    for start in range(
+        0, len(numbers), _BLOCK
+    ):  # in place: beside a matrix of a gigabyte there is no room for another
+        matrix[start : start + _BLOCK] = table_of[numbers[start : start + _BLOCK]]
+    notes = [*split.note, *note]
+    if gone and named is None:
+        notes.append(
+            f"columns that are no labels, left out: {shown(name or '(no name)' for name in gone.values())}; "
+            "--drop-columns NAME,NAME decides otherwise, --drop-columns none leaves none out."
+        )
+    return found.labelled(table, tuple(names), DenseLabels(matrix), "one column per label", notes=notes)
+
+
+def _convention(kinds: set[int], absent: str | None, where: str) -> tuple[Mapping[int, int], tuple[str, ...]]:
+    """Return what -1 and blank are, and what to say of it.
+
+    Raises:
+        InputError: both are there, nothing says 0, and the user does not say which of them is absent.
+    """
+    unclear = [kind for kind in (MINUS, BLANK) if kind in kinds]
+    words = {MINUS: "-1", BLANK: "blank"}
+    if absent is not None:
+        given = {part.strip() for part in absent.split(",")} - {"none"}
+        return {kind: ABSENT if words[kind] in given else UNKNOWN for kind in words}, ()
+    unknown = {MINUS: UNKNOWN, BLANK: UNKNOWN}
+    if ABSENT in kinds or not unclear:
+        return unknown, ()
+    if len(unclear) == 2:
+        raise InputError(
+            f"{where}: no cell is 0, some are -1, some blank: it is ambiguous which of them says that a label is "
+            "absent, the other being unknown. Say --absent -1, --absent blank, --absent -1,blank or --absent none."
+        )
+    word = words[unclear[0]]
+    return {**unknown, unclear[0]: ABSENT}, (
+        f"no cell is 0, so {word} was read as absent; --absent none reads it as unknown.",
+    )
+
+
+class _Texts(dict[str, int]):
+    """The number of each distinct text of a cell, as they turn up; beyond 254, one number for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[str, int] = {}
+
+    def __missing__(self, text: str) -> int:
+        folded = text.strip().casefold()
+        said = YES_NO.get(folded, OTHER)
+        if folded in ("-1", "-1.0", "-1."):
+            said = MINUS
+        elif folded in NO_LABEL or folded == "?":
+            said = BLANK
+        # What says something has its number, however many other texts were before.
+        if len(self) >= (_MANY if said != OTHER else 200):
+            return _MANY
+        self[text], self.said[text] = len(self), said
+        return self[text]
+
+
+def _read_numbers(
+    table: Table, found: RowsSeen, texts: _Texts, columns: Sequence[int], image: int, split: SplitColumn
+) -> np.ndarray:
+    """Return the number of each cell's text, uint8 [rows columns], and add the rows to those found."""
+    if table.encoding is None and columns == list(range(columns[0], columns[-1] + 1)):
+        try:
+            return _read_lines(table, found, texts, columns, image, split)
+        except _NeedsParserError:
+            found.__init__(has_splits=split.at is not None)  # type: ignore[misc]
+    values = bytearray()
+    width = len(table.header)
+    others = [at for at in range(width - 1, -1, -1) if at not in set(columns)]
+    for line, fields in table.rows:
+        if len(fields) > width:
+            refuse_long_row(table, line, fields)
+            del fields[width:]
+        fields += [""] * (width - len(fields))
+        found.add(line, fields[image], split.of(field_of(fields, split.at)))
+        for at in others:
+            del fields[at]
+        values += bytes(map(texts.__getitem__, fields))
+    return np.frombuffer(values, np.uint8).reshape(-1, len(columns))
+
+
+class _NeedsParserError(Exception):
+    """A line that only the csv module can take apart."""
+
+
+def _read_lines(
+    table: Table, found: RowsSeen, texts: _Texts, columns: Sequence[int], image: int, split: SplitColumn
+) -> np.ndarray:
+    """Do the same from lines of bytes, by blocks; the columns of labels stand together."""
+    first, after, width = columns[0], len(table.header) - columns[-1] - 1, len(table.header)
+    comma = table.separator.encode()
+    numbers = bytearray()
+    lookup = _Lookup(texts, comma[0])
+    middles: list[bytes] = []
+    for line, raw in _lines(table):
+        if raw.count(comma) != width - 1:
+            raw = _of_width(table, line, raw, comma)
+        if not raw.strip(comma + b" \t"):
+            continue
+        head = raw.split(comma, first)
+        tail = head[-1].rsplit(comma, after) if after else [head[-1]]
+        at = {**dict(enumerate(head[:-1])), **dict(enumerate(tail[1:], width - after))}
+        said = split.of(at[split.at].decode().strip()) if split.at is not None else ""
+        found.add(line, at[image].decode().strip(), said)
+        middles.append(tail[0])
+        if len(middles) == _BLOCK:
+            numbers += lookup.numbers(middles, len(columns))
+            middles = []
+    if middles:
+        numbers += lookup.numbers(middles, len(columns))
+    return np.frombuffer(numbers, np.uint8).reshape(-1, len(columns))
+
+
+def _lines(table: Table) -> Iterator[tuple[int, bytes]]:
+    with table.file.open("rb") as lines:
+        for line, raw in enumerate(lines, 1):
+            if line < table.first_line:
+                continue
+            raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+            if b'"' in raw or b"\r" in raw:
+                raise _NeedsParserError
+            yield line, raw
+
+
+def _of_width(table: Table, line: int, raw: bytes, comma: bytes) -> bytes:
+    """Return a row with as many fields as the header."""
+    width = len(table.header)
+    fields = raw.split(comma)
+    if len(fields) > width:
+        refuse_long_row(table, line, [field.decode().strip() for field in fields])
+    return comma.join(fields[:width] + [b""] * (width - len(fields)))
+
+
+class _Lookup:
+    """Cells of blocks of lines to numbers of texts: by one table where every cell is one character, else by hashing."""
+
+    def __init__(self, texts: _Texts, comma: int) -> None:
+        self.texts = texts
+        self.comma = comma
+        self._single = np.zeros(256, np.uint8)
+        self._has_single = np.zeros(256, bool)
+        self._keys = np.zeros(1 << 16, np.uint64)
+        self._numbers = np.zeros(1 << 16, np.uint8)
+        self._taken = np.zeros(1 << 16, bool)
+
+    def numbers(self, rows: Sequence[bytes], width: int) -> bytes:
+        """Return a byte per cell, row by row."""
+        text = np.frombuffer(b"\n".join(rows) + b"\n", np.uint8)
+        if len(text) == 2 * width * len(rows):
+            cells, marks = text[::2], text[1::2].reshape(len(rows), width)
+            if (marks[:, :-1] == self.comma).all() and (marks[:, -1] == 10).all():
+                return self._of_characters(cells)
+        return self._of_texts(text, width * len(rows))
+
+    def _of_characters(self, cells: np.ndarray) -> bytes:
+        for code in np.flatnonzero(np.bincount(cells, minlength=256) * ~self._has_single):
+            self._single[code] = self.texts[bytes([code]).decode().strip()]
+            self._has_single[code] = True
+        return np.take(self._single, cells).tobytes()
+
+    def _of_texts(self, text: np.ndarray, count: int) -> bytes:
+        ends = np.flatnonzero((text == self.comma) | (text == 10))
+        if len(ends) != count:
+            raise _NeedsParserError
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        lengths = ends - starts
+        longest = int(lengths.max())
+        if longest > 8:
+            raise _NeedsParserError
+        padded = np.concatenate([text, np.zeros(8, np.uint8)])
+        keys = np.zeros(count, np.uint64)
+        for j in range(longest):
+            letters = np.where(lengths > j, padded[starts + j], 0).astype(np.uint64)
+            keys |= letters << np.uint64(8 * j)
+        slots = ((keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)).astype(np.int64)
+        while True:
+            strange = np.flatnonzero(~self._taken[slots] | (self._keys[slots] != keys))
+            if not len(strange):
+                return self._numbers[slots].tobytes()
+            at = strange[0]
+            if self._taken[slots[at]]:  # two texts of one hash
+                raise _NeedsParserError
+            word = bytes(text[starts[at] : ends[at]]).decode().strip()
+            self._keys[slots[at]], self._taken[slots[at]] = keys[at], True
+            self._numbers[slots[at]] = self.texts[word]
+
+
+def _seen(numbers: np.ndarray, number: int) -> np.ndarray:
+    return (numbers == number).any(axis=0)
+
+
+def _no_labels(table: Table, detail: str) -> InputError:
+    return InputError(
+        f"{table.source}: no column of labels ({', '.join(sorted(TAGS_COLUMNS))}) among: "
+        f"{shown(table.header)}; and not one column per label with 1, 0, -1 or nothing either"
+        f"{detail}. Name the column with --tags-column."
+    )
+
+
+def _other_values(
+    table: Table, names: Sequence[str], wrong: np.ndarray, rows: np.ndarray, found: RowsSeen
+) -> InputError:
+    """Return the error for columns that hold something else than yes and no."""
+    columns = [name for name, is_wrong in zip(names, wrong, strict=True) if is_wrong]
+    line = found.lines[int(rows.argmax())]
+    detail = f": {shown(map(repr, columns))} hold other values, first in line {line}"
+    if len(columns) == len(names):
+        return _no_labels(table, detail)
+    return InputError(
+        f"{table.source}: not every column says 1, 0, -1 or nothing{detail}. If they are no labels, leave them out "
+        f"with --drop-columns {','.join(columns)!r}; if they are counts or probabilities, decide on a threshold and "
+        "write 1 and 0. Or name the one column of labels with --tags-column."
+    )
