@@ -58,11 +58,13 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
         raise _no_labels(table, "")
     found, texts = RowsSeen(has_splits=split.at is not None), _Texts()
     numbers = _read_numbers(table, found, texts, columns, image, split)
+    if not found.images:
+        return found.labelled(table, tuple(names), DenseLabels(numbers.view(np.int8)), "")
     said = np.array([texts.said[text] for text in texts] + [OTHER] * (256 - len(texts)), np.uint8)
-    seen = np.array([_seen(numbers, number) for number in range(len(texts))]).reshape(len(texts), -1)
+    seen = np.array([(numbers == number).any(axis=0) for number in range(len(texts))])
     many = (numbers == _MANY).any(axis=0) if len(texts) >= _MANY else np.zeros(len(columns), bool)
-    wrong = (seen[said[: len(texts)] == OTHER].any(axis=0) if len(texts) else many) | many
-    if wrong.any() and len(found.images):
+    wrong = seen[said[: len(texts)] == OTHER].any(axis=0) | many
+    if wrong.any():
         raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
     kinds = {int(kind) for kind, any_seen in zip(said, seen.any(axis=1), strict=False) if any_seen}
     values, note = _convention(kinds, options.absent, table.source)
@@ -255,10 +257,6 @@ class _Lookup:
             word = bytes(text[starts[at] : ends[at]]).decode().strip()
             self._keys[slots[at]], self._taken[slots[at]] = keys[at], True
             self._numbers[slots[at]] = self.texts[word]
-
-
-def _seen(numbers: np.ndarray, number: int) -> np.ndarray:
-    return (numbers == number).any(axis=0)
 
 
 def _no_labels(table: Table, detail: str) -> InputError:
