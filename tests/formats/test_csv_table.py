@@ -294,3 +294,20 @@ def test_an_encoding_that_is_not_utf8_is_suggested_never_assumed(tmp_path, raw, 
 def test_a_folder_is_told_that_a_file_is_wanted(tmp_path):
     with pytest.raises(InputError, match="is a folder"):
         read_csv(tmp_path)
+
+
+def test_one_name_in_two_splits_is_two_images_where_each_has_a_folder(tmp_path):
+    for folder in ("train", "test"):
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        (tmp_path / "images" / folder / "0.jpg").write_bytes(b"")
+    (tmp_path / "a.csv").write_text("image,tags,split\n0.jpg,cat,train\n0.jpg,dog,test\n")
+    dataset = read_csv(tmp_path / "a.csv")
+    assert dataset.images == ("train/0.jpg", "test/0.jpg")
+    assert all(path.is_file() for path in dataset.paths)
+    assert read_csv(tmp_path / "a.csv", "test").paths == [tmp_path / "images/test/0.jpg"]
+
+
+def test_labels_that_are_all_numbers_are_noted(tmp_path):
+    (tmp_path / "a.csv").write_text("image,tags\na.jpg,0;7\nb.jpg,7\n")
+    dataset = read_csv(tmp_path / "a.csv", options=ReadOptions(missing="keep"))
+    assert any("numbers of classes" in note for note in dataset.notes)

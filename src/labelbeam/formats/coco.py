@@ -119,7 +119,7 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())
     home = options.root or (path.parent if path.is_file() else path)
-    subsets = [base or file.stem.removeprefix("instances_")] * len(images)
+    subsets = [file.stem.removeprefix("instances_") if path.is_file() else base] * len(images)
     dataset = Dataset(
         spec=spec,
         root=find_images(home, images[:_TRIED], subsets=subsets[:_TRIED]).root,

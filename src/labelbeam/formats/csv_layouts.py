@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from labelbeam.data.dataset import ReadOptions
-from labelbeam.errors import InputError
+from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import NO_LABEL
 from labelbeam.formats.csv_columns import (
     BOX_COLUMNS,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int, Int8
 
 from labelbeam.data.dataset import Dataset, ReadOptions, settle
+from labelbeam.data.finder import find_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import refuse_combinations
 from labelbeam.formats.image_names import image_key
@@ -254,12 +255,47 @@ def dataset_of_rows(
     """
     _check_labels(found, options)
     keys, key_notes = _keys(found)
+    root, keys = _apart_by_subset(root, keys, found.splits)
     leakage = _leakage(keys, found.splits)
     picked = _rows_of_split(found, split, spec)
     images, targets, repeat_notes = _merged(found, keys, picked)
     summary = understood(images, found.names, targets, found.layout)
     said = (summary, *found.notes, *notes, *key_notes, *leakage, *repeat_notes, *variants_note(found.names))
-    return settle(Dataset(spec, root, images, Vocabulary(found.names), targets, notes=said), options)
+    said += numbers_note(found.names)
+    split_of = dict(zip(keys, found.splits, strict=False))
+    subsets = [split_of[image] for image in images] if split_of else ()
+    dataset = Dataset(spec, root, images, Vocabulary(found.names), targets, notes=said)
+    return settle(dataset, options, subsets=subsets)
+
+
+def _apart_by_subset(root: Path, keys: list[str], splits: Sequence[str]) -> tuple[Path, list[str]]:
+    """Return folder and keys; where splits have folders of their own, the same name in two of them is two images."""
+    first: dict[str, str] = {}
+    if not any(
+        split and first.setdefault(key, split) != split for key, split in zip(keys, splits, strict=False)
+    ):
+        return root, keys
+    found = find_images(root, keys, subsets=splits)
+    there: dict[str, set[str]] = {}
+    for written, key in zip(keys, found.keys, strict=True):
+        there.setdefault(written, set()).add(key or "")
+    if all(len(places) < 2 for places in there.values()):
+        return root, keys
+    return found.root, [key or written for written, key in zip(keys, found.keys, strict=True)]
+
+
+def numbers_note(names: Sequence[str]) -> tuple[str, ...]:
+    """Return a note where every label is a whole number, as the numbers of classes are; none where not.
+
+    Example:
+        >>> numbers_note(["0", "7"]), numbers_note(["7up"])
+        (('every label is a number, such as 0: if these are numbers of classes, their names are nowhere.',), ())
+    """
+    if not all(name.isdecimal() for name in names):
+        return ()
+    return (
+        f"every label is a number, such as {names[0]}: if these are numbers of classes, their names are nowhere.",
+    )
 
 
 def _check_labels(found: LabelledRows, options: ReadOptions) -> None:

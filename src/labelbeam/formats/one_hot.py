@@ -62,17 +62,16 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
         return found.labelled(table, tuple(names), DenseLabels(numbers.view(np.int8)), "")
     said = np.array([texts.said[text] for text in texts] + [OTHER] * (256 - len(texts)), np.uint8)
     seen = np.array([(numbers == number).any(axis=0) for number in range(len(texts))])
-    many = (numbers == _MANY).any(axis=0) if len(texts) >= _MANY else np.zeros(len(columns), bool)
-    wrong = seen[said[: len(texts)] == OTHER].any(axis=0) | many
+    many: np.ndarray = (numbers == _MANY).any(axis=0) if len(texts) >= _MANY else np.zeros(len(columns), bool)
+    wrong: np.ndarray = seen[said[: len(texts)] == OTHER].any(axis=0) | many
     if wrong.any():
         raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
     kinds = {int(kind) for kind, any_seen in zip(said, seen.any(axis=1), strict=False) if any_seen}
     values, note = _convention(kinds, options.absent, table.source)
     table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
     matrix = numbers.view(np.int8)
-    for start in range(
-        0, len(numbers), _BLOCK
-    ):  # in place: beside a matrix of a gigabyte there is no room for another
+    # In place: beside a matrix of a gigabyte there is no room for another.
+    for start in range(0, len(numbers), _BLOCK):
         matrix[start : start + _BLOCK] = table_of[numbers[start : start + _BLOCK]]
     notes = [*split.note, *note]
     if gone and named is None:

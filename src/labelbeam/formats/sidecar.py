@@ -11,7 +11,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError
-from labelbeam.formats.cells import CellStyle, recognise
+from labelbeam.formats.cells import CellStyle, looks_cut, recognise
 from labelbeam.formats.image_names import stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import (
@@ -103,6 +103,12 @@ def write_sidecar(dataset: Dataset, path: Path, *, split: str = "", images: str 
     spec = f"sidecar:{path}" + (f"#{split}" if split else "")
     check_way(images, keep=False, spec=spec)
     refuse_unwritable(dataset.vocabulary, spec, without=",\n\r\0", control=False)
+    for name in dataset.vocabulary:
+        if looks_cut(name) or CellStyle(",", given=True).labels(f"{name},") != [name]:
+            raise InputError(
+                f"{spec}: the label {name!r} has brackets or quotation marks that a text of tags does not give back. "
+                "Rename the label first."
+            )
     refuse_unlisted(dataset.images, spec)
     stems_of(dataset.images, spec=spec)
     present = dataset.targets == PRESENT

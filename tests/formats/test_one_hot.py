@@ -1,0 +1,137 @@
+"""A column per label: what cells say is recognised by all of them, said, and decided otherwise by an option."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelbeam.data.dataset import ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats import one_hot
+from labelbeam.formats.csv_table import read_csv
+
+
+def read(folder, text, split="", **options):
+    file = folder / "a.csv"
+    file.write_text(text, encoding="utf-8")
+    return read_csv(file, split, options=ReadOptions(missing="keep", **options))
+
+
+@pytest.mark.parametrize(
+    ("rows", "absent", "targets", "note"),
+    [
+        ("1,-1\n-1,1\n", None, [[1, 0], [0, 1]], "-1 was read as absent; --absent none"),
+        ("1,-1\n-1,1\n", "none", [[1, -1], [-1, 1]], ""),
+        ("1,\n,1\n", None, [[1, 0], [0, 1]], "blank was read as absent; --absent none"),
+        ("x,\n,x\n", None, [[1, 0], [0, 1]], "blank was read as absent"),
+        ("1,\n,1\n", "none", [[1, -1], [-1, 1]], ""),
+        ("1,-1\n0,\n", None, [[1, -1], [0, -1]], ""),
+        ("1,-1\n0,\n", "blank", [[1, -1], [0, 0]], ""),
+        ("1,-1\n0,\n", "-1,blank", [[1, 0], [0, 0]], ""),
+        ("1,-1\n,1\n", "-1", [[1, 0], [-1, 1]], ""),
+        ("True,False\nFALSE,true\n", None, [[1, 0], [0, 1]], ""),
+        ("yes,no\nN,Y\n", None, [[1, 0], [0, 1]], ""),
+        ("1.0,0.0\n-1.0,nan\n", None, [[1, 0], [-1, -1]], ""),
+    ],
+)
+def test_what_minus_one_and_blank_are_is_decided_by_what_else_is_there(tmp_path, rows, absent, targets, note):
+    first, second, _ = rows.split("\n")
+    dataset = read(tmp_path, f"image,cat,dog\na.jpg,{first}\nb.jpg,{second}\n", absent=absent)
+    assert dataset.targets.tolist() == targets
+    assert bool(note) == any("was read as absent" in said for said in dataset.notes)
+    assert not note or any(note in said for said in dataset.notes)
+
+
+def test_minus_one_and_blank_without_any_zero_are_two_readings_and_both_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"ambiguous .*--absent -1, --absent blank"):
+        read(tmp_path, "image,cat,dog\na.jpg,1,-1\nb.jpg,,1\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "options", "names"),
+    [
+        ("Unnamed: 0,image,cat,dog", "0,a.jpg,1,0", {}, ("cat", "dog")),
+        (",image,cat,dog", "0,a.jpg,1,0", {}, ("cat", "dog")),
+        ("image,cat,dog,fold,width,height", "a.jpg,1,0,1,640,480", {}, ("cat", "dog")),
+        ("image,cat,fold", "a.jpg,1,1", {"drop_columns": "none"}, ("cat", "fold")),
+        ("image,Sex,cat,Age", "a.jpg,Female,1,68", {"drop_columns": "Sex,Age"}, ("cat",)),
+        ("image,index,cat", "a.jpg,1,1", {"drop_columns": "cat"}, ("index",)),
+    ],
+)
+def test_bookkeeping_is_left_out_and_an_option_decides_otherwise(tmp_path, header, row, options, names):
+    dataset = read(tmp_path, f"{header}\n{row}\n", **options)
+    assert dataset.vocabulary.names == names
+    assert any("left out" in note and "--drop-columns" in note for note in dataset.notes) == (not options)
+
+
+def test_columns_of_other_values_are_named_with_the_option_that_leaves_them_out(tmp_path):
+    with pytest.raises(
+        InputError, match=r"'Sex', 'Age' hold other values, first in line 3.*--drop-columns 'Sex,Age'"
+    ):
+        read(tmp_path, "Path,Sex,Age,Edema\na.jpg,1,1,1\nb.jpg,Male,87,0\n")
+
+
+def test_a_column_that_nothing_drops_is_told_the_nearest(tmp_path):
+    with pytest.raises(InputError, match=r"--drop-columns: unknown column 'sex'. Did you mean 'Sex'"):
+        read(tmp_path, "Path,Sex,Edema\na.jpg,f,1\n", drop_columns="sex")
+
+
+def test_is_valid_is_a_split_as_fastai_means_it(tmp_path):
+    text = "image,cat,dog,is_valid\na.jpg,1,0,False\nb.jpg,0,1,True\n"
+    assert read(tmp_path, text, "valid").images == ("b.jpg",)
+    assert read(tmp_path, text, "train").vocabulary.names == ("cat", "dog")
+    assert read(tmp_path, text, drop_columns="none").vocabulary.names == ("cat", "dog", "is_valid")
+
+
+CELLS = st.sampled_from(["1", "0", "-1", "", "1.0", "nan", "True", " 1", "no"])
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=9),
+    block=st.sampled_from([1, 2, 100]),
+    quoted=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n"]),
+    between=st.sampled_from([0, 1, 3]),
+)
+def test_blocks_of_bytes_say_what_the_csv_module_says(tmp_path_factory, rows, block, quoted, end, between):
+    folder = tmp_path_factory.mktemp("csv")
+    header = ["a", "b", "c"]
+    header.insert(between, "image")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator=end)
+    writer.writerow(header)
+    for i, row in enumerate(rows):
+        fields = list(row)
+        fields.insert(between, f"{i}.jpg")
+        writer.writerow(fields)
+    plain = text.getvalue()
+    spelled = plain.replace("0.jpg", '"0.jpg"') if quoted else plain
+    usual, one_hot._BLOCK = one_hot._BLOCK, block
+    try:
+        by_blocks = read(folder, plain, absent="none")
+    finally:
+        one_hot._BLOCK = usual
+    by_module = read(folder, spelled, absent="none", encoding="utf-8")
+    assert by_blocks.images == by_module.images
+    np.testing.assert_array_equal(by_blocks.targets, by_module.targets)
+    said = {"1": 1, "1.0": 1, "True": 1, " 1": 1, "0": 0, "no": 0}
+    assert by_blocks.targets.tolist() == [[said.get(cell, -1) for cell in row] for row in rows]
+
+
+@pytest.mark.parametrize("name", ["confidence", "score", "Probability"])
+def test_a_confidence_decides_what_a_row_says_and_is_never_ignored(tmp_path, name):
+    text = f"image,label,{name}\na.jpg,cat,1\nb.jpg,dog,0\n"
+    dataset = read(tmp_path, text)
+    assert dataset.targets.tolist() == [[1, -1], [-1, 0]]
+    with pytest.raises(InputError, match=rf"line 4, column '{name}': '0.12'.*--drop-columns '{name}'"):
+        read(tmp_path, text + "c.jpg,dog,0.12\n")
+    assert read(tmp_path, text, drop_columns=name).targets.tolist() == [[1, 0], [0, 1]]
+
+
+def test_columns_that_are_not_read_are_said(tmp_path):
+    dataset = read(tmp_path, "image,tags,width,cat\na.jpg,x;y,3,1\n")
+    assert "columns that were not read: width, cat." in dataset.notes
