@@ -46,8 +46,15 @@ def test_known_labels_are_conditioned_on_exactly():
         agrees = ((known[:, None] == -1) | (sets == (known[:, None] == 1))).all(axis=2)
         with np.errstate(divide="ignore"):
             expected = np.log((np.exp(log_probs) * agrees).sum(axis=1))
-        found = ruled.log_mass(np.where(known == 0, -np.inf, present), np.where(known == 1, -np.inf, absent))
+        given = np.where(known == 0, -np.inf, present), np.where(known == 1, -np.inf, absent)
+        found = ruled.log_mass(*given)
         np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=1e-12)
+        possible = expected > -np.inf
+        shares = (
+            np.exp(log_probs - expected[:, None], where=possible[:, None], out=np.zeros_like(log_probs))
+            * agrees
+        )
+        np.testing.assert_allclose(ruled.marginals(*given)[possible], (shares @ sets)[possible], atol=1e-9)
 
 
 def test_samples_keep_the_rules_and_follow_the_conditioned_distribution():

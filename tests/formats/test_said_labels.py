@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from labelbeam.formats import labelled_rows as said_labels
 
+from labelbeam.formats import labelled_rows as said_labels
 from labelbeam.formats.labelled_rows import DenseLabels, SparseLabels
 
 ROWS = st.lists(st.dictionaries(st.integers(0, 3), st.sampled_from([1, 0, -1])), min_size=1, max_size=6)

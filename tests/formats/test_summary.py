@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from labelbeam.formats import labelled_images as summary
 
+from labelbeam.formats import labelled_images as summary
 from labelbeam.formats.labelled_images import has_label, understood
 
 TARGETS = np.array([[0, 0], [-1, 0], [0, 1], [-1, 1], [0, 0]], dtype=np.int8)

@@ -41,6 +41,10 @@ def inspect(
     pairs: Annotated[int, typer.Option(help="Pairs of labels listed in each direction.", min=1)] = 200,
     page: Annotated[Path | None, typer.Option(help="Also write one self-contained HTML page.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file.")] = None,
+    write_rules: Annotated[
+        Path | None,
+        typer.Option(help="Write what labels never or always do together, as a file of rules for --rules."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     *,
     read: Differences,
@@ -52,6 +56,7 @@ def inspect(
 
     require_folder("--out", out)
     require_folder("--page", page)
+    require_folder("--write-rules", write_rules)
     if page is not None and page == out:
         raise InputError(f"--page and --out are the same file, {page}. Name two files.")
     splits = open_splits([data, *(val or ()), *(test or ())], options=ReadOptions(**read))
@@ -60,6 +65,14 @@ def inspect(
         _write(out, _as_json(found, indent=1) + "\n")
     if page is not None:
         _write_page(page, found, splits)
+    if write_rules is not None:
+        from labelbeam.inspect.learned_rules import rules_file
+
+        if not found["rules"]["found"]:
+            raise InputError(
+                f"{data} shows no rule beyond chance, so --write-rules has nothing to write. Leave it out."
+            )
+        _write(write_rules, rules_file(found["rules"]["found"], data))
     if json_:
         typer.echo(_as_json(found))
     elif out is None:

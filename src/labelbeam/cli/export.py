@@ -28,13 +28,16 @@ def export(
     calibrate: Annotated[
         str | None, typer.Option(help="Photographs that int8 is measured on, FORMAT:PATH#SPLIT.")
     ] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="File of rules that every answer of the export keeps.")
+    ] = None,
 ) -> None:
     """Write a run in files that need no PyTorch: the encoder as a graph, the rest as arrays."""
     from labelbeam.formats.registry import open_dataset
     from labelbeam.runs.export import export_run
 
     paths = () if calibrate is None else open_dataset(calibrate).paths
-    exported = export_run(run, out, to=to, precision=precision, calibrate=paths)
+    exported = export_run(run, out, to=to, precision=precision, calibrate=paths, rules=rules)
     size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     print(
         f"{out}: {exported.config.head}, {len(exported.vocabulary)} labels, to {to} ({precision}), {size:.1f} MB"

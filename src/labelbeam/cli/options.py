@@ -103,6 +103,9 @@ DECIDE = (
         float,
         "Decide nothing for images unlike the training's; 0.05 refuses 5 % of those like them.",
     ),
+    SharedOption(
+        "rules", Path, "File of rules that every set keeps: exactly one of: a, b; dog -> animal; never: c; …"
+    ),
     SharedOption("search", str, "exact, beam or greedy."),
     SharedOption("beam", int, "Beam width (implies --search beam)."),
     SharedOption(

@@ -35,6 +35,7 @@ def serve(
     images: Annotated[
         Path | None, typer.Option(help="Folder of photographs to show on the page; they stay where they are.")
     ] = None,
+    rules: Annotated[Path | None, typer.Option(help="File of rules that every label set keeps.")] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(help="Change a limit, e.g. rate=5 or body_bytes=8000000. May be repeated."),
@@ -73,7 +74,7 @@ def serve(
         )
     with ExitStack() as opened:
         listening = opened.enter_context(bound_socket(host, port))
-        tagger = Tagger.load(run)
+        tagger = Tagger.load(run, rules=rules)
         kept = opened.enter_context(temporary_project() if project is None else Project(project))
         if images is not None:
             count, problems = add_folder(kept, images)

@@ -41,6 +41,7 @@ def suggest(
         str | None,
         typer.Option(help="likelihood-weighting or any-subset (default: the better one on held-out images)."),
     ] = None,
+    rules: Annotated[Path | None, typer.Option(help="File of rules that every label set keeps.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Suggest labels for one image, conditioned on what is known of it."""
@@ -56,7 +57,7 @@ def suggest(
     else:
         given = "neither was given" if image is None else "both were given"
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
-    tagger = Tagger.load(run)
+    tagger = Tagger.load(run, rules=rules)
     said, refused = names_in(known, tagger.labels), names_in(rejected, tagger.labels)
     found = tagger.suggest(asked, known=said, rejected=refused, count=count, mechanism=mechanism)
     if json_:

@@ -6,6 +6,7 @@ first. Cost per image: twice the machine's states. Knows log-probabilities of la
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
@@ -14,8 +15,17 @@ from labelbeam.decoding.rule_machine import DEAD, Layers, groups_of, layers_of
 from labelbeam.errors import InputError
 from labelbeam.labels.limits import Limit
 
+IMPOSSIBLE = -1e300
+"""In place of minus infinity where a difference is taken."""
+
 CELLS_AT_ONCE = 4_000_000
 """Numbers held at a time (32 MB); results do not depend on it."""
+
+
+@lru_cache(maxsize=8)
+def ruled_labels(limits: tuple[Limit, ...], num_labels: int) -> "RuledLabels":
+    """Return `RuledLabels`, those of lately asked limits from memory."""
+    return RuledLabels(limits, num_labels)
 
 
 class RuledLabels:
@@ -95,15 +105,16 @@ class RuledLabels:
             masses = self._backward(log_present[at], log_absent[at], np.logaddexp)
             there: np.ndarray = np.ones((len(masses[0]), 1))  # p(state | image, the limits are kept)
             for t, label in enumerate(self._layers.labels):
+                mass = np.maximum(masses[t], IMPOSSIBLE)  # of states that what is known excludes
                 going = [
-                    there * np.exp(one - masses[t])
+                    there * np.exp(one - mass)
                     for one in self._choices(t, masses[t + 1], log_present[at], log_absent[at])
                 ]
                 found[at, label] = going[1].sum(axis=1)
                 reached = np.zeros(masses[t + 1].shape)
-                for step, mass in zip(self._layers.next[t], going, strict=True):
+                for step, shares in zip(self._layers.next[t], going, strict=True):
                     lives = step != DEAD
-                    np.add.at(reached.T, step[lives], mass.T[lives])
+                    np.add.at(reached.T, step[lives], shares.T[lives])
                 there = reached
         return np.clip(found, 0.0, 1.0)
 

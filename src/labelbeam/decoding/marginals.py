@@ -12,17 +12,20 @@ from labelbeam.decoding.best_first import (
     NEGLIGIBLE,
     CertifiedPaths,
     batch_size,
+    best_paths,
     certificates,
     check_budget,
     expanded,
     no_worse_than_beams,
 )
+from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.random_numbers import check_streams, sample_keys
 from labelbeam.decoding.sampling import Frontier, add_samples, continue_samples
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
+from labelbeam.labels.vocabulary import UNKNOWN
 
 # What the open part of a search still gains, estimated by samples: in one round, or until that is precise
 # enough.
@@ -171,6 +174,9 @@ def _needed(
 # of the open mass. The paper leaves open where per-label scores come from (C.1 row 15); this is our answer.
 # Knows the trie and image rows; `expansion` grows the tree, `open_estimate` samples what it leaves open.
 
+NEARLY_NOTHING = 1e-5
+"""Bounds of ratios closer than this, rounding included, are called exact."""
+
 
 @dataclass(frozen=True)
 class Marginals:
@@ -185,6 +191,8 @@ class Marginals:
         exact: bool [images], nothing but rounding is between the bounds of any label (NEGLIGIBLE).
         samples: int64 [images], how many were drawn.
         paths: the best path that the same search met, with its certificate and number of expansions.
+        kept: float64 [images], estimate of the probability that the trie's rules are kept, which the marginals are
+            conditioned on; 1 where there are none.
     """
 
     score: Float[np.ndarray, "images labels"]
@@ -194,6 +202,7 @@ class Marginals:
     exact: Bool[np.ndarray, " images"]
     samples: Int[np.ndarray, " images"]
     paths: CertifiedPaths
+    kept: Float[np.ndarray, " images"]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -252,6 +261,8 @@ def label_marginals(
             f"the standard error to reach must lie between 0 and 1, given stderr={stderr}. "
             "Leave it out to spend the whole budget on every image."
         )
+    if trie.rules is not None:
+        return _under_rules(trie, rows, expansions=expansions, samples=samples, seed=seed, backend=backend)
     sampled = _Sampling(samples, stderr, seed)
     chosen = choose_backend(backend, additive=trie.step.additive)
     image_streams = check_streams(streams, len(rows))
@@ -302,7 +313,7 @@ def _marginals(
     entries, labels, values = tree.top(everyone)
     certified = tree.certified(everyone, entries, labels, values)
     paths = certificates(tree, certified, values)
-    return Marginals(score, low, high, stderr, exact, estimate.samples, paths)
+    return Marginals(score, low, high, stderr, exact, estimate.samples, paths, np.ones(len(score)))
 
 
 def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
@@ -317,7 +328,7 @@ def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
             np.zeros(0),
             nobody,
         )
-        return Marginals(none, none, none, none, nobody.astype(bool), nobody, path)
+        return Marginals(none, none, none, none, nobody.astype(bool), nobody, path, np.zeros(0))
     paths = CertifiedPaths(
         np.concatenate([part.paths.labels for part in parts]),
         np.concatenate([part.paths.lengths for part in parts]),
@@ -334,4 +345,23 @@ def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
         np.concatenate([part.exact for part in parts]),
         np.concatenate([part.samples for part in parts]),
         paths,
+        np.concatenate([part.kept for part in parts]),
+    )
+
+
+def _under_rules(
+    trie: PrefixTrie, rows: np.ndarray, *, expansions: int, samples: int, seed: int, backend: str | None
+) -> Marginals:
+    """Return marginals of the distribution conditioned on the trie's rules: ratios of masses, as under evidence."""
+    nothing = np.full((len(rows), trie.num_labels), UNKNOWN, dtype=np.int8)
+    found = conditional_marginals(trie, rows, nothing, expansions=expansions, samples=samples, seed=seed)
+    return Marginals(
+        found.score,
+        found.low,
+        found.high,
+        found.stderr,
+        (found.high - found.low).max(axis=1, initial=0.0) <= NEARLY_NOTHING,
+        np.full(len(rows), samples),
+        best_paths(trie, rows, budget=expansions, backend=backend),
+        found.evidence,
     )

@@ -25,6 +25,7 @@ Arrays = dict[str, np.ndarray]
 Labels = tuple[int, ...]
 Found = tuple[Labels, float, bool]
 NONE_YET: tuple[Labels, float] = ((), -math.inf)
+Rules = list[dict[str, Any]]
 TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8", "I8": "<i1"}
 
 
@@ -51,11 +52,21 @@ def relu(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0)
 
 
+def keeps(rules: Rules, path: Labels, first: int, end: int) -> bool:
+    """Tell whether no rule forbids a set if labels from `first` on, all before `end`, may still join it."""
+    for rule in rules:
+        count = sum(label in path for label in rule["plus"]) - sum(label in path for label in rule["minus"])
+        more, less = (sum(first <= label < end for label in rule[name]) for name in ("plus", "minus"))
+        if count + more < rule["low"] or count - less > rule["high"]:
+            return False
+    return True
+
+
 class LabelModelDecoder:
     """The label model of CNN-RNN (Wang et al. 2016, eq. 1 to 5); letters as in the paper."""
 
     def __init__(self, arrays: Arrays, options: dict) -> None:
-        self.arrays, self.options = arrays, options
+        self.arrays, self.options, self.rules = arrays, options, options.get("rules", [])
         self.U_l = arrays["U_l"]  # [labels+1 embedding], END last
         self.end = len(self.U_l) - 1
 
@@ -84,12 +95,17 @@ class LabelModelDecoder:
         return a["U_o.weight"] @ o, ((o, r) if cell == "lstm" else (r, r))
 
     def log_probs(self, output: np.ndarray, image: np.ndarray, path: Labels) -> np.ndarray:
-        """Return the log-probability of every label and END after a path; -inf where not allowed."""
+        """Return the log-probability of every label and END after a path; -inf where not allowed or cut by a rule."""
         x = output + image
         s = self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)
         s = np.where(self.allowed(path), s.astype(np.float64), -np.inf)
         s = s - s.max()
-        return s - np.log(np.exp(s).sum())
+        s = s - np.log(np.exp(s).sum())
+        for label in np.flatnonzero(s > -np.inf).tolist() if self.rules else ():
+            ended = label == self.end
+            if not keeps(self.rules, path if ended else (*path, label), label + (not ended), self.end):
+                s[label] = -np.inf
+        return s
 
     def allowed(self, path: Labels) -> np.ndarray:
         """Tell which labels, and END, may follow a path."""
@@ -142,7 +158,9 @@ class LabelModelDecoder:
             kept = sorted(further, key=lambda one: (-one[0], one[1]))[:width]
             kept = [one for one in kept if one[0] > best[1]]
             live = [(total, path, self.read(self.U_l[path[-1]], state)) for total, path, state in kept]
-        return (*best, False)
+        return (
+            (*best, False) if best[1] > -math.inf else self.best_first(features)
+        )  # rules left the beam nothing
 
 
 class SigmoidDecoder:
@@ -157,8 +175,24 @@ class SigmoidDecoder:
         if "before.1.weight" in a:
             values = relu(a["before.1.weight"] @ values + a["before.1.bias"])
         logits = (a["last.weight"] @ values + a["last.bias"]).astype(np.float64)
+        if rules := self.options.get("rules"):
+            return most_probable(logits, rules)
         decided = [int(label) for label in np.argsort(-logits, kind="stable") if logits[label] >= 0]
         return tuple(decided), float(-np.logaddexp(0, -np.abs(logits)).sum()), True
+
+
+def most_probable(logits: np.ndarray, rules: Rules) -> Found:
+    """Return the most probable set of independent labels that keeps rules, by best-first search over yes and no."""
+    present, absent = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
+    best = np.maximum(present, absent)
+    queue: list = [(-best.sum(), 0, ())]
+    while queue[0][1] < len(logits):
+        nats, label, path = heapq.heappop(queue)
+        for value, decided in ((present[label], (*path, label)), (absent[label], path)):
+            if keeps(rules, decided, label + 1, len(logits)):
+                heapq.heappush(queue, (nats + best[label] - value, label + 1, decided))
+    nats, _, path = queue[0]
+    return tuple(sorted(path, key=lambda label: -logits[label])), -float(nats), True
 
 
 def scaled(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.registry import FORMATS, open_dataset, parse_spec
 from labelbeam.inspect.images import inspected_images, inspected_vectors
 from labelbeam.inspect.labels import inspected_labels
+from labelbeam.inspect.learned_rules import evidence_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -211,6 +212,7 @@ def show_inspection(found: Values) -> None:
     _sizes(console, found)
     _pairs(console, found["pairs"])
     _implications(console, found["implications"])
+    _rules(console, found["rules"])
     _names(console, found["names"])
     _images(console, found["images"])
     _duplicates(console, found["duplicates"])
@@ -314,6 +316,13 @@ def _implications(console: "Console", implied: Values) -> None:
         count = f"{row['both']:,} of {row['images']:,} images"
         least = f", at least {100 * row['share_at_least']:.1f} %"
         _say(console, f"{row['label']} -> {row['implies']}  ({count}{least}{ways})")
+
+
+def _rules(console: "Console", learned: Values) -> None:
+    if learned["found"]:
+        _heading(console, "Rules that no image breaks (--write-rules FILE writes them all)")
+    for row in learned["found"][:MOST_PAIRS]:
+        _say(console, f"{row['rule']}  ({evidence_of(row)})")
 
 
 def _names(console: "Console", names: Sequence[Values]) -> None:

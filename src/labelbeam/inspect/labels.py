@@ -16,6 +16,7 @@ from labelbeam.inspect.cooccurrence import (
     significant,
     strongest,
 )
+from labelbeam.inspect.learned_rules import learned_rules
 from labelbeam.inspect.suspicious_names import suspicious_names
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
@@ -232,7 +233,9 @@ def _pairs_part(dataset: Dataset, counts: LabelStatistics, name: str, *, most_pa
     names = [dataset.vocabulary.names[j] for j in frequent]
     pairs = examined_pairs(pair_counts(targets))
     implied = implications(pairs, share=SHARE, alpha=ALPHA)
+    learned = learned_rules(pairs, targets, names, alpha=ALPHA)
     return {
+        "rules": {"count": len(learned), "found": learned},
         "pairs": {
             "of": name,
             "labels": len(names),

@@ -290,6 +290,22 @@ def _name(text: str) -> str:
     return clean(name[1:-1]) if re.fullmatch(QUOTED, name) else name
 
 
+def as_written(name: str) -> str | None:
+    """Return a label's name as a rule writes it, in quotes where it needs them; None where no rule can write it.
+
+    Example:
+        >>> as_written("dog"), as_written("bow, weapon"), as_written('6" pipe')
+        ('dog', '"bow, weapon"', None)
+    """
+    if '"' in name:
+        return None
+    return (
+        f'"{name}"'
+        if re.search(r"[,:#]|->|→|\b(and|or|never|always|together)\b", name, re.IGNORECASE)
+        else name
+    )
+
+
 def _without_comment(line: str) -> str:
     """Return a line without what stands behind ` # `, quotes apart, and with single blanks."""
     kept = re.match(rf"(?:{QUOTED}|(?!\s#\s).)*", line)

@@ -12,6 +12,7 @@ from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, log_sigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
 from labelbeam.heads.tree import TrainedTree
+from labelbeam.labels.limits import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.predict.search import Search
 
@@ -37,6 +38,8 @@ class Answers:
         calibrated: whether the scores went through maps fitted on validation images (`predict.calibration`).
         fits: share of validation images at least as odd as each image (`predict.fitness`), in (0, 1]; None where
             the run was not calibrated.
+        limits: rules that every path and every sampled set keeps, and that scores, not `log_probs`, are conditioned on.
+        kept: p(the rules are kept | image) as the model sees it; None where there are no rules or nobody measured.
     """
 
     scores: Float[np.ndarray, "images labels"]
@@ -49,6 +52,8 @@ class Answers:
     sample_sets: Callable[[slice], SetSamples] | None = None
     calibrated: bool = False
     fits: Float[np.ndarray, " images"] | None = None
+    limits: tuple[Limit, ...] = ()
+    kept: Float[np.ndarray, " images"] | None = None
 
     def path_sets(self) -> Bool[np.ndarray, "images labels"]:
         """Return the sets of labels on the paths."""

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
+from labelbeam.predict.under_rules import sets_above
 
 # The label set that maximises expected F1 under a distribution over sets.
 #
@@ -152,6 +154,30 @@ def best_f1_sets(marginals: SizedMarginals) -> BestF1:
     return BestF1(sets, values)
 
 
+def best_f1_among(marginals: SizedMarginals, samples: SetSamples) -> Bool[np.ndarray, "images labels"]:
+    """Return each image's sampled set with the greatest expected F1.
+
+    Args:
+        marginals: of each image's distribution over sets.
+        samples: the sets to choose from, those with a weight.
+
+    Example:
+        >>> sets = np.array([[[True, True], [True, False]]])
+        >>> samples = SetSamples(sets, np.array([[0.4, 0.6]]))
+        >>> best_f1_among(sized_marginals_of_samples(sets, samples.weights), samples).tolist()
+        [[True, False]]
+    """
+    found = np.zeros((len(samples), samples.sets.shape[2]), dtype=bool)
+    s = np.arange(1, marginals.joint.shape[2] + 1)
+    for image, (sets, weights) in enumerate(zip(samples.sets, samples.weights, strict=True)):
+        choices = np.unique(sets[weights > 0], axis=0)
+        k = choices.sum(axis=1)
+        delta = (2.0 / (s + k[:, None])) @ marginals.joint[image].T  # [choices labels]
+        values = np.where(k == 0, marginals.empty[image], (delta * choices).sum(axis=1))
+        found[image] = choices[values.argmax()]
+    return found
+
+
 def _best_of_block(joint: np.ndarray, empty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     images, labels, sizes = joint.shape
     s, k = np.arange(1, sizes + 1), np.arange(1, labels + 1)
@@ -234,6 +260,10 @@ class Decision:
         """
         sets = self._decide(answers, thresholds)
         if self.abstain:
+            if answers.fits is None and answers.limits:
+                raise InputError(
+                    "how odd an image may be was measured without the rules. Leave abstain out, or the rules."
+                )
             if answers.fits is None:
                 raise InputError(
                     "abstaining is asked for, but nothing says how odd an image may be: that is measured on "
@@ -255,7 +285,12 @@ class Decision:
                 )
             return expected_f1_sets(answers)
         if self.tuned_for is None:
-            return answers.scores >= self.threshold
+            return sets_above(answers.scores, self.threshold, answers.limits)
+        if answers.limits:
+            raise InputError(
+                f"thresholds tuned for {self.tuned_for} were tuned without the rules. Give --threshold, or decide by "
+                "path."
+            )
         if thresholds is None:
             raise InputError(
                 f"thresholds tuned for {self.tuned_for} are asked for, but the run has none: they are tuned on "
@@ -264,11 +299,14 @@ class Decision:
         tuned = thresholds.of(self.tuned_for)
         if len(tuned) != answers.scores.shape[1]:
             raise InputError(f"there are {len(tuned)} thresholds for {answers.scores.shape[1]} labels.")
-        return answers.scores >= tuned
+        return sets_above(answers.scores, tuned, answers.limits)
 
 
 def expected_f1_sets(answers: Answers) -> Bool[np.ndarray, "images labels"]:
-    """Return the sets with the greatest expected F1: under sampled sets, or exactly for independent labels."""
+    """Return the sets with the greatest expected F1: under sampled sets, or exactly for independent labels.
+
+    Under rules the best of the sampled sets, all of which keep them.
+    """
     sets = np.zeros(answers.scores.shape, dtype=bool)
     for first in range(0, len(sets), DECIDED_TOGETHER):
         block = slice(first, first + DECIDED_TOGETHER)
@@ -277,5 +315,8 @@ def expected_f1_sets(answers: Answers) -> Bool[np.ndarray, "images labels"]:
         else:
             samples = answers.sample_sets(block)
             marginals = sized_marginals_of_samples(samples.sets, samples.weights)
+            if answers.limits:  # the best set of all may break them
+                sets[block] = best_f1_among(marginals, samples)
+                continue
         sets[block] = best_f1_sets(marginals).sets
     return sets

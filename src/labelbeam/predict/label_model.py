@@ -14,7 +14,9 @@ from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import ROOT, PrefixTrie
+from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.labels.limits import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.predict.answers import Answerer, Answers
 from labelbeam.predict.partial_likelihood import known_log_prob, known_orders_log_prob
@@ -69,10 +71,24 @@ def max_step_scores(
 class LabelModelAnswerer:
     """Answers from a `TrainedLabelModel`."""
 
-    def __init__(self, head: TrainedLabelModel, search: Search) -> None:
-        self.search, self.step = search, head
+    def __init__(self, head: TrainedLabelModel, search: Search, limits: tuple[Limit, ...] = ()) -> None:
+        """Make a trie for a head.
+
+        Args:
+            head: the trained head.
+            search: how it is searched.
+            limits: rules that every set keeps.
+
+        Raises:
+            InputError: as `PrefixTrie`; scores that rules cannot condition.
+        """
+        self.search, self.step, self.limits = search, head, limits
+        if limits and search.score in ("max-step", "first-step"):
+            raise InputError(
+                f"rules condition p(label | image); the score {search.score!r} is another number. Use marginal or beam."
+            )
         length = PathLength(search.min_labels, search.max_labels)
-        self.trie = PrefixTrie(head, byte_limit=search.trie_bytes, length=length)
+        self.trie = PrefixTrie(head, byte_limit=search.trie_bytes, length=length, limits=limits)
 
     def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
         """Return path, certificate and scores of images, by the methods that `search` names.
@@ -110,7 +126,16 @@ class LabelModelAnswerer:
             low, high, stderr = scores, scores, np.zeros_like(scores)
         scores, low, high, stderr = (column.astype(np.float32) for column in (scores, low, high, stderr))
         return Answers(
-            scores, low, high, stderr, paths, log_probs, exact, lambda block: self._sets(rows[block])
+            scores,
+            low,
+            high,
+            stderr,
+            paths,
+            log_probs,
+            exact,
+            lambda block: self._sets(rows[block]),
+            limits=self.limits,
+            kept=marginals.kept if marginals is not None and self.limits else None,
         )
 
     def set_log_prob(
@@ -121,8 +146,11 @@ class LabelModelAnswerer:
         Under `no-repeat` the probabilities of all orders of a set are summed.
 
         Raises:
-            InputError: under `no-repeat`, a set with too many labels to sum over their orders.
+            InputError: under `no-repeat`, a set with too many labels to sum over their orders; under rules, whose
+                probability is known within bounds only.
         """
+        if self.limits:
+            raise InputError("under rules a label model's likelihood is known within bounds only.")
         rows = self.step.image_rows(features)
         if self.step.allowed != "no-repeat":
             return known_log_prob(self.step, rows, targets)

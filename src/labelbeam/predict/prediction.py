@@ -53,6 +53,7 @@ class Prediction:
         calibrated: whether scores and bounds went through maps fitted on validation images.
         fits: share of validation images at least as odd as this one; None where nothing was measured.
         refused: whether nothing was decided because the image fits no better than the decision asks for.
+        kept: p(the rules are kept | image) as the model sees it, where there are rules.
         scores: every label's score where asked for, by name.
         error: why there is no answer; everything else is then empty.
     """
@@ -66,6 +67,7 @@ class Prediction:
     calibrated: bool = False
     fits: float | None = None
     refused: bool = False
+    kept: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
     error: str = ""
 
@@ -92,6 +94,8 @@ class Prediction:
                 told["fits"] = round(self.fits, DIGITS)
             if self.refused:
                 told["refused"] = True
+            if self.kept is not None:
+                told["kept"] = round(self.kept, DIGITS)
             if self.scores:
                 told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
         return json.dumps(told, ensure_ascii=False)
@@ -143,5 +147,6 @@ def predictions_of(
             refused=bool(
                 decision.abstain and answers.fits is not None and answers.fits[row] <= decision.abstain
             ),
+            kept=None if answers.kept is None else float(answers.kept[row]),
             scores={one.label: one.score for one in every} if all_scores else {},
         )

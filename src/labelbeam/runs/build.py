@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Int8
 
+from labelbeam.errors import InputError
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.registry import HEADS, Distribution, Head
+from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Rules
 from labelbeam.predict.answers import Answerer, RankingAnswerer, SigmoidAnswerer, TreeAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.search import Search
+from labelbeam.predict.under_rules import RuledSigmoidAnswerer
 from labelbeam.runs.config import RunConfig
 
 if TYPE_CHECKING:
@@ -27,6 +31,12 @@ ANSWERERS: Mapping[Distribution, Callable[[Any, Search], Answerer]] = {
     "ranking": lambda head, search: RankingAnswerer(head),
 }
 """What answers with a head, by what its numbers are."""
+
+RULED: Mapping[Distribution, Callable[[Any, Search, tuple[Limit, ...]], Answerer]] = {
+    "sequence": LabelModelAnswerer,
+    "independent": lambda head, search, limits: RuledSigmoidAnswerer(head, limits),
+}
+"""What answers under rules; other heads cannot be conditioned on them."""
 
 
 def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> "Trainable":
@@ -93,6 +103,18 @@ def trainable_head(head: Head, config: RunConfig) -> "Trainable":
     return module.eval()
 
 
-def build_answerer(head: Head, config: RunConfig) -> Answerer:
-    """Build what answers with a trained head; `heads.arrays_torch.trained` makes one of a torch module."""
-    return ANSWERERS[HEADS[config.head].distribution](head, config.search)
+def build_answerer(head: Head, config: RunConfig, rules: Rules | None = None) -> Answerer:
+    """Build what answers with a trained head; `heads.arrays_torch.trained` makes one of a torch module.
+
+    Raises:
+        InputError: rules for a head that cannot be conditioned on them.
+    """
+    distribution = HEADS[config.head].distribution
+    if rules is None:
+        return ANSWERERS[distribution](head, config.search)
+    if distribution not in RULED:
+        raise InputError(
+            f"rules cannot be kept with the head {config.head!r}: they condition probabilities of label models and of "
+            "heads whose labels are independent. Train with --head cnn-rnn or sigmoid, or leave the rules out."
+        )
+    return RULED[distribution](head, config.search, rules.limits)

@@ -67,7 +67,9 @@ def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
     if run.calibration is None:
         return None, ""
     search, score = run.config.search, score_name(run.config)
-    if score != run.calibration.score:
+    if run.rules is not None:
+        why = "they are conditioned on the rules, which were not there when the calibration was fitted"
+    elif score != run.calibration.score:
         why = f"it was fitted on the score {run.calibration.score!r}, asked is {score!r}"
     elif HEADS[run.config.head].searches and (search.min_labels or search.max_labels is not None):
         why = "the number of labels is forced, which changes the scores"

@@ -113,6 +113,12 @@ def evaluate_features(
     except InputError as error:  # sets too large to sum their orders; every other score can be had
         log_likelihood = None
         told.append(f"no log-likelihood: {error}")
+    if log_likelihood is not None and (broken := np.isneginf(log_likelihood)).any() and tagger.run.rules:
+        log_likelihood = np.where(broken, np.nan, log_likelihood)
+        told.append(
+            f"{broken.sum()} of {len(broken)} true sets break the rules: their log-likelihood is minus infinity, and "
+            "its mean leaves them out."
+        )
     if tagger.note:
         told.append(tagger.note)
     thresholds = tagger.calibration.thresholds if tagger.calibration else None

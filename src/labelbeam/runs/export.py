@@ -12,6 +12,7 @@ The folder is a run directory: whatever loads a run loads it (`runs.run_director
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -25,7 +26,9 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
 from labelbeam.heads import decode
 from labelbeam.heads.registry import HEADS
-from labelbeam.runs.run_directory import ENCODER, Run, load_run, versions
+from labelbeam.labels.rules import read_rules
+from labelbeam.runs.build import build_answerer
+from labelbeam.runs.run_directory import ENCODER, RULES, Run, load_run, versions
 
 PRECISIONS = ("float32", "int8")
 
@@ -34,7 +37,13 @@ OF_TRAINING = ("resume.safetensors", "suggester", "log.csv")
 
 
 def export_run(
-    run: Path, out: Path, *, to: str, precision: str = "float32", calibrate: Sequence[Path] = ()
+    run: Path,
+    out: Path,
+    *,
+    to: str,
+    precision: str = "float32",
+    calibrate: Sequence[Path] = (),
+    rules: Path | None = None,
 ) -> Run:
     """Write a run in another form, the folder whole or not at all.
 
@@ -44,6 +53,7 @@ def export_run(
         to: one of `TARGETS`.
         precision: of the encoder's graph: "float32", or "int8" calibrated on photographs.
         calibrate: a few hundred photographs like those to be tagged, for "int8".
+        rules: a file of rules that every answer of the export is to keep.
 
     Returns:
         The exported run, loaded from its folder.
@@ -55,6 +65,9 @@ def export_run(
     """
     _check(to, precision, calibrate)
     trained = load_run(run)
+    if rules is not None:
+        trained = replace(trained, rules=read_rules(rules, trained.vocabulary))
+        build_answerer(trained.head, trained.config, trained.rules)  # refuses what it cannot keep
     given = isinstance(trained.encoder, GivenFeatures) and not (run / EXPORT).is_file()
     if given and (to != "numpy" or precision != "float32"):
         raise InputError(
@@ -72,6 +85,8 @@ def export_run(
                 _write_encoder(trained.encoder, part, to=to, precision=precision, calibrate=calibrate)
             told = {"to": to, "precision": precision, "run": run.resolve().name, "versions": versions()}
             _write(part / EXPORT, told)
+            if trained.rules is not None:
+                (part / RULES).write_text(trained.rules.text, encoding="utf-8")
             _write(part / "decode.json", decoder_options(trained))
             shutil.copyfile(decode.__file__, part / "decode.py")
             load_run(part)  # what cannot be loaded again does not appear
@@ -98,6 +113,8 @@ def decoder_options(run: Run) -> dict[str, Any]:
             "min_labels": length.minimum,
             "max_labels": length.longest(cast(AllowedRule, options.allowed), head.num_labels),
         }
+    if run.rules is not None:
+        told["rules"] = [asdict(limit) for limit in run.rules.limits]
     return told
 
 

@@ -27,6 +27,7 @@ from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.heads.options import SigmoidOptions
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.names import refuse_reserved
+from labelbeam.labels.rules import Rules, read_rules
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.parsing import LARGEST_JSON, read_json
 from labelbeam.predict.calibration import RunCalibration
@@ -90,6 +91,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #     metrics.json         validation scores with their protocol
 #     log.csv              one row per epoch
 #     calibration.json     what validation images taught: score maps, thresholds, how odd an image may be
+#     rules.txt            rules that every answer keeps, where an export was given some
 #     suggester.safetensors, suggester.json
 #                          of label models: a second mechanism for suggestions, and which of the two is better
 #     versions.json        of labelbeam and what it ran on
@@ -109,7 +111,9 @@ MOST_LABELS = 1_000_000
 PARTS = ("model.safetensors", "config.yaml", "labels.json")
 """What loading a run needs, beside an encoder."""
 
-OPTIONAL = frozenset({FEATURES, "calibration.json", "suggester.json", "suggester.safetensors"})
+RULES = "rules.txt"
+
+OPTIONAL = frozenset({RULES, FEATURES, "calibration.json", "suggester.json", "suggester.safetensors"})
 """What only some runs have."""
 
 
@@ -127,6 +131,7 @@ class Run:
         calibration: what validation images taught, where there were any.
         metrics: validation scores with their protocol, plain values; empty without validation.
         history: a row per epoch of the training, as in `log.csv`.
+        rules: what label sets must keep, where somebody said so.
     """
 
     config: RunConfig
@@ -138,6 +143,7 @@ class Run:
     calibration: RunCalibration | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, int | float]] = ()
+    rules: Rules | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.summary})"
@@ -270,6 +276,8 @@ def _texts(run: Run, opening: Sequence[str]) -> dict[str, str]:
         texts["preprocess.json"] = _json(run.encoder.preprocess.to_dict())
     if run.calibration is not None:
         texts["calibration.json"] = _json(run.calibration.to_json())
+    if run.rules is not None:
+        texts[RULES] = run.rules.text
     if run.suggester is not None:
         measured = {name: getattr(run.suggester, name) for name in ("better", "log_loss", "images", "seed")}
         texts["suggester.json"] = _json(measured)
@@ -329,8 +337,18 @@ def load_run(folder: Path) -> Run:
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    rules = read_rules(folder / RULES, vocabulary) if (folder / RULES).is_file() else None
     return Run(
-        config, vocabulary, counts, encoder, head, suggester, calibration, metrics, _read_log(folder / LOG)
+        config,
+        vocabulary,
+        counts,
+        encoder,
+        head,
+        suggester,
+        calibration,
+        metrics,
+        _read_log(folder / LOG),
+        rules,
     )
 
 

@@ -20,6 +20,8 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.predict.prediction import DIGITS, ScoredLabel
+from labelbeam.predict.under_rules import conditioned_scores
+from labelbeam.runs.build import build_answerer
 from labelbeam.runs.run_directory import Run
 from labelbeam.suggest.mechanisms import (
     ANY_SUBSET,
@@ -107,12 +109,16 @@ def suggest(
 
     Raises:
         InputError: an unknown label, one both known and rejected, features of another number or not finite,
-            a count below 1, a mechanism that the run does not have, or evidence that the model holds impossible.
+            a count below 1, a mechanism that the run does not have, or evidence that the model holds impossible or that
+            contradicts the run's rules.
     """
     if count < 1:
         raise InputError(f"count is {count}; ask for at least 1 suggestion.")
     check_features(run, features)
     evidence = known_labels(run.vocabulary, known, rejected)
+    if run.rules is not None:
+        accepted, refused = (np.flatnonzero(evidence == state).tolist() for state in (PRESENT, ABSENT))
+        run.rules.check_evidence(accepted, refused)
     found = _conditionals(run, answerer, features[None], evidence[None], mechanism)
     score, low, high, stderr = (column[0] for column in (found.score, found.low, found.high, found.stderr))
     open_ = np.flatnonzero(evidence == UNKNOWN)
@@ -176,9 +182,20 @@ def _conditionals(
     if mechanism == LIKELIHOOD_WEIGHTING and searched is not None:
         return by_search(searched, features, known)
     if mechanism == ANY_SUBSET:
-        return by_head(heads[ANY_SUBSET], features, known)
+        return _under_rules(run, by_head(heads[ANY_SUBSET], features, known), known)
+    if run.rules is not None:
+        plain = build_answerer(run.head, run.config)
+        return _under_rules(run, without_evidence(plain, features), known)
     note = (
         f"the head of this run is {run.config.head!r}: it scores each label by itself, so what is known or rejected "
         "does not change the other labels' scores. Train with --head cnn-rnn or any-subset for that."
     )
     return replace(without_evidence(answerer, features), notes=(note,))
+
+
+def _under_rules(run: Run, found: Conditionals, known: Int8[np.ndarray, "1 labels"]) -> Conditionals:
+    """Condition scores of a head whose labels are independent, given what it was told, on the run's rules."""
+    if run.rules is None:
+        return found
+    score = conditioned_scores(found.score, known, run.rules.limits)
+    return replace(found, score=score, low=score, high=score)

@@ -14,6 +14,7 @@ from labelbeam.encoders.device import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
 from labelbeam.labels.implications import Implications
+from labelbeam.labels.rules import Rules, read_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, predictions_of
@@ -38,24 +39,43 @@ class Tagger:
             print(prediction.image, [one.label for one in prediction.labels])
     """
 
-    def __init__(self, run: Run, *, decision: Decision | None = None, search: Search | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        decision: Decision | None = None,
+        search: Search | None = None,
+        rules: Rules | str | Path | None = None,
+    ) -> None:
         """Make a tagger of a run in memory.
 
         Args:
             run: the trained model.
             decision: how sets are decided; None: as the run's configuration says.
             search: how label models are searched; None: as the run's configuration says.
+            rules: what label sets must keep, or a file of it (`labels.rules`); None: what the run holds, mostly
+                nothing.
+
+        Raises:
+            InputError: rules that cannot be read, contradict each other or that the head cannot be conditioned on.
         """
+        if isinstance(rules, (str, Path)):
+            rules = read_rules(Path(rules), run.vocabulary)
         config = replace(
             run.config, decision=decision or run.config.decision, search=search or run.config.search
         )
-        self.run = replace(run, config=config)
-        self.answerer = build_answerer(run.head, config)
+        self.run = replace(run, config=config, rules=rules or run.rules)
+        self.answerer = build_answerer(run.head, config, self.run.rules)
         self.calibration, self.note = valid_calibration(self.run)
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, decision: Decision | None = None, search: Search | None = None
+        cls,
+        folder: str | Path,
+        *,
+        decision: Decision | None = None,
+        search: Search | None = None,
+        rules: Rules | str | Path | None = None,
     ) -> "Tagger":
         """Load a run directory.
 
@@ -63,11 +83,12 @@ class Tagger:
             folder: what `labelbeam train --out` or `labelbeam export --out` wrote.
             decision: how sets are decided; None: as the run says.
             search: how label models are searched; None: as the run says.
+            rules: what label sets must keep, or a file of it; None: what the run holds, mostly nothing.
 
         Raises:
-            InputError: the folder is not a finished run, or its files do not fit together.
+            InputError: the folder is not a finished run, its files do not fit together, or as the constructor.
         """
-        return cls(load_run(Path(folder)), decision=decision, search=search)
+        return cls(load_run(Path(folder)), decision=decision, search=search, rules=rules)
 
     def __repr__(self) -> str:
         decision = self.run.config.decision.name
@@ -244,6 +265,10 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
     runs = [load_run(folder) for folder in folders]
     first, vocabulary = runs[0], runs[0].vocabulary
     for folder, run in zip(folders, runs, strict=True):
+        if run.rules is not None:
+            raise InputError(
+                f"{folder} holds rules; models that answer as one are not conditioned on rules. Leave it out."
+            )
         if sorted(run.vocabulary) != sorted(vocabulary):
             raise InputError(
                 f"{folder} has other labels than {folders[0]}; an ensemble is of the same labels."
@@ -287,7 +312,9 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
             whose members each have their own, or `tuned_for` and `abstain`, which its members were not measured for.
     """
     several = len(runs) > 1
-    if several and (wrong := [name for name in (*OF_SEARCH, "tuned_for", "abstain") if name in asked]):
+    if several and (
+        wrong := [name for name in (*OF_SEARCH, "tuned_for", "abstain", "rules") if name in asked]
+    ):
         option = {"settings": "--set"}.get(wrong[0], "--" + wrong[0].replace("_", "-"))
         raise InputError(
             f"{option} is for one run: of {len(runs)} that answer as one, each is searched as it was trained, and no "
@@ -305,4 +332,4 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
     if several:
         return load_ensemble(runs, decision=decision)
     search = search_from(config, method=asked.get("search"), beam=asked.get("beam"))
-    return Tagger(run, decision=decision, search=search)
+    return Tagger(run, decision=decision, search=search, rules=asked.get("rules"))

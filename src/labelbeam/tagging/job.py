@@ -191,6 +191,11 @@ def tag_images(
             `recording`.
     """
     implied = None if request.implications is None else read_implications(request.implications)
+    if implied is not None and "rules" in asked:
+        raise InputError(
+            "--implications adds labels to decided sets, which may break --rules. Write its lines (dog -> animal) "
+            "into the file of rules instead."
+        )
     choices = Choices(request.all_scores, implied)
     if request.vectors is not None:
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
@@ -216,8 +221,9 @@ def tag_images(
         else:
             source = _source(tagger, request, choices)
         record = _record(opened, request, tagger, choices)
-        certifies = tagger.run.config.search.method == "exact" and HEADS[tagger.run.config.head].searches
-        counts = do_job(record, source, paths, total=total, shown=shown, certifies=certifies, report=report)
+        counts = do_job(
+            record, source, paths, total=total, shown=shown, certifies=_certifies(tagger), report=report
+        )
         for sentence in left_out.sentences():
             report(sentence)
         if request.page is not None:
@@ -255,7 +261,14 @@ def _tag_vectors(
         record = _record(opened, request, tagger, choices)
         # Ids are no files; they are only ever compared and written as texts.
         names = cast("Iterable[Path]", given.names())
-        return do_job(record, source, names, total=len(given), shown=shown, report=report)
+        return do_job(
+            record, source, names, total=len(given), shown=shown, certifies=_certifies(tagger), report=report
+        )
+
+
+def _certifies(tagger: Tagger) -> bool:
+    """Tell whether predictions come from an exact search, which a budget may end."""
+    return tagger.run.config.search.method == "exact" and HEADS[tagger.run.config.head].searches
 
 
 def _surveyed(request: TagRequest) -> Survey:
@@ -301,6 +314,8 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
         "encoder": [encoder.engine, encoder.precision],
         **choices.told(),
     }
+    if tagger.run.rules is not None:
+        job["rules"] = tagger.run.rules.text
     return opened.enter_context(
         recording(
             request.where,

@@ -16,6 +16,7 @@ from typing import Any
 
 from labelbeam.errors import InputError
 from labelbeam.labels.implications import Implications
+from labelbeam.labels.rules import Rules
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction
 from labelbeam.predict.search import Search
@@ -36,6 +37,7 @@ class Workers:
         search: how label models are searched.
         all_scores: whether predictions hold every label's score.
         implications: what decided labels imply is decided too.
+        rules: what label sets must keep.
     """
 
     run: Path
@@ -43,6 +45,7 @@ class Workers:
     search: Search
     all_scores: bool = False
     implications: Implications | None = None
+    rules: Rules | None = None
 
     def predictions(self, paths: Iterable[Path]) -> Iterator[Prediction]:
         """Yield the predictions of images, in order.
@@ -60,7 +63,12 @@ class Workers:
             return
         with _cluster() as ray:
             work = Workers(
-                self.run.absolute(), self.decision, self.search, self.all_scores, self.implications
+                self.run.absolute(),
+                self.decision,
+                self.search,
+                self.all_scores,
+                self.implications,
+                self.rules,
             )
             processes = max(1, int(ray.cluster_resources().get("CPU", 1)))
             lines = ray.data.from_items(groups, override_num_blocks=len(groups)).map(
@@ -79,7 +87,7 @@ class _Worker:
 
     def __init__(self, work: Workers, folder: Path) -> None:
         self._work, self._folder = work, folder
-        self._tagger = Tagger.load(work.run, decision=work.decision, search=work.search)
+        self._tagger = Tagger.load(work.run, decision=work.decision, search=work.search, rules=work.rules)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, list[str]]:
         names = [os.fsdecode(name) for name in row["names"]]

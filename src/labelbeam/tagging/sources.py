@@ -133,4 +133,6 @@ def on_cluster(run: Path, tagger: Tagger, choices: Choices) -> Source:
     from labelbeam.tagging.ray_data import Workers
 
     config = tagger.run.config
-    return Workers(run, config.decision, config.search, choices.all_scores, choices.implications).predictions
+    return Workers(
+        run, config.decision, config.search, choices.all_scores, choices.implications, tagger.run.rules
+    ).predictions
