@@ -13,12 +13,7 @@ from labelbeam.data.image_bytes import tar_members
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise
-<<<<<<< HEAD
-from labelbeam.formats.csv_layouts import TAGS_COLUMNS
-=======
 from labelbeam.formats.csv_columns import TAGS_COLUMNS
-from labelbeam.formats.documents import parse_json
->>>>>>> 5cbb756 (Tables: lines within the limit; property tests without a deadline)
 from labelbeam.formats.labelled_images import Said
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import parse_json
