@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.cli.tag import OUTPUT, VECTORS
+from labelbeam.cli.tag import KEYWORDS, OUTPUT, VECTORS
 from labelbeam.tagging.request import TagRequest
 
 LABELBEAM = [sys.executable, "-m", "labelbeam"]
@@ -26,7 +26,7 @@ def environment(cache: Path) -> dict[str, str]:
 def test_every_option_is_a_field_of_the_request_and_every_field_can_be_asked_for():
     given = {"run", "images", "page_pictures"}
     fields_asked = {field.name for field in fields(TagRequest) if field.init} - given
-    assert {option.field for option in (*OUTPUT, *VECTORS)} == fields_asked
+    assert {option.field for option in (*OUTPUT, *KEYWORDS, *VECTORS)} == fields_asked
 
 
 def test_names_come_from_standard_input(finished, command, drawn):

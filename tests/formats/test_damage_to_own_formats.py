@@ -13,7 +13,7 @@ from PIL import Image
 
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.keywords import new_sidecar
+from labelbeam.formats.photo_metadata.xmp import new_packet
 from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.labels.vocabulary import Vocabulary
 
@@ -49,7 +49,7 @@ def picture(kind: str, **options: object) -> bytes:
 def jpeg_with_iptc() -> bytes:
     resource = b"8BIM\x04\x04\0\0" + len(IPTC).to_bytes(4, "big") + IPTC
     segment = b"Photoshop 3.0\0" + resource
-    plain = picture("JPEG", xmp=new_sidecar(["cat"]))
+    plain = picture("JPEG", xmp=new_packet({"dc:subject": ["cat"]}))
     return plain[:2] + b"\xff\xed" + (len(segment) + 2).to_bytes(2, "big") + segment + plain[2:]
 
 
@@ -84,10 +84,14 @@ CASES = {
     "webdataset txt": ("a.tar", packed({"ä" * 80 + ".jpg": b"x", "ä" * 80 + ".txt": b"cat;dog"}), "a.tar"),
     "keywords jpeg": ("p/a.jpg", jpeg_with_iptc(), "p"),
     "keywords png": ("p/a.png", None, "p"),
-    "keywords webp": ("p/a.webp", picture("WEBP", xmp=new_sidecar(["cat"])), "p"),
-    "keywords tiff": ("p/a.tif", picture("TIFF", tiffinfo={700: new_sidecar(["cat"]), 33723: IPTC}), "p"),
-    "keywords avif": ("p/a.avif", picture("AVIF", xmp=new_sidecar(["cat"])), "p"),
-    "keywords sidecar": ("p/a.jpg.xmp", new_sidecar(["cat", "海"]), "p"),
+    "keywords webp": ("p/a.webp", picture("WEBP", xmp=new_packet({"dc:subject": ["cat"]})), "p"),
+    "keywords tiff": (
+        "p/a.tif",
+        picture("TIFF", tiffinfo={700: new_packet({"dc:subject": ["cat"]}), 33723: IPTC}),
+        "p",
+    ),
+    "keywords avif": ("p/a.avif", picture("AVIF", xmp=new_packet({"dc:subject": ["cat"]})), "p"),
+    "keywords sidecar": ("p/a.jpg.xmp", new_packet({"dc:subject": ["cat", "海"]}), "p"),
 }
 
 
@@ -95,7 +99,7 @@ def png_with_xmp() -> bytes:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    info.add_itxt("XML:com.adobe.xmp", new_sidecar(["cat"]).decode(), zip=True)
+    info.add_itxt("XML:com.adobe.xmp", new_packet({"dc:subject": ["cat"]}).decode(), zip=True)
     return picture("PNG", pnginfo=info)
 
 

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from labelbeam.errors import InputError
-from labelbeam.formats.photo_metadata import xmp_keywords
+from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.formats.registry import FORMATS, open_dataset
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change

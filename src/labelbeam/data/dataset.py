@@ -155,6 +155,9 @@ CHOICES = {
     "missing": ("error", "skip", "report", "keep"),
     "layout": ("tags", "one-hot", "long", "ragged", "numbers"),
     "combinations": ("error", "keep"),
+    "keyword_level": ("leaf", "top", "path", "all"),
+    "machine_tags": ("present", "unknown"),
+    "odd_folders": ("error", "skip", "keep"),
 }
 
 
@@ -185,6 +188,12 @@ class ReadOptions:
         absent: CSV with a column per label, lists of values; what says that a label is absent besides 0: `-1`, `blank`,
             both with a comma, or `none`; None: where no cell is 0, the one of the two that is there, and noted.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
+        odd_folders: folders whose names are no labels, such as `Unsorted`, `New` or `2023-08`: `error` (they are
+            listed), `skip` (nobody said what is on their images) or `keep`.
+        keyword_level: keywords; of a hierarchy, which level is the label: `leaf`, `top`, `path` or `all`.
+        machine_tags: keywords; what a run wrote and no person touched: `present` or `unknown`; None: present, and
+            unknown where something is learnt or judged.
+        tag_root: keywords; the root of machine tags in hierarchies; empty: the record of what runs wrote says which.
         aliases: every format; file of lines `old -> new`: labels under another name, merged where both are there.
         deny: every format; labels to leave out, a file with one a line or names with commas between them.
         keep_only: every format; the only labels to keep, given as for `deny`; None: all.
@@ -212,6 +221,10 @@ class ReadOptions:
     drop_columns: str | None = None
     absent: str | None = None
     combinations: str = "error"
+    odd_folders: str = "error"
+    keyword_level: str = "leaf"
+    machine_tags: str | None = None
+    tag_root: str = ""
     aliases: Path | None = None
     deny: str | None = None
     keep_only: str | None = None
@@ -222,7 +235,7 @@ class ReadOptions:
         for option, allowed in CHOICES.items():
             value = getattr(self, option)
             if value is not None and value not in allowed:
-                raise unknown_name(f"value of --{option}", value, allowed)
+                raise unknown_name(f"value of --{option.replace('_', '-')}", value, allowed)
         if self.absent is not None and not {part.strip() for part in self.absent.split(",")} <= _ABSENT:
             raise unknown_name("value of --absent", self.absent, (*_ABSENT, "-1,blank"))
         if self.delimiter == "":

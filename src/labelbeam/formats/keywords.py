@@ -1,10 +1,10 @@
 """Keywords of photographs: read from XMP sidecars, XMP and IPTC inside the file; written as XMP sidecars."""
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -14,7 +14,26 @@ from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.photo_metadata import DC, RDF, iptc_keywords, read_metadata, xmp_keywords
+from labelbeam.formats.photo_metadata.keyword_lists import (
+    FIELDS,
+    FLAT,
+    IPTC,
+    Lists,
+    keywords_in,
+    label_levels,
+    levels_of,
+)
+from labelbeam.formats.photo_metadata.own_tags import ListChanges, OwnTags, without
+from labelbeam.formats.photo_metadata.photographs import (
+    Found,
+    embedded_lists,
+    photo_keywords,
+    sidecar_for,
+    sidecar_lists,
+    write_sidecar,
+)
+from labelbeam.formats.photo_metadata.written import RECORD, WrittenTags, place_of, read_record, record_folder
+from labelbeam.formats.photo_metadata.xmp import new_packet, with_lists
 from labelbeam.formats.placing import (
     check_way,
     place_images,
@@ -23,14 +42,7 @@ from labelbeam.formats.placing import (
     unknown_note,
     unused_note,
 )
-from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
-
-# Keywords that photographs carry already: XMP sidecars, XMP inside the file, IPTC.
-#
-# A sidecar that lists keywords decides alone, because programs that keep sidecars edit them and leave the
-# photograph as it was; otherwise what XMP and IPTC inside the file say is put together. Only headers are
-# read. Where metadata lie in a file is known to `formats.photo_metadata`.
 
 _PATTERN = "*?["
 
@@ -38,21 +50,22 @@ _PATTERN = "*?["
 def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read the keywords of photographs.
 
-    From XMP `dc:subject`, and where that is absent the last part of each `lr:hierarchicalSubject`; from IPTC
-    keywords (2:25).
+    From XMP `dc:subject`, `lr:hierarchicalSubject` and `digiKam:TagsList`, and from IPTC keywords (2:25).
 
     Args:
         path: folder of photographs, subfolders included, or a pattern such as `photos/**/*.jpg`.
         split: the format has none; empty or `all`.
-        options: `keep_unlabelled` (photographs nobody gave keywords are usually better left out).
+        options: `keep_unlabelled` (photographs nobody gave keywords are usually better left out), `keyword_level`
+            (which level of a hierarchy is the label), `machine_tags` (what runs wrote and no person touched: present,
+            or unknown), `tag_root` (machine tags are below it, also where the record is lost).
 
     Returns:
         The data set; image keys are relative to the folder (of a pattern: to the part before the first
         wildcard), sorted; labels are sorted.
 
     Raises:
-        InputError: no image; no keyword at all; a sidecar that is not XMP; whatever `settle` finds. A photograph
-            whose metadata are damaged is noted and has no keyword.
+        InputError: no image; no keyword at all; whatever `settle` finds. A photograph or sidecar that is damaged is
+            noted.
 
     Source:
         IPTC IIM 4.2, data sets 1:90 and 2:25; XMP specification part 3 (where packets lie); Lightroom and
@@ -67,19 +80,25 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
     damaged: list[str] = []
-    said = []
+    said, unsaid = [], []
+    records = _Records()
     for file in files:
         key = file.relative_to(root).as_posix()
-        said.append((key, dict.fromkeys(_keywords(file, key, spec, counts, damaged), PRESENT)))
+        found = _found(file, key, counts, damaged)
+        labels = _labels(found.lists, records.of(found, file), options, counts)
+        said.append((key, labels))
+        # Where runs alone said something, nobody said what is not there.
+        open_ = options.machine_tags == "unknown" and labels and PRESENT not in labels.values()
+        unsaid.append(UNKNOWN if open_ else ABSENT)
     return labelled_dataset(
         said,
         spec=spec,
         root=root,
         names=None,
-        unsaid=ABSENT,
+        unsaid=unsaid,
         layout=f"keywords of {_origins(counts)}",
         options=options,
-        notes=_notes(counts, damaged),
+        notes=_notes(counts, damaged, options),
     )
 
 
@@ -95,26 +114,97 @@ def _root(path: Path) -> Path:
     return Path(*plain)
 
 
-def _keywords(file: Path, key: str, spec: str, counts: Counter[str], damaged: list[str]) -> list[str]:
+def _found(file: Path, key: str, counts: Counter[str], damaged: list[str]) -> Found:
     """Return a photograph's keywords; counts where they were found, and lists what could not be read."""
-    for sidecar in sidecars_of(file):
-        found = xmp_keywords(sidecar.read_bytes(), f"{spec}: {sidecar}")
-        if found is not None:
-            counts["sidecars"] += 1
-            return found
     try:
-        metadata = read_metadata(file)
-        embedded = [xmp_keywords(packet, key) for packet in metadata.xmp]
+        found = photo_keywords(file)
     except InputError as error:
         damaged.append(f"{key} ({error})")
-        return []
-    by_iptc, charset = iptc_keywords(metadata.iptc)
-    by_xmp = [keyword for found in embedded for keyword in found or ()]
+        return Found({})
+    damaged += [f"{key} ({reason})" for reason in found.damaged]
+    if found.origin is not None:
+        counts["sidecars"] += 1
+        return found
+    by_xmp = keywords_in({name: entries for name, entries in found.lists.items() if name != IPTC})
+    by_iptc = found.lists.get(IPTC, [])
     counts["XMP"] += bool(by_xmp)
     counts["IPTC"] += bool(by_iptc)
-    counts[charset] += 1
+    counts[found.charset] += 1
     counts["differ"] += bool(by_xmp and by_iptc and set(by_xmp) != set(by_iptc))
-    return list(dict.fromkeys([*by_xmp, *by_iptc]))
+    return found
+
+
+class _Records:
+    """What runs wrote into files, from the records of their folders and of those above."""
+
+    def __init__(self) -> None:
+        self._of: dict[Path, dict[str, OwnTags]] = {}
+
+    def of(self, found: Found, image: Path) -> OwnTags | None:
+        """Return what runs wrote where a photograph's keywords are, as far as it is still theirs."""
+        sidecar = found.origin or sidecar_for(image)
+        own = self._at(sidecar)
+        if own is not None:
+            return own.seen(found.lists if sidecar.exists() else None)
+        inside = self._at(image)
+        return None if inside is None else inside.seen(found.lists)
+
+    def _at(self, file: Path) -> OwnTags | None:
+        place = place_of(file)
+        for folder in place.parents:
+            if folder not in self._of:
+                self._of[folder] = dict(read_record(folder)) if (folder / RECORD).is_file() else {}
+            if found := self._of[folder].get(place.relative_to(folder).as_posix()):
+                return found
+        return None
+
+
+def _labels(lists: Lists, own: OwnTags | None, options: ReadOptions, counts: Counter[str]) -> dict[str, int]:
+    """Return what is said of a photograph's labels: by people, and by runs."""
+    level, top = options.keyword_level, levels_of("lr:hierarchicalSubject", options.tag_root)
+    people = _people(lists, own, top)
+    everything = [*_plain(keywords_in(lists, level, options.tag_root), counts)]
+    by_people = set(_plain(keywords_in(people, level), counts))
+    machine = UNKNOWN if options.machine_tags == "unknown" else PRESENT
+    labels = {name: PRESENT if name in by_people else machine for name in everything}
+    counts["machine"] += any(name not in by_people for name in everything)
+    for value, names in ((ABSENT, own.rejected), (UNKNOWN, own.withdrawn)) if own is not None else ():
+        for name in names:
+            (label, *_) = keywords_in({"lr:hierarchicalSubject": ["|".join(label_levels(name))]}, level)
+            if labels.setdefault(label, value) == value == ABSENT:
+                counts["taken away"] += 1
+    return labels
+
+
+def _people(lists: Lists, own: OwnTags | None, top: tuple[str, ...]) -> Lists:
+    """Return the entries that no run wrote."""
+    people = lists if own is None else without(lists, own)
+    if not top:
+        return people
+    below = {
+        levels[-1]
+        for name, entries in people.items()
+        if name not in FLAT
+        for levels in (levels_of(name, entry) for entry in entries)
+        if levels[: len(top)] == top
+    }
+    return {
+        name: [
+            entry
+            for entry in entries
+            if (entry not in below and entry not in top)
+            and (name in FLAT or levels_of(name, entry)[: len(top)] != top)
+        ]
+        for name, entries in people.items()
+    }
+
+
+def _plain(names: Sequence[str], counts: Counter[str]) -> Iterator[str]:
+    """Yield names without line breaks and the like, which no label can hold."""
+    for name in names:
+        plain = "".join(" " if unicodedata.category(char) == "Cc" else char for char in name)
+        counts["control"] += plain != name
+        yield " ".join(plain.split()) if plain != name else name
 
 
 def _origins(counts: Counter[str]) -> str:
@@ -123,43 +213,46 @@ def _origins(counts: Counter[str]) -> str:
     return ", ".join(found) or "no photograph"
 
 
-def _notes(counts: Counter[str], damaged: Sequence[str]) -> list[str]:
+def _notes(counts: Counter[str], damaged: Sequence[str], options: ReadOptions) -> list[str]:
     notes = []
-    if guessed := counts["latin-1"]:
+    if guessed := counts["windows-1252"]:
         notes.append(
-            f"IPTC keywords of {guessed:,} images say no encoding and are not UTF-8: read as Latin-1. Check letters "
-            "with accents."
+            f"IPTC keywords of {guessed:,} images name no encoding and are not UTF-8: read as Windows-1252. Check "
+            "letters with accents."
         )
     if counts["differ"]:
         notes.append(
             f"XMP and IPTC of {counts['differ']:,} images differ; an image has the keywords of both."
         )
+    if counts["control"]:
+        notes.append(f"{counts['control']:,} keywords hold line breaks or the like, read as blanks.")
+    if counts["machine"]:
+        how = (
+            "those labels are unknown there."
+            if options.machine_tags == "unknown"
+            else "read as present; --machine-tags unknown leaves them open."
+        )
+        notes.append(f"{counts['machine']:,} images have tags that a run wrote and no person touched: {how}")
+    if counts["taken away"]:
+        notes.append(f"{counts['taken away']:,} tags of runs were taken away by a person: absent there.")
     if damaged:
         shown = "; ".join(damaged[:3])
-        notes.append(
-            f"the metadata of {len(damaged):,} images cannot be read, so they have no keyword: {shown}."
-        )
+        notes.append(f"metadata of {len(damaged):,} images cannot be read, so that is left out: {shown}.")
     return notes
 
 
 # XMP sidecars: keywords beside photographs, `a.jpg.xmp`, without touching the photographs.
 #
-# Of a sidecar that is there already everything stays, byte by byte, but its list of keywords: labels that
-# are present are in it, labels that are absent are not, and what the data set does not know stays as it was
-# (other keywords, unknown labels). Counterpart of `formats.keywords`. Knows nothing of pixels.
-
-SUFFIX = ".xmp"
-
-
-def sidecars_of(image: Path) -> Iterator[Path]:
-    """Yield the sidecars of an image that are there: `a.jpg.xmp` (darktable), then `a.xmp` (Lightroom)."""
-    for sidecar in (image.with_name(image.name + SUFFIX), image.with_suffix(SUFFIX)):
-        if sidecar.is_file():
-            yield sidecar
+# Of a sidecar that is there already everything stays, byte by byte, but its lists of keywords: labels that
+# are present are in them, labels that are absent are not, and what the data set does not know stays as it
+# was (other keywords, unknown labels). Counterpart of `formats.keywords`. Knows nothing of pixels.
 
 
 def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write a sidecar for each image.
+
+    What a person decided (`project:`) is kept in the record of what runs wrote, so that no run writes again what was
+    rejected, and none takes away what was accepted.
 
     Args:
         dataset: what to write.
@@ -185,9 +278,9 @@ def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> 
     if images != "keep":
         with new_folder(path) as folder:
             for i, place in enumerate(place_images(dataset, folder, images=images)):
-                _write_sidecar(
-                    folder / (place + SUFFIX), new_sidecar(_keywords_writer_keywords(dataset, i, []))
-                )
+                lists = {name: _names(dataset, i, PRESENT) for name in FIELDS}
+                with written_whole(folder / (place + ".xmp")) as part:
+                    part.write_bytes(new_packet(lists))
         return (*unknown_note(dataset.targets), *unused_note(dataset))
     outside = [image for i, image in enumerate(dataset.images) if not _lies_in(dataset.path(i), path)]
     if outside:
@@ -195,159 +288,80 @@ def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> 
             f"{spec}: {len(outside)} images are not files below {path}, such as {outside[0]}. With --images keep, "
             "sidecars go beside the images: give the folder of the images, or add --images copy."
         )
-    # All of them first, so that one that cannot be merged leaves no half of the work behind.
+    return _merge(dataset, path, spec)
+
+
+def _merge(dataset: Dataset, path: Path, spec: str) -> tuple[str, ...]:
+    """Write sidecars beside photographs, into those that are there."""
+    sidecars = [sidecar_for(dataset.path(i)) for i in range(len(dataset))]
     owner: dict[Path, str] = {}
-    for i, image in enumerate(dataset.images):
-        sidecar = _merged(dataset, i, spec)[0]
+    for sidecar, image in zip(sidecars, dataset.images, strict=True):
         if owner.setdefault(sidecar, image) != image:
             raise InputError(
                 f"{spec}: {owner[sidecar]!r} and {image!r} would share the sidecar {sidecar}. Move it away: each "
                 "then gets its own."
             )
-    new = np.ones(len(dataset), dtype=bool)
-    for i in range(len(dataset)):
-        sidecar, content, was_there = _merged(dataset, i, spec)
-        new[i] = not was_there
-        _write_sidecar(sidecar, content)
+    decided = dataset.spec.startswith("project:")  # by a person
+    home = record_folder(path)
+    written = WrittenTags(home) if decided or (home / RECORD).is_file() else None
+    try:
+        # All of them first, so that one that cannot be merged leaves no half of the work behind.
+        for i, sidecar in enumerate(sidecars):
+            lists, changes, _ = _merged(dataset, i, sidecar, written, spec)
+            if lists is not None:
+                with_lists(sidecar.read_bytes(), changes, f"{spec}: {sidecar}")
+        new = np.ones(len(dataset), dtype=bool)
+        for i, sidecar in enumerate(sidecars):
+            lists, changes, own = _merged(dataset, i, sidecar, written, spec)
+            new[i] = lists is None
+            if changes:
+                write_sidecar(sidecar, changes)
+            if written is not None and (decided or own.wrote or own.unwanted):
+                written.keep(sidecar, own if decided else replace(own, rejected=_before(written, sidecar)))
+    finally:
+        if written is not None:
+            written.finish()
     merged = int((~new).sum())
-    kept = f"{merged:,} sidecars were there: of theirs only the list of keywords was changed."
+    kept = f"{merged:,} sidecars were there: of theirs only the lists of keywords were changed."
     return (*unknown_note(dataset.targets[new]), *unused_note(dataset), *((kept,) if merged else ()))
 
 
 def _lies_in(image: Path, folder: Path) -> bool:
-    return within_archive(image) is None and image.resolve().is_relative_to(folder.resolve())
+    return within_archive(image) is None and place_of(image).is_relative_to(folder.resolve())
 
 
-def _write_sidecar(sidecar: Path, content: bytes) -> None:
-    with written_whole(sidecar) as part:
-        part.write_bytes(content)
-
-
-def _merged(dataset: Dataset, i: int, spec: str) -> tuple[Path, bytes, bool]:
-    """Return where an image's sidecar is, what it is to hold, and whether it is there already."""
+def _merged(
+    dataset: Dataset, i: int, sidecar: Path, written: WrittenTags | None, spec: str
+) -> tuple[Lists | None, ListChanges, OwnTags]:
+    """Return what an image's sidecar holds, what is to change in it, and what is a run's then."""
     image = dataset.path(i)
-    sidecar = next(sidecars_of(image), None)
-    if sidecar is None:
-        return (
-            image.with_name(image.name + SUFFIX),
-            new_sidecar(_keywords_writer_keywords(dataset, i, [])),
-            False,
-        )
-    raw, where = sidecar.read_bytes(), f"{spec}: {sidecar}"
-    keywords = _keywords_writer_keywords(dataset, i, xmp_keywords(raw, where) or [])
-    return sidecar, with_keywords(raw, keywords, where), True
+    try:
+        lists = sidecar_lists(sidecar)
+        inside = {} if lists else _inside(image)
+    except OSError as error:
+        raise InputError(f"{spec}: {sidecar} cannot be read ({error.strerror}).") from None
+    except InputError as error:
+        raise InputError(f"{spec}: {error}") from None
+    own = written.owned(sidecar) if written is not None else None
+    own = (own or OwnTags(written.name(image) if written is not None else "")).seen(lists)
+    present = _names(dataset, i, PRESENT)
+    changes, own = own.decided(
+        lists or {}, present, _names(dataset, i, ABSENT), names=FIELDS, elsewhere=inside
+    )
+    return lists, changes, own
 
 
-def _keywords_writer_keywords(dataset: Dataset, i: int, before: list[str]) -> list[str]:
-    """Return an image's keywords: what was there and is not known to be absent, then the labels it has."""
-    said: Mapping[str, int] = dict(zip(dataset.vocabulary.names, dataset.targets[i].tolist(), strict=True))
-    stays = [name for name in before if said.get(clean(name), UNKNOWN) != ABSENT]
-    have = {clean(name) for name in stays}
-    return [*stays, *(name for name, value in said.items() if value == PRESENT and name not in have)]
+def _inside(image: Path) -> Lists:
+    try:
+        return embedded_lists(image)[0]
+    except InputError:  # damaged metadata are no keywords
+        return {}
 
 
-def new_sidecar(keywords: list[str]) -> bytes:
-    """Return a sidecar that holds keywords and nothing else.
-
-    Example:
-        >>> print(new_sidecar(["dog"]).decode().splitlines()[3])
-          <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">
-    """
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
-        f' <rdf:RDF xmlns:rdf="{RDF}">\n  <rdf:Description rdf:about="" xmlns:dc="{DC}">\n   '
-        + _subject(keywords, "dc:subject")
-        + "\n  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n"
-    ).encode()
+def _before(written: WrittenTags, sidecar: Path) -> tuple[str, ...]:
+    own = written.owned(sidecar)
+    return own.rejected if own is not None else ()
 
 
-def with_keywords(sidecar: bytes, keywords: list[str], where: str) -> bytes:
-    """Return a sidecar with another list of keywords, and everything else as it was.
-
-    Args:
-        sidecar: XML in UTF-8.
-        keywords: the new list.
-        where: what to call the sidecar in messages.
-
-    Raises:
-        InputError: not UTF-8; several lists of keywords; no RDF to put a list into.
-    """
-    places = _Places(sidecar, where)
-    if len(places.subjects) > 1:
-        raise InputError(f"{where}: {len(places.subjects)} lists dc:subject. Leave one of them.")
-    if places.subjects:
-        start, stop, name = places.subjects[0]
-        changed = sidecar[:start] + _subject(keywords, name, rdf=True).encode() + sidecar[stop:]
-    elif places.end is not None:
-        added = (
-            f'<rdf:Description xmlns:rdf="{RDF}" rdf:about={quoteattr(places.about)} xmlns:dc="{DC}">'
-            f"{_subject(keywords, 'dc:subject')}</rdf:Description>\n "
-        )
-        changed = sidecar[: places.end] + added.encode() + sidecar[places.end :]
-    else:
-        raise InputError(f"{where}: no rdf:RDF element to put keywords into. Move the sidecar away.")
-    if xmp_keywords(changed, where) != keywords:  # an empty element, or other XML that no program here writes
-        raise InputError(
-            f"{where}: keywords cannot be put into XML written like this. Move the sidecar away."
-        )
-    return changed
-
-
-def _subject(keywords: list[str], name: str, *, rdf: bool = False) -> str:
-    items = "".join(f"<rdf:li>{escape(keyword)}</rdf:li>" for keyword in keywords)
-    declared = f' xmlns:rdf="{RDF}"' if rdf else ""
-    prefix = name.rpartition(":")[0]
-    if rdf:  # the name's own prefix is in scope outside the element as well, but nobody has to look
-        declared += f' xmlns{":" + prefix if prefix else ""}="{DC}"'
-    return f"<{name}{declared}><rdf:Bag>{items}</rdf:Bag></{name}>"
-
-
-class _Places:
-    """Where in a sidecar's bytes its list of keywords is, and where one could be added.
-
-    Attributes:
-        subjects: start, stop and name as written of each `dc:subject`.
-        end: start of the end tag of `rdf:RDF`; None without one.
-        about: what the first description is about.
-    """
-
-    def __init__(self, raw: bytes, where: str) -> None:
-        self.subjects: list[tuple[int, int, str]] = []
-        self.end: int | None = None
-        self.about = ""
-        self._raw = raw
-        self._parser = expat.ParserCreate(namespace_separator="}")
-        self._open: list[int] = []
-        self._descriptions = 0
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._stop
-        try:
-            raw.decode("utf-8")
-            self._parser.Parse(raw, True)
-        except UnicodeDecodeError:
-            raise InputError(f"{where}: not UTF-8. Save it as UTF-8.") from None
-        except expat.ExpatError as error:
-            raise InputError(f"{where}: not readable XML ({error}). Repair it or move it away.") from None
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if name == f"{DC}}}subject":
-            self._open.append(self._parser.CurrentByteIndex)
-        elif name == f"{RDF}}}Description":
-            self._descriptions += 1
-            if self._descriptions == 1:
-                self.about = attributes.get(f"{RDF}}}about", "")
-
-    def _stop(self, name: str) -> None:
-        at = self._parser.CurrentByteIndex
-        if name == f"{DC}}}subject":
-            start = self._open.pop()
-            written = self._raw[start + 1 : start + 200].split(b">")[0].split(b"/")[0].split()[0].decode()
-            # Of an element without content, expat says where it ends, of others where the end tag starts.
-            stop = self._raw.index(b">", at) + 1 if self._is_end_tag(at, b"subject") else at
-            self.subjects.append((start, stop, written))
-        elif name == f"{RDF}}}RDF" and self._is_end_tag(at, b"RDF"):
-            self.end = at
-
-    def _is_end_tag(self, at: int, name: bytes) -> bool:
-        tag = self._raw[at : at + 200].split(b">")[0]
-        return tag.startswith(b"</") and tag[2:].strip().rpartition(b":")[2] == name
+def _names(dataset: Dataset, i: int, value: int) -> list[str]:
+    return [dataset.vocabulary.names[j] for j in np.flatnonzero(dataset.targets[i] == value)]

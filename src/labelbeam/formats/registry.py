@@ -267,7 +267,12 @@ FORMATS: dict[str, Format] = {
     "nuswide81": Format("formats.nuswide:read_nuswide81", _FILES, everything="all"),
     "nuswide1000": Format("formats.nuswide:read_nuswide1000", _FILES, everything="all"),
     "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS, "formats.csv_table:write_csv", everything=""),
-    "folder": Format("formats.folder:read_folder", _FILES, "formats.folder:write_folder", everything="all"),
+    "folder": Format(
+        "formats.folder:read_folder",
+        (*_FILES, "odd_folders"),
+        "formats.folder:write_folder",
+        everything="all",
+    ),
     "sidecar": Format(
         "formats.sidecar:read_sidecar",
         (*_FILES, "delimiter", "encoding"),
@@ -314,7 +319,10 @@ FORMATS: dict[str, Format] = {
         patterns=True,
     ),
     "keywords": Format(
-        "formats.keywords:read_keywords", _FILES, "formats.keywords:write_keywords", patterns=True
+        "formats.keywords:read_keywords",
+        (*_FILES, "keyword_level", "machine_tags", "tag_root"),
+        "formats.keywords:write_keywords",
+        patterns=True,
     ),
     "vectors": Format(
         "formats.vectors:read_vectors",

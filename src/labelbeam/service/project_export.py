@@ -14,7 +14,8 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.keywords import SUFFIX, new_sidecar
+from labelbeam.formats.photo_metadata.keyword_lists import FIELDS
+from labelbeam.formats.photo_metadata.xmp import new_packet
 from labelbeam.formats.placing import refuse_unwritable
 from labelbeam.formats.registry import FORMATS, write_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
@@ -153,7 +154,7 @@ def _write_sidecars(dataset: Dataset, archive: Path) -> None:
                 for name, value in zip(dataset.vocabulary, dataset.targets[i], strict=True)
                 if value == PRESENT
             ]
-            zipped.writestr(_entry(key + SUFFIX), new_sidecar(keywords))
+            zipped.writestr(_entry(key + ".xmp"), new_packet(dict.fromkeys(FIELDS, keywords)))
 
 
 def _write_format(

@@ -1,11 +1,12 @@
 """A call of `labelbeam tag`, from what was asked for to what became of every image."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
@@ -13,13 +14,17 @@ from labelbeam.formats.registry import parse_spec
 from labelbeam.formats.vectors import GivenVectors, open_vectors
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.implications import read_implications
+from labelbeam.labels.vocabulary import ABSENT
 from labelbeam.progress import progress_bar
+from labelbeam.project.project_file import Project
+from labelbeam.project.records import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
 from labelbeam.runs.tagger import Tagger, asked_tagger
 from labelbeam.tagging.engine import SAMPLED, with_job_engine
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
+from labelbeam.tagging.sidecars import KINDS, KeywordChoices
 from labelbeam.tagging.sources import Choices, Source, from_images, on_cluster, open_store, through_store
 
 # What a job of tagging has before it: how many images, and some of them, found in one listing.
@@ -172,7 +177,13 @@ def do_job(
 
 
 def tag_images(
-    request: TagRequest, asked: Mapping[str, Any], *, shown: bool, report: Callable[[str], None]
+    request: TagRequest,
+    asked: Mapping[str, Any],
+    *,
+    shown: bool,
+    report: Callable[[str], None],
+    tagger: Tagger | None = None,
+    paths: Iterable[Path] | None = None,
 ) -> Counts:
     """Do what a call asks for; an interrupted job goes on where it was.
 
@@ -181,6 +192,8 @@ def tag_images(
         asked: how labels are decided, as `asked_tagger` takes it.
         shown: whether progress is shown on a terminal.
         report: told a sentence that a person may want to read.
+        tagger: of the run, if it is loaded already.
+        paths: the images that the request names, as far as they are to be tagged now; None: all of them.
 
     Returns:
         What became of the images; none may have been readable.
@@ -200,8 +213,8 @@ def tag_images(
     if request.vectors is not None:
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
     left_out = LeftOut()
-    paths: Iterable[Path] = list_images(request.images, left_out=left_out)
-    tagger = asked_tagger([request.run], asked)
+    paths = list_images(request.images, left_out=left_out) if paths is None else paths
+    tagger = asked_tagger([request.run], asked) if tagger is None else tagger
     if tagger.note:
         report(tagger.note)
     if isinstance(tagger.run.encoder, GivenFeatures) and request.images:
@@ -316,6 +329,16 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
     }
     if tagger.run.rules is not None:
         job["rules"] = tagger.run.rules.text
+    keywords = None
+    if request.where.format in KINDS:
+        job["keywords"] = [request.keyword_lists, request.tag_root, request.sidecar_names]
+        keywords = KeywordChoices(
+            request.keyword_lists,
+            request.tag_root,
+            request.sidecar_names,
+            run=f"{request.run.resolve().name} {job['run']}",
+            rejected=rejections(request.project),
+        )
     return opened.enter_context(
         recording(
             request.where,
@@ -324,5 +347,34 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
             named=request.images,
             choices=choices,
             overwrite=request.overwrite,
+            keywords=keywords,
         )
     )
+
+
+def rejections(project: Path | None) -> Callable[[Path], Collection[str]]:
+    """Return what says of a photograph which labels a person rejected in a project.
+
+    Photographs that stay where they are are known by their place, those that were uploaded by their bytes.
+    """
+    if project is None:
+        return lambda image: ()
+    with Project(project) as opened:
+        decisions = opened.decisions()
+        photographs = [one for one in opened.photographs() if one.id in decisions]
+    by_place: dict[Path, list[str]] = {}
+    by_hash: dict[str, list[str]] = {}
+    for one in photographs:
+        labels = [name for name, value in decisions[one.id].items() if value == ABSENT]
+        if one.added:
+            by_hash[one.hash] = labels
+        else:
+            by_place[one.path] = labels
+
+    def rejected(image: Path) -> Collection[str]:
+        found = by_place.get(image.resolve())
+        if found is None and by_hash:
+            found = by_hash.get(content_hash(image_bytes(image)))
+        return found or ()
+
+    return rejected

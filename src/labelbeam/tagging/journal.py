@@ -24,6 +24,9 @@ from labelbeam.predict.prediction import Prediction, ScoredLabel
 # end, so a kill at any moment loses nothing there either. Knows nothing of what a line says, but that it is
 # JSON with an `image`, and an `error` where nothing could be said of it.
 
+FINISHED = "lines before"
+"""Beside what was asked: lines that were there when a job was begun that adds to them."""
+
 
 @dataclass
 class Journal:
@@ -86,6 +89,7 @@ def journal(
     job: Mapping[str, Any],
     together: int = 1,
     anew: bool = False,
+    update: bool = False,
     table: Callable[[Path, Path], None] | None = None,
 ) -> Iterator[Journal]:
     """Open the journal of a job; when the block ends its lines are at `out`, and when it fails they are kept.
@@ -96,24 +100,29 @@ def journal(
         together: lines that are made in one go: an interrupted job goes on at a multiple of it, so that every line
             is computed beside the same others as in an unbroken one, to the last bit.
         anew: forget an interrupted job.
+        update: lines that are at `out` already stay, but those that say that something failed: that is tried again.
+            What was asked stays beside `out`, so that the next call knows.
         table: told the file of all lines and a new file, writes the second from the first; None: `out` is the lines
             themselves.
 
     Raises:
-        InputError: an interrupted job of other settings is there, its settings are damaged, or another call is
-            writing it.
+        InputError: an interrupted job of other settings is there, or to be updated, its settings are damaged, or
+            another call is writing it.
     """
-    partial, about = out.with_name(out.name + ".partial"), out.with_name(out.name + ".job.json")
+    partial, about = out.with_name(out.name + ".partial"), _about(out)
     told = json.loads(json.dumps(job))
     with _own(partial, out) as file:
         # Nothing is deleted before it is ours: another call may be at work on it.
-        if anew or not about.exists():
+        finished = 0
+        if anew or (not about.exists() and not (update and out.exists())):
             file.truncate(0)
-            with written_whole(about) as part:
-                part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            _write_about(about, told, finished)
         else:
-            _check_same(about, told, out)
-        done, failed = _cut_back(partial, together)
+            finished = _check_same(about, told, out)
+            if update and out.exists() and not partial.stat().st_size:
+                finished = _copy_good_lines(out, file)
+                _write_about(about, told, finished)
+        done, failed = _cut_back(partial, together, finished)
         yield Journal(partial, done, failed, file)
         file.flush()
         os.fsync(file.fileno())
@@ -121,17 +130,39 @@ def journal(
             with written_whole(out) as part:
                 table(partial, part)
         if os.name == "posix":  # while the lock is held; Windows renames no open file
-            _finish(partial, about, out, whole=table is None)
+            _finish(partial, None if update else about, out, whole=table is None)
     if os.name != "posix":
-        _finish(partial, about, out, whole=table is None)
+        _finish(partial, None if update else about, out, whole=table is None)
 
 
-def _finish(partial: Path, about: Path, out: Path, *, whole: bool) -> None:
+def _finish(partial: Path, about: Path | None, out: Path, *, whole: bool) -> None:
     if whole:
         with written_whole(out) as part:  # a link stays a link, and a mode stays
             shutil.move(partial, part)
     partial.unlink(missing_ok=True)
-    about.unlink(missing_ok=True)
+    if about is not None:
+        about.unlink(missing_ok=True)
+
+
+def settings_of(out: Path) -> dict[str, Any] | None:
+    """Return what was asked of the job whose lines are at `out`; None where nothing says so."""
+    try:
+        told = json.loads(_about(out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return (
+        {name: value for name, value in told.items() if name != FINISHED} if isinstance(told, dict) else None
+    )
+
+
+def _write_about(about: Path, told: Mapping[str, Any], finished: int) -> None:
+    said = {**told, FINISHED: finished} if finished else told
+    with written_whole(about) as part:
+        part.write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _about(out: Path) -> Path:
+    return out.with_name(out.name + ".job.json")
 
 
 def _own(partial: Path, out: Path) -> IO[str]:
@@ -168,10 +199,17 @@ def lock_alone(file: IO[Any], out: Path) -> None:
         raise InputError(f"another call is writing {out} now. Wait for it, or give another --out.") from None
 
 
-def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
+def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> int:
+    """Refuse to go on with a job of other settings; return how many lines were there when it was begun."""
+    if not about.exists():
+        raise InputError(
+            f"{out} was made without --update, so nothing says which run and settings made it. Make it again with "
+            "--overwrite --update, or give another --out."
+        )
     try:
         before = read_json(about)
-    except InputError as error:
+        finished = int(before.pop(FINISHED, 0)) if isinstance(before, dict) else 0
+    except (InputError, TypeError, ValueError) as error:
         raise InputError(f"the interrupted job is damaged: {error} Start anew with --overwrite.") from error
     if before != told:
         keys = {*before, *told} if isinstance(before, dict) else set(told)
@@ -182,10 +220,30 @@ def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> None:
             f"{out} was begun with other settings ({', '.join(changed)} differ). Call it as before to go on, give "
             "another --out, or start anew with --overwrite."
         )
+    return finished
 
 
-def _cut_back(partial: Path, together: int) -> tuple[int, int]:
-    """Cut off a half line and an unfinished group of lines; return the number of lines left, and of errors in them."""
+def _copy_good_lines(out: Path, partial: IO[str]) -> int:
+    """Copy the lines of a finished job but those that failed; return how many there are."""
+    count = 0
+    with out.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        for line in lines:
+            failed = ('"error"' in line or '"not_written"' in line) and not {
+                "error",
+                "not_written",
+            }.isdisjoint(json.loads(line))
+            if line.endswith("\n") and not failed:
+                partial.write(line)
+                count += 1
+    partial.flush()
+    return count
+
+
+def _cut_back(partial: Path, together: int, finished: int) -> tuple[int, int]:
+    """Cut off a half line and an unfinished group of lines; return the number of lines left, and of errors in them.
+
+    Groups are counted from the lines that were there when the job was begun.
+    """
     count, failed, kept, read, wrong = 0, 0, 0, 0, 0
     with partial.open("r+b") as file:
         for number, line in enumerate(file, start=1):
@@ -193,7 +251,7 @@ def _cut_back(partial: Path, together: int) -> tuple[int, int]:
                 break
             read += len(line)
             wrong += b'"error"' in line and bool(_line(line, partial).get("error"))
-            if number % together == 0:
+            if number <= finished or (number - finished) % together == 0:
                 count, failed, kept = number, wrong, read
         file.truncate(kept)
     return count, failed

@@ -13,8 +13,8 @@ from typing import Any
 from labelbeam.errors import InputError, printable, unknown_name
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
-from labelbeam.tagging.journal import Journal, journal, recorded
-from labelbeam.tagging.sidecars import KINDS, Sidecars
+from labelbeam.tagging.journal import Journal, journal, recorded, settings_of
+from labelbeam.tagging.sidecars import KINDS, KeywordChoices, Sidecars
 from labelbeam.tagging.sources import Choices
 from labelbeam.tagging.tables import CSV_COLUMNS, csv_table, is_our_parquet, parquet_table
 
@@ -46,17 +46,23 @@ class Destination:
     Attributes:
         out: the file; of sidecars, the folder.
         format: one of `FORMATS`.
+        update: whether what is new is added to a result that is there.
 
     Raises:
-        InputError: an unknown format.
+        InputError: an unknown format, or one to which nothing can be added.
     """
 
     out: Path
     format: str
+    update: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise unknown_name("format", self.format, FORMATS)
+        if self.update and self.format in ("csv", "parquet"):
+            raise InputError(
+                f"--update adds lines, and {self.format} is made in one go. Use .jsonl; or leave --update out."
+            )
 
     @property
     def file(self) -> Path:
@@ -87,11 +93,12 @@ class Destination:
             raise InputError(f"--out {self.out}: there is no folder {self.out.parent}. Create it first.")
         if self.format == "parquet":
             parquet_table(all_scores=False)  # is pyarrow there?
-        if not self.file.exists():
+        if not self.file.exists() or ((self.format in KINDS or self.update) and not overwrite):
             return
         if not overwrite:
             raise InputError(
-                f"{self.file} is there already, and would be replaced. Give another --out, or say --overwrite."
+                f"{self.file} is there already, and would be replaced. Give another --out, say --overwrite, or, "
+                "to tag only what is new, call with --update from the first time on."
             )
         if not self._is_ours():
             raise InputError(
@@ -107,12 +114,13 @@ class Destination:
         return not start or start.startswith((b"{", ",".join(CSV_COLUMNS).encode()))
 
 
-def destination(out: Path | None, format: str | None) -> Destination | None:
+def destination(out: Path | None, format: str | None, *, update: bool = False) -> Destination | None:
     """Return where results go; None: to standard output.
 
     Args:
         out: what the user named.
         format: what the user said; None: as the suffix of `out` says.
+        update: whether what is new is added to a result that is there.
 
     Raises:
         InputError: an unknown format or suffix, or a format that cannot be printed.
@@ -120,6 +128,8 @@ def destination(out: Path | None, format: str | None) -> Destination | None:
     if format is not None and format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
     if out is None:
+        if update:
+            raise InputError("--update adds to a result that is there. Name it with --out.")
         if format in KINDS:
             raise InputError(
                 f"--format {format} needs --out FOLDER. Give the images' own folder to have the files beside them."
@@ -132,7 +142,7 @@ def destination(out: Path | None, format: str | None) -> Destination | None:
             f"--out {out}: which format is {out.suffix!r}? Add --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; "
             f"or end the name in .jsonl, .csv or .parquet."
         )
-    return Destination(out, format or SUFFIXES.get(out.suffix.lower(), "jsonl"))
+    return Destination(out, format or SUFFIXES.get(out.suffix.lower(), "jsonl"), update)
 
 
 # A job's predictions on their way out: printed, or into a file or folder that is complete or can be gone on
@@ -188,6 +198,7 @@ def recording(
     named: Sequence[str],
     choices: Choices,
     overwrite: bool,
+    keywords: KeywordChoices | None = None,
 ) -> Iterator[Recorded]:
     """Open the record of a job; when the block ends, the result is there, and when it fails it can be gone on with.
 
@@ -198,6 +209,7 @@ def recording(
         named: what the user named to be tagged.
         choices: what is asked of predictions.
         overwrite: forget an interrupted job; replace text files with other content.
+        keywords: how keywords are written, where they are.
 
     Raises:
         InputError: as `journal`; a label that the format cannot hold.
@@ -207,12 +219,30 @@ def recording(
         table = csv_table(labels, all_scores=choices.all_scores)
     elif where.format == "parquet":
         table = parquet_table(all_scores=choices.all_scores)
-    elif where.format in KINDS:
-        sidecars = Sidecars(where.format, where.out, labels=labels, named=named, replace=overwrite)
-        where.out.mkdir(exist_ok=True)
-    told = {**job, "format": where.format}
-    with journal(where.file, job=told, together=ANSWERED_TOGETHER, anew=overwrite, table=table) as lines:
-        yield Recorded(lines, sidecars)
+    asked = json.loads(json.dumps({**job, "format": where.format}))
+    beside = where.format in KINDS
+    # Sidecars of another run are made anew in place of its own; whatever else is at `out` is only added to when asked.
+    other = beside and where.file.exists() and settings_of(where.file) != asked
+    interrupted = where.file.with_name(where.file.name + ".partial").exists()
+    if beside:
+        sidecars = Sidecars(
+            where.format, where.out, labels=labels, named=named, replace=overwrite, choices=keywords
+        )
+    try:
+        with journal(
+            where.file,
+            job=asked,
+            together=ANSWERED_TOGETHER,
+            anew=overwrite or (other and not interrupted),
+            update=beside or where.update,
+            table=table,
+        ) as lines:
+            yield Recorded(lines, sidecars)
+            if sidecars is not None:
+                sidecars.finish()
+    finally:
+        if sidecars is not None:
+            sidecars.close()
 
 
 class Printed:

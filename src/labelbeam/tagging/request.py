@@ -10,7 +10,7 @@ from pathlib import Path
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.metrics.score_table import refuse_one_file_for_two, require_folder
 from labelbeam.tagging.outputs import Destination, destination
-from labelbeam.tagging.sidecars import KINDS
+from labelbeam.tagging.sidecars import KINDS, KeywordChoices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,11 @@ class TagRequest:
         all_scores: whether predictions hold the score of every label.
         implications: file of what decided labels imply.
         overwrite: whether a result that is there is replaced.
+        update: whether only what is new is tagged, and added to a result that is there; sidecars do so anyway.
+        keyword_lists: which lists of keywords are written, with commas between them; None: all that a file can hold.
+        tag_root: above every label in hierarchies; empty: none.
+        sidecar_names: how sidecars that are new are called, one of `photographs.NAMINGS`.
+        project: a project file; what a person rejected there is not written.
         store: folder of image vectors.
         engine: what runs the encoder; None: nobody asked.
         precision: of the encoder; None: nobody asked.
@@ -49,6 +54,11 @@ class TagRequest:
     all_scores: bool = False
     implications: Path | None = None
     overwrite: bool = False
+    update: bool = False
+    keyword_lists: str | None = None
+    tag_root: str = ""
+    sidecar_names: str = "auto"
+    project: Path | None = None
     store: Path | None = None
     engine: str | None = None
     precision: str | None = None
@@ -58,8 +68,10 @@ class TagRequest:
     def __post_init__(self) -> None:
         self._refuse_misplaced()
         self._refuse_two_ways()
-        object.__setattr__(self, "where", destination(self.out, self.format))
+        object.__setattr__(self, "where", destination(self.out, self.format, update=self.update))
         self._refuse_pictures_of_vectors()
+        KeywordChoices(self.keyword_lists, self.tag_root, self.sidecar_names)
+        self._refuse_keyword_options()
         if self.all_scores and self.where is None and not self.prints_json:
             raise InputError("--all-scores is for JSON Lines. Add --json, or --out FILE.")
         require_folder("--page", self.page)
@@ -81,6 +93,23 @@ class TagRequest:
     def names_an_engine(self) -> bool:
         """Whether something was said about what runs the encoder."""
         return self.engine is not None or self.precision is not None
+
+    def _refuse_keyword_options(self) -> None:
+        given = {
+            "--keyword-lists": self.keyword_lists is not None,
+            "--tag-root": bool(self.tag_root),
+            "--sidecar-names": self.sidecar_names != "auto",
+            "--project": self.project is not None,
+        }
+        named = [name for name, there in given.items() if there]
+        if named and (self.where is None or self.where.format not in KINDS):
+            raise InputError(
+                f"{', '.join(named)}: for --format {', '.join(KINDS)}. Add one, with --out FOLDER."
+            )
+        if self.project is not None and not self.project.is_file():
+            raise InputError(
+                f"--project {self.project} does not exist. Give the file that serve --project wrote."
+            )
 
     def _refuse_misplaced(self) -> None:
         swapped = next((name for name in self.images if (Path(name) / "labels.json").is_file()), None)

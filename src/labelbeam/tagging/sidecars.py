@@ -1,28 +1,78 @@
-"""Decided labels beside the images: a text file of tags each, or an XMP sidecar that photo programs read.
+"""Decided labels as keywords: a text file or an XMP sidecar beside each image, or inside the photograph itself.
 
 Written image by image while a job goes on; writing one again changes nothing, so a job that goes on after a kill may
-do its last images twice. What people wrote stays: of an XMP sidecar everything but the list of keywords, to which
-labels are added and from which none is taken; a text file with other content is not replaced unless told so.
+do its last images twice. What people wrote stays: of XMP everything but the lists of keywords, of which a run takes
+away only what runs wrote; a text file with other content is not replaced unless asked for. What is written where is
+kept in the record (`formats.written`).
 """
 
-from collections.abc import Iterable, Sequence
+import errno
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from labelbeam.data.image_bytes import within_archive
-from labelbeam.errors import InputError
-from labelbeam.files import is_folder, written_whole
-from labelbeam.formats.keywords import SUFFIX, new_sidecar, sidecars_of, with_keywords
-from labelbeam.formats.photo_metadata import xmp_keywords
+from labelbeam.data.image_bytes import image_exists, within_archive
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import exists, is_folder, written_whole
+from labelbeam.formats.photo_metadata.embedding import WITH_IPTC, ExifTool
+from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists, chosen_lists
+from labelbeam.formats.photo_metadata.own_tags import OwnTags
+from labelbeam.formats.photo_metadata.photographs import (
+    NAMINGS,
+    embedded_lists,
+    photo_keywords,
+    sidecar_for,
+    sidecar_lists,
+    write_sidecar,
+)
+from labelbeam.formats.photo_metadata.written import WrittenTags, place_of, record_folder
 from labelbeam.formats.placing import refuse_unwritable
-from labelbeam.labels.names import clean
 from labelbeam.predict.prediction import Prediction
 
-KINDS = ("txt", "xmp")
-"""Kinds of sidecars."""
+KINDS = ("txt", "xmp", "embed")
+"""Where keywords go: beside an image, or inside it."""
+
+TEXT = "text"
+"""The list of a text file, as the record calls it."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors that no other image would be spared."""
+
+
+@dataclass(frozen=True)
+class KeywordChoices:
+    """How keywords are written.
+
+    Attributes:
+        lists: which lists, as `keyword_lists.chosen_lists` takes them; None: every one that the file can hold.
+        root: of hierarchies, above every label; empty: none.
+        naming: of sidecars that are new, one of `photographs.NAMINGS`.
+        run: name and fingerprint of what decides, for the record.
+        rejected: of an image, the labels that a person rejected in a project.
+
+    Raises:
+        InputError: an unknown list or naming.
+    """
+
+    lists: str | None = None
+    root: str = ""
+    naming: str = "auto"
+    run: str = ""
+    rejected: Callable[[Path], Collection[str]] = lambda image: ()
+
+    def __post_init__(self) -> None:
+        chosen_lists(self.lists)
+        if self.naming not in NAMINGS:
+            raise unknown_name("naming of sidecars", self.naming, NAMINGS)
+
+    def names(self, image: Path, kind: str) -> tuple[str, ...]:
+        """Return the lists to write for an image; IPTC only where a photograph can hold it."""
+        inside = kind == "embed" and image.suffix.lower() in WITH_IPTC
+        return tuple(name for name in chosen_lists(self.lists) if name != IPTC or inside)
 
 
 class Sidecars:
-    r"""Where sidecars go and what is in them.
+    r"""Where keywords go and what is in them.
 
     Example:
         >>> import tempfile
@@ -35,31 +85,43 @@ class Sidecars:
     """
 
     def __init__(
-        self, kind: str, out: Path, *, labels: Iterable[str], named: Sequence[str], replace: bool = False
+        self,
+        kind: str,
+        out: Path,
+        *,
+        labels: Iterable[str],
+        named: Sequence[str],
+        replace: bool = False,
+        choices: KeywordChoices | None = None,
     ) -> None:
-        """Prepare; nothing is written yet.
+        """Prepare; nothing is written yet but the record's index.
 
         Args:
-            kind: `txt` or `xmp`.
+            kind: one of `KINDS`.
             out: a folder. Images inside it get their sidecar beside them; others below it, at the path that they
                 have inside the folder that was named, or else as they were named.
             labels: every label that may be decided.
             named: what the user named: folders that images come from.
             replace: whether a text file with other content is replaced.
+            choices: how keywords are written.
 
         Raises:
-            InputError: a label that such a file cannot hold.
+            InputError: a label that such a file cannot hold; ExifTool is needed and not there.
         """
-        spec = f"--format {kind}"
-        refuse_unwritable(labels, spec, without=",\n\r\0" if kind == "txt" else "", control=kind == "xmp")
+        refuse_unwritable(
+            labels, f"--format {kind}", without=",\n\r\0" if kind == "txt" else "", control=kind != "txt"
+        )
         self.kind, self.replace = kind, replace
         self.out = out
+        self.choices = choices or KeywordChoices()
+        self._tool = ExifTool() if kind == "embed" else None
         self._home = out.resolve()
         self._folders = [Path(name) for name in named if is_folder(Path(name))]
-        self._owners: tuple[Path, dict[Path, str]] = (Path(), {})
+        out.mkdir(exist_ok=True)
+        self._written = WrittenTags(record_folder(out))
 
     def write(self, prediction: Prediction) -> str:
-        """Write the sidecar of an image.
+        """Write an image's keywords.
 
         Args:
             prediction: of an image that could be read.
@@ -68,70 +130,144 @@ class Sidecars:
             Why nothing was written; empty where it was.
 
         Raises:
-            OSError: no space, no permission.
+            OSError: no space.
         """
         image = Path(prediction.image)
-        place = self.place(image)
-        target = self._target(place)
-        folder, owners = self._owners
-        if folder != target.parent:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._owners = (target.parent, owners := {})
-        if owners.setdefault(target, prediction.image) != prediction.image:
-            return f"{target} is the file of {owners[target]} too; rename one of the images."
         labels = [one.label for one in prediction.labels]
-        if self.kind == "xmp":
-            return _write_xmp(target, labels)
-        return _write_text(target, labels, replace=self.replace)
+        try:
+            if self.kind == "embed":
+                return self._embed(image, labels)
+            place = self.place(image)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            return (
+                self._write_text(image, place, labels)
+                if self.kind == "txt"
+                else self._write_xmp(image, place, labels)
+            )
+        except InputError as error:
+            return str(error)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            return f"{error.filename or image} cannot be used ({error.strerror})."
+
+    def finish(self) -> None:
+        """Write the record of what was written."""
+        self._written.finish()
+        self.close()
+
+    def close(self) -> None:
+        """Leave the record to be gone on with."""
+        self._written.close()
+        if self._tool is not None:
+            self._tool.close()
 
     def place(self, image: Path) -> Path:
         """Return where an image would lie for its sidecar to lie beside it."""
         inside = within_archive(image)
         # The image itself may be a link: its sidecar belongs beside the link, where photo programs look.
-        if inside is None and image.parent.resolve().is_relative_to(self._home):
+        if inside is None and place_of(image).is_relative_to(self._home):
             return image
         for folder in self._folders:
             if image.is_relative_to(folder):
                 return self.out / image.relative_to(folder)
         return self.out / PurePath(*(part for part in image.parts if part not in (image.anchor, "..")))
 
-    def _target(self, place: Path) -> Path:
-        if self.kind == "txt":
-            return place.with_suffix(".txt")
-        return next(sidecars_of(place), place.with_name(place.name + SUFFIX))
+    def _write_xmp(self, image: Path, place: Path, labels: list[str]) -> str:
+        target = sidecar_for(place, self.choices.naming, image=image)
+        lists = sidecar_lists(target)
+        inside = None if lists else _keywords_of(image)
+        before, own = self._own(image, target, lists)
+        changes, after = own.replaced(
+            lists or {},
+            labels,
+            names=self.choices.names(image, self.kind),
+            elsewhere=inside,
+            root=self.choices.root,
+            run=self.choices.run,
+        )
+        after = replace(after, created=own.created or (lists is None and bool(changes)))
+        if changes:
+            self._written.intend(target, after, before=before, lists=lists)
+            write_sidecar(target, changes, created=own.created)
+        self._written.keep(target, after)
+        return ""
 
+    def _embed(self, image: Path, labels: list[str]) -> str:
+        if within_archive(image) is not None or not place_of(image).is_relative_to(self._home):
+            return f"{image} lies outside {self.out}. To change photographs, give their own folder as --out."
+        lists, _ = embedded_lists(image)
+        before, own = self._own(image, image, lists)
+        changes, after = own.replaced(
+            lists,
+            labels,
+            names=self.choices.names(image, self.kind),
+            root=self.choices.root,
+            run=self.choices.run,
+        )
+        if changes and self._tool is not None:
+            self._written.intend(image, after, before=before, lists=lists)
+            self._tool.write(image, changes)
+        self._written.keep(image, after)
+        return ""
 
-def _write_text(target: Path, labels: list[str], *, replace: bool) -> str:
-    # Without a label the file is there, and empty: that is what was decided.
-    content = (", ".join(labels) + "\n" if labels else "").encode()
-    if target.exists():
-        try:
-            before = target.read_bytes()
-        except IsADirectoryError:
-            return f"{target} is a folder."
-        if before == content:
-            return ""
-        if not replace:
+    def _write_text(self, image: Path, place: Path, labels: list[str]) -> str:
+        # Without a label the file is there, and empty: that is what was decided.
+        target = place.with_suffix(".txt")
+        there = target.read_text(encoding="utf-8", errors="replace") if target.exists() else None
+        before, own = self._own(image, target, None if there is None else {TEXT: [there]})
+        labels = [label for label in labels if label not in own.unwanted]
+        content = text_of(labels)
+        ours = own.created and there == text_of(own.wrote)
+        if there not in (None, content) and not ours and not self.replace:
             return f"{target} is there with other content; add --overwrite to replace it."
-    with written_whole(target) as part:
-        part.write_bytes(content)
-    return ""
+        wrote = {label: [TEXT] for label in labels}
+        after = replace(
+            own, run=self.choices.run, wrote=wrote, created=own.created or there is None or self.replace
+        )
+        if there != content:
+            self._written.intend(
+                target, after, before=before, lists=None if there is None else {TEXT: [there]}
+            )
+            with written_whole(target) as part:
+                part.write_bytes(content.encode())
+        self._written.keep(target, after)
+        return ""
 
+    def _own(self, image: Path, target: Path, lists: Lists | None) -> tuple[OwnTags | None, OwnTags]:
+        """Return what runs wrote into a file before, as recorded and as it is now.
 
-def _write_xmp(target: Path, labels: list[str]) -> str:
-    try:
-        if target.exists():
-            before = target.read_bytes()
-            keywords = xmp_keywords(before, str(target)) or []
-            have = {clean(keyword) for keyword in keywords}
-            new = [label for label in labels if label not in have]
-            if not new:
-                return ""
-            content = with_keywords(before, [*keywords, *new], str(target))
+        Raises:
+            InputError: the file is another image's.
+        """
+        name = self._written.name(image)
+        before = self._written.owned(target, lists)
+        if before is None:
+            own = OwnTags(name)
         else:
-            content = new_sidecar(labels)
-    except InputError as error:
-        return str(error)
-    with written_whole(target) as part:
-        part.write_bytes(content)
-    return ""
+            if before.image != name and _is_there(self._written.folder / before.image):
+                raise InputError(f"{target} is the file of {before.image} too; rename one of the images.")
+            own = replace(before, image=name)
+        rejected = tuple(dict.fromkeys((*own.rejected, *self.choices.rejected(image))))
+        own = replace(own, rejected=rejected)
+        return before, own if self.kind == "txt" else own.seen(lists)
+
+
+def _is_there(image: Path) -> bool:
+    return exists(image) or image_exists(image)
+
+
+def text_of(labels: Iterable[str]) -> str:
+    """Return what a text file of labels holds."""
+    listed = list(labels)
+    return ", ".join(listed) + "\n" if listed else ""
+
+
+def _keywords_of(image: Path) -> Lists:
+    """Return the keywords that a photograph has; damaged metadata are none."""
+    if within_archive(image) is not None:
+        return {}
+    try:
+        return photo_keywords(image).lists
+    except InputError:
+        return {}

@@ -1,4 +1,8 @@
-"""XMP packets and IPTC records of photographs, found without decoding or even reading the pixels."""
+"""XMP packets and IPTC records inside image files, found without decoding or even reading the pixels.
+
+JPEG, PNG, WebP and TIFF are walked block by block; HEIC and AVIF are left to pillow-heif and Pillow. Knows nothing of
+what XMP says; of IPTC, the keywords.
+"""
 
 import struct
 import zlib
@@ -6,119 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from xml.etree.ElementTree import Element
 
 from PIL import Image
 
 from labelbeam.data.image_container import KINDS
 from labelbeam.data.images import DAMAGE
 from labelbeam.errors import InputError
-from labelbeam.formats.documents import parse_xml
-
-# Keywords in IPTC-IIM, the older of the two ways in which photographs carry them.
-#
-# Under the reader of keywords. Knows nothing of files.
-
-KEYWORDS = (2, 25)
-CODED_CHARACTER_SET = (1, 90)
-_UTF8 = b"\x1b%G"
-
-
-def iptc_keywords(records: bytes) -> tuple[list[str], str]:
-    r"""Return the keywords of IPTC records, and the encoding they were read in.
-
-    Args:
-        records: data sets one after another, each starting with 0x1C; what follows damage is not read.
-
-    Returns:
-        The keywords, and `utf-8` (marked so, or valid), `latin-1` (unmarked and not UTF-8) or empty (none).
-
-    Source:
-        IPTC-NAA Information Interchange Model 4.2, section 1.5 (data sets), 1:90 (coded character set).
-
-    Example:
-        >>> iptc_keywords(b"\x1c\x02\x19\x00\x03dog\x1c\x02\x19\x00\x05caf\xc3\xa9")
-        (['dog', 'café'], 'utf-8')
-    """
-    keywords, marked = [], False
-    position = 0
-    while records[position : position + 1] == b"\x1c" and position + 5 <= len(records):
-        kind = records[position + 1], records[position + 2]
-        size = int.from_bytes(records[position + 3 : position + 5], "big")
-        position += 5
-        if size & 0x8000:  # an extended data set: the number is the length of the length
-            width = size & 0x7FFF
-            size = int.from_bytes(records[position : position + width], "big") if width <= 8 else len(records)
-            position += width
-        value = records[position : position + size]
-        position += size
-        if position > len(records):
-            break
-        if kind == CODED_CHARACTER_SET:
-            marked = value == _UTF8
-        elif kind == KEYWORDS:
-            keywords.append(value.rstrip(b"\0"))
-    if not keywords:
-        return [], ""
-    try:
-        return [keyword.decode("utf-8") for keyword in keywords], "utf-8"
-    except UnicodeDecodeError:
-        if marked:
-            return [keyword.decode("utf-8", errors="replace") for keyword in keywords], "utf-8"
-        return [keyword.decode("latin-1") for keyword in keywords], "latin-1"
-
-
-# Keywords in an XMP packet, from inside a photograph or from a sidecar.
-#
-# Under the reader of keywords and the writer of sidecars. Knows nothing of files.
-
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-DC = "http://purl.org/dc/elements/1.1/"
-LIGHTROOM = "http://ns.adobe.com/lightroom/1.0/"
-SEPARATOR = "|"
-"""Between the levels of a hierarchical subject."""
-
-
-def xmp_keywords(packet: bytes, where: str) -> list[str] | None:
-    """Return the keywords of a packet: `dc:subject`, or the last level of each `lr:hierarchicalSubject`.
-
-    Args:
-        packet: the XML, with or without its `xpacket` wrapper and padding.
-        where: what to call it in messages.
-
-    Returns:
-        The keywords, none where the list is empty; None where the packet has no such list.
-
-    Raises:
-        InputError: not readable XML, or a document type.
-
-    Source:
-        XMP specification part 1, Dublin Core namespace; Lightroom's `hierarchicalSubject`.
-    """
-    root = parse_xml(packet.strip(b"\0 \r\n\t"), where)
-    subjects = _items(root, f"{{{DC}}}subject")
-    if subjects is not None:
-        return subjects
-    paths = _items(root, f"{{{LIGHTROOM}}}hierarchicalSubject")
-    return None if paths is None else [path.rpartition(SEPARATOR)[2] for path in paths]
-
-
-def _items(root: Element, name: str) -> list[str] | None:
-    """Return the texts of a property that is a bag, a sequence or one text."""
-    found = list(root.iter(name))
-    if not found:
-        return None
-    texts: list[str] = []
-    for element in found:
-        items = list(element.iter(f"{{{RDF}}}li"))
-        texts += ["".join(item.itertext()).strip() for item in items or [element]]
-    return [text for text in texts if text]
-
-
-# XMP packets and IPTC records inside image files, found without decoding or even reading the pixels.
-#
-# JPEG, PNG, WebP and TIFF are walked block by block; HEIC and AVIF are left to pillow-heif and Pillow.
-# Under the reader of keywords. Knows nothing of what the metadata say.
 
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
@@ -302,3 +199,60 @@ def _of_heic(file: BinaryIO) -> Metadata:
         raise InputError("HEIC needs one more package: pip install 'labelbeam[heif]'") from None
     xmp = pillow_heif.open_heif(file).info.get("xmp")
     return Metadata((xmp,) if xmp else ())
+
+
+KEYWORDS = (2, 25)
+CODED_CHARACTER_SET = (1, 90)
+_UTF8 = b"\x1b%G"
+
+
+def iptc_keywords(records: bytes) -> tuple[list[str], str]:
+    r"""Return the keywords of IPTC records, and the encoding they were read in.
+
+    Args:
+        records: data sets one after another, each starting with 0x1C; what follows damage is not read.
+
+    Returns:
+        The keywords, and `utf-8` (marked so, or valid), `windows-1252` (unmarked and not UTF-8, as ExifTool
+        takes it) or empty (none).
+
+    Source:
+        IPTC-NAA Information Interchange Model 4.2, section 1.5 (data sets), 1:90 (coded character set).
+
+    Example:
+        >>> iptc_keywords(b"\x1c\x02\x19\x00\x03dog\x1c\x02\x19\x00\x05caf\xc3\xa9")
+        (['dog', 'café'], 'utf-8')
+    """
+    keywords, marked = [], False
+    position = 0
+    while records[position : position + 1] == b"\x1c" and position + 5 <= len(records):
+        kind = records[position + 1], records[position + 2]
+        size = int.from_bytes(records[position + 3 : position + 5], "big")
+        position += 5
+        if size & 0x8000:  # an extended data set: the number is the length of the length
+            width = size & 0x7FFF
+            size = int.from_bytes(records[position : position + width], "big") if width <= 8 else len(records)
+            position += width
+        value = records[position : position + size]
+        position += size
+        if position > len(records):
+            break
+        if kind == CODED_CHARACTER_SET:
+            marked = value == _UTF8
+        elif kind == KEYWORDS:
+            keywords.append(value.rstrip(b"\0"))
+    if not keywords:
+        return [], ""
+    try:
+        return [keyword.decode("utf-8") for keyword in keywords], "utf-8"
+    except UnicodeDecodeError:
+        if marked:
+            return [keyword.decode("utf-8", errors="replace") for keyword in keywords], "utf-8"
+        return [_as_windows(keyword) for keyword in keywords], "windows-1252"
+
+
+def _as_windows(keyword: bytes) -> str:
+    try:
+        return keyword.decode("cp1252")
+    except UnicodeDecodeError:  # five bytes mean nothing there
+        return keyword.decode("latin-1")

@@ -1,0 +1,168 @@
+"""The keywords of a photograph, and where they are: in a sidecar beside it, or inside it.
+
+A sidecar that lists keywords decides alone, because programs that keep sidecars edit them and leave the photograph
+as it was; otherwise what XMP and IPTC inside the file say is put together. Only headers are read.
+"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import exists, is_file, written_whole
+from labelbeam.formats.documents import parse_xml
+from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
+from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists
+from labelbeam.formats.photo_metadata.own_tags import ListChanges
+from labelbeam.formats.photo_metadata.xmp import RDF, new_packet, with_lists, xmp_lists
+
+RAW = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kdc"}
+    | {".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"}
+    | {".srw", ".x3f"}
+)
+"""Suffixes of raw photographs."""
+
+NAMINGS = ("auto", "full", "adobe")
+"""How a sidecar that is new is called: by what the photograph is, `a.jpg.xmp`, or `a.xmp`."""
+
+_SUFFIXES = (".xmp", ".XMP")
+
+
+def sidecars_of(image: Path) -> Iterator[Path]:
+    """Yield the sidecars of an image that are there: `a.jpg.xmp` (darktable, digiKam), then `a.xmp` (Adobe).
+
+    A raw photograph and the JPEG beside it are one photograph, so that `a.xmp` is read for both.
+    """
+    for suffix in _SUFFIXES:
+        if is_file(whole := image.with_name(image.name + suffix)):
+            yield whole
+    for suffix in _SUFFIXES:
+        if is_file(short := image.with_suffix(suffix)):
+            yield short
+
+
+def sidecar_for(place: Path, naming: str = "auto", *, image: Path | None = None) -> Path:
+    """Return the sidecar that an image's keywords are written into, there already or not.
+
+    Of a raw photograph and a JPEG of one name, `a.xmp` is the raw photograph's; the JPEG has `a.jpg.xmp`.
+
+    Args:
+        place: where the photograph is, or would be for its sidecar to lie beside it.
+        naming: one of `NAMINGS`, for a sidecar that is new. `auto`: `a.xmp` for raw photographs.
+        image: the photograph, where it is elsewhere.
+
+    Raises:
+        InputError: an unknown naming.
+    """
+    if naming not in NAMINGS:
+        raise unknown_name("naming of sidecars", naming, NAMINGS)
+    raw = place.suffix.lower() in RAW
+    for sidecar in sidecars_of(place):
+        if sidecar.name.startswith(place.name) or raw or not _has_raw_twin(image or place):
+            return sidecar
+    short = raw if naming == "auto" else naming == "adobe" and (raw or not _has_raw_twin(image or place))
+    return place.with_suffix(".xmp") if short else place.with_name(place.name + ".xmp")
+
+
+def _has_raw_twin(image: Path) -> bool:
+    return any(exists(image.with_suffix(form)) for suffix in RAW for form in (suffix, suffix.upper()))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What keywords a photograph has.
+
+    Attributes:
+        lists: entries by the name of their list.
+        origin: the sidecar; None: inside the photograph.
+        charset: of IPTC keywords; empty where there are none.
+        damaged: sidecars that cannot be read, with the reason.
+    """
+
+    lists: Lists
+    origin: Path | None = None
+    charset: str = ""
+    damaged: tuple[str, ...] = field(default=())
+
+
+def photo_keywords(image: Path) -> Found:
+    """Return the keywords of a photograph.
+
+    Raises:
+        InputError: the photograph's metadata are damaged, and no sidecar lists keywords.
+    """
+    damaged: list[str] = []
+    for sidecar in sidecars_of(image):
+        try:
+            if lists := xmp_lists(sidecar.read_bytes(), sidecar.name):
+                return Found(lists, sidecar, damaged=tuple(damaged))
+        except OSError as error:
+            damaged.append(f"{sidecar.name} cannot be read ({error.strerror})")
+        except InputError as error:
+            damaged.append(str(error))
+    lists, charset = embedded_lists(image)
+    return Found(lists, None, charset, tuple(damaged))
+
+
+def embedded_lists(image: Path) -> tuple[Lists, str]:
+    """Return the lists of keywords inside a photograph, and the encoding that those of IPTC were read in.
+
+    Raises:
+        InputError: the metadata are damaged.
+    """
+    metadata = read_metadata(image)
+    lists: Lists = {}
+    for packet in metadata.xmp:
+        for name, entries in xmp_lists(packet, image.name).items():
+            lists.setdefault(name, []).extend(entries)
+    keywords, charset = iptc_keywords(metadata.iptc)
+    if keywords:
+        lists[IPTC] = keywords
+    return lists, charset
+
+
+def sidecar_lists(sidecar: Path) -> Lists | None:
+    """Return the lists of a sidecar; None where there is no such file.
+
+    Raises:
+        InputError: not readable XML.
+        OSError: it cannot be read.
+    """
+    return xmp_lists(sidecar.read_bytes(), str(sidecar)) if sidecar.exists() else None
+
+
+def write_sidecar(sidecar: Path, changes: ListChanges, *, created: bool = False) -> None:
+    """Change lists of a sidecar and nothing else; one that is not there is made.
+
+    Args:
+        sidecar: the file; where it is a link, what it leads to is changed.
+        changes: new entries of each list; None: the list is taken out.
+        created: whether a run made the file: then it goes when nothing is left in it.
+
+    Raises:
+        InputError: it is read-only, not UTF-8, or written in a way that nothing can be put into.
+        OSError: no space, no permission.
+    """
+    place = sidecar.resolve()
+    if not place.exists():
+        content = new_packet({name: entries for name, entries in changes.items() if entries is not None})
+    else:
+        if not place.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise InputError(f"{sidecar} is read-only.")
+        content = with_lists(place.read_bytes(), changes, str(sidecar))
+        if created and _is_empty(parse_xml(content, str(sidecar))):
+            sidecar.unlink()
+            return
+    with written_whole(place) as part:
+        part.write_bytes(content)
+        if place.exists():
+            part.chmod(stat.S_IMODE(place.stat().st_mode))
+
+
+def _is_empty(root: Element) -> bool:
+    """Return whether XMP says nothing."""
+    descriptions = list(root.iter(f"{{{RDF}}}Description"))
+    return all(not list(one) and set(one.keys()) <= {f"{{{RDF}}}about"} for one in descriptions)
