@@ -4,7 +4,6 @@ A sidecar that lists keywords decides alone, because programs that keep sidecars
 as it was; otherwise what XMP and IPTC inside the file say is put together. Only headers are read.
 """
 
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +137,7 @@ def write_sidecar(sidecar: Path, changes: ListChanges, *, created: bool = False)
     """Change lists of a sidecar and nothing else; one that is not there is made.
 
     Args:
-        sidecar: the file; where it is a link, what it leads to is changed.
+        sidecar: the file.
         changes: new entries of each list; None: the list is taken out.
         created: whether a run made the file: then it goes when nothing is left in it.
 
@@ -146,20 +145,15 @@ def write_sidecar(sidecar: Path, changes: ListChanges, *, created: bool = False)
         InputError: it is read-only, not UTF-8, or written in a way that nothing can be put into.
         OSError: no space, no permission.
     """
-    place = sidecar.resolve()
-    if not place.exists():
+    if not sidecar.exists():
         content = new_packet({name: entries for name, entries in changes.items() if entries is not None})
     else:
-        if not place.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-            raise InputError(f"{sidecar} is read-only.")
-        content = with_lists(place.read_bytes(), changes, str(sidecar))
+        content = with_lists(sidecar.read_bytes(), changes, str(sidecar))
         if created and _is_empty(parse_xml(content, str(sidecar))):
             sidecar.unlink()
             return
-    with written_whole(place) as part:
+    with written_whole(sidecar) as part:
         part.write_bytes(content)
-        if place.exists():
-            part.chmod(stat.S_IMODE(place.stat().st_mode))
 
 
 def _is_empty(root: Element) -> bool:
