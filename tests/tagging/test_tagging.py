@@ -27,9 +27,9 @@ def test_images_are_listed_twice_at_most_and_once_where_nobody_needs_their_numbe
     begun = []
     list_images = tagging.list_images
 
-    def counted(named: list[str]) -> Iterator[Path]:
+    def counted(named: list[str], **options: object) -> Iterator[Path]:
         begun.append(named)
-        yield from list_images(named)
+        yield from list_images(named, **options)
 
     monkeypatch.setattr(tagging, "list_images", counted)
     names = [str(path) for path in sorted(drawn.glob("*.png"))[:3]]

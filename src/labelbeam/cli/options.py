@@ -58,6 +58,10 @@ READ = (
     SharedOption("drop_columns", str, "CSV: columns that are no labels: a,b; none: every column is one."),
     SharedOption("absent", str, "What says that a label is absent besides 0: -1, blank, both, or none."),
     SharedOption("combinations", str, "CSV: labels that look like combinations: error (default) or keep."),
+    SharedOption("odd_folders", str, "Folders such as Unsorted or 2023-08: error (default), skip or keep."),
+    SharedOption("keyword_level", str, "Of keywords such as Animals|Dog: leaf (default), top, path or all."),
+    SharedOption("machine_tags", str, "Keywords that a run wrote and nobody touched: present or unknown."),
+    SharedOption("tag_root", str, "Keywords below this root are machine tags, such as auto."),
     SharedOption(
         "aliases", Path, "File of other names, old -> new on each line; merged where both are there."
     ),
