@@ -18,7 +18,8 @@ from labelbeam.formats.coco import annotation_files
 from labelbeam.formats.createml import ROBOFLOW_FILE as CREATEML_FILE
 from labelbeam.formats.csv_layouts import IMAGE_COLUMNS
 from labelbeam.formats.lists import CELEBA
-from labelbeam.formats.photo_metadata import iptc_keywords, read_metadata, xmp_keywords
+from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
+from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text
 
 MOST = 4_000
