@@ -173,7 +173,7 @@ def pictures(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
 
 
 def _metadata(folder: Path) -> Parser:
-    from labelbeam.formats.photo_metadata import read_metadata
+    from labelbeam.formats.photo_metadata.embedded import read_metadata
 
     xmp = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -9,7 +9,7 @@ from PIL import Image
 
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.keywords import new_sidecar
+from labelbeam.formats.photo_metadata.xmp import new_packet
 from labelbeam.formats.recognition import recognised
 from labelbeam.formats.registry import open_dataset, parse_spec, write_dataset
 from labelbeam.labels.vocabulary import Vocabulary
@@ -119,7 +119,7 @@ def test_parquet_files_are_told_apart_by_their_columns(tmp_path):
 
 
 def test_photographs_that_carry_keywords_are_recognised(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", xmp=new_sidecar(["cat"]))
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", xmp=new_packet({"dc:subject": ["cat"]}))
     assert [guess.format for guess in recognised(tmp_path)] == ["keywords"]
 
 
