@@ -103,7 +103,10 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
         more_configuration("x: !!python/object/apply:os.system ['touch pwned']"),
         "config.yaml",
     ),
-    "YAML of a billion laughs": (replaced("config.yaml", LAUGHS.encode()), "unknown key"),
+    "YAML of a billion laughs": (
+        replaced("config.yaml", LAUGHS.encode()),
+        "refers to another part of itself",
+    ),
     "an encoder by path": (with_encoder(arguments={"model": "../../etc/passwd"}), "no model's name"),
     "an encoder from the network": (
         with_encoder(architecture="timm", arguments={"model": "hf-hub:a/b"}),

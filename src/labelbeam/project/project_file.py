@@ -303,9 +303,9 @@ class Project:
         rows = self._all(f"{PHOTOGRAPHS} WHERE hash = ?", hash_)
         return self._photograph(rows[0]) if rows else None
 
-    def _photograph(self, row: tuple[int, str, str, str, int, int | None]) -> Photograph:
+    def _photograph(self, row: tuple[int, str, str | bytes, str, int, int | None]) -> Photograph:
         image, name, file, hash_, added, complete = row
-        path = self.images / file if added else Path(os.fsdecode(file))
+        path = self.images / os.fsdecode(file) if added else Path(os.fsdecode(file))
         return Photograph(image, name, path, hash_, bool(added), complete is not None)
 
     def _all(self, query: str, *values: object) -> list[tuple]:

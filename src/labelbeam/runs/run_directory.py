@@ -29,7 +29,7 @@ from labelbeam.heads.registry import HEADS
 from labelbeam.labels.names import refuse_reserved
 from labelbeam.labels.rules import Rules, read_rules
 from labelbeam.labels.vocabulary import Vocabulary
-from labelbeam.parsing import LARGEST_JSON, read_json
+from labelbeam.parsing import LARGEST_JSON, parse_json, read_regular
 from labelbeam.predict.calibration import RunCalibration
 from labelbeam.runs.build import Head, stored_head
 from labelbeam.runs.config import RunConfig, from_plain, read_yaml, write_yaml
@@ -476,7 +476,10 @@ def _json(values: object) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    return read_json(path, most_bytes=LARGEST_JSON)
+    try:
+        return parse_json(read_regular(path, most_bytes=LARGEST_JSON), "it")
+    except InputError as error:
+        raise InputError(f"{path} is not readable JSON ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:
