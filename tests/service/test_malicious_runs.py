@@ -78,6 +78,12 @@ def more_configuration(text: str) -> Spoil:
     return spoil
 
 
+def tensor_of(kind: str) -> bytes:
+    """A safetensors file of one number of a kind."""
+    header = json.dumps({"U_l": {"dtype": kind, "shape": [1], "data_offsets": [0, 1]}}).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0"
+
+
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12)
 )
@@ -96,6 +102,10 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     ),
     "a head of 2^62 bytes": (
         replaced("model.safetensors", struct.pack("<Q", 2**62) + b"{}"),
+        "model.safetensors",
+    ),
+    "numbers of a type that NumPy does not have": (
+        replaced("model.safetensors", tensor_of("F8_E4M3")),
         "model.safetensors",
     ),
     "a layer of billions": (more_configuration("label_model: {hidden_size: 60000}"), "model.safetensors"),

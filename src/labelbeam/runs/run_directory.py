@@ -388,8 +388,8 @@ def read_labels(file: Path) -> tuple[Vocabulary, tuple[int, ...]]:
 def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:
     try:
         return stored_head(load_file(path), config, num_labels=num_labels, num_features=feature_size)
-    # A number type that NumPy does not have is one of the last three.
-    except (OSError, SafetensorError, InputError, KeyError, TypeError, ValueError) as error:
+    # A number type that NumPy does not have is one of the last four.
+    except (OSError, SafetensorError, InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path} does not fit its config.yaml and labels.json: {_first_line(error)}"
         ) from error
