@@ -23,11 +23,11 @@ from measuring import Figure, machine, save
 
 from labelbeam.decoding.backend import has_numba
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import BeamPaths
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import PrefixTrie
 
 NOISE, STEPS, BATCH, STEADY = 0.75, 1000, 512, 50_000
@@ -194,7 +194,7 @@ def misses(weights: Weights, rows: np.ndarray) -> dict[str, Any]:
         "greedy_misses": float(missed(greedy).mean()),
         "greedy_first_label_wrong": float(spoiled.mean()),
         "of_those_beam_10_repairs": float((~beam_10[spoiled]).mean()) if spoiled.any() else None,
-        "beam_misses": {str(n): float(missed(beam_search(trie, rows, BeamOptions(width=n))).mean())
+        "beam_misses": {str(n): float(missed(beam_search(trie, rows, Search(beam_width=n))).mean())
                         for n in (1, 2, 3, 5, 10, 20)},
     }  # fmt: skip
 

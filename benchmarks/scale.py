@@ -27,9 +27,9 @@ from made_up_sets import ZipfScenes
 from measuring import Figure, interleaved, medians, save, show
 
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.paths import BeamPaths
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.label_model_torch import CNNRNN, LSTM
@@ -107,7 +107,7 @@ def of_labels(
     rows = step.image_rows(vectors)
     results = []
     for width in widths:
-        trie, options = CountedTrie(step), BeamOptions(width=width)
+        trie, options = CountedTrie(step), Search(beam_width=width)
         rival = LstmBeam(weights, width=width, drop_dead=False)
         for first in range(0, warm, size):
             beam_search(trie, rows[first : min(warm, first + size)], options)

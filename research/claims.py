@@ -24,6 +24,7 @@ from plain_training import standardize, teach
 from scores_and_search import SEEDS, asked, asked_of_parts
 from studies import Study, kept, scenes, taught, voc
 
+from labelbeam.decoding.search import Search
 from labelbeam.files import written_whole
 from labelbeam.formats.object_areas import voc_areas
 from labelbeam.formats.registry import open_dataset
@@ -34,7 +35,6 @@ from labelbeam.heads.options import SigmoidOptions
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.predict.answers import SigmoidAnswerer
-from labelbeam.predict.search import Search
 from labelbeam.scenes.world import ACTIVITIES, OBJECTS, SCENES, VOCABULARY, is_possible
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))

@@ -16,12 +16,12 @@ from conditional_truth import AWARE, TRUE
 from cooccurrence import CooccurrenceReweighting
 
 from labelbeam.decoding.evidence import conditional_marginals
+from labelbeam.decoding.search import Search
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.label_scores import log_sigmoid
 from labelbeam.labels.evidence import drawn_evidence
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.predict.search import Search
 from labelbeam.suggest.mechanisms import EXPANSIONS, SAMPLES
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from studies import Study, kept, scenes, taught, voc
 
+from labelbeam.decoding.search import Search
 from labelbeam.files import written_whole
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN
@@ -35,7 +36,6 @@ from labelbeam.metrics.calibration import BINS
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.predict.search import Search
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

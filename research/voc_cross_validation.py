@@ -27,6 +27,7 @@ from plain_training import standardize, teach
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds, split
+from labelbeam.decoding.search import Search
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
@@ -37,7 +38,6 @@ from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
 from labelbeam.labels.order import order_labels
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.predict.search import Search
 from labelbeam.runs.recipe import Recipe
 from labelbeam.runs.run_directory import versions
 

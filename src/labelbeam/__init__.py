@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from labelbeam.data.dataset import Dataset as Dataset
     from labelbeam.data.stratified import folds as folds
     from labelbeam.data.stratified import split as split
+    from labelbeam.decoding.search import Search as Search
     from labelbeam.encoders.catalogue import build_encoder as build_encoder
     from labelbeam.encoders.encoder import EncoderConfig as EncoderConfig
     from labelbeam.errors import InputError as InputError
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from labelbeam.predict.decoder import decode as decode
     from labelbeam.predict.prediction import Prediction as Prediction
     from labelbeam.predict.prediction import ScoredLabel as ScoredLabel
-    from labelbeam.predict.search import Search as Search
     from labelbeam.runs.run_directory import Run as Run
     from labelbeam.runs.suggestions import Suggestions as Suggestions
     from labelbeam.runs.tagger import Tagger as Tagger
@@ -71,7 +71,7 @@ _WHERE = {
     "Run": "runs.run_directory",
     "ScoredLabel": "predict.prediction",
     "Scores": "metrics.evaluation",
-    "Search": "predict.search",
+    "Search": "decoding.search",
     "Sets": "metrics.comparison",
     "SigmoidHead": "heads.label_scores_torch",
     "SigmoidOptions": "heads.options",

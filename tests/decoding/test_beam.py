@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.likelihood import path_log_prob
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
@@ -75,7 +75,7 @@ def test_a_beam_of_two_repairs_the_first_label_that_spoils_greedy(backend):
     greedy = greedy_search(trie, row, backend=backend)
     assert greedy.best(0)[0] == 0
     assert greedy.log_probs[0, 0] == pytest.approx(np.log(0.3), abs=1e-5)
-    found = beam_search(trie, row, BeamOptions(width=2), backend=backend)
+    found = beam_search(trie, row, Search(beam_width=2), backend=backend)
     assert found.best(0) == (1,)
     assert found.log_probs[0, 0] == pytest.approx(np.log(0.36), abs=1e-5)
 
@@ -85,7 +85,7 @@ def test_a_beam_of_two_repairs_the_first_label_that_spoils_greedy(backend):
 @given(model=models)
 def test_a_beam_wide_enough_returns_all_paths_in_order_of_their_true_probability(backend, model):
     trie, rows = build(model)
-    found = beam_search(trie, rows, BeamOptions(width=400, stop="worst"), backend=backend)
+    found = beam_search(trie, rows, Search(beam_width=400, stop="worst"), backend=backend)
     for i, row in enumerate(rows):
         paths = enumerated(trie, row)
         candidates = found.candidates(i)
@@ -101,7 +101,7 @@ def test_a_beam_wide_enough_returns_all_paths_in_order_of_their_true_probability
        stop=st.sampled_from(["best", "worst"]))  # fmt: skip
 def test_the_search_is_the_papers_search(backend, model, width, end, stop):
     trie, rows = build(model)
-    found = beam_search(trie, rows, BeamOptions(width=width, end=end, stop=stop), backend=backend)
+    found = beam_search(trie, rows, Search(beam_width=width, end=end, stop=stop), backend=backend)
     for i, row in enumerate(rows):
         expected = paper_search(trie.step, row, width=width, end=end, stop=stop, maximum=trie.length.maximum)
         compared = 1 if stop == "best" else width
@@ -115,7 +115,7 @@ def test_the_search_is_the_papers_search(backend, model, width, end, stop):
        penalty=st.sampled_from([0.0, 0.7]))  # fmt: skip
 def test_both_backends_return_the_same_paths(model, width, end, penalty):
     pytest.importorskip("numba")
-    options = BeamOptions(width=width, end=end, length_penalty=penalty)
+    options = Search(beam_width=width, end=end, length_penalty=penalty)
     plain, compiled = (
         beam_search(build(model)[0], build(model)[1], options, backend=backend)
         for backend in ("numpy", "numba")
@@ -149,10 +149,10 @@ def test_width_one_with_competing_end_is_greedy(model):
 def test_a_batch_gives_what_its_images_give_alone(rule, backend):
     trie, _ = build((rule, 5, 3, 2.0))
     rows = random_rows(20, 6, 1, 2.0)
-    together = beam_search(trie, rows, BeamOptions(width=4), backend=backend)
+    together = beam_search(trie, rows, Search(beam_width=4), backend=backend)
     for i in range(len(rows)):
         alone = beam_search(
-            build((rule, 5, 3, 2.0))[0], rows[i : i + 1], BeamOptions(width=4), backend=backend
+            build((rule, 5, 3, 2.0))[0], rows[i : i + 1], Search(beam_width=4), backend=backend
         )
         assert alone.labels[0].tolist() == together.labels[i].tolist()
         np.testing.assert_allclose(alone.log_probs[0], together.log_probs[i], atol=1e-5)
@@ -163,8 +163,8 @@ def test_a_trie_of_a_few_nodes_gives_what_an_unlimited_one_gives(backend):
     step = TableStep({}, num_labels=9, allowed="no-repeat", seed=5, scale=1.5)
     rows = random_rows(60, 10, 2, 3.0)
     small = PrefixTrie(step, byte_limit=40 * PrefixTrie(step).bytes_per_node)
-    limited = beam_search(small, rows, BeamOptions(width=5), backend=backend)
-    free = beam_search(PrefixTrie(step), rows, BeamOptions(width=5), backend=backend)
+    limited = beam_search(small, rows, Search(beam_width=5), backend=backend)
+    free = beam_search(PrefixTrie(step), rows, Search(beam_width=5), backend=backend)
     assert small.evictions > 0
     assert small.nbytes <= small.byte_limit
     assert limited.labels.tolist() == free.labels.tolist()
@@ -182,7 +182,7 @@ def long_paths(num_labels):
 @pytest.mark.parametrize("num_labels", [15, 16, 17, 40])
 def test_paths_may_be_longer_than_the_room_they_start_with(backend, num_labels):
     step, row = long_paths(num_labels)
-    found = beam_search(PrefixTrie(step), row, BeamOptions(width=3), backend=backend)
+    found = beam_search(PrefixTrie(step), row, Search(beam_width=3), backend=backend)
     assert found.best(0) == tuple(range(num_labels))
     assert found.labels.shape == (1, 3, num_labels)
 
@@ -192,9 +192,9 @@ def test_a_limit_too_small_for_a_path_of_hundreds_of_labels_is_told_when_one_com
     step, row = long_paths(300)
     trie = PrefixTrie(step, byte_limit=100 * PrefixTrie(step).bytes_per_node)
     short = -5.0 * np.arange(300, -1, -1, dtype=np.float32)[None]  # END at once
-    assert beam_search(trie, short, BeamOptions(width=2), backend=backend).best(0) == ()
+    assert beam_search(trie, short, Search(beam_width=2), backend=backend).best(0) == ()
     with pytest.raises(InputError, match=r"too small for the beams of a single image. Raise the limit"):
-        beam_search(trie, row, BeamOptions(width=2), backend=backend)
+        beam_search(trie, row, Search(beam_width=2), backend=backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -223,7 +223,9 @@ def test_one_megabyte_is_enough_for_a_state_of_four_kilobytes(backend):
 def test_finished_paths_are_never_dropped_and_always_exist(end, backend):
     # The empty set is finished first (0.5) and stays the best although the beam fills with others.
     step = TableStep({(): [0.0] * 8 + [np.log(8.0)]}, num_labels=8, allowed="no-repeat")
-    found = beam_search(PrefixTrie(step), np.zeros((1, 9), np.float32), BeamOptions(5, end), backend=backend)
+    found = beam_search(
+        PrefixTrie(step), np.zeros((1, 9), np.float32), Search(beam_width=5, end=end), backend=backend
+    )
     assert found.best(0) == ()
     assert found.log_probs[0, 0] == pytest.approx(np.log(0.5), abs=1e-6)
 
@@ -231,7 +233,7 @@ def test_finished_paths_are_never_dropped_and_always_exist(end, backend):
 @pytest.mark.parametrize("rule", RULES)
 def test_outputs_hold_labels_only_and_log_probabilities(rule):
     trie, rows = build((rule, 4, 11, 1.0))
-    found = beam_search(trie, rows, BeamOptions(width=6, stop="worst"))
+    found = beam_search(trie, rows, Search(beam_width=6, stop="worst"))
     for i in range(len(rows)):
         for path, log_prob in found.candidates(i):
             assert all(0 <= label < 4 for label in path)  # no START, END or padding
@@ -251,7 +253,7 @@ def test_outputs_hold_labels_only_and_log_probabilities(rule):
 def test_without_a_mask_repeats_are_reported_and_paths_end(backend):
     rows = np.array([[3.0, 0.0, -9.0]], dtype=np.float32)  # label 0 for ever
     trie = PrefixTrie(TableStep({}, num_labels=2, allowed="paper"))
-    found = beam_search(trie, rows, BeamOptions(width=2), backend=backend)
+    found = beam_search(trie, rows, Search(beam_width=2), backend=backend)
     assert found.best(0) == (0,) * 20
     assert found.repeats().tolist() == [19]
 
@@ -268,7 +270,7 @@ def test_exactly_k_returns_k_labels(backend):
 def test_logits_hundreds_of_nats_apart_do_not_underflow(backend):
     step = TableStep({(): [-300.0, 300.0, 0.0], (0,): [0.0, -400.0, 0.0]}, num_labels=2)
     row = np.array([[600.0, -50.0, 310.0]], dtype=np.float32)  # sums: 300, 250, 310
-    found = beam_search(PrefixTrie(step), row, BeamOptions(width=3, stop="worst"), backend=backend)
+    found = beam_search(PrefixTrie(step), row, Search(beam_width=3, stop="worst"), backend=backend)
     expected = ranked(all_paths(step, row[0]))
     assert [path for path, _ in found.candidates(0)] == [path for path, _ in expected[:3]]
     assert [value for _, value in found.candidates(0)] == pytest.approx(
@@ -279,7 +281,9 @@ def test_logits_hundreds_of_nats_apart_do_not_underflow(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_equal_log_probabilities_are_ordered_by_label_sequence(backend):
     trie = PrefixTrie(TableStep({(): [1.0, 1.0, 1.0, 1.0]}, num_labels=3, allowed="no-repeat"))
-    found = beam_search(trie, np.zeros((1, 4), np.float32), BeamOptions(50, stop="worst"), backend=backend)
+    found = beam_search(
+        trie, np.zeros((1, 4), np.float32), Search(beam_width=50, stop="worst"), backend=backend
+    )
     expected = [(), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]  # 1/4; then singles and pairs, see below
     values = dict(found.candidates(0))
     assert found.best(0) == expected[0]
@@ -292,8 +296,8 @@ def test_a_length_penalty_prefers_longer_paths_without_changing_their_log_probab
     table = {(): np.log([0.5, 0.5]).tolist(), (0,): [0.0, 0.0]}
     table[()] = np.log([0.45, 0.55]).tolist()
     trie, row = PrefixTrie(TableStep(table, num_labels=1)), np.zeros((1, 2), np.float32)
-    assert beam_search(trie, row, BeamOptions(2)).best(0) == ()
-    found = beam_search(trie, row, BeamOptions(2, length_penalty=3.0))
+    assert beam_search(trie, row, Search(beam_width=2)).best(0) == ()
+    found = beam_search(trie, row, Search(beam_width=2, length_penalty=3.0))
     assert found.best(0) == (0,)
     assert found.log_probs[0, 0] == pytest.approx(np.log(0.45), abs=1e-6)
 
@@ -301,7 +305,7 @@ def test_a_length_penalty_prefers_longer_paths_without_changing_their_log_probab
 def test_a_relu_model_is_searched_like_any_other():
     step = ReluStep(4, allowed="no-repeat", seed=4)
     rows = random_rows(5, 4, 0)
-    found = beam_search(PrefixTrie(step), rows, BeamOptions(width=100, stop="worst"))
+    found = beam_search(PrefixTrie(step), rows, Search(beam_width=100, stop="worst"))
     for i, row in enumerate(rows):
         expected = ranked(all_paths(step, row))
         assert [value for _, value in found.candidates(i)] == pytest.approx(
@@ -316,7 +320,7 @@ def test_no_images_give_no_paths():
 
 def test_a_seeded_run_keeps_its_numbers():
     trie, rows = build(("canonical", 5, 7, 2.0))
-    found = beam_search(trie, rows, BeamOptions(width=3))
+    found = beam_search(trie, rows, Search(beam_width=3))
     assert [found.best(i) for i in range(3)] == GOLDEN_PATHS
     assert found.log_probs[:, 0].tolist() == pytest.approx(GOLDEN_LOG_PROBS, abs=1e-4)
 
@@ -328,10 +332,10 @@ GOLDEN_LOG_PROBS = [-0.44412, -0.14717, -1.67249]
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: BeamOptions(width=0), ["at least 1", "given 0"]),
-        (lambda: BeamOptions(end="allways"), ["unknown end rule", "Did you mean 'always'"]),
-        (lambda: BeamOptions(stop="worse"), ["unknown stop rule", "Did you mean 'worst'"]),
-        (lambda: BeamOptions(length_penalty=-1.0), ["0 or more", "-1.0"]),
+        (lambda: Search(beam_width=0), ["beam_width is 0", "at least 1"]),
+        (lambda: Search(end="allways"), ["unknown search end", "Did you mean 'always'"]),
+        (lambda: Search(stop="worse"), ["unknown search stop", "Did you mean 'worst'"]),
+        (lambda: Search(length_penalty=-1.0), ["0 or more", "-1.0"]),
         (lambda: search(np.zeros((2, 3), np.float32)), ["must have 4 numbers", "given 3", "Embed"]),
         (lambda: search(np.array([[0, 0, 0, 0], [0, np.nan, 0, 0]], np.float32)), ["image row 1", "NaN"]),
         (lambda: search(np.zeros((1, 4), np.float32), backend="nunpy"), ["Did you mean 'numpy'"]),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
@@ -94,7 +94,7 @@ def test_no_beam_is_ever_better_than_a_certified_path():
     trie, rows = build(("no-repeat", 5, 1, 1.0))
     best = best_paths(trie, rows)
     for width in (1, 2, 5, 50):
-        found = beam_search(trie, rows, BeamOptions(width=width))
+        found = beam_search(trie, rows, Search(beam_width=width))
         assert (found.log_probs[:, 0] <= best.log_probs + 1e-6).all()
 
 
@@ -132,7 +132,7 @@ def test_past_the_budget_no_path_is_worse_than_greedy_and_beam_and_the_bound_hol
         best = best_paths(trie, rows, budget=3000)
         for budget in (1, 3, 10):
             found = best_paths(trie, rows, budget=budget, backend=backend)
-            for options in (BeamOptions(width=1, end="competes"), BeamOptions()):
+            for options in (Search(beam_width=1, end="competes"), Search()):
                 other = beam_search(trie, rows, options, backend=backend)
                 assert (found.log_probs >= other.log_probs[:, 0] - 1e-5).all()
             assert (found.upper >= best.log_probs - 1e-9).all()

@@ -10,9 +10,9 @@ from random_rules import kept_sets, random_limits
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.evidence import conditional_marginals
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import sample_sets
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
@@ -67,13 +67,13 @@ def test_the_certified_path_is_the_most_probable_of_the_sets_that_keep_the_rules
 def test_beams_hold_only_sets_that_keep_the_rules_and_a_wide_one_holds_them_all(backend):
     for trie, row, kept, paths in cases()[:300]:
         chosen = backend_of(trie, backend)
-        wide = beam_search(trie, row, BeamOptions(width=32, stop="worst"), backend=chosen).candidates(0)
+        wide = beam_search(trie, row, Search(beam_width=32, stop="worst"), backend=chosen).candidates(0)
         expected = ranked({one: paths[one] for one in kept})
         assert {path for path, _ in wide} == {path for path, _ in expected}
         values = [value for _, value in expected]
         np.testing.assert_allclose([value for _, value in wide], values, atol=1e-5)
         assert greedy_search(trie, row, backend=chosen).best(0) in kept
-        assert beam_search(trie, row, BeamOptions(width=2), backend=chosen).best(0) in kept
+        assert beam_search(trie, row, Search(beam_width=2), backend=chosen).best(0) in kept
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -10,8 +10,8 @@ from enumeration import random_rows
 from labelbeam.decoding import backend as threads
 from labelbeam.decoding.backend import in_parts, thread_count
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 
@@ -61,7 +61,7 @@ def test_a_beam_in_parts_is_bit_for_bit_the_beam_in_one(rule: str, monkeypatch: 
     for count in (1, 2, 3):
         monkeypatch.setattr(threads, "thread_count", lambda count=count: count)
         trie = PrefixTrie(TableStep({}, num_labels=9, allowed=rule, seed=5, scale=1.5))
-        found.append(beam_search(trie, rows, BeamOptions(width=4), backend="numba"))
+        found.append(beam_search(trie, rows, Search(beam_width=4), backend="numba"))
     for other in found[1:]:
         np.testing.assert_array_equal(other.labels, found[0].labels)
         np.testing.assert_array_equal(other.log_probs, found[0].log_probs)
@@ -81,7 +81,7 @@ def test_threads_that_share_a_small_trie_get_what_they_would_get_alone() -> None
     batches = [random_rows(6, 8, seed, 2.0) for seed in range(8)]
 
     def answer(trie: PrefixTrie, rows: np.ndarray) -> tuple:
-        beam = beam_search(trie, rows, BeamOptions(width=3))
+        beam = beam_search(trie, rows, Search(beam_width=3))
         return beam.labels, label_marginals(trie, rows, expansions=8, samples=10, stderr=None).score
 
     alone = [answer(PrefixTrie(step), rows) for rows in batches]

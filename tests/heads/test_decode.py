@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from labelbeam.decoding.search import Search
 from labelbeam.heads import decode
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import TrainedLabelModel
@@ -17,7 +18,6 @@ from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
 from labelbeam.labels.limits import Limit, satisfiable
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.predict.search import Search
 from labelbeam.predict.under_rules import RuledSigmoidAnswerer
 
 LABELS, FEATURES = 5, 6

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from labelbeam.decoding.search import METHODS, SCORES
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS, heads_that, require
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.decision import RULES, Decision
-from labelbeam.predict.search import METHODS, SCORES
 from labelbeam.runs.config import RunConfig, configure, refuse_unused
 from labelbeam.runs.tagger import Tagger, asked_tagger
 

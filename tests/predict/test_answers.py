@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import TrainedLabelModel
@@ -16,7 +17,6 @@ from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.prediction import predictions_of
-from labelbeam.predict.search import Search
 from labelbeam.predict.thresholds import tune_thresholds
 
 LABELS, FEATURES, IMAGES = 5, 6, 7

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
@@ -20,7 +21,6 @@ from labelbeam.predict.decision import (
     sized_marginals_of_samples,
 )
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.predict.search import Search
 from labelbeam.predict.thresholds import TunedThresholds
 
 SETS = np.array(list(itertools.product([False, True], repeat=3)), dtype=bool)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.chow_liu import ChowLiuTree
@@ -34,7 +35,6 @@ from labelbeam.predict.answers import (
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.prediction import predictions_of
-from labelbeam.predict.search import Search
 
 LABELS, FEATURES = 4, 3
 SETS = np.array(list(itertools.product([0, 1], repeat=LABELS)), dtype=np.int8)

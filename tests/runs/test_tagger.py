@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.predict.decision import Decision
-from labelbeam.predict.search import Search
 from labelbeam.runs.tagger import ANSWERED_TOGETHER, Tagger
 
 

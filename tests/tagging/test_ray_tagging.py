@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.predict.decision import Decision
-from labelbeam.predict.search import Search
 from labelbeam.tagging.ray_data import Workers
 from labelbeam.tagging.tables import parquet_table
 

@@ -10,15 +10,15 @@ from jaxtyping import Float
 
 from labelbeam.decoding import beam_arrays
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, check_image_rows, in_halves
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import PrefixTrie
 
 
 def beam_search(
     trie: PrefixTrie,
     image_rows: Float[np.ndarray, "images width"],
-    options: BeamOptions | None = None,
+    options: Search | None = None,
     *,
     backend: str | None = None,
 ) -> BeamPaths:
@@ -44,15 +44,15 @@ def beam_search(
     Example:
         >>> from labelbeam.decoding.step import TableStep
         >>> trie = PrefixTrie(TableStep({(): [2.0, 1.0, 0.0], (0,): [0.0, 3.0, 0.0]}, num_labels=2))
-        >>> beam_search(trie, np.zeros((1, 3), np.float32), BeamOptions(width=2)).best(0)
+        >>> beam_search(trie, np.zeros((1, 3), np.float32), Search(beam_width=2)).best(0)
         (0, 1)
     """
-    options = options or BeamOptions()
+    options = options or Search()
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
     chosen = choose_backend(backend, additive=trie.step.additive)
     found = in_halves(trie, lambda part: _search(trie, part, options, chosen), rows)
-    width, first = options.width, 0
+    width, first = options.beam_width, 0
     labels = np.full((len(rows), width, trie.longest), NO_LABEL, dtype=np.int32)
     for paths in found:
         labels[first : first + len(paths), :, : paths.labels.shape[2]] = paths.labels
@@ -83,11 +83,11 @@ def greedy_search(
     Source:
         Paper section 3.3, which rejects it: one wrong first label spoils the rest.
     """
-    return beam_search(trie, image_rows, BeamOptions(width=1, end="competes"), backend=backend)
+    return beam_search(trie, image_rows, Search(beam_width=1, end="competes"), backend=backend)
 
 
 def _search(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: BeamOptions, backend: str
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: Search, backend: str
 ) -> BeamPaths:
     if backend == "numba":
         from labelbeam.decoding import beam_kernel
@@ -95,7 +95,7 @@ def _search(
         step: beam_arrays.StepArrays = beam_kernel.StepKernel(trie, image_rows, options)
     else:
         step = beam_arrays.StepArrays(trie, image_rows, options)
-    state = beam_arrays.BeamState.start(len(image_rows), options.width, trie.longest)
+    state = beam_arrays.BeamState.start(len(image_rows), options.beam_width, trie.longest)
     for depth in range(trie.longest + 1):
         state.make_room(depth, trie.longest)
         parents, labels, live = step.advance(state, depth)

@@ -1,4 +1,7 @@
-"""How a beam search searches, and one step of it in plain NumPy, with the state that both backends advance."""
+"""One step of beam search in plain NumPy, for any label model, and the state that both backends advance.
+
+Knows log-probabilities after prefixes (from the trie) and how to search; `beam` drives it.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,63 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, best_first_order
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import ROOT, PrefixTrie
-from labelbeam.errors import InputError, unknown_name
-
-# How a beam search searches: the points that the paper leaves open, by name.
-#
-# Knows no trie and no arithmetic; `beam` and its two backends read it.
-
-END_RULES = ("always", "competes")
-STOP_RULES = ("best", "worst")
-
-
-@dataclass(frozen=True)
-class BeamOptions:
-    """How a beam search searches; where the paper leaves a point open, both readings by name.
-
-    Attributes:
-        width: N, live paths kept per image.
-        end: `always` (default): ending is tried for every live path and takes no place in the beam.
-            `competes`: END is one of the outcomes that compete for the N places (the paper, literally).
-        stop: `best` (default): stop when no live path is more probable than the best finished one, enough
-            for the first path. `worst`: than the worst of the N best finished ones, enough for all N.
-            Either way a live path that fails the test is dropped at once, which changes no answer.
-        length_penalty: 0 (default): paths are compared by log-probability, as in the paper; a > 0:
-            finished ones by log-probability / ((5 + steps) / 6) ** a.
-
-    Raises:
-        InputError: a width below 1, a negative penalty, an unknown name.
-
-    Source:
-        Paper section 3.3; its open points 9 to 12. The penalty is Wu et al. 2016 (arXiv 1609.08144), eq. 14.
-    """
-
-    width: int = 10
-    end: str = "always"
-    stop: str = "best"
-    length_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise InputError(f"the beam width must be at least 1, given {self.width}.")
-        if not 0 <= self.length_penalty < np.inf:
-            raise InputError(f"the length penalty must be 0 or more, given {self.length_penalty}.")
-        for kind, given, allowed in (
-            ("end rule", self.end, END_RULES),
-            ("stop rule", self.stop, STOP_RULES),
-        ):
-            if given not in allowed:
-                raise unknown_name(kind, str(given), allowed)
-
-    def penalty(self, steps: int) -> float:
-        """Return what the log-probability of a path of so many steps, END included, is divided by."""
-        return float(((5 + steps) / 6) ** self.length_penalty)
-
-
-# One step of beam search in plain NumPy, for any label model, and the state that both backends advance.
-#
-# Knows log-probabilities after prefixes (from the trie) and the options; `beam` drives it.
 
 FIRST_ROOM = 16
 """Labels of a path that arrays have room for at first."""
@@ -137,7 +85,7 @@ class StepArrays:
     """
 
     def __init__(
-        self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: BeamOptions
+        self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: Search
     ) -> None:
         self.trie = trie
         self.image_rows = image_rows
@@ -241,7 +189,7 @@ class StepArrays:
         depth: int,
     ) -> None:
         """Merge paths that end here into C, of which the N best stay."""
-        images, width, finished = state.images, self.options.width, state.finished
+        images, width, finished = state.images, self.options.beam_width, state.finished
         better = (log_probs > -np.inf).any(axis=1)
         if not better.any():
             return
@@ -262,5 +210,5 @@ class StepArrays:
 
     def _bounds(self, state: BeamState) -> Float[np.ndarray, " active"]:
         """Return the log-probability that a live path must exceed for its best continuation to matter."""
-        column = 0 if self.options.stop == "best" else self.options.width - 1
+        column = 0 if self.options.stop == "best" else self.options.beam_width - 1
         return state.scores[state.images, column] * self.options.penalty(self.trie.longest + 1)

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.backend import in_parts
-from labelbeam.decoding.beam_arrays import BeamOptions, BeamState, StepArrays
+from labelbeam.decoding.beam_arrays import BeamState, StepArrays
 from labelbeam.decoding.paths import NO_LABEL
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import PrefixTrie
 
 SAFE_SPAN = 80.0
@@ -50,7 +51,7 @@ class StepKernel(StepArrays):
         self,
         trie: PrefixTrie,
         image_rows: Float[np.ndarray, "images width"],
-        options: BeamOptions,
+        options: Search,
         *,
         threads: int | None = None,
     ) -> None:
@@ -81,12 +82,14 @@ class StepKernel(StepArrays):
                 depth,
                 trie.step.allowed == "canonical",
                 options.end == "competes",
-                0 if options.stop == "best" else options.width - 1,
+                0 if options.stop == "best" else options.beam_width - 1,
                 options.penalty(depth + 1),
                 options.penalty(trie.longest + 1),
             )
 
-        in_parts(advance, len(state.images), size=options.width * image.rows.shape[1], threads=self.threads)
+        in_parts(
+            advance, len(state.images), size=options.beam_width * image.rows.shape[1], threads=self.threads
+        )
         parents = np.take_along_axis(state.nodes, slots, axis=1)
         state.log_probs, state.labels = log_probs, labels
         live = log_probs > -np.inf

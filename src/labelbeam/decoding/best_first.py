@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.likelihood import path_log_prob
 from labelbeam.decoding.paths import check_image_rows, in_halves
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 
@@ -120,7 +120,7 @@ def no_worse_than_beams(
     left = np.flatnonzero(~found.exact)
     if not len(left):
         return
-    for options in (BeamOptions(width=1, end="competes"), BeamOptions()):
+    for options in (Search(beam_width=1, end="competes"), Search()):
         try:
             other = beam_search(trie, rows[left], options, backend=backend)
         except InputError:  # the trie's limit has room for a single path (greedy's), but not for a beam

@@ -2,14 +2,13 @@
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import best_paths, check_budget
 from labelbeam.decoding.paths import check_image_rows
 from labelbeam.decoding.trie import PrefixTrie
@@ -305,7 +304,7 @@ def visible_search(
     rows = answerer.step.image_rows(features[None])
     certified = best_paths(answerer.trie, rows, budget=search.expansions)
     width = beam_width or search.beam_width
-    found = beam_search(answerer.trie, rows, BeamOptions(width=width, end=search.end, stop=search.stop))
+    found = beam_search(answerer.trie, rows, replace(search, beam_width=width))
     exact = FoundPath(certified.path(0), float(certified.log_probs[0]), bool(certified.exact[0]))
     beam = FoundPath(found.best(0), float(found.log_probs[0, 0]), False)
     tree = search_tree(

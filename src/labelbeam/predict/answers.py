@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int8
 
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, log_sigmoid
@@ -14,7 +15,6 @@ from labelbeam.heads.nearest_neighbours import TrainedNeighbours
 from labelbeam.heads.tree import TrainedTree
 from labelbeam.labels.limits import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
-from labelbeam.predict.search import Search
 
 # What a model says of a batch of images, in columns; the same for every kind of model.
 #

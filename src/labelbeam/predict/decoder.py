@@ -13,12 +13,12 @@ from jaxtyping import Float, Int, Int8
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import CertifiedPaths, best_paths
 from labelbeam.decoding.evidence import ConditionalMarginals, conditional_marginals
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import Marginals, label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import DEFAULT_BYTE_LIMIT, PrefixTrie
 from labelbeam.errors import InputError
@@ -96,7 +96,7 @@ class Decoder:
         Raises:
             InputError: features of another shape, or not finite; a width below 1 or a negative penalty.
         """
-        options = BeamOptions(width=width, length_penalty=length_penalty)
+        options = Search(beam_width=width, length_penalty=length_penalty)
         found = beam_search(self._trie, self._rows(features), options)
         return replace(found, labels=self._columns(found.labels))
 

@@ -7,11 +7,11 @@ from jaxtyping import Float, Int8
 
 from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.beam_arrays import BeamOptions
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
+from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 from labelbeam.errors import InputError
@@ -20,7 +20,6 @@ from labelbeam.labels.limits import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.predict.answers import Answerer, Answers
 from labelbeam.predict.partial_likelihood import known_log_prob, known_orders_log_prob
-from labelbeam.predict.search import Search
 
 # Two cheap per-label scores from step probabilities, for comparison with marginals.
 #
@@ -176,13 +175,7 @@ class LabelModelAnswerer:
         search = self.search
         if search.method == "greedy":
             return greedy_search(self.trie, rows)
-        options = BeamOptions(
-            width=search.beam_width,
-            end=search.end,
-            stop=search.stop,
-            length_penalty=search.length_penalty,
-        )
-        return beam_search(self.trie, rows, options)
+        return beam_search(self.trie, rows, search)
 
     def _other_scores(self, rows: np.ndarray, found: BeamPaths, paths: list[tuple[int, ...]]) -> np.ndarray:
         if self.search.score == "beam":

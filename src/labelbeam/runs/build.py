@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Int8
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.registry import HEADS, Distribution, Head
@@ -16,7 +17,6 @@ from labelbeam.labels.limits import Limit
 from labelbeam.labels.rules import Rules
 from labelbeam.predict.answers import Answerer, RankingAnswerer, SigmoidAnswerer, TreeAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.predict.search import Search
 from labelbeam.predict.under_rules import RuledSigmoidAnswerer
 from labelbeam.runs.config import RunConfig
 

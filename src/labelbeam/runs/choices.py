@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from labelbeam.data.dataset import OF_LABELS, ReadOptions
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import FORMATS, parse_spec
 from labelbeam.heads.registry import HEADS, Head, require
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.calibration import RunCalibration, fit_run_calibration
 from labelbeam.predict.decision import Decision
-from labelbeam.predict.search import Search
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.config import RunConfig, from_plain, parse_setting, refuse_unused
 from labelbeam.runs.run_directory import Run

@@ -11,6 +11,7 @@ import yaml
 
 from labelbeam import parsing
 from labelbeam.data.dataset import ReadOptions
+from labelbeam.decoding.search import Search
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.options import (
@@ -21,7 +22,6 @@ from labelbeam.heads.options import (
 )
 from labelbeam.heads.registry import HEADS, require, row_of
 from labelbeam.predict.decision import Decision
-from labelbeam.predict.search import Search
 from labelbeam.runs.recipe import Recipe
 
 # Frozen dataclasses to plain JSON or YAML values and back; every unknown key and wrong type is named.

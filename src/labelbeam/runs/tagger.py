@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.data.memory_images import image_of, images_of, is_image
+from labelbeam.decoding.search import Search
 from labelbeam.encoders.device import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
@@ -18,7 +19,6 @@ from labelbeam.labels.rules import Rules, read_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, predictions_of
-from labelbeam.predict.search import Search
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.choices import calibrated, decision_from, search_from, valid_calibration, with_settings
 from labelbeam.runs.run_directory import Run, load_run

@@ -14,12 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.labels.implications import Implications
 from labelbeam.labels.rules import Rules
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction
-from labelbeam.predict.search import Search
 from labelbeam.runs.tagger import ANSWERED_TOGETHER, Tagger
 from labelbeam.tagging.journal import recorded
 

@@ -1,7 +1,5 @@
 """The training loop over a model whose forward is nats per image, and what it needs to go on after a kill."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.parsing import parse_json
 from labelbeam.runs.recipe import Recipe
+from labelbeam.runs.run_directory import LOG, write_log
 
 # What training needs to go on after a kill: one safetensors file, replaced whole after every epoch.
 #
@@ -116,7 +115,6 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 # The training loop over a model whose forward is nats per image; knows neither labels nor pixels.
 
 RESUME = "resume.safetensors"
-LOG = "log.csv"
 
 
 @runtime_checkable
@@ -252,13 +250,3 @@ def _dropout_seed(seed: int, epoch: int, process: int) -> int:
 
 def _stalled(progress: Progress, recipe: Recipe, validated: bool) -> bool:
     return validated and 0 < recipe.patience <= progress.epoch - progress.best_epoch
-
-
-def write_log(path: Path, history: list[dict[str, int | float]]) -> None:
-    """Write the epochs' scores as CSV, replacing the file whole."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    with written_whole(path) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")

@@ -13,21 +13,26 @@ class Search:
     """Choices of the search; what the paper leaves open has a name here.
 
     Raises:
-        InputError: an unknown name or a number outside what is allowed.
+        InputError: an unknown name or a number outside what is allowed; all numbers at once.
+
+    Source:
+        Paper section 3.3; its open points 9 to 12. The length penalty is Wu et al. 2016 (arXiv 1609.08144), eq. 14.
     """
 
     method: str = "exact"
     """`exact` (default): best-first, with a certificate. `beam`: the paper's. `greedy`: label by label."""
     beam_width: int = 10
-    """N of the paper's beam search, which does not say what it was."""
+    """N, live paths kept per image by the paper's beam search, which does not say what it was."""
     stop: str = "best"
     """`best` (default): no live path beats the best finished one. `worst`: the literal reading, none beats
-    any of the N best finished ones. Both give the same first path."""
+    any of the N best finished ones, enough for all N. Both give the same first path; a live path that fails the
+    test is dropped at once, which changes no answer."""
     end: str = "always"
-    """`always` (default): END of every live path is tried. `competes`: only where END is among the N most
-    probable outcomes (the literal reading)."""
+    """`always` (default): END of every live path is tried and takes no place in the beam. `competes`: END is one of
+    the outcomes that compete for the N places (the literal reading)."""
     length_penalty: float = 0.0
-    """Finished paths are ranked by log-probability over (labels + 1) to this power; the paper has none."""
+    """a: finished paths are ranked by log-probability / ((5 + steps) / 6) ** a; 0 (default): as they are, as in the
+    paper."""
     min_labels: int = 0
     """END is not allowed before this many labels (the paper's protocol for NUS-WIDE: k)."""
     max_labels: int | None = None
@@ -70,9 +75,15 @@ class Search:
             )
             if getattr(self, name) < least
         ]
+        if not 0 <= self.length_penalty < float("inf"):
+            problems.append(f"length_penalty is {self.length_penalty}, must be 0 or more")
         if self.stderr is not None and not 0 < self.stderr < 1:
             problems.append(f"stderr is {self.stderr}, must lie between 0 and 1 (null: spend the budgets)")
         if self.max_labels is not None and self.max_labels < self.min_labels:
             problems.append(f"max_labels is {self.max_labels}, below min_labels ({self.min_labels})")
         if problems:
             raise InputError("search: " + "; ".join(problems) + ".")
+
+    def penalty(self, steps: int) -> float:
+        """Return what the log-probability of a path of so many steps, END included, is divided by."""
+        return float(((5 + steps) / 6) ** self.length_penalty)
