@@ -13,7 +13,12 @@ test: .venv/ready
 # constraints.txt keeps torch and torchvision at versions that fit each other (docs/deployment.md).
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev,docs]'
 	touch $@
 
-.PHONY: demo test
+# The pages of docs/ and a reference of the public names, as a site in site/; a link that leads nowhere stops it.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+.PHONY: demo docs test
