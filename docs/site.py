@@ -1,8 +1,8 @@
 """What mkdocs needs beside mkdocs.yml: pages outside docs/ as pages of the site, and the reference of public names.
 
 README.md becomes the first page; CONTRIBUTING.md, CHANGELOG.md, research/ and examples/ keep their place beside it, so
-that links between them hold. The reference is made of the docstrings of the names in `labelbeam.__all__`; a name without
-one stops the build, as does any link that leads nowhere (`strict`).
+that links between them hold. The reference is made of the docstrings of the names in `labelbeam.__all__`. A name that
+has none stops the build, as does any link that leads nowhere (`strict`).
 """
 
 import ast
