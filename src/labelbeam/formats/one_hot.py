@@ -66,9 +66,7 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     wrong: np.ndarray = seen[said[: len(texts)] == OTHER].any(axis=0) | many
     if wrong.any():
         raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
-    kinds = {
-        int(kind) for kind, any_seen in zip(said, np.atleast_1d(seen.any(axis=1)), strict=False) if any_seen
-    }
+    kinds = {int(said[number]) for number in np.flatnonzero(seen.any(axis=1))}
     values, note = _convention(kinds, options.absent, table.source)
     table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
     matrix = numbers.view(np.int8)
