@@ -107,3 +107,23 @@ def test_every_format_names_functions_that_exist(name: str) -> None:
         module, _, attribute = function.partition(":")
         assert callable(getattr(import_module(f"labelbeam.{module}"), attribute))
     assert set(entry.options) <= {field.name for field in fields(ReadOptions)}
+
+
+def test_the_labels_of_a_split_are_those_of_the_whole_data_set(tmp_path):
+    for name in ("f/train/cat/a.jpg", "f/val/dog/b.jpg", "s/train/a.jpg", "s/val/b.jpg", "s/val/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "s/train/a.txt").write_text("cat, sky")
+    (tmp_path / "s/val/b.txt").write_text("dog, sky")
+    for split, head in (("train", "cat"), ("valid", "dog")):
+        (tmp_path / "r" / split).mkdir(parents=True)
+        (tmp_path / "r" / split / "_classes.csv").write_text(f"filename, {head}\na.jpg, 1\nb.jpg, 0\n")
+    keep = ReadOptions(missing="keep")
+    folder = open_dataset(f"folder:{tmp_path}/f#val", options=keep)
+    assert (folder.vocabulary.names, folder.targets.tolist()) == (("cat", "dog"), [[0, 1]])
+    beside = open_dataset(f"sidecar:{tmp_path}/s#val", options=keep)
+    assert beside.vocabulary.names == ("cat", "dog", "sky")
+    assert beside.targets.tolist() == [[0, 1, 1], [-1, -1, -1]]
+    assert any("in other splits only: cat" in note for note in beside.notes)
+    export = open_dataset(f"csv:{tmp_path}/r#valid", options=keep)
+    assert (export.vocabulary.names, export.targets.tolist()) == (("dog", "cat"), [[1, 0], [0, 0]])

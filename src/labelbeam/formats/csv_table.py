@@ -13,6 +13,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import is_plain
 from labelbeam.formats.csv_layouts import read_layout
 from labelbeam.formats.csv_rows import opened_table
+from labelbeam.formats.labelled_images import with_labels_of_all
 from labelbeam.formats.labelled_rows import dataset_of_rows
 from labelbeam.formats.placing import (
     encodable,
@@ -54,14 +55,21 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
     """
     spec = f"csv:{file}" + (f"#{split}" if split else "")
     if file.is_dir():
-        file, split = _roboflow_file(file, split), ""
+        files = _roboflow_files(file, split)
+        dataset = read_csv(files.pop(split), options=options)
+        for other in files.values():
+            with opened_table(other, encoding=options.encoding) as table:
+                dataset = with_labels_of_all(
+                    dataset, [*dataset.vocabulary, *read_layout(table, options).names]
+                )
+        return dataset
     with opened_table(file, encoding=options.encoding) as table:
         found = read_layout(table, options)
     return dataset_of_rows(found, split, spec=spec, root=options.root or file.parent, options=options)
 
 
-def _roboflow_file(folder: Path, split: str) -> Path:
-    """Return the file of a split in a folder that Roboflow exported."""
+def _roboflow_files(folder: Path, split: str) -> dict[str, Path]:
+    """Return the files of the splits in a folder that Roboflow exported; the split that was asked for is one."""
     splits = {file.parent.name: file for file in sorted(folder.glob(f"*/{ROBOFLOW_FILE}"))}
     if not splits:
         files = sorted(file.name for file in folder.glob("*.csv"))
@@ -74,7 +82,7 @@ def _roboflow_file(folder: Path, split: str) -> Path:
             f"csv:{folder}#{split}: {unknown_name('split', split, splits)} "
             f"Each has a {ROBOFLOW_FILE} in its folder."
         )
-    return splits[split]
+    return splits
 
 
 # A data set as a CSV file: `image,tags`, with further columns where something would be lost without them.

@@ -1,6 +1,7 @@
 """Images with labels by name or class number to a data set, and the sentence that says how they were read."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +216,26 @@ def labelled_dataset(
         notes=(understood(images, tuple(column), targets, layout), *notes, *variants_note(column)),
     )
     return settle(dataset, options)
+
+
+def with_labels_of_all(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Return a split with the labels that only other splits have, so that labels never depend on what is read.
+
+    Such a label is absent; unknown of an image of which nobody said anything.
+
+    Example:
+        >>> data = Dataset("", Path(), ("a", "b"), Vocabulary(("cat",)), np.array([[1], [-1]], dtype=np.int8))
+        >>> with_labels_of_all(data, ["ant", "cat"]).targets.tolist()
+        [[0, 1], [-1, -1]]
+    """
+    if set(names) <= set(dataset.vocabulary.names):
+        return dataset
+    every = list(dict.fromkeys([*names, *dataset.vocabulary]))
+    wider = dataset.with_vocabulary(every)
+    untold = (dataset.targets == UNKNOWN).all(axis=1)
+    new = [j for j, name in enumerate(every) if name not in set(dataset.vocabulary.names)]
+    targets = wider.targets.copy()
+    targets[np.ix_(~untold, new)] = ABSENT
+    shown = ", ".join(every[j] for j in new[:5]) + (", …" if len(new) > 5 else "")
+    note = f"{len(new)} labels are in other splits only: {shown}."
+    return replace(wider, targets=targets, notes=(*dataset.notes, note))

@@ -14,6 +14,7 @@ from labelbeam.data.dataset import DEFAULTS, OF_LABELS, Dataset, ReadOptions
 from labelbeam.data.tidy import tidy
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists
+from labelbeam.formats.labelled_images import with_labels_of_all
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,15 @@ def _read_split(
     but = parsed.split.removeprefix("not-")
     if but == parsed.split or entry.everything is None:
         found: Dataset = read(parsed.path, parsed.split, options=options)
-        return found
+        if not entry.labels_by_split or parsed.split in {"", entry.everything}:
+            return found
+        lenient = replace(options, missing="keep", keep_unlabelled=True)
+        try:
+            whole_names = read(parsed.path, entry.everything, options=lenient).vocabulary.names
+        except InputError as error:
+            note = f"other splits cannot be read ({error}), so the labels are those of this one."
+            return replace(found, notes=(*found.notes, note))
+        return with_labels_of_all(found, whole_names)
     # By path: where the images of a split lie in one folder, keys may start there.
     held_out = set(read(parsed.path, but, options=replace(options, keep_unlabelled=True)).paths)
     whole: Dataset = read(parsed.path, entry.everything, options=options)
@@ -223,6 +232,7 @@ class Format:
         write: `module:function`, called with data set, path, split and images; None: the format is only read.
         needs_path: whether the argument has a PATH.
         everything: the split that is every image; None: there is none, and `#not-SPLIT` is not for this format.
+        labels_by_split: whether the files of a split do not name labels that only other splits have.
         patterns: whether PATH may be a pattern of several files, which the reader looks up itself.
     """
 
@@ -231,6 +241,7 @@ class Format:
     write: str | None = None
     needs_path: bool = True
     everything: str | None = None
+    labels_by_split: bool = False
     patterns: bool = False
 
 
@@ -272,18 +283,21 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "odd_folders"),
         "formats.folder:write_folder",
         everything="all",
+        labels_by_split=True,
     ),
     "sidecar": Format(
         "formats.sidecar:read_sidecar",
         (*_FILES, "delimiter", "encoding"),
         "formats.sidecar:write_sidecar",
         everything="all",
+        labels_by_split=True,
     ),
     "imagefolder": Format(
         "formats.imagefolder:read_imagefolder",
         (*_FILES, "delimiter", "encoding", "tags_column", "combinations", "drop_columns", "absent"),
         "formats.imagefolder:write_imagefolder",
         everything="all",
+        labels_by_split=True,
     ),
     "mmpretrain": Format(
         "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
@@ -302,7 +316,13 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "root", "image_column", "tags_column"),
         "formats.label_studio:write_label_studio",
     ),
-    "cvat": Format("formats.cvat:read_cvat", (*_FILES, "root"), "formats.cvat:write_cvat", everything="all"),
+    "cvat": Format(
+        "formats.cvat:read_cvat",
+        (*_FILES, "root"),
+        "formats.cvat:write_cvat",
+        everything="all",
+        labels_by_split=True,
+    ),
     "fiftyone": Format(
         "formats.fiftyone:read_fiftyone", (*_FILES, "tags_column"), "formats.fiftyone:write_fiftyone"
     ),

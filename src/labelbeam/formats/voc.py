@@ -1,7 +1,8 @@
 """PASCAL VOC: objects in boxes, read as the set of their classes; written with whole-image boxes."""
 
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,8 +110,10 @@ def read_voc(
     ids, notes = _split_ids(home, split, spec)
     objects = [read_annotation(home / "Annotations" / f"{image_id}.xml", spec).objects for image_id in ids]
     names = VOC_LABELS
-    if foreign := sorted({name for found in objects for name in found} - set(VOC_LABELS)):
+    seen = {name for found in objects for name in found} | _possible_labels(home)
+    if seen - set(VOC_LABELS):
         names = _all_labels(home, spec)
+    if foreign := sorted(set(names) - set(VOC_LABELS)):
         refuse_reserved(names, spec)
         notes += variants_note(names)
         notes.append(
@@ -204,6 +207,18 @@ def _lines(file: Path, spec: str) -> list[str]:
         raise InputError(f"{spec}: {file} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     return [image_key(line, f"{spec}: {file}, line {number}") for number, line in numbered]
+
+
+_NAME = re.compile(rb"<object>(?:(?!</object>|<part>).)*?<name>([^<]*)</name>", re.DOTALL)
+
+
+def _possible_labels(home: Path) -> set[str]:
+    """Return what names objects anywhere in the annotations, by their bytes: XML of ten thousand files takes long."""
+    found: set[bytes] = set()
+    for file in (home / "Annotations").rglob("*.xml"):
+        with suppress(OSError):
+            found.update(_NAME.findall(file.read_bytes()))
+    return {clean(name.decode(errors="replace")) for name in found}
 
 
 def _all_labels(home: Path, spec: str) -> tuple[str, ...]:
