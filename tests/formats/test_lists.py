@@ -38,6 +38,13 @@ def test_class_numbers_are_recognised_by_their_count_or_size(tmp_path):
     assert folders.example(1).present == ("dog",)
 
 
+def test_images_without_a_suffix_are_found(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/000005.png").touch()
+    dataset = read_list(written(tmp_path, "000005  1\n", labels="cat\n"), "")
+    assert dataset.images == ("images/000005.png",)
+
+
 def test_two_readings_are_refused_and_decided_by_the_option(tmp_path):
     file = written(tmp_path, "a.jpg 1 0\nb.jpg 0 1\n")
     with pytest.raises(InputError, match=r"two readings are possible.*--layout one-hot or --layout numbers"):
@@ -94,6 +101,8 @@ def test_numbers_may_have_commas_between(tmp_path):
         ("x y\na.jpg 1 5\nb.jpg 0 1\n", ["line 2", "'5' among the values"]),
         ("a.jpg 7 300000\n", ["line 1", "'300000' is no class number"]),
         ("a.jpg 1 1 0\na.jpg 1 1 0\n", ["a.jpg", "more than once"]),
+        ("5\t1\tdog.jpg\n7\t0\tcat.jpg\n", ["line 1", "the image comes last"]),
+        ("a.jpg 1,2,30,40,0 5,6,7,8,1\nb.jpg 1,2,3,4,0\n", ["'1,2,30,40,0' is a box"]),
         ("cat cat\na.jpg 1 0\nb.jpg 0 1\n", ["must differ"]),
     ],
 )

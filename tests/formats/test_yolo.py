@@ -84,6 +84,17 @@ def test_labelimg_texts_beside_the_images_with_classes_txt(tmp_path):
     assert any("1 images have no label file" in note for note in dataset.notes)
 
 
+def test_names_of_classes_may_lie_deeper_or_above(tmp_path):
+    made(tmp_path, {"train/a.jpg": None, "train/a.txt": f"1 {BOX}\n", "train/_darknet.labels": "cat\ndog\n"})
+    assert labels(read_yolo(tmp_path, "train")) == {"train/a.jpg": ("dog",)}
+    made(tmp_path, {"other/b.jpg": None, "other/b.txt": f"0 {BOX}\n", "data.yaml": "names: [sea, sky]\n"})
+    assert labels(read_yolo(tmp_path / "other", "")) == {"b.jpg": ("sea",)}
+    (tmp_path / "data.yaml").unlink()
+    made(tmp_path, {"other/_darknet.labels": "dog\ncat\n"})
+    with pytest.raises(InputError, match="name the classes differently"):
+        read_yolo(tmp_path, "")
+
+
 def test_darknet_lists_name_images_from_another_machine(tmp_path):
     made(
         tmp_path,

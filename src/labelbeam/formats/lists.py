@@ -40,6 +40,7 @@ _MOST = 100_000
 """Class numbers without names go up to here; more is something else, such as an id."""
 
 _NUMBER = re.compile(r"-?\d{1,9}")
+_BOX = re.compile(r"\d{1,6}(,\d{1,6}){4}")
 _NUMBERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})+")
 
 Row = tuple[int, str, str]
@@ -75,6 +76,7 @@ def read_list(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
 
 def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, options: ReadOptions) -> Dataset:
     """Read the lines of a list; see `read_list`."""
+    _refuse_boxes(lines, file)
     header, rows = _rows(lines, file, spec)
     names = header or _names_beside(file)
     layout = options.layout or _layout(rows, header, names, file, spec)
@@ -88,7 +90,10 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
         written += f", {f'named by {origin}' if names is not None else nameless}"
     home = options.root or _home(file)
     near = NearbyImages(home, spec)
-    images = [near.key(home, image, where=f"{file}, line {number}") for number, image, _ in rows]
+    images = [
+        near.key(home, image, where=f"{file}, line {number}", by_stem=not _is_image(image))
+        for number, image, _ in rows
+    ]
     partition = _partition(file, rows, spec)
     notes: list[str] = []
     if partition is not None:
@@ -145,6 +150,20 @@ def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None
             )
         return names, rows[1:]
     return None, rows
+
+
+def _refuse_boxes(lines: Sequence[str], file: Path) -> None:
+    """Refuse lists of boxes, `a.jpg 10,20,30,40,0`: five numbers that are not all 0 and 1, and nothing else."""
+    behind = [word for line in lines for word in line.split()[1:]]
+    if (
+        behind
+        and all(map(_BOX.fullmatch, behind))
+        and not {n for word in behind for n in word.split(",")} <= {"0", "1"}
+    ):
+        raise InputError(
+            f"{file}: {behind[0]!r} is a box with a class number at its end (YOLO of Keras), which is not read. Export the "
+            "data set in another format."
+        )
 
 
 def _taken_apart(line: str) -> tuple[str, str]:
@@ -261,6 +280,11 @@ def _class_numbers(rows: Sequence[Row], names: Sequence[str] | None, file: Path)
 
 
 def _words(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labels:
+    for number, image, behind in rows:
+        if not _is_image(image) and _is_image(behind.rpartition("\t")[2]):
+            raise InputError(
+                f"{file}, line {number}: the image comes last, {behind[-40:]!r}. Put it first, its labels behind it."
+            )
     marked = any(mark in behind for _, _, behind in rows for mark in DELIMITERS)
     style = recognise((behind for _, _, behind in rows), str(file)) if marked else None
     said = [

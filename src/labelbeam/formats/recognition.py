@@ -167,7 +167,7 @@ def _yolo(tree: _Tree) -> Found:
     ]
     boxes = [file for file in texts[:20] if is_yolo_text(_head(tree.root / file).decode("utf-8", "replace"))]
     if boxes and tree.images:
-        names = [name for name in CLASS_FILES if (tree.root / name).is_file()]
+        names = tree.named(*CLASS_FILES)
         yield (
             "yolo",
             tree.root,

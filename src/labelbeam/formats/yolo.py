@@ -22,8 +22,8 @@ from labelbeam.formats.placing import chosen_splits, folders_in
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.parsing import parse_yaml
 
-CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "train/_darknet.labels", "labels/classes.txt")
-"""Where the names of the classes are where no YAML file has them, a line each."""
+CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names", "names.txt")
+"""Where the names of the classes are where no YAML file has them, a line each; in the folder or two folders down."""
 
 SPLITS = ("train", "val", "valid", "validation", "test", "minival", "obj_train_data", "obj_valid_data")
 """Keys of `data.yaml` and names of folders and lists that are splits."""
@@ -155,8 +155,9 @@ def _classes(
             raise InputError(f"{spec}: 'names' in {description} must be a list of texts.")
         found, origin = [_class_text(name) for name in names], str((description or home).name)
     else:
-        file = next((home / name for name in CLASS_FILES if is_file(home / name)), None)
-        file = file or next(iter(sorted(home.glob("*.names"))), None)
+        file = class_file(home, spec)
+        if file is None and (above := _yaml_file(home.parent)):  # a folder of one split was named
+            return _classes(_config(above, spec), above, home.parent, spec)
         if file is None:
             raise InputError(
                 f"{spec}: boxes name their classes by numbers, and nothing names the numbers: there is no data.yaml "
@@ -166,6 +167,22 @@ def _classes(
     if not found or not all(found) or len(set(found)) < len(found):
         raise InputError(f"{spec}: the class names of {origin} must differ and not be empty: {found[:8]}.")
     return found, origin
+
+
+def class_file(home: Path, spec: str) -> Path | None:
+    """Return the file that names the classes, the nearest one; None where there is none.
+
+    Raises:
+        InputError: two of them are equally near and differ.
+    """
+    for level in ("", "*/", "*/*/"):
+        for name in CLASS_FILES:
+            found = sorted(file for file in home.glob(level + name) if is_file(file))
+            if len({_text(file, spec).strip() for file in found}) > 1:
+                raise InputError(f"{spec}: {found[0]} and {found[1]} name the classes differently. Keep one.")
+            if found:
+                return found[0]
+    return None
 
 
 def _class_text(value: object) -> str:
