@@ -154,14 +154,16 @@ def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None
 
 def _refuse_boxes(lines: Sequence[str], file: Path) -> None:
     """Refuse lists of boxes, `a.jpg 10,20,30,40,0`: five numbers that are not all 0 and 1, and nothing else."""
-    behind = [word for line in lines for word in line.split()[1:]]
-    if (
-        behind
-        and all(map(_BOX.fullmatch, behind))
-        and not {n for word in behind for n in word.split(",")} <= {"0", "1"}
-    ):
+    first, values = "", set()
+    for line in lines:
+        for word in line.split()[1:]:
+            if not _BOX.fullmatch(word):
+                return
+            first = first or word
+            values.update(word.split(","))
+    if not values <= {"0", "1"}:
         raise InputError(
-            f"{file}: {behind[0]!r} is a box with a class number at its end (YOLO of Keras), which is not read. Export the "
+            f"{file}: {first!r} is a box with a class number at its end (YOLO of Keras), which is not read. Export the "
             "data set in another format."
         )
 
