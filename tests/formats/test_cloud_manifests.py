@@ -48,10 +48,11 @@ def test_vertex_images_without_an_annotation_are_unknown_and_single_labels_and_b
     lines = [
         {"imageGcsUri": "gs://b/a.jpg", "classificationAnnotation": {"displayName": "cat"}},
         {"imageGcsUri": "gs://b/b.jpg"},
+        {"imageGcsUri": "gs://b/d.jpg", "classificationAnnotations": []},
         {"imageGcsUri": "gs://b/c.jpg", "boundingBoxAnnotations": [{"displayName": "dog", "xMin": 0.1}]},
     ]
     dataset = read_vertex(written(tmp_path, *lines), "", options=KEEP)
-    assert dataset.targets.tolist() == [[1, 0], [-1, -1], [0, 1]]
+    assert dataset.targets.tolist() == [[1, 0], [-1, -1], [-1, -1], [0, 1]]
     assert any("where the boxes are is not read" in note for note in dataset.notes)
 
 

@@ -299,6 +299,9 @@ def test_roboflow_has_a_file_in_each_splits_folder_and_a_parent_of_all_categorie
     assert dataset.path(0) == tmp_path / "valid/a.jpg"
     assert dataset.example(0).present == ("dog",)
     assert any("'pets' is the parent of all categories" in note for note in dataset.notes)
+    document["annotations"].append(box(0, 0))
+    (tmp_path / "valid/_annotations.coco.json").write_text(json.dumps(document))
+    assert read_coco(tmp_path, "valid").example(0).present == ("pets", "dog")
     with pytest.raises(InputError, match=r"say which split: coco:.*#train, coco:.*#valid"):
         read_coco(tmp_path, "")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.datumaro import read_datumaro
 
@@ -36,7 +37,9 @@ def with_images(folder: Path, *names: str) -> Path:
 def test_labels_by_split_with_images_in_the_splits_folder(tmp_path):
     written(tmp_path, "train", item("a", 0, 1), item("b"))
     written(tmp_path, "val", item("a", 1, path=""))
-    with_images(tmp_path, "train/a.png", "train/b.png", "val/a.jpg")
+    with_images(tmp_path, "train/a.png", "train/b.png", "val/a.jpg", "other/a.png")
+    other = written(tmp_path / "o", "other", item("a", 0), names=("dog", "cat"))
+    assert read_datumaro(other, "", options=ReadOptions(missing="keep")).vocabulary.names == ("dog", "cat")
     train = read_datumaro(tmp_path, "train")
     assert train.images == ("train/a.png", "train/b.png")
     assert train.targets.tolist() == [[1, 1], [0, 0]]

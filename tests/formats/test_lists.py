@@ -68,6 +68,7 @@ def test_celeba_has_a_count_names_and_minus_one_for_absent_and_a_list_of_splits(
     assert dataset.vocabulary.names == ("Eyeglasses", "Smiling")
     assert dataset.targets.tolist() == [[0, 1], [1, 0], [0, 0]]
     assert "-1 is absent, as there is no 0" in dataset.notes[0]
+    assert read_list(tmp_path, "train").images == ("Img/img_align_celeba/000001.jpg",)
     assert read_list(tmp_path, "valid").images == ("Img/img_align_celeba/000002.jpg",)
 
 

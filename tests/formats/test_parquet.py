@@ -81,6 +81,13 @@ def test_a_column_for_each_label(tmp_path):
     assert any("columns that are not read: id, width, caption" in note for note in dataset.notes)
 
 
+def test_each_row_group_gives_its_own_images(tmp_path):
+    file = written(tmp_path / "a.parquet", {"image": images(5), "cat": pa.array([True] * 5)}, group=2)
+    assert [image_bytes(file / f"image/{i:06d}.png") for i in (4, 3, 2, 1, 0)] == [
+        png(i) for i in (4, 3, 2, 1, 0)
+    ]
+
+
 def test_minus_one_without_a_zero_is_absent(tmp_path):
     columns = {"image": images(2), "cat": pa.array([1, -1]), "dog": pa.array([-1, -1])}
     dataset = read_parquet(written(tmp_path / "a.parquet", columns), "")

@@ -48,6 +48,8 @@ def test_ultralytics_splits_and_boxes_become_labels(tmp_path):
 
 
 def test_roboflow_folders_whose_yaml_leads_out_of_the_folder(tmp_path):
+    made(tmp_path, {"train/images/of-another-set.jpg": None})
+    tmp_path = tmp_path / "pets"
     made(
         tmp_path,
         {
