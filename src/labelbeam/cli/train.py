@@ -2,13 +2,17 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labelbeam.cli.options import ENCODER, READ, Differences, takes_options
 from labelbeam.errors import InputError
+
+if TYPE_CHECKING:
+    from labelbeam.runs.config import RunConfig
 
 TRAINING = "How it is trained"
 
@@ -47,6 +51,14 @@ def train(
         bool,
         typer.Option("--finetune", help="Train the encoder too, end to end.", rich_help_panel=TRAINING),
     ] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            help="Try so many configurations inside the training part, and train with the best.",
+            min=1,
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     order: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +102,13 @@ def train(
     if finetune:
         asked |= {"train_encoder": True}
     options = _given(**asked)
-    resolved = configure(head=head, recipe=recipe, file=config, settings=settings or (), options=options)
+
+    def configured(by_data: Mapping[str, Any] | None = None) -> "RunConfig":
+        return configure(
+            head=head, recipe=recipe, file=config, settings=settings or (), options=options, by_data=by_data
+        )
+
+    resolved = configured()
     refuse_unused(resolved.head, settings=settings or (), options=options)
     if not resolved.data:
         raise InputError(
@@ -102,6 +120,8 @@ def train(
             resolved,
             out,
             anew=overwrite,
+            configured=configured if recipe == "default" else None,
+            tune=tune,
             command=shlex.join(["labelbeam", *sys.argv[1:]]),
             report=lambda line: print(line, file=sys.stderr),
         )

@@ -9,8 +9,9 @@ from typing import Literal, get_args
 
 from labelbeam.errors import InputError, unknown_name
 
-ScalingName = Literal["standardize", "l2", "none"]
-"""`standardize` (default): zero mean and unit variance per feature; one learning rate then serves every
+ScalingName = Literal["standardize", "common", "l2", "none"]
+"""`standardize` (default): zero mean and unit variance per feature; `common`: zero mean, and one deviation for all
+features, for rare 0/1 features, which their own would blow up; one learning rate then serves every
 encoder. `l2`: unit length. `none`: as the encoder gives them (the paper says nothing of scaling)."""
 
 CellName = Literal["lstm", "paper", "paper-gated", "none"]

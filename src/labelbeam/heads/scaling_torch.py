@@ -27,12 +27,12 @@ class FeatureScaling(nn.Module):
         self.register_buffer("deviation", torch.ones(feature_size))
 
     def fit(self, features: Float[np.ndarray, "images features"] | FeatureRows) -> None:
-        """Take mean and deviation from training features; does nothing unless the name is `standardize`.
+        """Take mean and deviation from training features; does nothing for `l2` and `none`.
 
         A feature that hardly varies keeps a deviation of 1 percent of the average one, so that a stray
         value at test time is not blown up.
         """
-        if self.name != "standardize":
+        if self.name not in ("standardize", "common"):
             return
         # In blocks: half-precision features of a large data set need not exist in single precision at once.
         total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
@@ -43,6 +43,8 @@ class FeatureScaling(nn.Module):
             squares += (values**2).sum(axis=0)
         mean = total / len(features)
         deviation = np.sqrt(np.maximum(squares / len(features) - mean**2, 0.0))
+        if self.name == "common":
+            deviation = np.full_like(deviation, np.sqrt((deviation**2).mean()))
         floor = max(0.01 * float(deviation.mean()), 1e-6)
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)))

@@ -263,8 +263,9 @@ def configure(
     file: Path | None = None,
     settings: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
+    by_data: Mapping[str, Any] | None = None,
 ) -> RunConfig:
-    """Put a configuration together: defaults, head, recipe, file, `--set` settings, options; later ones win.
+    """Put a configuration together: defaults, head, recipe, data, file, `--set` settings, options; later ones win.
 
     Args:
         head: a name of `heads.registry.HEADS`; None: the last `head` of settings and file, else "cnn-rnn".
@@ -272,6 +273,8 @@ def configure(
         file: YAML with differences.
         settings: texts `key.key=value`, the value as YAML.
         options: nested differences from the command line.
+        by_data: what the data say (`runs.by_size`), as differences; taken by the recipe "default" of a frozen
+            encoder or of vectors. None: nobody has looked at them yet.
 
     Raises:
         InputError: unknown names or keys, values of the wrong type, or a file that is not YAML.
@@ -300,6 +303,8 @@ def configure(
         (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
         (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
     ]
+    if by_data is not None and recipe == "default" and not end_to_end:
+        layers.append(("what the data say", by_data))
     for source, values in [*layers, *given]:
         config = from_plain(RunConfig, values, base=config, source=source)
     return config

@@ -199,6 +199,9 @@ class ImageBatches:
 #
 # The first step of `training.train`. Trains nothing.
 
+MOST_HELD_OUT = 20_000
+"""Rows held out where a share of many would be more; scores of so many are sharp to a third of a point."""
+
 MANY_UNKNOWN = 0.2
 """Above this share of unknown labels, conditioning on their absence is too rough an approximation."""
 
@@ -224,7 +227,8 @@ def training_data(
                 f"{config.data} has {len(train)} images, too few to hold some out for validation. Give --val "
                 "SPEC, or --val-fraction 0 to train without validation."
             )
-        fractions = (1 - config.validation_fraction, config.validation_fraction)
+        held = min(config.validation_fraction, MOST_HELD_OUT / len(train))
+        fractions = (1 - held, held)
         rows, held_out_rows = split(train.targets, fractions, seed=config.seed)
         train, held_out = train.subset(np.sort(rows)), train.subset(np.sort(held_out_rows))
     if not (train.targets == PRESENT).any():

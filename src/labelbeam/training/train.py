@@ -31,6 +31,7 @@ from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
+from labelbeam.runs.by_size import DataSize, recipe_for, told
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate
 from labelbeam.runs.config import RunConfig, to_plain
 from labelbeam.runs.evaluation import evaluate_features
@@ -44,9 +45,11 @@ from labelbeam.training.batches import (
     prepare_batches,
     training_data,
 )
-from labelbeam.training.learning import remember
+from labelbeam.training.learning import Rows, remember
 from labelbeam.training.loop import RESUME, Batches, Progress, fit, mean_nats
 from labelbeam.training.suggester import train_suggester
+from labelbeam.training.tuning import is_sparse
+from labelbeam.training.tuning import tune as try_configurations
 
 # Lines that a person reads of a training: one per epoch, and those on top of a run's config.yaml.
 
@@ -129,6 +132,8 @@ def train_run(
     *,
     command: str = "",
     anew: bool = False,
+    configured: Callable[[Mapping[str, Any]], RunConfig] | None = None,
+    tune: int | None = None,
     report: Callable[[str], None] = lambda line: None,
     datasets: tuple[Dataset, Dataset | None] | None = None,
     keep: bool = True,
@@ -142,6 +147,8 @@ def train_run(
         folder: the run directory to fill; made if it is not there.
         command: how the user called this, for config.yaml.
         anew: forget an interrupted training in the folder; done only once data and encoder are in order.
+        configured: from what the data say (`runs.by_size`) to the configuration that is trained; None: `config` is.
+        tune: how many configurations are tried inside the training part; None: the rule's is taken.
         report: told each line that a person may want to read.
         datasets: training and validation images that are there already, in place of what the configuration names.
         keep: whether the run is written; otherwise the folder holds only what an interruption would need.
@@ -157,6 +164,7 @@ def train_run(
     config = _with_usual_encoder(config, train, report)
     encoder = _encoder(config, train)
     _make_folder(folder)
+    config = _by_data(config, configured, train, encoder, tune=tune, report=report)
     if config.order == "easiest":
         train, held_out = easiest_labels_first(config, train, held_out, encoder)
     head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
@@ -229,6 +237,40 @@ def _accelerator(config: RunConfig) -> Accelerator:
             f"{accelerator.num_processes}. Give at least as many."
         )
     return accelerator
+
+
+def _by_data(
+    config: RunConfig,
+    configured: Callable[[Mapping[str, Any]], RunConfig] | None,
+    train: Dataset,
+    encoder: Encoder,
+    *,
+    tune: int | None,
+    report: Callable[[str], None],
+) -> RunConfig:
+    """Return the configuration that fits the data: the rule's, or the best of some that are tried."""
+    if configured is None or config.train_encoder:
+        if tune:
+            raise InputError(
+                "--tune is for the recipe 'default' and frozen encoders or vectors. Leave it out."
+            )
+        return config
+    sparse = train.features is not None and is_sparse(train.features)
+    size = DataSize(len(train), encoder.num_features, len(train.vocabulary), sparse)
+    by_data: Mapping[str, Any] = recipe_for(size, config.head)
+    if tune:
+        if train.features is not None:
+            rows: Rows = train.features
+        else:
+            train, features, _ = readable_features(train, encoder, flips=False)
+            rows = features[:, 0]
+        by_data = try_configurations(
+            configured, size, rows, train.targets, count=tune, seed=config.seed, report=report
+        ).differences
+    fitted = replace(configured(by_data), encoder=config.encoder)
+    if by_data and not tune:
+        report(told(size, fitted.recipe))
+    return fitted
 
 
 def _with_usual_encoder(config: RunConfig, train: Dataset, report: Callable[[str], None]) -> RunConfig:

@@ -1,0 +1,167 @@
+"""A configuration chosen inside the training part: some are tried on held-out rows of it, the best is kept.
+
+The first of them is the rule's own (`runs.by_size`), so that trying one is choosing nothing; then what changes most:
+strength, length, depth. Small data are judged by three folds, large ones by a part of a draw. Knows no file.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int8
+
+from labelbeam.data.feature_rows import FeatureRows
+from labelbeam.data.stratified import split
+from labelbeam.errors import InputError
+from labelbeam.runs.by_size import LIGHT, MIDDLE, STRONG, DataSize, recipe_for, strength_for
+from labelbeam.runs.config import RunConfig
+from labelbeam.training.learning import Learned, Rows, as_rows, learn
+
+MOST_ROWS = 5000
+"""Rows that configurations are compared on, at most; the best of them is the best of more."""
+
+FOLDED_BELOW = 1500
+"""Below so many rows, a single held-out part would choose by chance."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A configuration and how it did.
+
+    Attributes:
+        name: in words.
+        differences: as `configure` takes them.
+        nats: mean -log p(set | features) of held-out rows.
+        best_epoch: after which the held-out rows were told best, on average.
+    """
+
+    name: str
+    differences: Mapping[str, Any]
+    nats: float
+    best_epoch: int
+
+
+def candidates(size: DataSize, head: str, count: int, *, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
+    """Return configurations to try, the rule's own first.
+
+    Args:
+        size: of the training data.
+        head: a name of `runs.config.HEADS`, one whose recipe follows from the data.
+        count: how many; beyond the listed ones they are drawn at random.
+        seed: of the draw.
+
+    Raises:
+        InputError: no configuration is asked for, or the head has nothing to choose.
+
+    Example:
+        >>> [name for name, _ in candidates(DataSize(400, 72, 6), "cnn-rnn", 4)]
+        ['middle', 'light', 'strong', 'middle, half as long']
+    """
+    if count < 1:
+        raise InputError(f"--tune {count}: at least 1 configuration must be tried.")
+    own = strength_for(size)
+    others = [one for one in (MIDDLE, LIGHT, STRONG) if one != own]
+    listed = [(one.name, recipe_for(size, head, strength=one)) for one in (own, *others)]
+    if not listed[0][1]:
+        raise InputError(
+            f"--tune chooses for cnn-rnn, no-rnn and the sigmoid heads, not for {head!r}. Leave it out."
+        )
+    listed += [
+        (f"{own.name}, half as long", recipe_for(size, head, length=0.5)),
+        (f"{own.name}, twice as long", recipe_for(size, head, length=2.0)),
+    ]
+    if head in ("cnn-rnn", "no-rnn"):
+        listed += [
+            (f"{own.name}, additive", _with(listed[0][1], label_model={"activation": "identity"})),
+            (f"{own.name}, no hidden layer", _with(listed[0][1], label_model={"image_hidden_size": 0})),
+        ]
+    random = np.random.default_rng(seed)
+    while len(listed) < count:
+        one = (STRONG, MIDDLE, LIGHT)[random.integers(3)]
+        length, factor = 2.0 ** random.uniform(-1, 1), 2.0 ** random.uniform(-1, 1)
+        values = recipe_for(size, head, strength=one, length=length)
+        values["recipe"]["learning_rate"] = round(values["recipe"]["learning_rate"] * factor, 6)
+        listed.append(
+            (f"{one.name}, {length:.2g} times as long, rate {values['recipe']['learning_rate']:g}", values)
+        )
+    return listed[:count]
+
+
+def tune(
+    configured: Callable[[Mapping[str, Any]], RunConfig],
+    size: DataSize,
+    features: Rows,
+    targets: Int8[np.ndarray, "rows labels"],
+    *,
+    count: int,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda line: None,
+) -> Tried:
+    """Try configurations on held-out rows and return the best.
+
+    Args:
+        configured: from differences to a configuration; what the user asked for wins over them there.
+        size: of the training data.
+        features: of the training data, and nothing else.
+        targets: likewise.
+        count: configurations.
+        seed: decides folds, draws and trainings.
+        report: told how each did.
+
+    Raises:
+        InputError: as `candidates`; fewer than 12 rows.
+    """
+    rows = as_rows(features)
+    if len(rows) < 12:
+        raise InputError(f"--tune needs rows to hold out, and there are {len(rows)}. Leave it out.")
+    head = configured({}).head
+    drawn = np.random.default_rng(seed).permutation(len(rows))[:MOST_ROWS]
+    drawn.sort()
+    parts = _parts(targets[drawn], seed)
+    found = []
+    for name, differences in candidates(size, head, count, seed=seed):
+        config = configured(differences)
+        learned = [_judged(config, rows, targets, drawn, *part) for part in parts]
+        shares = [len(drawn[part[1]]) for part in parts]
+        nats = float(np.average([one.nats for one in learned], weights=shares))
+        epoch = max(1, round(float(np.mean([one.best_epoch for one in learned]))))
+        found.append(Tried(name, differences, nats, epoch))
+        report(f"tried: {name}: {nats:.3f} nats on held-out rows (epoch {epoch} of {config.recipe.epochs})")
+    best = min(found, key=lambda one: one.nats)
+    report(f"chosen of {count}: {best.name}.")
+    return best
+
+
+def _parts(targets: Int8[np.ndarray, "rows labels"], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return rows to train on and rows to judge on, once or in three folds."""
+    if len(targets) >= FOLDED_BELOW:
+        kept, held = split(targets, (0.75, 0.25), seed=seed)
+        return [(kept, held)]
+    folds = split(targets, (1 / 3,) * 3, seed=seed)
+    return [(np.sort(np.concatenate(folds[:k] + folds[k + 1 :])), folds[k]) for k in range(3)]
+
+
+def _judged(
+    config: RunConfig,
+    rows: FeatureRows,
+    targets: Int8[np.ndarray, "rows labels"],
+    drawn: np.ndarray,
+    kept: np.ndarray,
+    held: np.ndarray,
+) -> Learned:
+    train, judge = drawn[kept], drawn[held]
+    return learn(config, rows.take(train), targets[train], (rows.take(judge), targets[judge]))
+
+
+def _with(values: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in more.items():
+        merged[key] = {**merged.get(key, {}), **value}
+    return merged
+
+
+def is_sparse(features: Rows) -> bool:
+    """Tell whether most features are zero in most rows, by the first few thousand of them."""
+    block = as_rows(features)[:4000]
+    return bool((block == 0).mean() > 0.8)
