@@ -20,7 +20,7 @@ ORDER = [
     ["explain", "neighbors", "tagging", "training"],
     ["demo", "library", "report", "service"],
     ["paper"],
-    ["cli"],
+    ["cli", "sklearn"],
     ["__main__"],
 ]
 """A module may import from its own package and from packages on lines above its own."""

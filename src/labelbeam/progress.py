@@ -22,7 +22,7 @@ from rich.text import Text
 def progress_bar(
     task: str, total: int | None, *, shown: bool = True, done: int = 0, log_every: float | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar while the block runs, where standard error is a terminal.
+    """Show a progress bar while the block runs, where standard error is a terminal, and in notebooks.
 
     Args:
         task: what is going on, a few words.
@@ -34,7 +34,8 @@ def progress_bar(
     Yields:
         A function that is told how many more items are done.
     """
-    if not sys.stderr.isatty():
+    notebook = in_notebook()
+    if not sys.stderr.isatty() and not (notebook and shown):
         yield (lambda items: None) if log_every is None else _Log(task, total, done, log_every)
         return
     columns = (
@@ -44,9 +45,17 @@ def progress_bar(
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True, force_jupyter=notebook), disable=not shown, transient=True
+    ) as bar:
         number = bar.add_task(task, total=total, completed=done)
         yield lambda items: bar.advance(number, items)
+
+
+def in_notebook() -> bool:
+    """Tell whether this runs in a notebook, where bars are shown though standard error is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 class _Rate(ProgressColumn):

@@ -23,6 +23,9 @@ from labelbeam.runs.recipe import Recipe
 
 UPDATES, BATCHES, LEAST_EPOCHS = 1050, 24, 15
 
+REDUNDANT = 64
+"""Features below which fewer are dropped: a handful holds no copies of what is dropped."""
+
 HEADS_BY_SIZE = ("cnn-rnn", "no-rnn", "sigmoid", "sigmoid-mlp", "any-subset")
 """Heads whose recipe follows from the data; the rivals keep the one that was chosen for each."""
 
@@ -111,7 +114,7 @@ def recipe_for(
     values: dict[str, Any] = {"recipe": recipe}
     if size.sparse:
         values["scaling"] = "common"
-    dropped = {"feature_dropout": strength.feature_dropout}
+    dropped = {"feature_dropout": round(strength.feature_dropout * min(1.0, size.features / REDUNDANT), 3)}
     if head in ("cnn-rnn", "no-rnn"):
         values["label_model"] = {
             **dropped,

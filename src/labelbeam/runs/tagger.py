@@ -19,6 +19,7 @@ from labelbeam.labels.rules import Rules, read_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, predictions_of
+from labelbeam.predict.predictions import Predictions
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.choices import calibrated, decision_from, search_from, valid_calibration, with_settings
 from labelbeam.runs.run_directory import Run, load_run
@@ -106,7 +107,7 @@ class Tagger:
         all_scores: bool = False,
         implications: Implications | None = None,
         report: Callable[[int], None] = lambda images: None,
-    ) -> Iterator[Prediction]:
+    ) -> Predictions:
         """Tag images, in order, as they come; memory does not grow with their number.
 
         Args:
@@ -117,14 +118,17 @@ class Tagger:
             report: told the number of images after each batch.
 
         Returns:
-            An iterator over one prediction per image; one that cannot be read gives a prediction with an `error`.
+            An iterator over one prediction per image (`to_pandas()` makes a frame of them); one that cannot be read
+            gives a prediction with an `error`.
             Images that have no name are called "image 0", "image 1", … by their place.
 
         Raises:
             InputError: something that is no image, nor an iterable of images.
         """
         items = self.features(images)
-        return self.tag_features(items, all_scores=all_scores, implications=implications, report=report)
+        return Predictions(
+            self.tag_features(items, all_scores=all_scores, implications=implications, report=report)
+        )
 
     def features(self, images: Any) -> Iterator[tuple[str, np.ndarray | str]]:
         """Read images, in order, as they come: what `tag_features` takes.

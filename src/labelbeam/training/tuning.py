@@ -21,7 +21,7 @@ from labelbeam.training.learning import Learned, Rows, as_rows, learn
 MOST_ROWS = 5000
 """Rows that configurations are compared on, at most; the best of them is the best of more."""
 
-FOLDED_BELOW = 1500
+FOLDED_BELOW = 100
 """Below so many rows, a single held-out part would choose by chance."""
 
 
@@ -118,7 +118,7 @@ def tune(
     head = configured({}).head
     drawn = np.random.default_rng(seed).permutation(len(rows))[:MOST_ROWS]
     drawn.sort()
-    parts = _parts(targets[drawn], seed)
+    parts = parts_of(targets[drawn], seed)
     found = []
     for name, differences in candidates(size, head, count, seed=seed):
         config = configured(differences)
@@ -133,7 +133,7 @@ def tune(
     return best
 
 
-def _parts(targets: Int8[np.ndarray, "rows labels"], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def parts_of(targets: Int8[np.ndarray, "rows labels"], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return rows to train on and rows to judge on, once or in three folds."""
     if len(targets) >= FOLDED_BELOW:
         kept, held = split(targets, (0.75, 0.25), seed=seed)

@@ -1,0 +1,392 @@
+"""Label sets in scikit-learn's words: `fit(X, Y)`, `predict`, `predict_proba`, `score`, and what a joint model adds.
+
+    LabelSetClassifier    CNN-RNN on vectors: a distribution over label sets
+    SigmoidClassifier     the baseline: each label by itself, on the same features
+
+Works in pipelines, searches and cross-validation, and takes arrays, sparse matrices, pandas' and polars' frames. A
+pickle of a fitted classifier is a pickle like any other: load only your own. What is handed to others is a run
+(`save`), which holds arrays and text and runs nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from jaxtyping import Bool, Float, Int8, Int64
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from labelbeam.data.stratified import split
+from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.errors import InputError
+from labelbeam.formats.vector_table import targets_of_names, targets_of_numbers
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
+from labelbeam.predict.prediction import Prediction
+from labelbeam.predict.predictions import Predictions
+from labelbeam.runs.by_size import DataSize, recipe_for
+from labelbeam.runs.config import RunConfig, configure
+from labelbeam.runs.run_directory import Run, save_run
+from labelbeam.runs.tagger import Tagger
+
+LEAST_HELD_OUT = 20
+"""Rows below which none are held out: the training then runs to its end."""
+
+Matrix = Any
+"""Rows of features: an array, a sparse matrix, a frame."""
+
+
+class LabelSetClassifier(ClassifierMixin, BaseEstimator):
+    """Learns which labels go together: p(set of labels | features), searched exactly.
+
+    Args:
+        head: "cnn-rnn" or another name of `runs.config.HEADS`.
+        tune: how many configurations are tried inside the training rows; None: the rule's is taken.
+        validation_fraction: share of the training rows that stops the training; 0: all train, to the end.
+        epochs: at most; None: as the rule says.
+        settings: further differences from the recipe, such as `{"order": "rare"}`.
+        decide: "path" (the most probable set), "threshold" or "expected-f1".
+        random_state: decides initial values, order, dropout and what is held out.
+        verbose: 1 shows progress, on a terminal or in a notebook.
+
+    Attributes:
+        classes_: names of the labels, in the order of the columns of Y.
+        n_features_in_: features of a row.
+        n_iter_: epochs that the kept model was trained.
+        history_: a row for each epoch.
+        chosen_: the configuration that `tune` chose, in words.
+
+    Example:
+        >>> X = np.random.default_rng(0).normal(size=(60, 4))
+        >>> model = SigmoidClassifier(epochs=20).fit(X, X[:, :2] > 0)
+        >>> model.predict(X[:2]).shape, model.predict_proba(X[:2]).shape, model.score(X, X[:, :2] > 0) > 0.5
+        ((2, 2), (2, 2), True)
+    """
+
+    def __init__(
+        self,
+        head: str = "cnn-rnn",
+        *,
+        tune: int | None = None,
+        validation_fraction: float = 0.15,
+        epochs: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        decide: str = "path",
+        random_state: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.head, self.tune, self.validation_fraction = head, tune, validation_fraction
+        self.epochs, self.settings, self.decide = epochs, settings, decide
+        self.random_state, self.verbose = random_state, verbose
+
+    def fit(self, X: Matrix, Y: Any) -> "LabelSetClassifier":
+        """Train on rows and their labels.
+
+        Args:
+            X: features, a row each; finite numbers.
+            Y: a matrix of 1 (present), 0 (absent) and -1 or NaN (unknown), dense, sparse or a frame (whose columns are
+                the names); or for each row a list of names.
+
+        Raises:
+            ValueError: rows of different number, other values, no label, or features that are no numbers.
+        """
+        from labelbeam.progress import progress_bar
+        from labelbeam.training.learning import learn
+        from labelbeam.training.tuning import is_sparse, tune
+
+        features = self._features(X, reset=True)
+        names, targets = labels_of(Y)
+        if len(targets) != len(features):
+            raise ValueError(f"X has {len(features)} rows and Y has {len(targets)}; they must be as many.")
+        if not (targets == PRESENT).any():
+            raise ValueError("no row has a label, so there is nothing to learn.")
+        seed = self._seed()
+        size = DataSize(len(features), features.shape[1], len(names), is_sparse(features))
+        self.chosen_, best_epoch, by_data = "", None, recipe_for(size, self.head)
+        if self.tune is not None:
+            best = tune(self._configured, size, features, targets, count=self.tune, seed=seed)
+            self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
+        config = self._configured(by_data)
+        held_out = None
+        if best_epoch is not None and self.epochs is None:
+            # The comparison has said how long; every row trains.
+            config = self._configured(
+                {**by_data, "recipe": {**by_data["recipe"], "epochs": best_epoch, "patience": 0}}
+            )
+        elif len(features) * self.validation_fraction >= LEAST_HELD_OUT:
+            kept, held = split(targets, (1 - self.validation_fraction, self.validation_fraction), seed=seed)
+            held_out = (features[held], targets[held])
+            features, targets = features[kept], targets[kept]
+        epochs = config.recipe.epochs
+        with progress_bar("training", epochs, shown=bool(self.verbose)) as advance:
+            learned = learn(config, features, targets, held_out, after_epoch=lambda row: advance(1))
+        self.classes_ = np.array(names)
+        self.n_iter_, self.history_ = learned.best_epoch, learned.history
+        vocabulary = Vocabulary(tuple(names[j] for j in learned.order))
+        counts = tuple(int(n) for n in (targets[:, learned.order] == PRESENT).sum(axis=0))
+        self._order, self._run = learned.order, Run(config, vocabulary, counts, self._given(), learned.head)
+        self._answering = Tagger(self._run)
+        return self
+
+    def predict(self, X: Matrix) -> Int64[np.ndarray, "rows labels"]:
+        """Return the decided label sets: 1 where a row has a label, columns as in Y."""
+        tagger, features = self._tagger(), self._features(X)
+        decided = tagger.run.config.decision.decide(tagger.answer(features), None)
+        return self._columns(decided.astype(np.int64))
+
+    def predict_sets(self, X: Matrix) -> list[tuple[str, ...]]:
+        """Return the decided label sets by name."""
+        return [tuple(self.classes_[row == 1].tolist()) for row in self.predict(X)]
+
+    def predict_proba(self, X: Matrix) -> Float[np.ndarray, "rows labels"]:
+        """Return p(label | row) of every label: marginals of the distribution over sets."""
+        scores = self._tagger().answer(self._features(X)).scores
+        return self._columns(scores.astype(np.float64))
+
+    def log_likelihood(self, X: Matrix, Y: Any) -> Float[np.ndarray, " rows"]:
+        """Return log p(set | row) in nats, for a set of each row; unknown labels are left open."""
+        targets = self._targets(Y)[:, self._order]
+        found: np.ndarray = self._tagger().answerer.set_log_prob(
+            self._features(X), np.ascontiguousarray(targets)
+        )
+        return found
+
+    def sample(
+        self, X: Matrix, count: int = 1, *, random_state: int = 0
+    ) -> Bool[np.ndarray, "rows count labels"]:
+        """Draw label sets from p(set | row).
+
+        Args:
+            X: features.
+            count: sets a row.
+            random_state: of the draw.
+
+        Raises:
+            ValueError: fewer than one set is asked for.
+        """
+        if count < 1:
+            raise ValueError(f"count is {count}; at least 1 set must be drawn.")
+        features, random = self._features(X), np.random.default_rng(random_state)
+        answers = self._tagger().answer(features)
+        drawn = np.zeros((len(features), count, len(self._order)), dtype=bool)
+        for row in range(len(features)):
+            if answers.sample_sets is None:  # labels are independent
+                drawn[row] = random.random((count, len(self._order))) < answers.scores[row]
+                continue
+            found = answers.sample_sets(slice(row, row + 1))
+            drawn[row] = found.sets[0][random.choice(found.weights.shape[1], size=count, p=found.weights[0])]
+        return drawn[:, :, np.argsort(self._order)]
+
+    def score(self, X: Matrix, Y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose whole set is right; unknown labels do not count."""
+        decided, targets = self.predict(X), self._targets(Y)
+        right = ((decided == targets) | (targets == UNKNOWN)).all(axis=1)
+        return float(np.average(right, weights=sample_weight))
+
+    def tag(self, X: Matrix, ids: Sequence[str] | None = None) -> Predictions:
+        """Return predictions with scores, bounds and certificates; `to_pandas()` makes a frame of them.
+
+        Args:
+            X: features.
+            ids: a name for each row; None: its number.
+        """
+        features = self._features(X)
+        names = [str(row) for row in range(len(features))] if ids is None else list(map(str, ids))
+        if len(names) != len(features):
+            raise ValueError(f"{len(names)} ids for {len(features)} rows; they must be as many.")
+        found: Iterable[Prediction] = self._tagger().tag_features(
+            zip(names, features, strict=True), all_scores=True
+        )
+        return Predictions(found)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run directory, which every verb of labelbeam and `Tagger.load` read; nothing in it is pickled.
+
+        Raises:
+            InputError: the folder cannot be written, or holds something.
+        """
+        check_is_fitted(self, "_run")
+        path = Path(folder)
+        if path.exists() and any(path.iterdir()):
+            raise InputError(f"{path} is there already; nothing is overwritten. Give another folder.")
+        path.mkdir(parents=True, exist_ok=True)
+        save_run(
+            self._run, path, metrics={}, opening=[f"labelbeam.sklearn, scikit-learn {sklearn.__version__}"]
+        )
+        return path
+
+    def _configured(self, by_data: Mapping[str, Any]) -> RunConfig:
+        options = {
+            **{"seed": self._seed(), "decision": {"rule": self.decide}, "suggester": False},
+            **({"recipe": {"epochs": self.epochs}} if self.epochs is not None else {}),
+        }
+        own = [(f"{key}", value) for key, value in (self.settings or {}).items()]
+        for key, value in own:
+            nested: Any = value
+            *outer, last = key.split(".")
+            nested = {last: nested}
+            for one in reversed(outer):
+                nested = {one: nested}
+            options = _merged(options, nested)
+        return configure(head=self.head, options=options, by_data=by_data)
+
+    def _seed(self) -> int:
+        state = self.random_state
+        return int(state.randint(2**31)) if isinstance(state, np.random.RandomState) else int(state or 0)
+
+    def _features(self, X: Matrix, *, reset: bool = False) -> Float[np.ndarray, "rows features"]:
+        if not reset:
+            check_is_fitted(self, "_run")
+        checked = validate_data(self, X, reset=reset, accept_sparse=True, dtype=[np.float32, np.float16])
+        dense = checked.toarray() if hasattr(checked, "toarray") else checked
+        return np.ascontiguousarray(dense)
+
+    def _given(self) -> GivenFeatures:
+        names = tuple(map(str, getattr(self, "feature_names_in_", ())))
+        return GivenFeatures(self.n_features_in_, "", names)
+
+    def _tagger(self) -> Tagger:
+        check_is_fitted(self, "_run")
+        return self._answering
+
+    def _targets(self, Y: Any) -> Int8[np.ndarray, "rows labels"]:
+        """Return labels in the columns of `classes_`."""
+        names, targets = labels_of(Y, known=self.classes_.tolist())
+        if list(names) == self.classes_.tolist():
+            return targets
+        if strange := sorted(set(names) - set(self.classes_.tolist())):
+            raise ValueError(f"labels that were not learned: {', '.join(strange[:5])}.")
+        place = {name: j for j, name in enumerate(names)}
+        return targets[:, [place[name] for name in self.classes_.tolist()]]
+
+    def _columns(self, values: np.ndarray) -> np.ndarray:
+        """Return columns in the order of Y."""
+        return values[:, np.argsort(self._order)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_answering", None)  # what a search has learned of prefixes is found again
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_run" in state:
+            self._answering = Tagger(self._run)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label, tags.classifier_tags.multi_class = True, False
+        tags.target_tags.single_output, tags.target_tags.two_d_labels = False, True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+class SigmoidClassifier(LabelSetClassifier):
+    """The baseline on the same features: a sigmoid for each label, with one hidden layer ("sigmoid") or none.
+
+    Arguments and attributes as `LabelSetClassifier`.
+    """
+
+    def __init__(
+        self,
+        head: str = "sigmoid-mlp",
+        *,
+        tune: int | None = None,
+        validation_fraction: float = 0.15,
+        epochs: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        decide: str = "path",
+        random_state: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            head,
+            tune=tune,
+            validation_fraction=validation_fraction,
+            epochs=epochs,
+            settings=settings,
+            decide=decide,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+
+def labels_of(
+    Y: Any, *, known: Sequence[str] | None = None
+) -> tuple[list[str], Int8[np.ndarray, "rows labels"]]:
+    """Return names and targets of what a user gives as labels.
+
+    Args:
+        Y: a matrix, dense, sparse or a frame; or a list of names for each row.
+        known: names of the columns where Y has none, and of labels that no row of a list has.
+
+    Raises:
+        ValueError: neither of these, or other values than labels have.
+
+    Example:
+        >>> labels_of([["cat"], [], ["dog", "cat"]])
+        (['cat', 'dog'], array([[1, 0],
+               [0, 0],
+               [1, 1]], dtype=int8))
+    """
+    if Y is None:
+        raise ValueError("requires y to be passed, but the target y is None: labels are what is learned.")
+    named = getattr(Y, "columns", None)
+    if hasattr(Y, "toarray"):
+        Y = Y.toarray()
+    if named is None and not isinstance(Y, np.ndarray) and _are_names(Y):
+        names, targets = targets_of_names([list(row) for row in Y], known)
+        return list(names), targets
+    values = np.asarray(Y.to_numpy() if hasattr(Y, "to_numpy") else Y)
+    if values.dtype.kind == "f" and (values[np.isfinite(values)] % 1 != 0).any():
+        raise ValueError(
+            "Unknown label type: continuous. Labels are 1 (present), 0 (absent), -1 or NaN (unknown)."
+        )
+    if values.dtype == object and values.ndim == 1 and _are_names(values):
+        names, targets = targets_of_names([list(row) for row in values], known)
+        return list(names), targets
+    if values.ndim != 2:
+        raise ValueError(
+            f"Y has the shape {values.shape}; give a matrix with a column for each label (1, 0, NaN), or a list of "
+            "names for each row."
+        )
+    try:
+        targets = targets_of_numbers(values.astype(np.float64), "Y")
+    except (TypeError, InputError) as error:
+        raise ValueError(f"Unknown label type: {error}") from error
+    count = targets.shape[1]
+    usual = known if known is not None and len(known) == count else [f"label {j}" for j in range(count)]
+    return list(map(str, named)) if named is not None else list(usual), targets
+
+
+def _are_names(rows: Any) -> bool:
+    try:
+        return all(not isinstance(row, str) and all(isinstance(one, str) for one in row) for row in rows)
+    except TypeError:
+        return False
+
+
+def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+_CLASSES = "gives class numbers in one column; a label set is a column for each label, of 1 and 0"
+
+EXPECTED_FAILURES: Mapping[str, str] = dict.fromkeys(
+    (
+        *("check_estimators_dtypes", "check_estimator_sparse_array", "check_estimator_sparse_matrix"),
+        *("check_classifier_data_not_an_array", "check_classifiers_one_label", "check_classifiers_classes"),
+        *("check_classifiers_train", "check_classifier_not_supporting_multiclass", "check_fit2d_1feature"),
+        "check_n_features_in_after_fitting",
+    ),
+    _CLASSES,
+)
+"""Checks of `check_estimator` that a classifier of label sets cannot pass, with the reason."""
+
+__all__ = ["LabelSetClassifier", "SigmoidClassifier"]
