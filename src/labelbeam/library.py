@@ -26,6 +26,7 @@ from labelbeam.runs.run_directory import Run, load_run
 
 if TYPE_CHECKING:
     from labelbeam.encoders.encoder import EncoderConfig
+    from labelbeam.runs.config import RunConfig
     from labelbeam.runs.tagger import Tagger
 
 SCORED_AS = ("exact-k", "threshold", "sets")
@@ -66,6 +67,7 @@ def train(
     head: str = "cnn-rnn",
     recipe: str = "default",
     finetune: bool = False,
+    tune: int | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
@@ -80,6 +82,7 @@ def train(
         head: `cnn-rnn`, `sigmoid` or another that `labelbeam train --help` names.
         recipe: `default` or `paper`.
         finetune: train the encoder too, end to end.
+        tune: try so many configurations inside the training part, and train with the best.
         seed: decides every random number.
         settings: differences from the recipe, `{"recipe.epochs": 20}` or `["recipe.epochs=20"]`, as `--set` takes them.
         report: called with each line that a person may want to read, such as `print`.
@@ -102,10 +105,22 @@ def train(
     images = _opened(data)
     held_out = None if validation is None else _opened(validation)
     options |= {"data": images.spec} | ({} if held_out is None else {"validation": held_out.spec})
-    config = configure(head=head, recipe=recipe, settings=texts, options=options)
+
+    def configured(by_data: Mapping[str, Any] | None = None) -> "RunConfig":
+        return configure(head=head, recipe=recipe, settings=texts, options=options, by_data=by_data)
+
+    config = configured()
     refuse_unused(config.head, settings=texts, options=options)
     with TemporaryDirectory() as folder:
-        return train_run(config, Path(folder), report=report, datasets=(images, held_out), keep=False).run
+        return train_run(
+            config,
+            Path(folder),
+            configured=configured if recipe == "default" else None,
+            tune=tune,
+            report=report,
+            datasets=(images, held_out),
+            keep=False,
+        ).run
 
 
 def load(folder: str | Path) -> Run:

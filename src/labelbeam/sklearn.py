@@ -103,7 +103,8 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("no row has a label, so there is nothing to learn.")
         seed = self._seed()
         size = DataSize(len(features), features.shape[1], len(names), is_sparse(features))
-        self.chosen_, best_epoch, by_data = "", None, recipe_for(size, self.head)
+        by_data: Mapping[str, Any] = recipe_for(size, self.head)
+        self.chosen_, best_epoch = "", None
         if self.tune is not None:
             best = tune(self._configured, size, features, targets, count=self.tune, seed=seed)
             self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
@@ -211,9 +212,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         if path.exists() and any(path.iterdir()):
             raise InputError(f"{path} is there already; nothing is overwritten. Give another folder.")
         path.mkdir(parents=True, exist_ok=True)
-        save_run(
-            self._run, path, metrics={}, opening=[f"labelbeam.sklearn, scikit-learn {sklearn.__version__}"]
-        )
+        save_run(self._run, path, opening=[f"labelbeam.sklearn, scikit-learn {sklearn.__version__}"])
         return path
 
     def _configured(self, by_data: Mapping[str, Any]) -> RunConfig:

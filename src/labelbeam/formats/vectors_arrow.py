@@ -15,7 +15,7 @@ import numpy as np
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.data.feature_rows import FeatureRows, as_features, row_ids
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.csv_layouts import IMAGE_COLUMNS, SPLIT_COLUMNS, TAGS_COLUMNS
+from labelbeam.formats.csv_columns import IMAGE_COLUMNS, SPLIT_COLUMNS, TAGS_COLUMNS
 from labelbeam.formats.vector_table import (
     VectorTable,
     distinct_ids,

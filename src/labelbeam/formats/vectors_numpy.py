@@ -18,7 +18,7 @@ import numpy as np
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.data.feature_rows import FeatureRows, as_features, row_ids
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.csv_layouts import SPLIT_COLUMNS
+from labelbeam.formats.csv_columns import SPLIT_COLUMNS
 from labelbeam.formats.csv_rows import opened_table
 from labelbeam.formats.csv_table import read_csv
 from labelbeam.formats.vector_table import (
