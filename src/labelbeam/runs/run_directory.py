@@ -323,7 +323,10 @@ def load_run(folder: Path) -> Run:
     except InputError as error:
         raise InputError(f"{config_file} is damaged or of another version: {error}") from error
     vocabulary, counts = read_labels(folder / "labels.json")
-    encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
+    if (folder / FEATURES).is_file():
+        encoder: Encoder = _given_features(folder / FEATURES)
+    else:
+        encoder = _load_encoder(folder / ENCODER) if ENCODER in parts else exported_encoder(folder)
     head = _load_head(folder / "model.safetensors", config, len(vocabulary), encoder.num_features)
     suggester = None
     if (folder / "suggester.json").is_file():
