@@ -420,3 +420,38 @@ def test_equal_scores_without_names_go_by_column() -> None:
     scores = np.zeros((1, 11))
     scores[0, [2, 10]] = 0.5
     assert lb.score(truth, scores, lb.ExactK(1))["OF1"] == 1.0
+
+
+# --- rules
+
+
+def test_a_decoder_keeps_rules_written_with_columns_whatever_the_models_order() -> None:
+    torch.manual_seed(0)
+    model = lb.CNNRNN(num_labels=5, num_features=4)
+    features = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    lines = ["exactly one of: 1, 3", "3 -> 0", "at most 2 labels"]
+    search = lb.decode(model, rules=lines)
+
+    def keeps(columns) -> bool:
+        has = set(columns)
+        return len(has & {1, 3}) == 1 and (3 not in has or 0 in has) and len(has) <= 2
+
+    assert all(keeps(path) for path in search.exact(features).paths)
+    assert all(keeps(path) for path in search.beam(features).paths)
+    assert not all(keeps(path) for path in lb.decode(model).exact(features).paths)
+    scores = search.marginals(features).score
+    np.testing.assert_allclose(scores[:, 1] + scores[:, 3], 1, atol=1e-3)
+    with pytest.raises(lb.InputError, match=r"(?s)image 0: .*accepted: 1\n  accepted: 3\n"):
+        search.given(features, accepted=[1, 3])
+    with pytest.raises(lb.InputError, match="unknown label '7'"):
+        lb.decode(model, rules=["never: 7"])
+
+
+def test_a_loaded_run_keeps_rules() -> None:
+    folder = ROOT / "tests" / "frozen" / "exported"
+    names = lb.load(folder).labels
+    run = lb.load(folder, rules=[f"exactly one of: {names[2]}, {names[3]}", "at most 2 labels"])
+    features = np.random.default_rng(0).standard_normal((20, run.encoder.num_features)).astype(np.float32)
+    for path in run.tagger.answer(features).paths:
+        assert len({2, 3} & set(path)) == 1
+        assert len(path) <= 2

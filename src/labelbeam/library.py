@@ -3,8 +3,8 @@
 `labelbeam` exports them; each puts together what the command of the same name does, without files in between.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats import registry as spec
+from labelbeam.labels.rules import Rules, as_rules
 from labelbeam.metrics.comparison import Protocol, Sets, compare
 from labelbeam.metrics.evaluation import Scores
 from labelbeam.metrics.evaluation import evaluate as measured
@@ -123,21 +124,25 @@ def train(
         ).run
 
 
-def load(folder: str | Path) -> Run:
+def load(folder: str | Path, *, rules: Rules | str | Path | Iterable[str] | None = None) -> Run:
     """Load a trained or exported run.
 
     Args:
         folder: what `run.save`, `labelbeam train --out` or `labelbeam export --out` wrote.
+        rules: what every label set must keep (docs/rules.md), their file or lines; None: what the run holds, mostly
+            nothing.
 
     Returns:
         The run: `run.tag(images)` tags, `run.suggest(image, known)` suggests.
 
     Raises:
-        InputError: the folder is not a finished run, or its files do not fit together.
+        InputError: the folder is not a finished run, or its files do not fit together; rules that cannot be read or
+            contradict each other.
     """
     if not isinstance(folder, str | Path):
         raise InputError(f"a run is the path of its folder, given {folder!r:.60}.")
-    return load_run(Path(folder))
+    run = load_run(Path(folder))
+    return run if rules is None else replace(run, rules=as_rules(rules, run.vocabulary))
 
 
 def evaluate(

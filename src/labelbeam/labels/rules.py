@@ -11,7 +11,7 @@ names and ids; `labels.limits` finds rules that no set keeps, `decoding.rule_mac
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -161,6 +161,27 @@ def parse_rules(text: str, vocabulary: Vocabulary, *, source: str = "rules") -> 
         [False, True, False]
     """
     return rules_from(lines_in(text), vocabulary, source=source)
+
+
+def as_rules(given: "Rules | str | Path | Iterable[str]", vocabulary: Vocabulary) -> Rules:
+    """Return rules for a vocabulary, however they are given.
+
+    Args:
+        given: rules, the path of a file of them, or their lines.
+        vocabulary: the labels that the rules are about.
+
+    Raises:
+        InputError: as `read_rules`; rules for other labels.
+    """
+    if isinstance(given, Rules):
+        if given.vocabulary != vocabulary:
+            raise InputError(
+                "the rules were read for other labels. Give their file or lines, to be read for these."
+            )
+        return given
+    if isinstance(given, str | Path):
+        return read_rules(Path(given), vocabulary)
+    return parse_rules("\n".join(given), vocabulary)
 
 
 def rules_from(lines: Iterator[tuple[int, str]], vocabulary: Vocabulary, *, source: str) -> Rules:

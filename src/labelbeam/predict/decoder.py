@@ -6,6 +6,7 @@ trained on. What each search does is in `decoding`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from labelbeam.decoding.trie import DEFAULT_BYTE_LIMIT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, heads_that
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.rules import Rules, as_rules
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 Labels = Iterable[int | str] | Sequence[Iterable[int | str]]
 """Label columns (or names, where the decoder knows them), for every image alike or a list for each."""
@@ -48,6 +50,7 @@ class Decoder:
         names: Sequence[str] = (),
         length: PathLength | None = None,
         trie_bytes: int = DEFAULT_BYTE_LIMIT,
+        rules: Rules | None = None,
     ) -> None:
         """Make a decoder; `decode` does it for a model of any kind.
 
@@ -57,10 +60,13 @@ class Decoder:
             names: of the columns.
             length: fewest and most labels of a set; None: any number.
             trie_bytes: most bytes that the trie takes; no result depends on it.
+            rules: what sets must keep, for the labels in the model's order.
         """
+        self._rules = rules
         self.num_labels, self.names = head.num_labels, tuple(names)
         self._head, self._order = head, order
-        self._trie = PrefixTrie(head, byte_limit=trie_bytes, length=length)
+        limits = () if rules is None else rules.limits
+        self._trie = PrefixTrie(head, byte_limit=trie_bytes, length=length, limits=limits)
 
     def __repr__(self) -> str:
         rule = f"{self._head.allowed}, {'additive' if self._head.additive else 'not additive'}"
@@ -185,6 +191,11 @@ class Decoder:
                 known[row, columns] = value
         if self._order is not None:
             known = known[:, self._order]
+        for row, of_image in enumerate(known if self._rules is not None else ()):
+            accepted_ids, rejected_ids = (
+                np.flatnonzero(of_image == one).tolist() for one in (PRESENT, ABSENT)
+            )
+            self._rules.check_evidence(accepted_ids, rejected_ids, where=f"image {row}: ")  # type: ignore[union-attr]
         found = conditional_marginals(
             self._trie, rows, known, expansions=expansions, samples=samples, seed=seed
         )
@@ -199,8 +210,13 @@ class Decoder:
 
         Raises:
             InputError: features or targets of another shape, unknown labels, or a model that gives sets no probability
-                (allowed outcomes `paper`; under `no-repeat` sets of more than 7 labels).
+                (allowed outcomes `paper`; under `no-repeat` sets of more than 7 labels); rules, whose probability is
+                known within bounds only.
         """
+        if self._rules is not None:
+            raise InputError(
+                "under rules log p(label set) is known within bounds only. Ask a decoder without rules."
+            )
         rows, wanted = self._rows(features), as_array(targets)
         if wanted.shape != (len(rows), self.num_labels):
             raise InputError(
@@ -268,6 +284,7 @@ def decode(
     min_labels: int = 0,
     max_labels: int | None = None,
     trie_bytes: int = DEFAULT_BYTE_LIMIT,
+    rules: Rules | str | Path | Iterable[str] | None = None,
 ) -> Decoder:
     """Make the searches of a trained label model.
 
@@ -276,6 +293,8 @@ def decode(
         min_labels: fewest labels of a set.
         max_labels: most labels of a set; None: any number. Both the same: sets of exactly so many.
         trie_bytes: most bytes that the prefix trie takes; no result depends on it.
+        rules: what every set must keep (docs/rules.md), their file or lines; labels of a model without names are
+            called by their columns, as in `["exactly one of: 0, 3"]`. None: those of the run, mostly none.
 
     Raises:
         InputError: a model that says no labels one after the other, such as a sigmoid head; limits that no set keeps.
@@ -285,7 +304,7 @@ def decode(
     if hasattr(model, "run"):
         model = model.run
     if hasattr(model, "vocabulary"):
-        names, model = model.vocabulary.names, model.head
+        names, rules, model = model.vocabulary.names, rules or model.rules, model.head
     order = getattr(model, "order", None)
     name = getattr(model, "head_name", "")
     if name not in HEADS or not HEADS[name].searches:
@@ -299,7 +318,10 @@ def decode(
         from labelbeam.heads.arrays_torch import trained
 
         model, order = trained(model), None if order is None else as_array(order)
-    return Decoder(model, order=order, names=names, length=length, trie_bytes=trie_bytes)
+    if rules is not None:
+        columns = range(model.num_labels) if order is None else order.tolist()
+        rules = as_rules(rules, Vocabulary(names or tuple(map(str, columns))))
+    return Decoder(model, order=order, names=names, length=length, trie_bytes=trie_bytes, rules=rules)
 
 
 def as_array(values: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ from labelbeam.encoders.device import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
 from labelbeam.labels.implications import Implications
-from labelbeam.labels.rules import Rules, read_rules
+from labelbeam.labels.rules import Rules, as_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, predictions_of
@@ -46,7 +46,7 @@ class Tagger:
         *,
         decision: Decision | None = None,
         search: Search | None = None,
-        rules: Rules | str | Path | None = None,
+        rules: Rules | str | Path | Iterable[str] | None = None,
     ) -> None:
         """Make a tagger of a run in memory.
 
@@ -54,18 +54,17 @@ class Tagger:
             run: the trained model.
             decision: how sets are decided; None: as the run's configuration says.
             search: how label models are searched; None: as the run's configuration says.
-            rules: what label sets must keep, or a file of it (`labels.rules`); None: what the run holds, mostly
+            rules: what label sets must keep (`labels.rules`), their file or lines; None: what the run holds, mostly
                 nothing.
 
         Raises:
             InputError: rules that cannot be read, contradict each other or that the head cannot be conditioned on.
         """
-        if isinstance(rules, (str, Path)):
-            rules = read_rules(Path(rules), run.vocabulary)
         config = replace(
             run.config, decision=decision or run.config.decision, search=search or run.config.search
         )
-        self.run = replace(run, config=config, rules=rules or run.rules)
+        given = run.rules if rules is None else as_rules(rules, run.vocabulary)
+        self.run = replace(run, config=config, rules=given)
         self.answerer = build_answerer(run.head, config, self.run.rules)
         self.calibration, self.note = valid_calibration(self.run)
 
@@ -76,7 +75,7 @@ class Tagger:
         *,
         decision: Decision | None = None,
         search: Search | None = None,
-        rules: Rules | str | Path | None = None,
+        rules: Rules | str | Path | Iterable[str] | None = None,
     ) -> "Tagger":
         """Load a run directory.
 
@@ -84,7 +83,7 @@ class Tagger:
             folder: what `labelbeam train --out` or `labelbeam export --out` wrote.
             decision: how sets are decided; None: as the run says.
             search: how label models are searched; None: as the run says.
-            rules: what label sets must keep, or a file of it; None: what the run holds, mostly nothing.
+            rules: what label sets must keep, their file or lines; None: what the run holds, mostly nothing.
 
         Raises:
             InputError: the folder is not a finished run, its files do not fit together, or as the constructor.

@@ -49,6 +49,7 @@ class TaggedImage(BaseModel):
     calibrated: bool | None = None
     fits: float | None = None
     refused: bool | None = None
+    kept: float | None = Field(None, description="p(the rules are kept | image), where it runs with --rules.")
     scores: dict[str, float] | None = Field(None, description="Of every label; with `all_scores`.")
     vector: str | None = Field(None, description="Id of the image's features, for `/v1/suggest`.")
     features: str | None = Field(None, description="The features, float16, base64; with `features`.")
