@@ -39,6 +39,7 @@ HEAVY = (
 )
 COMMANDS = {
     "python, nothing imported": ["-c", "pass"],
+    "import labelbeam": ["-c", "import labelbeam"],
     "labelbeam --help": ["-m", "labelbeam", "--help"],
     "labelbeam train --help": ["-m", "labelbeam", "train", "--help"],
     "what `score` imports": ["-c", "import labelbeam.metrics.evaluation, labelbeam.metrics.intervals"],

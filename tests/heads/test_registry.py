@@ -198,6 +198,14 @@ def test_the_help_of_train_names_every_head(command) -> None:
     assert [head for head in HEADS if head not in text] == []
 
 
+def test_the_page_on_training_has_a_row_for_each_head_that_says_what_it_can_do() -> None:
+    page = (SOURCE.parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    for name, row in HEADS.items():
+        can = (row.searches, row.probabilities, row.explains, row.extends)
+        cells = [f"`{name}`", row.about, *("yes" if one else "" for one in can)]
+        assert f"| {' | '.join(cells)} |" in page
+
+
 # --- one place
 
 
