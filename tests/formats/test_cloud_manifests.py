@@ -36,7 +36,7 @@ def test_vertex_splits_by_ml_use_and_finds_files_with_fewer_folders(tmp_path):
     dataset = read_vertex(file, "")
     assert dataset.images == ("photos/a.jpg", "b.jpg")
     assert dataset.targets.tolist() == [[1, 1], [1, 0]]
-    assert any("1 images were found with fewer folders" in note for note in dataset.notes)
+    assert any("1 images lie elsewhere than written" in note for note in dataset.notes)
     test = read_vertex(file, "test")
     assert test.images == ("b.jpg",)
     assert test.vocabulary.names == ("cat", "dog")

@@ -42,7 +42,7 @@ def test_images_without_a_suffix_are_found(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images/000005.png").touch()
     dataset = read_list(written(tmp_path, "000005  1\n", labels="cat\n"), "")
-    assert dataset.images == ("images/000005.png",)
+    assert dataset.paths == [tmp_path / "images/000005.png"]
 
 
 def test_two_readings_are_refused_and_decided_by_the_option(tmp_path):

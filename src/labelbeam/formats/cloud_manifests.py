@@ -18,8 +18,8 @@ from typing import Any
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_table import read_csv
+from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits, refuse_split_in_file
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.parsing import parse_json
@@ -48,7 +48,6 @@ def read_vertex(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
     if path.suffix.lower() == ".csv":
         return read_csv(path, _csv_split(split), options=replace(options, layout="ragged"))
     said, unsaid, uses, boxes = [], [], [], 0
-    near = NearbyImages(options.root or path.parent, spec)
     for where, line in _lines(
         path, spec, "imageGcsUri", '{"imageGcsUri": "gs://…/a.jpg", "classificationAnnotations": []}'
     ):
@@ -57,11 +56,9 @@ def read_vertex(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         names = [_text(note, "displayName", where) for note in notes or ()]
         use = line.get("dataItemResourceLabels")
         uses.append(str(use.get(ML_USE, "")) if isinstance(use, dict) else "")
-        said.append((_key(near, line["imageGcsUri"], where, path, options), dict.fromkeys(names, PRESENT)))
+        said.append((_key(line["imageGcsUri"], where), dict.fromkeys(names, PRESENT)))
         unsaid.append(UNKNOWN if notes is None else ABSENT)
-    return _dataset(
-        said, unsaid, uses, split, near, "annotations of Vertex AI", path, spec, options, boxes=boxes
-    )
+    return _dataset(said, unsaid, uses, split, "annotations of Vertex AI", path, spec, options, boxes=boxes)
 
 
 def read_azure(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
@@ -81,7 +78,6 @@ def read_azure(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Da
     spec = f"azure:{path}" + (f"#{split}" if split else "")
     refuse_split_in_file(split, path, spec)
     said, unsaid, boxes = [], [], 0
-    near = NearbyImages(options.root or path.parent, spec)
     for where, line in _lines(
         path, spec, "image_url", '{"image_url": "azureml://…/a.jpg", "label": ["cat"]}'
     ):
@@ -91,9 +87,9 @@ def read_azure(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Da
         names = [_text(one, "label", where) if isinstance(one, dict) else one for one in listed]
         if not all(isinstance(name, str) for name in names):
             raise InputError(f"{where}: 'label' must be a text or a list of texts, given {str(value)[:60]}.")
-        said.append((_key(near, line["image_url"], where, path, options), dict.fromkeys(names, PRESENT)))
+        said.append((_key(line["image_url"], where), dict.fromkeys(names, PRESENT)))
         unsaid.append(UNKNOWN if value is None else ABSENT)
-    return _dataset(said, unsaid, [], "", near, "labels of Azure ML", path, spec, options, boxes=boxes)
+    return _dataset(said, unsaid, [], "", "labels of Azure ML", path, spec, options, boxes=boxes)
 
 
 def read_sagemaker(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
@@ -121,7 +117,6 @@ def read_sagemaker(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -
         _lines(path, spec, "source-ref", '{"source-ref": "s3://…/a.jpg", "tags": [0], "tags-metadata": {…}}')
     )
     attributes = _attributes(lines, options.tags_column, spec)
-    near = NearbyImages(options.root or path.parent, spec)
     said, unsaid, doubtful = [], [], 0
     for where, line in lines:
         names: dict[str, int] = {}
@@ -130,14 +125,14 @@ def read_sagemaker(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -
             found, unsure = _sagemaker_labels(line[name], line.get(f"{name}-metadata"), f"{where}, {name!r}")
             names |= dict.fromkeys(found, PRESENT)
             doubtful += unsure
-        said.append((_key(near, line["source-ref"], where, path, options), names))
+        said.append((_key(line["source-ref"], where), names))
         unsaid.append(ABSENT if there else UNKNOWN)
     more = (
         [f"{doubtful:,} labels have a confidence below 0.5 and are present nevertheless."] if doubtful else []
     )
     boxes = sum(isinstance(line.get(name), dict) for _, line in lines for name in attributes)
     layout = f"label attribute {', '.join(map(repr, attributes[:5]))}"
-    return _dataset(said, unsaid, [], "", near, layout, path, spec, options, boxes=boxes, more=more)
+    return _dataset(said, unsaid, [], "", layout, path, spec, options, boxes=boxes, more=more)
 
 
 def _lines(path: Path, spec: str, field: str, form: str) -> Iterator[Line]:
@@ -162,8 +157,9 @@ def _lines(path: Path, spec: str, field: str, form: str) -> Iterator[Line]:
         raise InputError(f"{spec}: {path} has no line. Was it copied in full?")
 
 
-def _key(near: NearbyImages, written: str, where: str, path: Path, options: ReadOptions) -> str:
-    return near.key(options.root or path.parent, written.partition("/paths/")[2] or written, where=where)
+def _key(written: str, where: str) -> str:
+    """Return the key of an address; Azure's begin with where its datastore is."""
+    return image_key(written.partition("/paths/")[2] or written, where)
 
 
 def _text(value: object, field: str, where: str) -> str:
@@ -248,7 +244,6 @@ def _dataset(
     unsaid: list[int],
     uses: list[str],
     split: str,
-    near: NearbyImages,
     layout: str,
     path: Path,
     spec: str,
@@ -267,8 +262,6 @@ def _dataset(
             said, unsaid = [said[i] for i in rows], [unsaid[i] for i in rows]
     if never := sum(value == UNKNOWN for value in unsaid):
         notes.append(f"{never:,} images have no label at all: nobody labelled them, every label is unknown.")
-    if near.elsewhere:
-        notes.append(f"{near.elsewhere:,} images were found with fewer folders than their addresses have.")
     if boxes:
         notes.append("labels are those of boxes; where the boxes are is not read.")
     return labelled_dataset(

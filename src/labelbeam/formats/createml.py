@@ -16,8 +16,8 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import (
     chosen_splits,
     folders_in,
@@ -59,10 +59,9 @@ def read_createml(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     entries = {name: _entries(file, spec) for name, file in files.items()}
     root = options.root or (path.parent if path.is_file() else path)
     chosen, notes = chosen_splits([name for name in files if name], split, f"createml:{path}")
-    near = NearbyImages(root, spec)
     said = [
         (
-            near.key(options.root or files[name].parent, image, where=str(files[name])),
+            image_key(f"{name}/{image}" if name else image, str(files[name])),
             dict.fromkeys(labels, PRESENT),
         )
         for name in chosen or files

@@ -15,8 +15,8 @@ from typing import Any
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats.image_names import image_key, plain_path
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits, refuse_split_in_file
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.parsing import read_json
@@ -48,15 +48,14 @@ def read_datumaro(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     counts = Counter(kind for found in documents.values() for kind in _kinds(found))
     kinds = {"label"} if counts["label"] or not counts else set(counts) - {"caption"}
     root = home / "images" if (home / "images").is_dir() else home
-    near = NearbyImages(root, spec)
     said = []
     for name in chosen or files:
         for number, item in enumerate(documents[name]["items"]):
             where = f"{files[name]}, items[{number}]"
-            place = root / (name or files[name].stem)
-            key = near.key(
-                place if place.is_dir() else root, _image_of(item, where), where=where, by_stem=True
-            )
+            own = name or files[name].stem
+            inside = f"{own}/" if (root / own).is_dir() else ""
+            written = plain_path(_image_of(item, where))
+            key = image_key(written if written.startswith("/") else inside + written, where)
             said.append((key, dict.fromkeys(_labels(item, kinds, names[name], where), PRESENT)))
     if kinds == {"label"} and (others := {kind: n for kind, n in counts.items() if kind != "label"}):
         shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))

@@ -16,7 +16,6 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.image_names import files_by_stem, image_key, stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import (
     check_way,
     new_split_folder,
@@ -248,7 +247,6 @@ def _read_samples(path: Path, split: str, spec: str, *, options: ReadOptions) ->
         for i, sample in enumerate(samples)
     ]
     picked = _of_tag(samples, split, spec)
-    near = NearbyImages(path, spec)
     never = sum(labels[i] is None for i in picked)
     if never:
         notes.append(
@@ -259,7 +257,7 @@ def _read_samples(path: Path, split: str, spec: str, *, options: ReadOptions) ->
     return labelled_dataset(
         [
             (
-                near.key(path, str(samples[i]["filepath"]), where=f"{file}, samples[{i}]"),
+                image_key(str(samples[i]["filepath"]), f"{file}, samples[{i}]"),
                 dict.fromkeys(labels[i] or (), PRESENT),
             )
             for i in picked

@@ -118,3 +118,31 @@ def stems_of(images: Iterable[str], *, spec: str) -> list[str]:
             )
         stems[stem] = image
     return list(stems)
+
+
+def keys_by_either(root: Path, first: Sequence[str], second: Sequence[str], spec: str) -> list[str]:
+    """Return the key of each image: where its first name leads, else where its second does, else the second.
+
+    Args:
+        root: folder that names and keys are relative to.
+        first: image keys, with or without a suffix.
+        second: other names of the same images.
+        spec: the data set, for messages.
+
+    Raises:
+        InputError: a name that could be two files.
+    """
+    found = find_images(root, first)
+    found.refuse_several(spec)
+    keys = [None if key is None else _below(root, found.root / key) for key in found.keys]
+    lost = [i for i, key in enumerate(keys) if key is None]
+    if lost:
+        again = find_images(root, [second[i] for i in lost])
+        again.refuse_several(spec)
+        for i, key in zip(lost, again.keys, strict=True):
+            keys[i] = second[i] if key is None else _below(root, again.root / key)
+    return [str(key) for key in keys]
+
+
+def _below(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.absolute().as_posix()

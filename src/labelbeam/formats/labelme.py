@@ -13,8 +13,8 @@ from pathlib import Path
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.image_names import image_key, keys_by_either
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.parsing import read_json
@@ -59,23 +59,27 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     chosen, notes = chosen_splits(folders, split, f"labelme:{path}")
     if len(folders) < 2 and split in {"", "all"}:
         notes = []
-    near = NearbyImages(path, spec)
     flags = {file: _flags(found, file, spec) if "flags" in parts else {} for file, found in documents.items()}
     shapes = {
         file: _shapes(found, file, spec) if "shapes" in parts else [] for file, found in documents.items()
     }
     flag_names = {name for one in flags.values() for name in one}
-    said = []
+    written: list[str] = []
+    own: list[str] = []
+    values: list[dict[str, int]] = []
     for file, document in documents.items():
         if split in {"", "all"} or _folder(file, path) in chosen:
             labels = dict.fromkeys(flag_names - flags[file].keys(), UNKNOWN)
             labels |= {name: PRESENT if is_set else ABSENT for name, is_set in flags[file].items()}
             labels |= dict.fromkeys(shapes[file], PRESENT)
-            said.append(
-                (near.key(file.parent, _image_path(document, file), where=str(file), by_stem=True), labels)
-            )
+            start = "" if file.parent == path else file.parent.relative_to(path).as_posix() + "/"
+            written.append(image_key(start + _image_path(document, file), f"{spec}: {file}"))
+            own.append(start + file.stem)
+            values.append(labels)
+    images = keys_by_either(path, written, own, spec)
+    said = list(zip(images, values, strict=True))
     if options.missing != "keep":
-        notes += _without_file(path, split, {key for key, _ in said})
+        notes += _without_file(path, split, set(images))
     drawn = {name for names in shapes.values() for name in names}
     return labelled_dataset(
         said,

@@ -18,8 +18,8 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import DELIMITERS, recognise
+from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import understood
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
@@ -89,11 +89,7 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
         nameless = f"called by their numbers, as no {NAME_FILES[0]} is beside the list"
         written += f", {f'named by {origin}' if names is not None else nameless}"
     home = options.root or _home(file)
-    near = NearbyImages(home, spec)
-    images = [
-        near.key(home, image, where=f"{file}, line {number}", by_stem=not _is_image(image))
-        for number, image, _ in rows
-    ]
+    images = [image_key(image, f"{file}, line {number}") for number, image, _ in rows]
     partition = _partition(file, rows, spec)
     notes: list[str] = []
     if partition is not None:

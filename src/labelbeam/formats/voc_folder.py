@@ -8,14 +8,14 @@ Source:
     `libs/pascal_voc_io.py` (`folder`, `filename` and `path` of the machine that drew the boxes).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import list_images
 from labelbeam.errors import InputError
+from labelbeam.formats.image_names import image_key, keys_by_either
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.nearby_images import NearbyImages
 from labelbeam.formats.placing import chosen_splits
 from labelbeam.formats.voc import VOC_LABELS, Annotation, list_ids, read_annotation
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
@@ -49,16 +49,14 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         raise InputError(f"{spec}: no .xml file in {path} or in a folder in it. Is this the right one?")
     annotations = {file: read_annotation(file, spec) for file in files}
     picked, notes = _picked(path, split, list(annotations), spec)
-    near = NearbyImages(path, spec)
+    images = _images(path, picked, annotations, spec)
     only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[options.difficult]
-    said, keys = [], set()
-    for file in picked:
-        key = _image_of(file, annotations[file], near)
-        keys.add(key)
+    said = []
+    for file, key in zip(picked, images, strict=True):
         objects = annotations[file].objects.items()
         said.append((key, {name: PRESENT if normal else only_difficult for name, normal in objects}))
     if options.missing != "keep":
-        notes += _without_xml(path, {file.parent for file in picked}, keys)
+        notes += _without_xml(path, {file.parent for file in picked}, set(images))
     dataset = labelled_dataset(
         said,
         spec=spec,
@@ -117,13 +115,17 @@ def _lists(path: Path) -> Mapping[str, Path]:
     return {}
 
 
-def _image_of(file: Path, annotation: Annotation, near: NearbyImages) -> str:
-    """Return the key of an XML file's image: the one of its name, else the one that it names."""
-    named = annotation.filename.replace("\\", "/").rpartition("/")[2] or f"{file.stem}.jpg"
-    where = str(file)
-    suffix = Path(named).suffix or ".jpg"
-    beside = near.found(file.parent, f"{file.stem}{suffix}", where=where, by_stem=True)
-    return beside or near.key(file.parent, named, where=where, by_stem=True)
+def _images(
+    path: Path, files: Sequence[Path], annotations: Mapping[Path, Annotation], spec: str
+) -> list[str]:
+    """Return the key of each XML file's image: the one of its name, else the one that it names."""
+    own, named = [], []
+    for file in files:
+        start = "" if file.parent == path else file.parent.relative_to(path).as_posix() + "/"
+        written = annotations[file].filename.replace("\\", "/").rpartition("/")[2] or f"{file.stem}.jpg"
+        own.append(start + file.stem)
+        named.append(image_key(start + written, f"{spec}: {file}"))
+    return keys_by_either(path, own, named, spec)
 
 
 def _without_xml(path: Path, folders: Iterable[Path], keys: set[str]) -> list[str]:
