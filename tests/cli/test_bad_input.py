@@ -100,8 +100,8 @@ CASES: dict[str, tuple[Callable[[Place], list[object]], list[str]]] = {
     ),
     "a file instead of a data set": (lambda p: p.training(data="tags.csv"), ["no colon", "csv:tags.csv"]),
     "a folder instead of a data set": (
-        lambda p: p.training(data=str(p.drawn)),
-        ["no colon", "FORMAT:PATH#SPLIT", "formats: voc2007"],
+        lambda p: p.training(data=str(p.file("empty/a.bin", b"").parent)),
+        ["nothing in it is recognised", "FORMAT:PATH#SPLIT", "formats: voc2007"],
     ),
     "an unknown format": (lambda p: p.training(data="cvs:a"), ["'cvs'", "Did you mean 'csv'"]),
     "an unknown split": (
@@ -173,7 +173,7 @@ CASES: dict[str, tuple[Callable[[Place], list[object]], list[str]]] = {
     ),
     # Encoders and weights
     "no weights for tiny": (
-        lambda p: ["train", "--data", p.data, "--out", p.folder / "out"],
+        lambda p: ["train", "--data", p.data, "--out", p.folder / "out", "--encoder", "tiny"],
         ["no pretrained weights", "--finetune", "--weights"],
     ),
     "an unknown encoder": (lambda p: p.training("--encoder", "tinny"), ["'tinny'", "--encoder tiny"]),
@@ -318,7 +318,7 @@ CASES: dict[str, tuple[Callable[[Place], list[object]], list[str]]] = {
     "every score of text": (lambda p: ["tag", p.run, p.drawn, "--all-scores"], ["--json"]),
     "a search for a sigmoid head": (
         lambda p: ["tag", sigmoid_run(p), p.drawn, "--beam", 3],
-        ["'sigmoid'", "no search"],
+        ["'sigmoid'", "--beam 3", "nothing to search"],
     ),
     "one resample": (
         lambda p: ["evaluate", p.run, "--data", p.data, "--bootstrap", 1],
