@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from PIL import Image
 from round_trip import drawn, names_any, with_files, written
 
-from labelbeam.data.dataset import Dataset
+from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.folder import UNLABELLED, read_folder, write_folder
 from labelbeam.labels.vocabulary import Vocabulary
@@ -161,3 +162,44 @@ def test_a_folder_that_is_none_of_labels_says_why(tmp_path, files, words):
     with pytest.raises(InputError) as error:
         read_folder(tmp_path, "")
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_folders_that_are_no_labels_are_named_before_anything_is_learnt(tmp_path):
+    for name in ("dog/a.jpg", "Unsorted/b.jpg", "2023-08/c.jpg", "cat/d.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    with pytest.raises(InputError, match=r"2023-08 \(1 images\), Unsorted \(1 images\).*--odd-folders skip"):
+        read_folder(tmp_path, "")
+    skipped = read_folder(tmp_path, "", options=ReadOptions(odd_folders="skip"))
+    assert skipped.vocabulary.names == ("cat", "dog")
+    assert skipped.targets.tolist() == [[1, 0], [0, 1], [-1, -1], [-1, -1]]
+    assert any("folder:" in note and "+ keywords:" in note for note in skipped.notes)
+    denied = read_folder(tmp_path, "", options=ReadOptions(deny="Unsorted,2023-08"))
+    assert denied.vocabulary.names == ("cat", "dog")
+    kept = read_folder(tmp_path, "", options=ReadOptions(odd_folders="keep"))
+    assert kept.vocabulary.names == ("2023-08", "Unsorted", "cat", "dog")
+
+
+def test_folders_and_keywords_are_one_data_set_in_which_a_persons_rejection_counts(tmp_path):
+    from labelbeam.formats.photo_metadata.xmp import new_packet
+    from labelbeam.formats.registry import open_dataset
+    from labelbeam.labels.vocabulary import ABSENT, PRESENT
+    from labelbeam.project.project_file import Project
+    from labelbeam.project.records import Change
+
+    for name in ("dog/a.jpg", "cat/b.jpg"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (ord(name[0]), 0, 0)).save(tmp_path / "p" / name)
+    (tmp_path / "p/dog/a.jpg.xmp").write_bytes(new_packet({"dc:subject": ["sea"]}))
+    both = open_dataset(f"folder:{tmp_path / 'p'} + keywords:{tmp_path / 'p'}")
+    assert both.vocabulary.names == ("cat", "dog", "sea")
+    assert both.targets.tolist() == [[1, 0, -1], [0, 1, 1]], "nobody gave b.jpg keywords"
+    with Project(tmp_path / "x.lbp") as project:
+        project.add_labels(["dog", "boat"])
+        one = project.add_reference(tmp_path / "p/dog/a.jpg", name="a.jpg")
+        project.decide([Change(one.id, "dog", ABSENT), Change(one.id, "boat", PRESENT)])
+    all_three = open_dataset(
+        f"project:{tmp_path / 'x.lbp'} + folder:{tmp_path / 'p'} + keywords:{tmp_path / 'p'}"
+    )
+    assert all_three.example(1).present == ("boat", "sea")
+    assert any("1 labels were rejected" in note for note in all_three.notes)

@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
     from labelbeam.features.of_dataset import readable_features
-    from labelbeam.formats.registry import open_dataset
+    from labelbeam.formats.registry import for_learning, open_dataset
     from labelbeam.metrics import evaluation
     from labelbeam.metrics.score_table import (
         intervals,
@@ -72,7 +72,7 @@ def evaluate(
     refuse_one_file_for_two({"--out": out, "--predictions": predictions, "--truth": truth})
     tagger = asked_tagger(runs, asked)
     trained, decision = tagger.run, tagger.run.config.decision
-    dataset = open_dataset(data, options=reading_of(trained.config.read, data, read))
+    dataset = open_dataset(data, options=for_learning(data, reading_of(trained.config.read, data, read)))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
     measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))
     comparison = measured.comparison(decision, k=k)

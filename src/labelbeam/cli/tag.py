@@ -32,6 +32,11 @@ OUTPUT = (
     SharedOption(
         "update", bool, "Tag only what is new, and add it to --out (sidecars do so anyway).", ("--update",)
     ),
+    SharedOption(
+        "exclude",
+        list[str],
+        "Pattern of names in folders to pass over, such as Rejects; several times for more.",
+    ),
     SharedOption("implications", Path, "What decided labels imply is decided too: lines `dog -> animal`."),
 )
 

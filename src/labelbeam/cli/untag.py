@@ -1,4 +1,4 @@
-"""`labelbeam untag`: take back what a run wrote into sidecars and photographs."""
+"""`labelbeam untag` and `labelbeam watch`: what runs wrote taken back, and photographs tagged as they arrive."""
 
 import json
 import sys
@@ -27,3 +27,40 @@ def untag(
     else:
         left = f"; {len(done.not_written):,} files could not be changed" if done.not_written else ""
         typer.echo(f"{folder}: {done.tags:,} tags of {done.files:,} files taken back{left}")
+
+
+def watch(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photographs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of sidecars, or a .jsonl file (default: the first folder).")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="xmp, embed, txt or jsonl.")] = "xmp",
+    every: Annotated[float, typer.Option(help="Seconds between looks.", min=0.1)] = 10,
+    settled: Annotated[
+        float, typer.Option(help="Seconds after which a file that does not change is complete.", min=0)
+    ] = 5,
+    rounds: Annotated[
+        int | None, typer.Option(help="Look this often, then end (default: until interrupted).", min=1)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Pattern of names in folders to pass over; several times for more."),
+    ] = None,
+) -> None:
+    """Tag photographs as they arrive in folders, as `labelbeam tag` does; Ctrl-C ends it."""
+    from labelbeam.tagging.request import TagRequest
+    from labelbeam.tagging.watching import watch as look_again
+
+    names = [str(folder) for folder in folders]
+    request = TagRequest(
+        run=run, images=names, out=out or folders[0], format=format_, update=True, exclude=exclude or ()
+    )
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        look_again(request, {}, every=every, settled=settled, rounds=rounds, report=say)
+    except KeyboardInterrupt:
+        say("no longer watching.")

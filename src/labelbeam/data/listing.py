@@ -66,16 +66,32 @@ LONGEST_LINE = 1 << 20
 """Bytes of a line in a list; no name is as long."""
 
 
-class LeftOut:
-    """What a listing passed over: folders that cannot be listed, and pictures of kinds that cannot be read."""
+SKIPPED = frozenset(
+    {"@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "lost+found", "__macosx"}
+    | {"$recycle.bin", "recycler", "system volume information"}
+)
+"""Folders of network disks and systems, in small letters: thumbnails and what was thrown away."""
 
-    def __init__(self) -> None:
+
+class LeftOut:
+    """What a listing passed over: folders that cannot be listed, and pictures of kinds that cannot be read.
+
+    Args:
+        exclude: patterns of names of files and folders that are to be passed over, such as `Rejects` or `*_small.jpg`.
+    """
+
+    def __init__(self, exclude: Iterable[str] = ()) -> None:
+        self.exclude = tuple(re.compile(translate(pattern)).match for pattern in exclude)
+        self.names: Counter[str] = Counter()
         self.folders: list[str] = []
         self.suffixes: Counter[str] = Counter()
 
     def sentences(self) -> list[str]:
         """Return what a person should know; nothing where nothing was left out."""
         found = [f"{folder} It was left out." for folder in self.folders[:5]]
+        if self.names:
+            kinds = ", ".join(f"{count} {name}" for name, count in self.names.most_common(8))
+            found.append(f"left out by name: {kinds}.")
         if (more := len(self.folders) - 5) > 0:
             found.append(f"{more} more folders could not be listed and were left out.")
         if self.suffixes:
@@ -253,7 +269,7 @@ def _entries(folder: Path, left_out: LeftOut | None) -> list[tuple[str, bool]]:
     """Return the names in a folder, sorted, hidden ones left out, and whether each is a folder."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, _is_dir(entry)) for entry in entries if not entry.name.startswith("."))
+            seen = sorted((entry.name, _is_dir(entry)) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         why = "no permission to list" if isinstance(error, PermissionError) else f"{error.strerror}:"
         sentence = f"{why} the folder {folder}."
@@ -261,6 +277,16 @@ def _entries(folder: Path, left_out: LeftOut | None) -> list[tuple[str, bool]]:
             raise InputError(f"{sentence} Change its permissions, or leave it out.") from None
         left_out.folders.append(sentence)
         return []
+    return [(name, is_dir) for name, is_dir in seen if not _passed_over(name, left_out, is_dir=is_dir)]
+
+
+def _passed_over(name: str, left_out: LeftOut | None, *, is_dir: bool) -> bool:
+    excluded = left_out is not None and any(match(name) for match in left_out.exclude)
+    if not excluded and not (is_dir and name.lower() in SKIPPED):
+        return False
+    if left_out is not None:
+        left_out.names[name + "/" * is_dir] += 1
+    return True
 
 
 def _is_dir(entry: "os.DirEntry[str]") -> bool:

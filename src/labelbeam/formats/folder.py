@@ -4,6 +4,7 @@ The same file by name and content (or by hard link) is one image. Writes that la
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,7 @@ from labelbeam.formats.placing import (
     split_folder,
     unknown_note,
 )
-from labelbeam.labels.names import clean
+from labelbeam.labels.names import clean, read_names
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 UNLABELLED = "_unlabelled"
@@ -60,6 +61,8 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
     unsaid, notes = [], []
     for home in homes:
         members, loose, nested = _members(home)
+        members, without_label = _labels_only(members, spec, options)
+        loose += without_label
         empty, other = _without_images(home, members)
         labels |= {clean(name) for name in (*members, *empty)} - {UNLABELLED}
         images, unlike = _images(members, home, path)
@@ -69,6 +72,12 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         unsaid += [UNKNOWN] * len(loose)
         notes += _notes(home, loose=loose, nested=nested, empty=empty, other=other, unlike=unlike)
     several = sum(len(names) > 1 for _, names in said)
+    if not several and len(labels) > 1:
+        notes.append(
+            "every photograph lies in one folder, so it has one label: a joint model learns that labels exclude each "
+            "other, and proposes one a photograph. Where photographs have keywords, use both: "
+            f"'folder:{path} + keywords:{path}'."
+        )
     return labelled_dataset(
         said,
         spec=spec,
@@ -166,6 +175,55 @@ def _members(home: Path) -> tuple[dict[str, list[Path]], list[Path], int]:
             members[parts[0]].append(file)
             nested += len(parts) > 2
     return dict(members), loose, nested
+
+
+def _labels_only(
+    members: dict[str, list[Path]], spec: str, options: ReadOptions
+) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Return the label folders, and the images of folders whose names say nothing of what is on them.
+
+    Raises:
+        InputError: there are such folders, and nobody said what to do with them.
+    """
+    odd = {name: len(files) for name, files in members.items() if is_odd(name)}
+    denied = set(read_names(options.deny)) if options.deny is not None else set()
+    kept = set(read_names(options.keep_only)) if options.keep_only is not None else set()
+    open_ = {name: count for name, count in odd.items() if clean(name) not in denied | kept}
+    if open_ and options.odd_folders == "error" and not kept:
+        shown = ", ".join(f"{name} ({count:,} images)" for name, count in sorted(open_.items())[:8])
+        more = f" and {len(open_) - 8} more" if len(open_) > 8 else ""
+        raise InputError(
+            f"{spec}: folders whose names say nothing of what is on a photograph would become labels: {shown}{more}. "
+            "Add --odd-folders skip (their photographs have no known label), or --odd-folders keep (they are labels)."
+        )
+    if options.odd_folders == "keep":
+        open_ = {}
+    out = {name for name in odd if name in open_ or clean(name) in denied}
+    loose = [file for name in sorted(out) for file in members[name]]
+    return {name: files for name, files in members.items() if name not in out}, loose
+
+
+_ODD = re.compile(
+    r"""(?ix) (?: (?:un|not[ _-]?)(?:sorted|filed|tagged|titled|known|labell?ed) (?:[ _-]?(?:images|photos|pictures))?
+    | (?:new|neu|neue[rs]?|nouveau|nuev[oa]) (?:[ _-](?:folder|album|ordner|dossier|carpeta))?
+    | (?:to|yet)[ _-]?(?:be[ _-])?(?:do|sort|sorted|tag) | inbox | incoming | imports? | uploads? | misc(?:ellaneous)?
+    | various | temp | tmp | backup | downloads? | camera[ _-]?roll | dcim | sonstiges | divers
+    | photos | pictures | images | album | \d{3}[_a-z0-9]{5} ) (?:[ _-]?\(?\d+\)?)?
+    | (?:19|20)\d\d (?:[ _.-]?(?:0[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)?
+      (?:[ _.-]?(?:[0-3]\d))? | (?:0[1-9]|1[0-2]|[0-3]\d)[_.-](?:[01]\d[_.-])?(?:19|20)\d\d
+    """
+)
+"""Names of folders that people give for want of another: heaps, dates, what cameras call theirs."""
+
+
+def is_odd(name: str) -> bool:
+    """Return whether a folder's name says nothing of what is on its photographs.
+
+    Example:
+        >>> [name for name in ("Unsorted", "New", "2023-08", "100CANON", "dog", "New York", "7") if not is_odd(name)]
+        ['dog', 'New York', '7']
+    """
+    return _ODD.fullmatch(name.strip()) is not None
 
 
 def _without_images(home: Path, members: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from labelbeam.data.dataset import DEFAULTS, OF_LABELS, Dataset, ReadOptions
 from labelbeam.data.tidy import tidy
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists
+from labelbeam.formats.combined import PLUS, combine
 from labelbeam.formats.labelled_images import with_labels_of_all
 
 
@@ -119,7 +120,7 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
 
     Args:
         spec: `FORMAT:PATH#SPLIT`, or `PATH#SPLIT`, whose format is recognised and noted; of a CSV file also
-            `#not-SPLIT`, everything but that split.
+            `#not-SPLIT`, everything but that split. Several with ` + ` between them are one data set (`combined`).
         options: switches of the reader and of label hygiene; one that the format does not have must be left at
             its default.
 
@@ -130,6 +131,8 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
         InputError: an argument that cannot be parsed; an option that the format does not have; a missing
             file or folder; an unknown or empty split; whatever the format's reader finds wrong.
     """
+    if PLUS in spec and not exists(Path(spec)):
+        return _combined(spec, options)
     parsed = parse_spec(spec)
     entry = FORMATS[parsed.format]
     if foreign := [name for name in options.changed() if name not in (*entry.options, *OF_LABELS)]:
@@ -150,6 +153,33 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
         raise InputError(f"{spec!r} was {note}. {error}") from None
     notes = (f"{note}; {parsed} says so from the start.", *dataset.notes)
     return tidy(replace(dataset, spec=str(parsed), notes=notes), options)
+
+
+def _combined(spec: str, options: ReadOptions) -> Dataset:
+    """Read the parts of a combined data set, each with the switches that it has; one that none has is an error."""
+    specs = [part.strip() for part in spec.split(PLUS)]
+    entries = [FORMATS[parse_spec(part).format] for part in specs]
+    reading = [name for name in options.changed() if name not in OF_LABELS]
+    if foreign := [name for name in reading if not any(name in entry.options for entry in entries)]:
+        flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
+        raise InputError(f"{spec}: none of these formats has an option {flags}.")
+    parts = []
+    for part, entry in zip(specs, entries, strict=True):
+        own = {name: getattr(options, name) for name in reading if name in entry.options}
+        parts.append(open_dataset(part, options=ReadOptions(**own, deny=options.deny)))
+    return tidy(combine(parts, spec), options)
+
+
+def for_learning(spec: str, options: ReadOptions) -> ReadOptions:
+    """Return switches for learning or judging: what a run wrote and no person touched is unknown.
+
+    Args:
+        spec: the data set.
+        options: as asked for; where they say what machine tags are, that counts.
+    """
+    parts = [part.strip() for part in spec.split(PLUS)] if not exists(Path(spec)) else [spec]
+    has = any("machine_tags" in FORMATS[parse_spec(part).format].options for part in parts)
+    return replace(options, machine_tags="unknown") if has and options.machine_tags is None else options
 
 
 def _read_split(

@@ -212,7 +212,7 @@ def tag_images(
     choices = Choices(request.all_scores, implied)
     if request.vectors is not None:
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
-    left_out = LeftOut()
+    left_out = LeftOut(request.exclude)
     paths = list_images(request.images, left_out=left_out) if paths is None else paths
     tagger = asked_tagger([request.run], asked) if tagger is None else tagger
     if tagger.note:
@@ -286,7 +286,11 @@ def _certifies(tagger: Tagger) -> bool:
 
 def _surveyed(request: TagRequest) -> Survey:
     """Look at all images before the job does; a list on standard input can be read only once."""
-    return Survey() if "-" in request.images else survey(list_images(request.images, left_out=LeftOut()))
+    return (
+        Survey()
+        if "-" in request.images
+        else survey(list_images(request.images, left_out=LeftOut(request.exclude)))
+    )
 
 
 def _with_engine(

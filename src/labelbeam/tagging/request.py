@@ -32,6 +32,7 @@ class TagRequest:
         keyword_lists: which lists of keywords are written, with commas between them; None: all that a file can hold.
         tag_root: above every label in hierarchies; empty: none.
         sidecar_names: how sidecars that are new are called, one of `photographs.NAMINGS`.
+        exclude: patterns of names in folders that are passed over.
         project: a project file; what a person rejected there is not written.
         store: folder of image vectors.
         engine: what runs the encoder; None: nobody asked.
@@ -59,6 +60,7 @@ class TagRequest:
     tag_root: str = ""
     sidecar_names: str = "auto"
     project: Path | None = None
+    exclude: Sequence[str] = ()
     store: Path | None = None
     engine: str | None = None
     precision: str | None = None

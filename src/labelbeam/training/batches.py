@@ -21,7 +21,7 @@ from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import accepted_rows, readable_features, readable_images
-from labelbeam.formats.registry import open_dataset
+from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.heads.arrays_torch import Trainable
 from labelbeam.labels.order import order_labels
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
@@ -218,7 +218,10 @@ def training_data(
     Raises:
         InputError: the data cannot be read, is too small to be split, or has no label.
     """
-    train, held_out = datasets or (open_dataset(config.data, options=config.read), None)
+    train, held_out = datasets or (
+        open_dataset(config.data, options=for_learning(config.data, config.read)),
+        None,
+    )
     if held_out is not None or (datasets is None and config.validation is not None):
         held_out = _validation_data(config, train, held_out)
     elif config.validation_fraction > 0:
@@ -257,7 +260,8 @@ def _validation_data(config: RunConfig, train: Dataset, held_out: Dataset | None
     """Return the validation images, with a note of labels that the training images do not have."""
     # `min_images` is about the training data: labels that are rare here are no less labels.
     if held_out is None:
-        held_out = open_dataset(config.validation or "", options=replace(config.read, min_images=0))
+        spec = config.validation or ""
+        held_out = open_dataset(spec, options=for_learning(spec, replace(config.read, min_images=0)))
     refuse_strangers(held_out, train.vocabulary, of=config.data)
     if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):
         note = f"labels of {held_out.spec} that {config.data} does not have, not looked at: {some(strange)}"

@@ -109,7 +109,7 @@ class ExifTool:
             if IPTC in changes:
                 arguments += _iptc_arguments(metadata.iptc, changes[IPTC] or [], Path(folder))
             said = self.run(b"-overwrite_original", *arguments, name)
-        if "1 image files updated" not in said:
+        if "1 image files updated" not in said or "Invalid XMP" in said:
             raise InputError(
                 f"{photograph}: ExifTool did not write it ({said.replace(str(place), place.name)[:200]})."
             )
@@ -118,7 +118,10 @@ class ExifTool:
 def _packet(packets: tuple[bytes, ...], changes: ListChanges, where: str) -> bytes:
     if packets:
         return with_lists(packets[0].strip(b"\0"), changes, where)
-    return new_packet({name: entries for name, entries in changes.items() if entries is not None})
+    fresh = new_packet({name: entries for name, entries in changes.items() if entries is not None})
+    # Inside a file, a packet has marks around it in place of an XML declaration (XMP specification part 1, 7.3).
+    start = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'.encode()
+    return start + fresh.partition(b"?>\n")[2] + b'<?xpacket end="w"?>'
 
 
 def _iptc_arguments(records: bytes, keywords: list[str], folder: Path) -> list[bytes]:
