@@ -351,3 +351,12 @@ def test_images_beside_a_file_are_found_in_folders_of_images_or_by_option(tmp_pa
     options = ReadOptions(root=tmp_path / folder if folder.startswith("labels") else None)
     dataset = read_coco(tmp_path / "labels.json", "", options=options)
     assert (dataset.root, dataset.images) == (tmp_path / folder, ("a.jpg",))
+
+
+def test_categories_of_one_name_are_one_label_and_that_is_noted(tmp_path):
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [box(1, 2)]}
+    document["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    dataset = read_coco(tmp_path / "labels.json", "", options=ReadOptions(missing="keep"))
+    assert dataset.targets.tolist() == [[1]]
+    assert "categories of one name are one label: 'cat'." in dataset.notes

@@ -13,6 +13,7 @@ from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.keywords import read_keywords
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords
+from labelbeam.formats.photo_metadata.keyword_lists import without_programs
 from labelbeam.formats.photo_metadata.xmp import new_packet, xmp_keywords
 
 EXIFTOOL = shutil.which("exiftool")
@@ -240,3 +241,14 @@ def test_keywords_that_exiftool_wrote_are_read(tmp_path, suffix):
     assert [set(dataset.example(i).present) for i in range(len(dataset))] == [{"海", "two words"}] * len(
         dataset
     )
+
+
+def test_what_a_program_keeps_for_itself_is_no_keyword_unless_people_use_the_word_too():
+    lists = {
+        "dc:subject": ["beach", "changed", "darktable", "format", "jpg", "places"],
+        "lr:hierarchicalSubject": ["darktable|changed", "darktable|format|jpg", "places|beach|format"],
+    }
+    assert without_programs(lists) == {
+        "dc:subject": ["beach", "format", "places"],
+        "lr:hierarchicalSubject": ["places|beach|format"],
+    }

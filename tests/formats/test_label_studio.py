@@ -172,3 +172,23 @@ def test_a_split_and_a_folder_are_refused(tmp_path):
         read_label_studio(write(tmp_path, []), "train")
     with pytest.raises(InputError, match=r"is a folder. Give the exported"):
         read_label_studio(tmp_path, "")
+
+
+def test_what_an_export_holds_besides_the_labels_is_said(tmp_path):
+    result = [
+        {"from_name": "kind", "type": "choices", "value": {"choices": ["cat"]}},
+        {"from_name": "kind", "type": "choices", "value": {"choices": ["tail"], "x": 1, "y": 1}},
+        {"from_name": "light", "type": "choices", "value": {"choices": ["dim"]}},
+        {"from_name": "box", "type": "rectanglelabels", "value": {"rectanglelabels": ["dog"], "x": 1}},
+    ]
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": result}], "predictions": [{"result": []}]}
+    (tmp_path / "a.json").write_text(json.dumps([task]))
+    options = ReadOptions(missing="keep", tags_column="kind")
+    notes = " ".join(read_label_studio(tmp_path / "a.json", "", options=options).notes)
+    for words in (
+        "1 rectanglelabels",
+        "other controls were not read: light",
+        "1 choices belong to a region",
+        "predictions of 1",
+    ):
+        assert words in notes

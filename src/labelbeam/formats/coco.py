@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -115,6 +116,9 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         raise InputError(f"{spec}: {file} lists no category, so there is no label to read.")
     refuse_reserved(categories.values(), spec)
     names = tuple(dict.fromkeys(categories.values()))
+    if len(names) < len(categories):
+        again = [name for name, count in Counter(categories.values()).items() if count > 1]
+        notes = [*notes, f"categories of one name are one label: {', '.join(map(repr, again[:5]))}."]
     targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}")
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())

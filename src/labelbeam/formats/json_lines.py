@@ -101,10 +101,10 @@ def write_json_lines(dataset: Dataset, path: Path, *, split: str, images: str) -
     with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
         refuse_unwritable_images(references, spec, control=False)
         with part.open("w", encoding="utf-8") as file:
-            for i, image in enumerate(references):
-                example = dataset.example(i)
-                line = {"image": image, "labels": example.present}
-                if example.unknown:
-                    line["unknown"] = example.unknown
+            names = dataset.vocabulary.names
+            for image, row in zip(references, dataset.targets, strict=True):
+                line = {"image": image, "labels": [names[j] for j in (row == PRESENT).nonzero()[0].tolist()]}
+                if unknown := [names[j] for j in (row == UNKNOWN).nonzero()[0].tolist()]:
+                    line["unknown"] = unknown
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return unused_note(dataset, named=(PRESENT, UNKNOWN))

@@ -22,6 +22,7 @@ from labelbeam.formats.photo_metadata.keyword_lists import (
     keywords_in,
     label_levels,
     levels_of,
+    without_programs,
 )
 from labelbeam.formats.photo_metadata.own_tags import ListChanges, OwnTags, without
 from labelbeam.formats.photo_metadata.photographs import (
@@ -122,6 +123,10 @@ def _found(file: Path, key: str, counts: Counter[str], damaged: list[str]) -> Fo
         damaged.append(f"{key} ({error})")
         return Found({})
     damaged += [f"{key} ({reason})" for reason in found.damaged]
+    people = without_programs(found.lists)
+    if people != found.lists:
+        counts["programs"] += 1
+        found = replace(found, lists=people)
     if found.origin is not None:
         counts["sidecars"] += 1
         return found
@@ -223,6 +228,10 @@ def _notes(counts: Counter[str], damaged: Sequence[str], options: ReadOptions) -
     if counts["differ"]:
         notes.append(
             f"XMP and IPTC of {counts['differ']:,} images differ; an image has the keywords of both."
+        )
+    if counts["programs"]:
+        notes.append(
+            f"what programs keep for themselves in {counts['programs']:,} images was left out (darktable|…)."
         )
     if counts["control"]:
         notes.append(f"{counts['control']:,} keywords hold line breaks or the like, read as blanks.")

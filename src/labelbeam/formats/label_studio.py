@@ -176,13 +176,13 @@ def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS
     if path.is_dir():
         raise InputError(f"{spec}: {path} is a folder. Give the exported .json or .csv file.")
     refuse_split_in_file(split, path, spec)
-    form, control, tasks = _tasks(path, options, spec)
+    form, control, tasks, unread = _tasks(path, options, spec)
     root = options.root or path.parent
     keys, notes = find_images([task.image for task in tasks], root, spec)
     names = _configured_labels(path.with_suffix(".xml"), control)
     said = [(key, _agreed(task.answers)) for key, task in zip(keys, tasks, strict=True)]
     unsaid = [ABSENT if task.answers else UNKNOWN for task in tasks]
-    notes += _answer_notes(tasks, said)
+    notes += [*_answer_notes(tasks, said), *unread]
     return labelled_dataset(
         said,
         spec=spec,
@@ -216,10 +216,10 @@ def _answer_notes(tasks: Sequence[Task], said: Sequence[tuple[str, Mapping[str, 
     return notes
 
 
-def _tasks(path: Path, options: ReadOptions, spec: str) -> tuple[str, str | None, list[Task]]:
-    """Return the form of the export in words, the control whose choices are the labels, and the tasks."""
+def _tasks(path: Path, options: ReadOptions, spec: str) -> tuple[str, str | None, list[Task], list[str]]:
+    """Return the form of the export in words, the control whose choices are the labels, the tasks, what is not read."""
     if path.suffix.lower() in {".csv", ".tsv"}:
-        return "Label Studio CSV", *_tasks_of_rows(_csv_rows(path, spec), options, spec)
+        return "Label Studio CSV", *_tasks_of_rows(_csv_rows(path, spec), options, spec), []
     document = read_json(path, spec)
     listed = document if isinstance(document, list) else [document]
     rows = [row for row in listed if isinstance(row, dict)]
@@ -227,17 +227,18 @@ def _tasks(path: Path, options: ReadOptions, spec: str) -> tuple[str, str | None
         raise InputError(f"{spec}: {path} is not a list of tasks. Export the project as JSON or JSON-MIN.")
     if "data" in rows[0]:
         return "Label Studio JSON", *_full_tasks(rows, options, spec)
-    return "Label Studio JSON_MIN", *_tasks_of_rows(rows, options, spec)
+    return "Label Studio JSON_MIN", *_tasks_of_rows(rows, options, spec), []
 
 
 def _full_tasks(
     rows: Sequence[Mapping[str, object]], options: ReadOptions, spec: str
-) -> tuple[str | None, list[Task]]:
-    """Return control and tasks of a JSON export: data, and annotations of results."""
+) -> tuple[str | None, list[Task], list[str]]:
+    """Return control and tasks of a JSON export (data, and annotations of results), and notes."""
     field = _image_field([_dict(row.get("data")) for row in rows], options, spec)
     results = [[list(_results(one, n, spec)) for one in _answers(row, n, spec)] for n, row in enumerate(rows)]
     everything = [result for answers in results for answer in answers for result in answer]
-    control = _control({name for name, kind, _ in everything if kind == "choices"}, options.tags_column, spec)
+    controls = {name for name, kind, _ in everything if kind == "choices"}
+    control = _control(controls, options.tags_column, spec)
     if control is None and (kinds := sorted({kind for _, kind, _ in everything} - {"choices"})):
         raise InputError(
             f"{spec}: there are results of {', '.join(kinds)}, none of choices. Labels of whole images are choices; "
@@ -253,7 +254,41 @@ def _full_tasks(
             for answer in answers
         )
         tasks.append(Task(image, chosen))
-    return control, tasks
+    return control, tasks, _unread_notes(rows, everything, controls - {control})
+
+
+def _unread_notes(
+    rows: Sequence[Mapping[str, object]],
+    results: Sequence[tuple[str, str, list[str]]],
+    others: set[str | None],
+) -> list[str]:
+    """Return notes about what an export holds besides the choices that are the labels."""
+    notes = []
+    kinds = Counter(kind for _, kind, _ in results if kind != "choices")
+    if kinds:
+        shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+        notes.append(f"only choices were read; other results were not: {shown}.")
+    if others:
+        notes.append(
+            f"choices of other controls were not read: {', '.join(map(str, sorted(others, key=str)))}."
+        )
+    of_regions = sum(
+        "x" in _dict(_dict(result).get("value")) and _dict(result).get("type") == "choices"
+        for row in rows
+        for annotation in _listed(row.get("annotations"))
+        for result in _listed(_dict(annotation).get("result"))
+    )
+    if of_regions:
+        notes.append(
+            f"{of_regions:,} choices belong to a region of an image; they were read as labels of the whole."
+        )
+    if predicted := sum(bool(row.get("predictions")) for row in rows):
+        notes.append(f"predictions of {predicted:,} tasks were not read: they are no answers.")
+    return notes
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _answers(row: Mapping[str, object], n: int, spec: str) -> Iterator[Mapping[str, object]]:

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 from jaxtyping import Int8
@@ -122,7 +122,9 @@ def refuse_unwritable_images(
             is quoted.
     """
     for image in images:
-        text = all(_is_text(char, control=control) for char in image)
+        text = (image.isascii() and image.isprintable()) or all(
+            _is_text(char, control=control) for char in image
+        )
         if not text or plain_path(image) != image or not (blanks or image.strip() == image):
             raise InputError(
                 f"{spec}: the file name {image!r} would be read back as another one: it holds a character that this "
@@ -283,14 +285,17 @@ def references(sources: Iterable[Path], folder: Path) -> list[str]:
         ['a/b.jpg', '/c.jpg']
     """
     here = folder.resolve()
-    starts: dict[Path, PurePosixPath] = {}
+    starts: dict[str, str] = {}
     found = []
-    for source in sources:
-        if source.parent not in starts:
-            there = source.parent.resolve()
+    for source in map(PurePath.as_posix, sources):  # as text: a path apiece takes longer than everything else
+        parent, slash, name = source.rpartition("/")
+        if parent + slash not in starts:
+            there = Path(parent + slash).resolve()
             start = there.relative_to(here) if there.is_relative_to(here) else there
-            starts[source.parent] = PurePosixPath(start.as_posix())
-        found.append(str(starts[source.parent] / source.name))
+            starts[parent + slash] = f"{PurePosixPath(start.as_posix())}/".removeprefix("./").replace(
+                "//", "/"
+            )
+        found.append(starts[parent + slash] + name)
     return found
 
 

@@ -52,9 +52,10 @@ def similar_names(names: Sequence[str]) -> Iterator[tuple[int, int, int]]:
             for form in _deletions(name, 2 if len(name) >= SAME_FROM else 1):
                 by_form[form].append(i)
     candidates = {pair for group in by_form.values() if len(group) > 1 for pair in combinations(group, 2)}
-    for i, j in sorted(candidates):
+    digits = [_digits(name) for name in names]
+    for i, j in sorted(pair for pair in candidates if digits[pair[0]] == digits[pair[1]]):
         distance = edit_distance(names[i], names[j])
-        if 0 < distance <= _allowed(names[i], names[j]) and _digits(names[i]) == _digits(names[j]):
+        if 0 < distance <= _allowed(names[i], names[j]):
             yield i, j, distance
 
 

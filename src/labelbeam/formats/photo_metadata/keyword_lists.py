@@ -21,6 +21,9 @@ FLAT = ("dc:subject", IPTC)
 CHOICES = {"subject": FIELDS[0], "hierarchical": FIELDS[1], "tagslist": FIELDS[2], "iptc": IPTC}
 """What the command line calls them."""
 
+PROGRAMS = frozenset({"darktable", "_Digikam_Internal_Tags_", "_Digikam_root_tag_"})
+"""Tops of paths that programs write for themselves (`darktable|format|jpg`)."""
+
 LEVELS = ("leaf", "top", "path", "all")
 """Which level of a hierarchy is the label."""
 
@@ -82,6 +85,30 @@ def label_levels(label: str, root: str = "") -> tuple[str, ...]:
     """Return the levels of a label, below a root for machine tags where there is one."""
     levels = levels_of("lr:hierarchicalSubject", label) or (label,)
     return (*levels_of("lr:hierarchicalSubject", root), *levels) if root else levels
+
+
+def without_programs(lists: Mapping[str, Sequence[str]]) -> Lists:
+    """Return lists without what programs keep for themselves, and without its levels where they stand alone.
+
+    Example:
+        >>> without_programs({"dc:subject": ["sea", "jpg"], "lr:hierarchicalSubject": ["darktable|format|jpg"]})
+        {'dc:subject': ['sea'], 'lr:hierarchicalSubject': []}
+    """
+    paths = {
+        levels_of(name, entry) for name, entries in lists.items() if name not in FLAT for entry in entries
+    }
+    own = {levels for levels in paths if levels and levels[0] in PROGRAMS}
+    if not own:
+        return {name: list(entries) for name, entries in lists.items()}
+    alone = {level for levels in own for level in levels} - {x for levels in paths - own for x in levels}
+    return {
+        name: [
+            entry
+            for entry in entries
+            if (entry not in alone if name in FLAT else levels_of(name, entry) not in own)
+        ]
+        for name, entries in lists.items()
+    }
 
 
 def paths_in(lists: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
