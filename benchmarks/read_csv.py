@@ -6,8 +6,8 @@
 
 The file is made in a temporary folder (one-hot: two bytes per row and label). An image has 1 to 9 labels, rarer the
 greater their number. The peak is the whole process's, interpreter and modules included; int8 targets alone are
-rows x labels bytes. With `--verbs`, `data inspect`, `split` and `convert` run as commands, and `polars.read_csv` of the same file on one
-thread beside them: processor seconds, which other programs on the machine change little.
+rows x labels bytes. With `--verbs`, `data inspect`, `split` and `convert` run as commands, and `polars.read_csv` of
+the same file on one thread beside them: processor seconds, which other programs on the machine change little.
 """
 
 import argparse

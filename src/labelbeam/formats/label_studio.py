@@ -254,13 +254,13 @@ def _full_tasks(
             for answer in answers
         )
         tasks.append(Task(image, chosen))
-    return control, tasks, _unread_notes(rows, everything, controls - {control})
+    return control, tasks, _unread_notes(rows, everything, {name for name in controls if name != control})
 
 
 def _unread_notes(
     rows: Sequence[Mapping[str, object]],
     results: Sequence[tuple[str, str, list[str]]],
-    others: set[str | None],
+    others: set[str],
 ) -> list[str]:
     """Return notes about what an export holds besides the choices that are the labels."""
     notes = []
@@ -269,9 +269,7 @@ def _unread_notes(
         shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
         notes.append(f"only choices were read; other results were not: {shown}.")
     if others:
-        notes.append(
-            f"choices of other controls were not read: {', '.join(map(str, sorted(others, key=str)))}."
-        )
+        notes.append(f"choices of other controls were not read: {', '.join(sorted(others))}.")
     of_regions = sum(
         "x" in _dict(_dict(result).get("value")) and _dict(result).get("type") == "choices"
         for row in rows
