@@ -122,6 +122,7 @@ def train(
             anew=overwrite,
             configured=configured if recipe == "default" else None,
             tune=tune,
+            usual_precision=precision is None,
             command=shlex.join(["labelbeam", *sys.argv[1:]]),
             report=lambda line: print(line, file=sys.stderr),
         )

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,15 +83,7 @@ class GraphEncoder(Encoder):
         return str(self.described["identity"])
 
     def ready(self, device: str) -> "GraphEncoder":
-        """Return itself: a graph runs on the processor.
-
-        Raises:
-            InputError: another device than "cpu".
-        """
-        if device != "cpu":
-            raise InputError(
-                f"an exported graph runs on the cpu, asked for {device!r}. Use the run itself there."
-            )
+        """Return itself: what runs a graph is its engine's matter (`execution_providers`), not torch's."""
         return self
 
     def encode(self, pixels: UInt8[np.ndarray, "batch 3 size size"]) -> Float32[np.ndarray, "batch features"]:
@@ -221,6 +213,37 @@ class _Lazily:
         return self._run(pixels)
 
 
+PROVIDERS: Mapping[str, Mapping[str, Any]] = {
+    # TensorFloat-32 would give other features than the processor's.
+    "CUDAExecutionProvider": {"use_tf32": 0},
+    "CoreMLExecutionProvider": {},
+    "DmlExecutionProvider": {},
+    "OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"},
+    "CPUExecutionProvider": {},
+}
+"""What ONNX Runtime may compute with, best first, and with which settings."""
+
+
+def execution_providers(available: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the providers that ONNX Runtime is to try, in this order.
+
+    Args:
+        available: those of the installed ONNX Runtime, in any order.
+
+    Example:
+        >>> [name for name, _ in execution_providers(["CPUExecutionProvider", "CUDAExecutionProvider"])]
+        ['CUDAExecutionProvider', 'CPUExecutionProvider']
+    """
+    return [(name, dict(settings)) for name, settings in PROVIDERS.items() if name in available]
+
+
+def provider_told() -> str:
+    """Return what ONNX Runtime computes with here, as a person calls it: "CUDA", "CPU"."""
+    available = importlib.import_module("onnxruntime").get_available_providers()
+    chosen = execution_providers(available)
+    return chosen[0][0].removesuffix("ExecutionProvider") if chosen else "CPU"
+
+
 def _by_onnxruntime(encoder: GraphEncoder) -> Run:
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
@@ -236,7 +259,8 @@ def _by_onnxruntime(encoder: GraphEncoder) -> Run:
         state.NotImplemented,
     )
     try:
-        session = runtime.InferenceSession(str(encoder.path), options, providers=["CPUExecutionProvider"])
+        providers = execution_providers(runtime.get_available_providers())
+        session = runtime.InferenceSession(str(encoder.path), options, providers=providers)
     except (*refusals, state.RuntimeException, RuntimeError) as error:
         raise _unusable(encoder, error) from error
 

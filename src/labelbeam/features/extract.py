@@ -188,7 +188,7 @@ def extract(
         paths: the files; the same picture may occur more than once, under any names.
         encoder: in whatever mode; it is used as in evaluation, and left as it is.
         cache: folder of feature caches (usually `cache_folder() / "features"`); None to keep nothing.
-        device: where the network runs, as torch names it; a graph runs on the cpu.
+        device: where the network runs, as torch names it; what runs a graph is its engine's matter.
         batch_size: images a worker takes through the network at a time.
         workers: threads; None for one per core, at most `MOST_WORKERS`.
         progress: called with (files done, files in all) as they are done, in order.

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.images import UnreadableImage, read_rgb
-from labelbeam.encoders.device import best_device
+from labelbeam.encoders.device import accelerators, place_on
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
@@ -29,7 +29,7 @@ def readable_features(
         dataset: the images, or vectors in place of them, which are returned as they are.
         encoder: frozen; its features are cached under its weights, its transform and each image's content.
         flips: whether there is a second view, of the mirrored image.
-        device: where the encoder runs; None: `best_device()`.
+        device: where the encoder runs; None: the best there is (`encoders.device`).
 
     Returns:
         The data set without unreadable images, half-precision [images views features] (vectors as they are), and
@@ -40,6 +40,7 @@ def readable_features(
     """
     if dataset.features is not None:
         return dataset, accepted_rows(dataset, encoder)[:][:, None], []
+    place = place_on(accelerators())
     encoders = [encoder]
     if flips:
         mirrored = replace(encoder.preprocess, horizontal_flip=not encoder.preprocess.horizontal_flip)
@@ -52,7 +53,8 @@ def readable_features(
                     dataset.paths,
                     view,
                     cache=cache_folder() / "features",
-                    device=device or best_device(),
+                    device=device or place.device,
+                    batch_size=place.batch_size,
                     progress=lambda done, _, advance=advance: advance(1),  # type: ignore[misc]
                     on_error="keep",
                 )

@@ -17,7 +17,7 @@ from torch import nn
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.encoders.catalogue import build_encoder
-from labelbeam.encoders.device import accelerator_for
+from labelbeam.encoders.device import accelerator_for, accelerators, place_on
 from labelbeam.encoders.encoder import Encoder, EncoderConfig
 from labelbeam.encoders.given_features import given_features
 from labelbeam.encoders.image_encoder import ImageEncoder
@@ -134,6 +134,7 @@ def train_run(
     anew: bool = False,
     configured: Callable[[Mapping[str, Any]], RunConfig] | None = None,
     tune: int | None = None,
+    usual_precision: bool = False,
     report: Callable[[str], None] = lambda line: None,
     datasets: tuple[Dataset, Dataset | None] | None = None,
     keep: bool = True,
@@ -149,6 +150,7 @@ def train_run(
         anew: forget an interrupted training in the folder; done only once data and encoder are in order.
         configured: from what the data say (`runs.by_size`) to the configuration that is trained; None: `config` is.
         tune: how many configurations are tried inside the training part; None: the rule's is taken.
+        usual_precision: whether an encoder is trained in the precision that suits the device (nobody said another).
         report: told each line that a person may want to read.
         datasets: training and validation images that are there already, in place of what the configuration names.
         keep: whether the run is written; otherwise the folder holds only what an interruption would need.
@@ -157,12 +159,17 @@ def train_run(
         InputError: anything wrong with the data, the encoder, the options, an unfinished training of
             other settings in the folder, or a folder that cannot be written.
     """
+    place = place_on(accelerators())
+    if config.train_encoder and usual_precision:
+        config = replace(config, recipe=replace(config.recipe, precision=place.precision))
     accelerator = _accelerator(config)
     if not accelerator.is_main_process:
         report = _silent
     train, held_out = training_data(config, datasets)
     config = _with_usual_encoder(config, train, report)
     encoder = _encoder(config, train)
+    if train.features is None:
+        report(f"pictures are encoded on {place}.")
     _make_folder(folder)
     config = _by_data(config, configured, train, encoder, tune=tune, report=report)
     if config.order == "easiest":
