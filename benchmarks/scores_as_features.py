@@ -53,7 +53,7 @@ def compare(name: str) -> None:
     hits = (together == test.Y).all(axis=1).astype(float) - (alone == test.Y).all(axis=1)
     low, high = interval(100 * hits)
     print(
-        f"{name:10} gain {100 * hits.mean():+.1f} points ({low:+.1f} to {high:+.1f}); certified {100 * certified:.0f} %"
+        f"{name:10} gain {100 * hits.mean():+.1f} points ({low:+.1f} to {high:+.1f}), {certified:.0%} certified"
     )
 
 
