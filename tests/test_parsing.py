@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labelbeam import parsing
 from labelbeam.errors import InputError
-from labelbeam.parsing import parse_json, read_json
+from labelbeam.parsing import parse_json, parse_yaml, read_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False) | st.text(),
@@ -79,3 +79,21 @@ def test_a_pipe_is_not_waited_for_and_a_large_file_is_not_read(tmp_path):
     with pytest.raises(InputError, match="at most 1,000 are read"):
         read_json(tmp_path / "large.json", most_bytes=1000)
     assert parsing.LARGEST_JSON > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "nested more than 100 levels"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\n", "an alias"),
+        ("a: " + "7" * 5000, "not YAML"),
+        ("a: 2020-99-99", "not YAML"),
+        ("x: " + "y" * 1_100_000, "longer than 1,000,000 bytes"),
+        ("!!python/object/apply:os.system ['true']", "not YAML"),
+    ],
+)
+def test_yaml_that_hangs_grows_or_acts_is_refused_at_once(text, words):
+    began = time.monotonic()
+    with pytest.raises(InputError, match=words):
+        parse_yaml(text, "a.yaml")
+    assert time.monotonic() - began < 5

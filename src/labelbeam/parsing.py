@@ -193,7 +193,11 @@ def parse_yaml(raw: bytes | str, where: str) -> Any:
     try:
         if len(raw) > LONGEST_YAML:
             raise ValueError(f"it is longer than {LONGEST_YAML:,} bytes")
+        depth = 0
         for event in yaml.parse(raw, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:  # the scanner takes the square of it
+                raise ValueError(f"nested more than {DEEPEST} levels deep")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"it refers to another part of itself, an alias *{event.anchor}")
         return yaml.safe_load(raw)
@@ -207,4 +211,4 @@ def parse_yaml(raw: bytes | str, where: str) -> Any:
         KeyError,
     ) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{where} is not readable YAML ({reason}). Repair it.") from None
+        raise InputError(f"{where} is not YAML ({reason}). Repair it.") from None

@@ -127,7 +127,7 @@ def test_splits_without_yaml_are_folders(tmp_path):
         ({"data.yaml": "names: [cat, cat]\n"}, "", ["must differ"]),
         ({"data.yaml": "names: [*x]\nx: &x [1]\n"}, "", ["alias"]),
         ({"data.yaml": "names: [[a, b]]\n"}, "", ["list of texts"]),
-        ({"data.yaml": "a: [\n"}, "", ["not readable YAML"]),
+        ({"data.yaml": "a: [\n"}, "", ["not YAML"]),
         ({"data.yaml": "train: x\n"}, "", ["names the numbers", "classes.txt"]),
         ({}, "test", ["unknown split 'test'", "train", "all"]),
         (

@@ -4,6 +4,7 @@ What is on its way lies in a hidden folder beside, where an interrupted download
 Joins `data.published` (what), `data.fetching` (bytes) and `data.download`. Knows nothing of formats.
 """
 
+import errno
 import hashlib
 import json
 import lzma
@@ -236,6 +237,17 @@ def _alone(stage: Path) -> Iterator[None]:
 # Tar and zip; what would leave the folder, a link out of it or a device is refused. Knows nothing of what
 # is inside.
 
+_ODD_NAMES = (
+    errno.EINVAL,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.EILSEQ,
+)
+"""Errors of a file system that a member's name or place brings about."""
+
 _DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError)
 
 
@@ -268,8 +280,16 @@ def unpack(archive: Path, folder: Path) -> int:
             return _unpack_zip(archive, folder)
         if tarfile.is_tarfile(archive):
             return _unpack_tar(archive, folder)
-    except _DAMAGED as error:
+    except InputError:
+        raise
+    except (*_DAMAGED, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"{archive.name} is damaged ({error}). Fetch it again.") from error
+    except OSError as error:
+        if error.errno not in _ODD_NAMES:
+            raise
+        raise InputError(
+            f"{archive.name} is damaged, or no file can be called as in it ({error})."
+        ) from error
     if {".zip", ".tar", ".gz", ".tgz"} & {suffix.casefold() for suffix in archive.suffixes}:
         raise InputError(
             f"{archive.name} is no archive, whatever its name says. Is it a page of a web server?"

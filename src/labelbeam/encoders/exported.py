@@ -120,7 +120,10 @@ def _absent(path: Path) -> AbsentEncoder:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    values = read_json(path, most_bytes=LARGEST_JSON)
+    try:
+        values = read_json(path, most_bytes=LARGEST_JSON)
+    except InputError as error:
+        raise InputError(f"{path} is not readable JSON: {error} Export the run again.") from error
     if not isinstance(values, dict):
         raise InputError(
             f"{path} must hold an object, it holds a {type(values).__name__}. Export the run again."
