@@ -78,13 +78,14 @@ class Scores:
 
 
 def numbers(
-    comparison: Comparison, weights: Int[np.ndarray, "resamples images"]
+    comparison: Comparison, weights: Int[np.ndarray, "resamples images"], *, average_precisions: bool = True
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
     """Measure everything under each weighting of the images; NaN where a number is not defined.
 
     Args:
         comparison: truth and predictions.
         weights: how often each image counts; ones for the plain value.
+        average_precisions: whether mAP is among them, which takes most of the time.
 
     Returns:
         By name, one number per weighting.
@@ -105,7 +106,8 @@ def numbers(
         else average_precision_at(truth, comparison.ranking, n=comparison.map_depth)
     )
     values[f"MAP@{comparison.map_depth}"] = _weighted_mean(per_image, weights)
-    values |= _mean_average_precisions(comparison, weights)
+    if average_precisions:
+        values |= _mean_average_precisions(comparison, weights)
     if comparison.log_likelihood is not None:
         values["log_likelihood"] = _weighted_mean(comparison.log_likelihood, weights)
     return values

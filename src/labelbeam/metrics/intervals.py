@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from labelbeam.errors import InputError
 from labelbeam.metrics.comparison import Comparison
 from labelbeam.metrics.evaluation import numbers
+from labelbeam.metrics.map_interval import Interval, map_intervals
 
 # Shares of counts with their 95 % intervals: recalls, precisions, rates.
 #
@@ -67,27 +68,11 @@ def shares_of(hits: Int[np.ndarray, " shares"], trials: Int[np.ndarray, " shares
 # Intervals and paired tests by resampling images: how far a number can be trusted.
 #
 # Resampling is reweighting: P/R/F1 of all resamples are matrix products of weights and counts, AP a pass over
-# presorted scores. Knows nothing of files. In the data path: `comparison` -> **bootstrap** -> intervals.
+# presorted scores. Intervals of mAP are made otherwise (`map_interval`).
+# Knows nothing of files. In the data path: `comparison` -> **bootstrap** -> intervals.
 
 CELLS_AT_ONCE = 4_000_000
 """Weights held at a time (32 MB); results depend on it in the last digit at most."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its percentile interval over resampled images.
-
-    Attributes:
-        value: on all images as they are.
-        low: lower end.
-        high: upper end.
-        standard_deviation: over resamples.
-    """
-
-    value: float
-    low: float
-    high: float
-    standard_deviation: float
 
 
 @dataclass(frozen=True)
@@ -116,7 +101,11 @@ def _draw(images: int, resamples: int, rng: np.random.Generator) -> Int[np.ndarr
 
 
 def _resample(
-    comparisons: tuple[Comparison, ...], *, resamples: int, rng: np.random.Generator
+    comparisons: tuple[Comparison, ...],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    average_precisions: bool = True,
 ) -> list[dict[str, np.ndarray]]:
     """Measure every comparison on the same resampled images."""
     if resamples < 2:
@@ -127,7 +116,7 @@ def _resample(
     for start in range(0, resamples, at_once):
         weights = _draw(images, min(at_once, resamples - start), rng)
         for part, comparison in zip(parts, comparisons, strict=True):
-            part.append(numbers(comparison, weights))
+            part.append(numbers(comparison, weights, average_precisions=average_precisions))
     return [{name: np.concatenate([values[name] for values in part]) for name in part[0]} for part in parts]
 
 
@@ -154,7 +143,7 @@ def bootstrap(
     resamples: int = 1000,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Return a percentile interval over images for every number that is not null.
+    """Return an interval over images for every number that is not null.
 
     Args:
         comparison: truth and predictions.
@@ -163,7 +152,8 @@ def bootstrap(
         confidence: mass inside the interval, in (0, 1).
 
     Returns:
-        By name. Resamples in which a number is not defined are left out of its interval.
+        By name. Percentile intervals, of mAP those of `map_interval`, which are not there where too little is known.
+        Resamples in which a number is not defined are left out of its interval.
 
     Raises:
         InputError: fewer than 2 resamples, or a confidence outside (0, 1).
@@ -179,13 +169,15 @@ def bootstrap(
         Interval(value=1.0, low=1.0, high=1.0, standard_deviation=0.0)
     """
     _require_confidence(confidence)
-    (drawn,) = _resample((comparison,), resamples=resamples, rng=rng)
+    (drawn,) = _resample((comparison,), resamples=resamples, rng=rng, average_precisions=False)
     intervals = {}
     for name, value in _once(comparison).items():
+        if name not in drawn:
+            continue
         defined = drawn[name][~np.isnan(drawn[name])]
         if not np.isnan(value) and len(defined):
             intervals[name] = Interval(value, *_percentiles(defined, confidence), float(defined.std()))
-    return intervals
+    return intervals | map_intervals([comparison], confidence=confidence)
 
 
 def paired_bootstrap(
@@ -247,18 +239,22 @@ class Resampled:
         value: by name, the mean over its training seeds; numbers that are not defined are not in it.
         drawn: by the same names, one number per draw: of the images, and of as many seeds with replacement.
         over_seeds: by the same names, the standard deviation over seeds; empty with one seed.
+        of_map: 95 % intervals of mAP, which draws do not give (`map_interval`); empty without draws.
     """
 
     value: Mapping[str, float]
     drawn: Mapping[str, Float[np.ndarray, " resamples"]]
     over_seeds: Mapping[str, float]
+    of_map: Mapping[str, Interval]
 
-    def interval(self, name: str, *, confidence: float = 0.95) -> Interval | None:
-        """Return a number with its percentile interval; None where it is not defined."""
+    def interval(self, name: str) -> Interval | None:
+        """Return a number with its 95 % interval; None where there is none."""
+        if name.startswith("mAP_"):
+            return self.of_map.get(name)
         defined = self.drawn[name][~np.isnan(self.drawn[name])] if name in self.drawn else np.empty(0)
         if not len(defined):
             return None
-        low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = np.quantile(defined, [0.025, 0.975])
         return Interval(self.value[name], float(low), float(high), float(defined.std()))
 
     def minus(self, other: "Resampled", name: str, *, confidence: float = 0.95) -> PairedDifference | None:
@@ -344,7 +340,21 @@ def resample(comparisons: Sequence[Comparison], *, resamples: int, seed: int, of
             }
         )
     drawn = {name: np.concatenate([part[name] for part in parts]) for name in names} if parts else {}
-    return Resampled(value, drawn, over_seeds)
+    of_map = map_intervals(comparisons) if parts else {}
+    for name in of_map.keys() & over_seeds.keys():
+        of_map[name] = _widened(of_map[name], over_seeds[name] / len(comparisons) ** 0.5)
+    return Resampled(value, drawn, over_seeds, of_map)
+
+
+def _widened(interval: Interval, error: float) -> Interval:
+    """Return an interval over images that allows for a second, independent standard error: that of the seeds."""
+    value, total = interval.value, float(np.hypot(interval.standard_deviation, error))
+    reach = 1.96 * error
+    low, high = (
+        float(value - np.hypot(value - interval.low, reach)),
+        float(value + np.hypot(interval.high - value, reach)),
+    )
+    return Interval(value, max(low, 0.0), min(high, 1.0), total)
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[Int[np.ndarray, "draws images"]]:

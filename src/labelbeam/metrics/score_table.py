@@ -79,6 +79,8 @@ def show_scores(result: dict[str, Any], *, per_class: bool = False) -> None:
         console.print(
             f"best possible OP / OR / OF1 of exactly {protocol['k']} labels per image: {best}", soft_wrap=True
         )
+    if without := (intervals or {}).get("none_of"):
+        console.print(f"{', '.join(without)}: no interval; {intervals['why_none']}", soft_wrap=True)
     for reason in dict.fromkeys(result["null_because"].values()):
         names = ", ".join(name for name, why in result["null_because"].items() if why == reason)
         console.print(f"{names}: null, because {reason}", soft_wrap=True, markup=False)
@@ -120,18 +122,24 @@ def _show_classes(console: "Console", per_class: dict[str, dict[str, Any]]) -> N
 
 
 def intervals(comparison: "Comparison", *, resamples: int, seed: int) -> dict[str, Any]:
-    """Return bootstrap intervals of every number, with how they were made, as plain values."""
+    """Return intervals of every number over images, with how they were made, as plain values."""
     import numpy as np
 
     from labelbeam.metrics.intervals import bootstrap
+    from labelbeam.metrics.map_interval import RULES, WHY_NONE
 
     found = bootstrap(comparison, rng=np.random.default_rng(seed), resamples=resamples)
+    without = [
+        f"mAP_{rule}" for rule in RULES if comparison.scores is not None and f"mAP_{rule}" not in found
+    ]
+    told = {"none_of": without, "why_none": WHY_NONE} if without else {}
     return {
-        "method": "percentile bootstrap over images",
+        "method": "percentile bootstrap over images; of mAP: half-sampling and the jackknife over images",
         "resamples": resamples,
         "confidence": 0.95,
         "seed": seed,
         "of": {name: asdict(interval) for name, interval in found.items()},
+        **told,
     }
 
 

@@ -1,0 +1,152 @@
+"""Finite-sample statistics of promises: quantiles, bounds and tests that hold for any model and any distribution.
+
+Everything holds for images drawn as the calibration images were, and says nothing of others. Pure arithmetic; knows no
+label, no model and no file. In the data path: losses of calibration images -> **conformal** -> `promises`.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+CONFIDENCE = 0.95
+"""Of promises that hold with confidence: of 100 calibrations, at most 5 break theirs."""
+
+MOST_STAKE = 0.9
+"""Of what is owned, the share that the worst loss may take."""
+
+
+def conformal_quantile(scores: Float[np.ndarray, " images"], miss: float) -> float:
+    """Return what a new image's score exceeds with probability `miss` at most, over calibration and new image.
+
+    The ceil((n + 1)(1 - miss))-th smallest score; infinite where there are too few images.
+
+    Source:
+        Split conformal prediction: Papadopoulos et al. 2002; Angelopoulos and Bates, arXiv 2107.07511, section 1.
+
+    Example:
+        >>> conformal_quantile(np.arange(1.0, 10.0), 0.1), conformal_quantile(np.arange(1.0, 9.0), 0.1)
+        (9.0, inf)
+    """
+    rank = math.ceil((len(scores) + 1) * (1 - miss) - 1e-9)
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
+
+
+def expected_risk(losses: Float[np.ndarray, " images"]) -> float:
+    """Return what bounds the expected loss of a new image, for losses in [0, 1] that only grow from rule to rule.
+
+    (sum of losses + 1) / (n + 1): the last rule below a level keeps that level, on average over calibrations.
+
+    Source:
+        Conformal risk control: Angelopoulos, Bates, Fisch, Lei, Schuster, ICLR 2024, arXiv 2208.02814, equation 4.
+    """
+    return float((losses.sum() + 1) / (len(losses) + 1))
+
+
+def risk_p_value(
+    mean_loss: Float[np.ndarray, "..."], images: Int[np.ndarray, "..."] | int, most: float
+) -> Float[np.ndarray, "..."]:
+    """Return the p-value of "the expected loss is above `most`", for losses in [0, 1]; 1 without images.
+
+    The smaller of Hoeffding's (in its form with the relative entropy) and Bentkus's.
+
+    Source:
+        Hoeffding-Bentkus: Bates et al. 2021, arXiv 2101.02703; Angelopoulos et al., Learn then Test, arXiv 2110.01052,
+        section 2.2.
+
+    Example:
+        >>> risk_p_value(np.array(0.0), 59, 0.05).round(4)  # 0.95 ** 59
+        np.float64(0.0485)
+    """
+    from scipy.special import bdtr, rel_entr
+
+    n, mean = np.asarray(images), np.minimum(np.asarray(mean_loss, dtype=np.float64), most)
+    divergence = rel_entr(mean, most) + rel_entr(1 - mean, 1 - most)
+    bentkus = math.e * bdtr(np.ceil(n * np.asarray(mean_loss) - 1e-9), np.maximum(n, 1), most)
+    return np.where(n > 0, np.minimum(1.0, np.minimum(np.exp(-n * divergence), bentkus)), 1.0)
+
+
+def error_p_value(
+    errors: Int[np.ndarray, "..."], cases: Int[np.ndarray, "..."], most: float
+) -> Float[np.ndarray, "..."]:
+    """Return the exact p-value of "a case is an error with a probability above `most`"; 1 without cases."""
+    from scipy.special import bdtr
+
+    n = np.asarray(cases)
+    return np.where(n > 0, bdtr(np.asarray(errors, dtype=np.float64), np.maximum(n, 1), most), 1.0)
+
+
+def mean_p_value(losses: Float[np.ndarray, " images"], most: float) -> float:
+    """Return the p-value of "the expected loss is above `most`", for losses in [0, 1]; 1 without images.
+
+    Money is bet on small losses, image after image, the stake set by the losses before; the p-value is one over the
+    most that was ever owned. Exact at every sample size, and far sharper than `risk_p_value` where losses vary little.
+
+    Source:
+        Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 2024, section 4.1.
+
+    Example:
+        >>> mean_p_value(np.zeros(80), 0.05) < 0.05 < mean_p_value(np.full(80, 0.06), 0.05)
+        True
+    """
+    if not len(losses):
+        return 1.0
+    bets = np.random.default_rng(0).permutation(losses)  # data sets come sorted
+    seen = np.arange(1, len(bets) + 1)
+    mean = (0.5 + bets.cumsum()) / (seen + 1)
+    variance = np.append(0.25, (0.25 + np.square(bets - mean).cumsum()) / (seen + 1))[:-1]
+    stake = np.sqrt(2 * math.log(1 / (1 - CONFIDENCE)) / (len(bets) * variance))
+    owned = np.log1p(np.minimum(stake, MOST_STAKE / (1 - most)) * (most - bets)).cumsum()
+    return float(min(1.0, np.exp(-owned.max())))
+
+
+def last_passing(rules: Iterable[int], p_value: Callable[[int], float], level: float) -> int | None:
+    """Return the last rule that passes, tested one after the other until one fails; the order was fixed before.
+
+    Source:
+        Fixed sequence testing: Learn then Test, arXiv 2110.01052, section 2.1; no correction for many tests is needed.
+    """
+    passed = None
+    for rule in rules:
+        if not p_value(rule) <= level:
+            break
+        passed = rule
+    return passed
+
+
+def lowest_kept(count: int, miss: float, confidence: float | None) -> int:
+    """Return how many of the lowest of `count` scores may be given up, so that a new one is missed at most so often.
+
+    Rules that keep a score from the k-th smallest upwards miss a new score with probability `miss` at most: on average
+    over calibrations (None), or with confidence.
+
+    Args:
+        count: scores of calibration.
+        miss: share of new scores that may be missed.
+        confidence: in (0, 1); None: on average.
+
+    Returns:
+        k; 0: there are too few scores for any.
+
+    Source:
+        Order statistics as tolerance limits: Wilks 1941.
+    """
+    if confidence is None:
+        return math.floor((count + 1) * miss + 1e-9)
+    from scipy.special import bdtr
+
+    k = np.arange(count + 1)
+    return int((bdtr(k - 1.0, max(count, 1), miss) <= 1 - confidence)[1:].sum()) if count else 0
+
+
+def fewest_cases(miss: float, confidence: float | None) -> int:
+    """Return how many cases of calibration a promise needs even if none of them is an error.
+
+    Example:
+        >>> fewest_cases(0.05, 0.95), fewest_cases(0.05, None)
+        (59, 19)
+    """
+    if confidence is None:
+        return math.ceil(1 / miss - 1 - 1e-9)
+    return math.ceil(math.log(1 - confidence) / math.log(1 - miss) - 1e-9)

@@ -1,0 +1,196 @@
+"""Promises: rules for deciding label sets whose error is bounded, proven on calibration images that nothing else saw.
+
+A run keeps what the model said of its calibration images beside their truth, so that any promise can be asked for when
+images are tagged. Where to begin testing is chosen on other images (`Sample` guide), which costs no confidence.
+Knows no file; `promise_kinds` has what each promise means. In the data path: answers -> **promises** -> decisions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int8
+
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.predict.conformal import CONFIDENCE, conformal_quantile, fewest_cases
+from labelbeam.predict.promise_kinds import KINDS, Kept, keep, keep_unseen
+from labelbeam.predict.set_lists import MOST_SETS
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of decided labels.
+
+    Attributes:
+        kind: a name of `KINDS`.
+        target: the least precision or recall, in (0, 1).
+        confidence: of 1 - this share of calibrations the promise may break; None: it holds on average over
+            calibrations (`recall` and `label-recall` only).
+
+    Raises:
+        InputError: an unknown kind, or numbers outside (0, 1).
+    """
+
+    kind: str
+    target: float
+    confidence: float | None = CONFIDENCE
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise unknown_name("promise", self.kind, KINDS)
+        _require_share(f"the promise {self.kind}", self.target)
+        if self.confidence is not None:
+            _require_share("the confidence of a promise", self.confidence)
+        elif "recall" not in self.kind:
+            raise InputError(
+                f"{self.kind} does not rise steadily with the threshold, so it cannot be promised on average. Promise "
+                "it with confidence: leave --on-average out."
+            )
+
+    @classmethod
+    def parse(cls, text: str, *, confidence: float | None = CONFIDENCE) -> "Promise":
+        """Read `precision=0.95`.
+
+        Raises:
+            InputError: another form.
+
+        Example:
+            >>> str(Promise.parse("recall=0.9"))
+            'recall >= 0.9 with confidence 0.95'
+        """
+        kind, equals, value = text.partition("=")
+        try:
+            target = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise InputError(
+                f"the promise {text!r} is not understood; write KIND=SHARE such as precision=0.95. Kinds: "
+                f"{', '.join(KINDS)}."
+            )
+        return cls(kind.strip(), target, confidence)
+
+    def __str__(self) -> str:
+        how = "on average" if self.confidence is None else f"with confidence {self.confidence:g}"
+        return f"{self.kind} >= {self.target:g} {how}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a model said of some labelled images, and what is true.
+
+    Attributes:
+        scores: as decisions see them, calibrated where the run is, float32.
+        truth: 1 present, 0 absent, -1 unknown.
+        paths: the sets of the most probable paths.
+        log_probs: of the paths, nats; NaN where the head has no such thing.
+        fits: share of validation images at least as odd as each image; NaN where that was not measured.
+        before: probability of the sets listed before the true one; infinite where it is not listed.
+
+    Raises:
+        InputError: arrays that do not fit together.
+    """
+
+    scores: Float[np.ndarray, "images labels"]
+    truth: Int8[np.ndarray, "images labels"]
+    paths: Bool[np.ndarray, "images labels"]
+    log_probs: Float[np.ndarray, " images"]
+    fits: Float[np.ndarray, " images"]
+    before: Float[np.ndarray, " images"]
+
+    def __post_init__(self) -> None:
+        rows = (self.log_probs, self.fits, self.before)
+        fitting = self.scores.ndim == 2 and self.scores.shape == self.truth.shape == self.paths.shape
+        if not fitting or any(row.shape != (len(self.scores),) for row in rows):
+            raise InputError("the calibration images of a run's promises do not fit together.")
+        if (
+            not np.isin(self.truth, (-1, 0, 1)).all()
+            or np.isnan(self.scores).any()
+            or np.isnan(self.before).any()
+        ):
+            raise InputError("the calibration images of a run's promises hold values that are not allowed.")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Promises:
+    """What a run can promise, and how.
+
+    Attributes:
+        sample: calibration images: neither trained on nor looked at while training.
+        guide: other images, which say where tests begin; validation images usually.
+        score: which number per label the scores are (`Search.score`).
+        search: the search that made them; with another one no promise holds.
+        data: where the calibration images come from, for people.
+    """
+
+    sample: Sample
+    guide: Sample
+    score: str
+    search: Mapping[str, Any]
+    data: str
+    _kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def keep(self, promise: Promise) -> Kept:
+        """Return the thresholds that keep a promise.
+
+        Raises:
+            InputError: it cannot be kept with these calibration images; the message says how many it would take.
+        """
+        if promise not in self._kept:
+            self._kept[promise] = keep(
+                promise.kind, promise.target, promise.confidence, self.sample, self.guide
+            )
+        found: Kept = self._kept[promise]
+        return found
+
+    def keep_unseen(self, target: float, rule: str, thresholds: Float[np.ndarray, " labels"] | None) -> float:
+        """Return how probable a decided set must be, so that nobody needs to look at it.
+
+        Of the images whose set is that probable, the share `target` at least has exactly its true labels, with
+        confidence.
+
+        Args:
+            target: least share of images without an error, in (0, 1).
+            rule: how sets are decided, for the message.
+            thresholds: that decide them; None: by path.
+
+        Raises:
+            InputError: it cannot be promised with these calibration images.
+        """
+        _require_share("the promise for images that nobody looks at", target)
+        key = (target, None if thresholds is None else thresholds.tobytes())
+        if key not in self._kept:
+            self._kept[key] = keep_unseen(target, CONFIDENCE, thresholds, self.sample, self.guide, rule=rule)
+        return float(self._kept[key])
+
+    def keep_listed(self, target: float) -> float:
+        """Return how much probability may stand before a set in a list that holds the true set so often, on average.
+
+        Raises:
+            InputError: there are too few calibration images, or the true set is too often not in reach.
+        """
+        _require_share("the promise of a list of sets", target)
+        most = conformal_quantile(self.sample.before, 1 - target)
+        if np.isfinite(most):
+            return most
+        needed, n = fewest_cases(1 - target, None), len(self.sample)
+        if n < needed:
+            raise InputError(
+                f"a list that holds the true set with probability {target:g} needs at least {needed} calibration "
+                f"images; there are {n}. Calibrate with more, or promise less."
+            )
+        reached = int(np.isfinite(self.sample.before).sum())
+        raise InputError(
+            f"a list that holds the true set with probability {target:g} cannot be promised: of {n} calibration images "
+            f"only {reached} have their true set among the {MOST_SETS} most probable ones. Promise "
+            f"{np.floor(100 * reached / (n + 1)) / 100:g} at most, or train a better model."
+        )
+
+
+def _require_share(what: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise InputError(f"{what} is {value:g}; it must lie between 0 and 1, such as 0.9.")
