@@ -55,15 +55,16 @@ def evaluate(
         write_json,
     )
     from labelbeam.predict.prediction import predictions_of
+    from labelbeam.predict.promise_check import check_lines
     from labelbeam.runs.choices import reading_of
     from labelbeam.runs.evaluation import evaluate_features
     from labelbeam.runs.run_directory import versions
-    from labelbeam.runs.tagger import asked_tagger
+    from labelbeam.runs.tagger import OF_DECISION, asked_tagger
 
-    if k is not None and not asked.keys().isdisjoint(("decide", "threshold", "tuned_for", "abstain")):
+    if k is not None and not asked.keys().isdisjoint(OF_DECISION):
         raise InputError(
-            "--k decides by ranking, --decide, --threshold, --tuned-for and --abstain in other ways; exactly one "
-            "decision protocol is possible. Leave one out."
+            "--k decides by ranking; --decide, --threshold, --tuned-for, --abstain and promises in other ways; exactly "
+            "one decision protocol is possible. Leave one out."
         )
     if seed < 0:
         raise InputError(f"--seed must be 0 or more, given {seed}.")
@@ -87,6 +88,9 @@ def evaluate(
         "versions": versions(),
         **evaluation.evaluate(comparison).to_json(),
     }
+    checks = measured.promise_checks(decision, comparison)
+    if checks:
+        result["promises"] = checks
     if bootstrap:
         result["intervals"] = intervals(comparison, resamples=bootstrap, seed=seed)
     if predictions is not None:
@@ -106,7 +110,7 @@ def evaluate(
     if json_:
         typer.echo(json.dumps(result, ensure_ascii=False))
     elif out is None:
-        show_scores(result)
+        show_scores(result, more=check_lines(checks))
 
 
 def _truth_line(example: "Example") -> str:
@@ -155,6 +159,10 @@ def score(
         typer.Option(help="Resamples of the images for 95 % intervals (1000 with --versus, else none)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    promise: Annotated[
+        str | None,
+        typer.Option(help="Was it kept? precision=0.95, recall=0.9, label-precision=…, label-recall=…"),
+    ] = None,
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Show every label (JSON always holds them).")
     ] = False,
@@ -169,6 +177,8 @@ def score(
     from labelbeam.metrics.evaluation import evaluate
     from labelbeam.metrics.prediction_file import read_truth
     from labelbeam.metrics.score_table import intervals, require_folder, show_scores, write_json
+    from labelbeam.predict.promise_check import check_lines, check_promise
+    from labelbeam.predict.promises import Promise
 
     if seed < 0:
         raise InputError(f"--seed must be 0 or more, given {seed}.")
@@ -182,12 +192,15 @@ def score(
         result["versus"] = _versus(ours, theirs, file=str(versus), resamples=bootstrap or 1000, seed=seed)
     if bootstrap:
         result["intervals"] = intervals(ours, resamples=bootstrap, seed=seed)
+    checks = {} if promise is None else {"labels": check_promise(Promise.parse(promise), ours)}
+    if checks:
+        result["promises"] = checks
     if out is not None:
         write_json(out, result)
     elif json_:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
-        show_scores(result, per_class=per_class)
+        show_scores(result, per_class=per_class, more=check_lines(checks))
 
 
 def _compare(truth: "Truth", path: Path, *, missing: str, asked: dict[str, Any]) -> "Comparison":

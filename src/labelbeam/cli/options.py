@@ -110,6 +110,25 @@ DECIDE = (
     SharedOption(
         "rules", Path, "File of rules that every set keeps: exactly one of: a, b; dog -> animal; never: c; …"
     ),
+    SharedOption(
+        "promise",
+        str,
+        "precision=0.95 or recall=0.9 (label-precision, label-recall: for every label), proven on calibration images.",
+    ),
+    SharedOption(
+        "on_average",
+        bool,
+        "Promise recall on average over calibrations, not with confidence 95 %.",
+        ("--on-average",),
+    ),
+    SharedOption(
+        "unseen",
+        float,
+        "Say which images nobody needs to look at; 0.95: of those, 95 % have exactly the right labels.",
+    ),
+    SharedOption(
+        "sets_among", float, "List label sets, the most probable first; 0.9: 90 % of lists hold the true set."
+    ),
     SharedOption("search", str, "exact, beam or greedy."),
     SharedOption("beam", int, "Beam width (implies --search beam)."),
     SharedOption(

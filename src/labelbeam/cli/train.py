@@ -29,6 +29,13 @@ def train(
         float | None,
         typer.Option(help="Share of --data held out; 0: none, train all epochs (default: 0.15)"),
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="Images that training never sees, on which promises are proven (`tag --promise`)."),
+    ] = None,
+    calibrate_fraction: Annotated[
+        float | None, typer.Option(help="Or this share of --data is kept aside for that, such as 0.2.")
+    ] = None,
     head: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +98,8 @@ def train(
         "data": data,
         "validation": val,
         "validation_fraction": val_fraction,
+        "promise_data": calibrate,
+        "promise_fraction": calibrate_fraction,
         "order": order,
         "seed": seed,
         "read": read,

@@ -5,7 +5,7 @@ Knows the JSON form of `metrics.evaluation.Scores`; computes nothing.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,8 @@ def _cell(name: str, value: float | None, *, signed: bool = False) -> str:
     return f"{value:{sign}.2f}" if name in SHOWN_AS_IS else f"{100 * value:{sign}.1f}"
 
 
-def show_scores(result: dict[str, Any], *, per_class: bool = False) -> None:
-    """Print the tables; percent with one decimal, what is null as "-" with its reason below."""
+def show_scores(result: dict[str, Any], *, per_class: bool = False, more: Sequence[str] = ()) -> None:
+    """Print the tables; percent with one decimal, what is null as "-" with its reason below, then more lines."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -81,6 +81,8 @@ def show_scores(result: dict[str, Any], *, per_class: bool = False) -> None:
         )
     if without := (intervals or {}).get("none_of"):
         console.print(f"{', '.join(without)}: no interval; {intervals['why_none']}", soft_wrap=True)
+    for line in more:
+        console.print(line, soft_wrap=True, markup=False)
     for reason in dict.fromkeys(result["null_because"].values()):
         names = ", ".join(name for name, why in result["null_because"].items() if why == reason)
         console.print(f"{names}: null, because {reason}", soft_wrap=True, markup=False)

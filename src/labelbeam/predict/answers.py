@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int8
 
+from labelbeam.decoding.likely_sets import ListedSets
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
@@ -15,6 +16,9 @@ from labelbeam.heads.nearest_neighbours import TrainedNeighbours
 from labelbeam.heads.tree import TrainedTree
 from labelbeam.labels.limits import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
+
+if TYPE_CHECKING:
+    from labelbeam.predict.promises import Promises
 
 # What a model says of a batch of images, in columns; the same for every kind of model.
 #
@@ -40,6 +44,9 @@ class Answers:
             the run was not calibrated.
         limits: rules that every path and every sampled set keeps, and that scores, not `log_probs`, are conditioned on.
         kept: p(the rules are kept | image) as the model sees it; None where there are no rules or nobody measured.
+        list_sets: the most probable sets of a slice of the images, falling, until they hold so much probability; None
+            where `set_lists.independent_sets` of the scores serves.
+        promises: what the run can promise of its decisions; None: nothing.
     """
 
     scores: Float[np.ndarray, "images labels"]
@@ -54,6 +61,8 @@ class Answers:
     fits: Float[np.ndarray, " images"] | None = None
     limits: tuple[Limit, ...] = ()
     kept: Float[np.ndarray, " images"] | None = None
+    list_sets: Callable[[slice, float], list[ListedSets]] | None = None
+    promises: "Promises | None" = None
 
     def path_sets(self) -> Bool[np.ndarray, "images labels"]:
         """Return the sets of labels on the paths."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Num
 
 CONFIDENCE = 0.95
 """Of promises that hold with confidence: of 100 calibrations, at most 5 break theirs."""
@@ -45,7 +45,7 @@ def expected_risk(losses: Float[np.ndarray, " images"]) -> float:
 
 
 def risk_p_value(
-    mean_loss: Float[np.ndarray, "..."], images: Int[np.ndarray, "..."] | int, most: float
+    mean_loss: Float[np.ndarray, "..."], images: Num[np.ndarray, "..."] | int, most: float
 ) -> Float[np.ndarray, "..."]:
     """Return the p-value of "the expected loss is above `most`", for losses in [0, 1]; 1 without images.
 
@@ -61,19 +61,19 @@ def risk_p_value(
     """
     from scipy.special import bdtr, rel_entr
 
-    n, mean = np.asarray(images), np.minimum(np.asarray(mean_loss, dtype=np.float64), most)
+    n, mean = np.asarray(images).astype(np.int64), np.minimum(np.asarray(mean_loss, dtype=np.float64), most)
     divergence = rel_entr(mean, most) + rel_entr(1 - mean, 1 - most)
     bentkus = math.e * bdtr(np.ceil(n * np.asarray(mean_loss) - 1e-9), np.maximum(n, 1), most)
     return np.where(n > 0, np.minimum(1.0, np.minimum(np.exp(-n * divergence), bentkus)), 1.0)
 
 
 def error_p_value(
-    errors: Int[np.ndarray, "..."], cases: Int[np.ndarray, "..."], most: float
+    errors: Num[np.ndarray, "..."], cases: Num[np.ndarray, "..."], most: float
 ) -> Float[np.ndarray, "..."]:
     """Return the exact p-value of "a case is an error with a probability above `most`"; 1 without cases."""
     from scipy.special import bdtr
 
-    n = np.asarray(cases)
+    n = np.asarray(cases).astype(np.int64)
     return np.where(n > 0, bdtr(np.asarray(errors, dtype=np.float64), np.maximum(n, 1), most), 1.0)
 
 
@@ -109,7 +109,7 @@ def last_passing(rules: Iterable[int], p_value: Callable[[int], float], level: f
     """
     passed = None
     for rule in rules:
-        if not p_value(rule) <= level:
+        if not p_value(rule) <= level + 1e-12:  # 1 - 0.9 is less than 0.1
             break
         passed = rule
     return passed

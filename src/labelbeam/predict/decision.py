@@ -1,13 +1,21 @@
 """From scores and paths to the decided label set: by the path, by thresholds, or for the best expected F1."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from labelbeam.decoding.likely_sets import ListedSets
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.limits import Limit
 from labelbeam.predict.answers import Answers
+from labelbeam.predict.conformal import CONFIDENCE
+from labelbeam.predict.fitness import ALPHA
+from labelbeam.predict.promise_kinds import set_probability
+from labelbeam.predict.promises import Promise, Promises
+from labelbeam.predict.set_lists import independent_sets, listed_until
 from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
 from labelbeam.predict.under_rules import sets_above
 
@@ -199,7 +207,7 @@ def _best_of_block(joint: np.ndarray, empty: np.ndarray) -> tuple[np.ndarray, np
 #
 # Each rule is the better one for another measure; docs/decisions.md has them side by side.
 
-RULES = ("path", "threshold", "expected-f1")
+RULES = ("path", "threshold", "expected-f1", "promise")
 
 DECIDED_TOGETHER = 256
 """Images whose sampled sets are in memory at a time; results do not depend on it."""
@@ -210,14 +218,16 @@ class Decision:
     """Which labels are decided.
 
     Raises:
-        InputError: an unknown rule or objective, a threshold outside [0, 1], or `abstain` outside [0, 1).
+        InputError: an unknown rule or objective, a threshold outside [0, 1], `abstain` outside [0, 1), a promise that
+            is not understood, or one together with what breaks it.
     """
 
     rule: str = "path"
     """`path` (default): the labels of the most probable path, which is the most probable set under
     `canonical`; best for whole sets. `threshold`: every label whose score reaches its threshold.
     `expected-f1`: the set with the greatest expected F1 of the image under the model's distribution over
-    sets; best for the mean of the images' F1s."""
+    sets; best for the mean of the images' F1s. `promise`: every label whose score reaches the threshold that keeps
+    `promise`, proven on the run's calibration images (`predict.promises`)."""
     threshold: float = 0.5
     """Least score of a decided label, for the rule `threshold`, where `tuned_for` is not given."""
     tuned_for: str | None = None
@@ -226,6 +236,15 @@ class Decision:
     abstain: float = 0.0
     """Decide nothing for images that fit no better than this share of the run's validation images: 0.05 refuses
     at most 5 % of images like them (`predict.fitness`). 0 (default): never."""
+    promise: str | None = None
+    """`precision=0.95`, `recall=0.9`, `label-precision=…` or `label-recall=…`, for the rule `promise`."""
+    on_average: bool = False
+    """Whether recall is promised on average over calibrations, rather than with confidence 95 %."""
+    unseen: float | None = None
+    """Say which images need nobody to look at them: of those, this share at least has exactly its true labels,
+    with confidence 95 %."""
+    sets_among: float | None = None
+    """List label sets, the most probable first, so that the true set is among them with this probability."""
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -236,6 +255,33 @@ class Decision:
             raise InputError(f"abstain is {self.abstain}; it must be at least 0 (never) and below 1.")
         if self.tuned_for is not None and self.tuned_for not in OBJECTIVES:
             raise unknown_name("thing to tune thresholds for", self.tuned_for, OBJECTIVES)
+        if (self.rule == "promise") != (self.promise is not None):
+            raise InputError(
+                "the rule 'promise' and what is promised go together: give both, such as precision=0.95."
+            )
+        if self.abstain and self.promises_something:
+            raise InputError(
+                f"abstain {self.abstain:g} takes labels away again, which a promise does not allow for; odd images are "
+                "marked with a promise anyway. Leave abstain out."
+            )
+        if self.unseen is not None and self.rule == "expected-f1":
+            raise InputError("unseen is not known for expected-f1. Decide by path, threshold or promise.")
+        self.promised()
+
+    @property
+    def promises_something(self) -> bool:
+        """Whether calibration images are needed."""
+        return (self.promise, self.unseen, self.sets_among) != (None, None, None)
+
+    def promised(self) -> Promise | None:
+        """Return the promise that the labels are decided by.
+
+        Raises:
+            InputError: it is not understood.
+        """
+        if self.promise is None:
+            return None
+        return Promise.parse(self.promise, confidence=None if self.on_average else CONFIDENCE)
 
     @property
     def name(self) -> str:
@@ -243,6 +289,8 @@ class Decision:
         name = self.rule
         if self.rule == "threshold":
             name += f" tuned for {self.tuned_for}" if self.tuned_for else f" {self.threshold:g}"
+        if self.rule == "promise":
+            name += f" {self.promised()}"
         return f"{name}, nothing where fits <= {self.abstain:g}" if self.abstain else name
 
     def decide(
@@ -256,7 +304,8 @@ class Decision:
 
         Raises:
             InputError: tuned thresholds are asked for and there are none, or not one per label; expected F1 is asked
-                of scores that only rank; abstaining is asked for and the run was not calibrated.
+                of scores that only rank; abstaining is asked for and the run was not calibrated; a promise that the
+                run cannot keep.
         """
         sets = self._decide(answers, thresholds)
         if self.abstain:
@@ -284,9 +333,22 @@ class Decision:
                     "data, which calibrates them, or decide by --threshold."
                 )
             return expected_f1_sets(answers)
+        lowest = self._thresholds(answers.scores.shape[1], thresholds, answers.promises, answers.limits)
+        return sets_above(answers.scores, lowest, answers.limits)
+
+    def _thresholds(
+        self,
+        num_labels: int,
+        thresholds: TunedThresholds | None,
+        promises: Promises | None,
+        limits: tuple[Limit, ...] = (),
+    ) -> Float[np.ndarray, " labels"]:
+        """Return each label's threshold, for the rules that have some."""
+        if (promise := self.promised()) is not None:
+            return required(promises).keep(promise).thresholds
         if self.tuned_for is None:
-            return sets_above(answers.scores, self.threshold, answers.limits)
-        if answers.limits:
+            return np.full(num_labels, self.threshold, dtype=np.float32)  # as scores are compared
+        if limits:
             raise InputError(
                 f"thresholds tuned for {self.tuned_for} were tuned without the rules. Give --threshold, or decide by "
                 "path."
@@ -297,9 +359,113 @@ class Decision:
                 "validation images when a training ends. Train with validation data, or give --threshold."
             )
         tuned = thresholds.of(self.tuned_for)
-        if len(tuned) != answers.scores.shape[1]:
-            raise InputError(f"there are {len(tuned)} thresholds for {answers.scores.shape[1]} labels.")
-        return sets_above(answers.scores, tuned, answers.limits)
+        if len(tuned) != num_labels:
+            raise InputError(f"there are {len(tuned)} thresholds for {num_labels} labels.")
+        return tuned
+
+    def promise_lines(
+        self, promises: Promises | None, thresholds: TunedThresholds | None, names: Sequence[str]
+    ) -> list[str]:
+        """Say what is promised and how it was proven, before any work; nothing where nothing is promised.
+
+        Args:
+            promises: of the run, as it is searched now.
+            thresholds: as for `decide`.
+            names: of the labels.
+
+        Raises:
+            InputError: a promise that cannot be kept.
+        """
+        if not self.promises_something:
+            return []
+        found, lines = required(promises), []
+        images = f"{len(found.sample):,} calibration images of {found.data}"
+        if (promise := self.promised()) is not None:
+            kept = found.keep(promise)
+            without = [name for name, one in zip(names, kept.promised, strict=True) if not one]
+            line = f"promised: {promise}, proven on {images}"
+            if without:
+                fate = "never said" if promise.kind == "label-precision" else "said from 0.5 on"
+                line += f"; nothing is promised of {len(without)} labels, which are {fate}: {', '.join(without[:10])}"
+                line += " …" if len(without) > 10 else ""
+            elif len(set(kept.thresholds.tolist())) == 1:
+                line += f"; a label is said from {kept.thresholds[0]:.3g} on"
+            lines.append(line + ".")
+        if self.unseen is not None:
+            lowest = None if self.rule == "path" else self._thresholds(len(names), thresholds, found)
+            least = found.keep_unseen(self.unseen, self.name, lowest)
+            lines.append(
+                f"promised: nobody needs to look at images whose set is at least {least:.3g} probable; "
+                f"{self.unseen:g} of them have exactly the right labels with confidence {CONFIDENCE:g}, proven on "
+                f"{images}."
+            )
+        if self.sets_among is not None:
+            most = found.keep_listed(self.sets_among)
+            lines.append(
+                f"promised: the true set is among those listed with probability {self.sets_among:g} on average, "
+                f"proven on {images}; a list ends where it holds more than {most:.3g}."
+            )
+        return lines
+
+    def needs_nobody(
+        self,
+        answers: Answers,
+        sets: Bool[np.ndarray, "images labels"],
+        thresholds: TunedThresholds | None = None,
+    ) -> Bool[np.ndarray, " images"]:
+        """Return which images need nobody to look at them: sure enough, and not odd.
+
+        Args:
+            answers: of some images.
+            sets: as `decide` decided them.
+            thresholds: as for `decide`.
+
+        Raises:
+            InputError: this cannot be promised.
+        """
+        by_path, promises = self.rule == "path", required(answers.promises)
+        lowest = None if by_path else self._thresholds(answers.scores.shape[1], thresholds, promises)
+        least = promises.keep_unseen(self.unseen or 0.0, self.name, lowest)
+        sure = set_probability(answers.scores, sets, answers.log_probs if by_path else None) >= least
+        return sure & ~odd(answers)
+
+    def listed(self, answers: Answers) -> list[ListedSets]:
+        """Return each image's list of sets that holds the true one as often as `sets_among` says.
+
+        Raises:
+            InputError: this cannot be promised.
+        """
+        most = required(answers.promises).keep_listed(self.sets_among or 0.0)
+        everything = list_sets(answers, min(1.0, most + 1e-9))
+        return [listed_until(one, most) for one in everything]
+
+
+def required(promises: Promises | None) -> Promises:
+    """Return the promises of a run that has some.
+
+    Raises:
+        InputError: it has none.
+    """
+    if promises is None:
+        raise InputError(
+            "a promise is asked for, but the run kept no calibration images aside for one, or is searched otherwise "
+            "than they were. Train with --calibrate SPEC or --calibrate-fraction 0.2."
+        )
+    return promises
+
+
+def odd(answers: Answers) -> Bool[np.ndarray, " images"]:
+    """Return which images are so unlike the training's that no promise holds of them."""
+    if answers.fits is None:
+        return np.zeros(len(answers.scores), dtype=bool)
+    return answers.fits <= ALPHA
+
+
+def list_sets(answers: Answers, mass: float = 1.0) -> list[ListedSets]:
+    """List the most probable sets of every image, by the model's joint where it has one that can be searched."""
+    if answers.list_sets is None:
+        return independent_sets(answers.scores, mass=mass)
+    return answers.list_sets(slice(None), mass)
 
 
 def expected_f1_sets(answers: Answers) -> Bool[np.ndarray, "images labels"]:

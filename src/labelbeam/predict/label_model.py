@@ -9,6 +9,7 @@ from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
+from labelbeam.decoding.likely_sets import likely_sets
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
 from labelbeam.decoding.search import Search
@@ -20,6 +21,7 @@ from labelbeam.labels.limits import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.predict.answers import Answerer, Answers
 from labelbeam.predict.partial_likelihood import known_log_prob, known_orders_log_prob
+from labelbeam.predict.set_lists import MOST_SETS
 
 # Two cheap per-label scores from step probabilities, for comparison with marginals.
 #
@@ -135,6 +137,10 @@ class LabelModelAnswerer:
             lambda block: self._sets(rows[block]),
             limits=self.limits,
             kept=marginals.kept if marginals is not None and self.limits else None,
+            # Under the other rules a set has many paths, and its probability is their sum.
+            list_sets=(lambda block, mass: likely_sets(self.trie, rows[block], count=MOST_SETS, mass=mass))
+            if self.step.allowed == "canonical"
+            else None,
         )
 
     def set_log_prob(

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from labelbeam.errors import InputError
 from labelbeam.labels.implications import Implications, close_upwards
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.answers import Answers
-from labelbeam.predict.decision import Decision
+from labelbeam.predict.decision import Decision, odd
 from labelbeam.predict.thresholds import TunedThresholds
 
 DIGITS = 6  # of the numbers in a line: float32 has 7
@@ -54,6 +55,10 @@ class Prediction:
         fits: share of validation images at least as odd as this one; None where nothing was measured.
         refused: whether nothing was decided because the image fits no better than the decision asks for.
         kept: p(the rules are kept | image) as the model sees it, where there are rules.
+        promise: what is promised of the labels, in words; empty: nothing.
+        void: whether the image is so odd that no promise holds of it.
+        unseen: whether nobody needs to look at it; None where that was not asked.
+        sets: where asked for, label sets with their probabilities, falling, among which the true set is.
         scores: every label's score where asked for, by name.
         error: why there is no answer; everything else is then empty.
     """
@@ -68,6 +73,10 @@ class Prediction:
     fits: float | None = None
     refused: bool = False
     kept: float | None = None
+    promise: str = ""
+    void: bool = False
+    unseen: bool | None = None
+    sets: tuple[tuple[tuple[str, ...], float], ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
     error: str = ""
 
@@ -96,6 +105,14 @@ class Prediction:
                 told["refused"] = True
             if self.kept is not None:
                 told["kept"] = round(self.kept, DIGITS)
+            if self.promise:
+                told["promise"] = self.promise
+            if self.void:
+                told["void"] = True
+            if self.unseen is not None:
+                told["unseen"] = self.unseen
+            if self.sets:
+                told["sets"] = [{"labels": list(one), "prob": round(p, DIGITS)} for one, p in self.sets]
             if self.scores:
                 told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
         return json.dumps(told, ensure_ascii=False)
@@ -121,9 +138,21 @@ def predictions_of(
         thresholds: those that the run's calibration holds; None: it has none.
         implications: what decided labels imply is decided too, whatever its score; None: nothing is added.
         all_scores: whether predictions hold the score of every label, decided or not.
+
+    Raises:
+        InputError: as `Decision.decide`; a promise that implied labels, which no score decides, would break.
     """
     decided = decision.decide(answers, thresholds)
+    promise = decision.promised()
+    unseen = None if decision.unseen is None else decision.needs_nobody(answers, decided, thresholds)
+    listed = None if decision.sets_among is None else decision.listed(answers)
+    void = odd(answers) & decision.promises_something
     if implications is not None:
+        if unseen is not None or (promise is not None and "precision" in promise.kind):
+            raise InputError(
+                "implied labels are added whatever their scores, so no precision can be promised of them. Leave "
+                "--implications out, or the promise."
+            )
         decided = close_upwards(decided, vocabulary, implications)
     for row, image in enumerate(images):
         columns = zip(
@@ -148,5 +177,11 @@ def predictions_of(
                 decision.abstain and answers.fits is not None and answers.fits[row] <= decision.abstain
             ),
             kept=None if answers.kept is None else float(answers.kept[row]),
+            promise="" if promise is None else str(promise),
+            void=bool(void[row]),
+            unseen=None if unseen is None else bool(unseen[row]),
+            sets=()
+            if listed is None
+            else tuple((tuple(vocabulary.names_of(one)), p) for one, p in listed[row]),
             scores={one.label: one.score for one in every} if all_scores else {},
         )

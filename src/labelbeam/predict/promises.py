@@ -5,8 +5,9 @@ images are tagged. Where to begin testing is chosen on other images (`Sample` gu
 Knows no file; `promise_kinds` has what each promise means. In the data path: answers -> **promises** -> decisions.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,48 @@ class Promises:
     data: str
     _kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return arrays for a file; `about` goes with them."""
+        parts = {"sample": self.sample, "guide": self.guide}
+        return {
+            f"{part}.{one.name}": np.ascontiguousarray(getattr(of, one.name))
+            for part, of in parts.items()
+            for one in fields(of)
+        }
+
+    def about(self) -> dict[str, str]:
+        """Return texts for a file."""
+        return {"score": self.score, "search": json.dumps(dict(self.search)), "data": self.data}
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, str], *, num_labels: int
+    ) -> "Promises":
+        """Read back what `arrays` and `about` gave.
+
+        Raises:
+            InputError: something is missing or does not fit, or another number of labels than the run's.
+        """
+        try:
+            sample, guide = (
+                Sample(**{one.name: arrays[f"{part}.{one.name}"] for one in fields(Sample)})
+                for part in ("sample", "guide")
+            )
+            found = cls(sample, guide, about["score"], json.loads(about["search"]), about["data"])
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise InputError(
+                f"the promises of the run are damaged ({error}). Copy the run again, or train it anew."
+            ) from error
+        if (
+            not sample.scores.shape[1] == guide.scores.shape[1] == num_labels
+            or not len(sample)
+            or not len(guide)
+        ):
+            raise InputError(
+                f"the promises are of {sample.scores.shape[1]} labels, the run has {num_labels}."
+            )
+        return found
+
     def keep(self, promise: Promise) -> Kept:
         """Return the thresholds that keep a promise.
 
@@ -186,8 +229,8 @@ class Promises:
         reached = int(np.isfinite(self.sample.before).sum())
         raise InputError(
             f"a list that holds the true set with probability {target:g} cannot be promised: of {n} calibration images "
-            f"only {reached} have their true set among the {MOST_SETS} most probable ones. Promise "
-            f"{np.floor(100 * reached / (n + 1)) / 100:g} at most, or train a better model."
+            f"only {reached} have their true set among the {MOST_SETS} most probable ones. "
+            f"Promise {np.floor(100 * reached / (n + 1)) / 100:g} at most, or train a better model."
         )
 
 

@@ -1,7 +1,7 @@
 """Command-line choices laid over a run's own: how sets are decided, label models searched, scores calibrated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from labelbeam.formats.registry import FORMATS, parse_spec
 from labelbeam.heads.registry import HEADS, Head, require
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.calibration import RunCalibration, fit_run_calibration
-from labelbeam.predict.decision import Decision
+from labelbeam.predict.decision import Decision, list_sets
+from labelbeam.predict.promises import Promises, Sample
+from labelbeam.predict.set_lists import mass_before
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.config import RunConfig, from_plain, parse_setting, refuse_unused
 from labelbeam.runs.run_directory import Run
@@ -86,6 +88,79 @@ def calibrated(
     return replace(calibration.scores.apply(answers), fits=fits)
 
 
+# Promises of a run: what it says of images that neither training nor early stopping saw, beside their truth.
+
+FEWEST_GUIDES = 20
+"""Images that say where tests begin; without so many validation images, a third of the calibration images does."""
+
+
+def with_promises(
+    run: Run,
+    features: Float[np.ndarray, "images features"],
+    targets: Int8[np.ndarray, "images labels"],
+    *,
+    data: str,
+    guide: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Run:
+    """Return the run with what calibration images prove; it must be calibrated before, where it will be.
+
+    Args:
+        run: the trained model.
+        features: of calibration images.
+        targets: their truth, columns in the run's label order.
+        data: where they come from, for people.
+        guide: features and truth of other images, such as those of validation, which say where tests begin.
+
+    Raises:
+        InputError: too few images for any promise.
+    """
+    if len(features) < FEWEST_GUIDES:
+        raise InputError(
+            f"{data} has {len(features)} calibration images; at least {FEWEST_GUIDES} are needed, and some hundreds "
+            "for most promises: precision 0.95 takes 59 images even if none has an error. Name more."
+        )
+    if guide is None or len(guide[0]) < FEWEST_GUIDES:
+        order = np.random.default_rng(run.config.seed).permutation(len(features))
+        first, rest = order[: len(order) // 3], order[len(order) // 3 :]
+        guide, features, targets = (features[first], targets[first]), features[rest], targets[rest]
+    sample, other = _sample(run, features, targets), _sample(run, *guide)
+    return replace(
+        run, promises=Promises(sample, other, score_name(run.head, run.config), _searched(run), data)
+    )
+
+
+def _sample(run: Run, features: np.ndarray, targets: np.ndarray) -> Sample:
+    answers, (calibration, _) = build_answerer(run.head, run.config).answer(features), valid_calibration(run)
+    if calibration is not None:
+        answers = calibrated(calibration, answers, run.head, features)
+    nowhere = np.full(len(targets), np.nan)
+    return Sample(
+        answers.scores,
+        targets.astype(np.int8),
+        answers.path_sets(),
+        answers.log_probs.astype(np.float64),
+        nowhere if answers.fits is None else answers.fits,
+        mass_before(list_sets(answers), targets),
+    )
+
+
+def _searched(run: Run) -> dict[str, Any]:
+    """Return what of a search decides scores and paths, as plain values; heads that are not searched have none."""
+    if not isinstance(run.head, LabelModelHead):
+        return {}
+    return {name: value for name, value in asdict(run.config.search).items() if name != "trie_bytes"}
+
+
+def valid_promises(run: Run) -> Promises | None:
+    """Return the promises that hold for how the run is asked now: as it was when they were proven."""
+    promises = run.promises
+    if run.rules is not None:  # they were proven without rules
+        return None
+    if promises is None or promises.score != score_name(run.head, run.config):
+        return None
+    return promises if promises.search == _searched(run) else None
+
+
 # Command-line choices laid over a run's own: how sets are decided, how label models are searched.
 
 LATER = ("search", "decision")
@@ -120,6 +195,10 @@ def decision_from(
     threshold: float | None,
     tuned_for: str | None = None,
     abstain: float | None = None,
+    promise: str | None = None,
+    on_average: bool | None = None,
+    unseen: float | None = None,
+    sets_among: float | None = None,
 ) -> Decision:
     """Return the run's decision with what the user said.
 
@@ -134,15 +213,27 @@ def decision_from(
         raise InputError(
             f"--threshold {threshold} and --tuned-for {tuned_for} both say where thresholds come from. Leave one out."
         )
-    if decide is not None or threshold is not None:
+    if promise is not None and (others := {decide, threshold, tuned_for} - {None, "promise"}):
+        raise InputError(
+            f"--promise {promise} decides labels, and so does {next(iter(others))!r}. Leave one of them out."
+        )
+    if (decide, threshold, tuned_for, promise) != (None, None, None, None):
+        own = replace(own, rule="path", promise=None)
+    if decide is not None or threshold is not None or promise is not None:
         own = replace(own, tuned_for=None)
     chosen = decide or ("threshold" if (threshold, tuned_for) != (None, None) else own.rule)
+    if promise is not None:
+        chosen = "promise"
     return replace(
         own,
         rule=chosen,
         threshold=own.threshold if threshold is None else threshold,
         tuned_for=tuned_for or own.tuned_for,
         abstain=own.abstain if abstain is None else abstain,
+        promise=promise or own.promise,
+        on_average=own.on_average if on_average is None else on_average,
+        unseen=own.unseen if unseen is None else unseen,
+        sets_among=own.sets_among if sets_among is None else sets_among,
     )
 
 

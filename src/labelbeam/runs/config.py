@@ -157,6 +157,10 @@ class RunConfig:
     validation images (`runs.run_directory`); a frozen encoder and validation images are needed for that."""
     calibrate: bool = True
     """Whether scores are calibrated and thresholds tuned on the validation images when training ends."""
+    promise_data: str | None = None
+    """Images that neither training nor early stopping sees, on which promises are proven; `FORMAT:PATH#SPLIT`."""
+    promise_fraction: float = 0.0
+    """Share of the training images kept aside for that where `promise_data` is None; 0: none."""
     seed: int = 0
     """Decides initial values, order, views, dropout and the validation split."""
 
@@ -165,6 +169,15 @@ class RunConfig:
         if not 0 <= self.validation_fraction < 1:
             raise InputError(
                 f"validation_fraction is {self.validation_fraction}; it must be at least 0 and below 1."
+            )
+        if not 0 <= self.promise_fraction < 1:
+            raise InputError(
+                f"promise_fraction is {self.promise_fraction}; it must be at least 0 and below 1."
+            )
+        if self.promise_data is not None and self.promise_fraction:
+            raise InputError(
+                f"calibration images are named ({self.promise_data}) and a share of the training images "
+                f"({self.promise_fraction:g}) is to be kept aside for the same. Leave one of them out."
             )
         if self.order == "shuffle" and self.label_model.allowed == "canonical":
             raise InputError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +13,9 @@ from labelbeam.labels.vocabulary import PRESENT, Vocabulary
 from labelbeam.metrics.calibration import CalibrationReport, calibration_report
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.predict.answers import Answers
-from labelbeam.predict.decision import Decision
+from labelbeam.predict.decision import Decision, odd
+from labelbeam.predict.fitness import ALPHA
+from labelbeam.predict.promise_check import check_listed, check_promise, check_unseen
 from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.tagger import Tagger
 
@@ -70,6 +73,33 @@ class Evaluation:
             notes=self.notes,
         )
 
+    def promise_checks(self, decision: Decision, comparison: Comparison) -> dict[str, Any]:
+        """Return whether what a decision promises holds on these images, by what is promised; empty: nothing is.
+
+        Args:
+            decision: which decided `comparison`.
+            comparison: as `comparison` returned it.
+        """
+        if not decision.promises_something or comparison.protocol.k is not None:
+            return {}
+        checks: dict[str, Any] = {}
+        if (promise := decision.promised()) is not None:
+            checks["labels"] = check_promise(promise, comparison)
+        if decision.unseen is not None:
+            sets = decision.decide(self.answers, self.thresholds)
+            nobody = decision.needs_nobody(self.answers, sets, self.thresholds)
+            checks["unseen"] = check_unseen(decision.unseen, nobody, comparison)
+        if decision.sets_among is not None:
+            truth = self.dataset.with_vocabulary(self.vocabulary.names).targets
+            checks["sets"] = check_listed(decision.sets_among, decision.listed(self.answers), truth)
+        if (share := float(odd(self.answers).mean())) > 2 * ALPHA:
+            for one in checks.values():
+                one["void"] = (
+                    f"{share:.0%} of the images are odd, where {ALPHA:.0%} would be: they are not like the calibration "
+                    "images, and no promise holds of them"
+                )
+        return checks
+
     def reliability(self) -> CalibrationReport:
         """Measure how far the scores are probabilities, over the labels that both the run and the data have."""
         names = [name for name in self.dataset.vocabulary if name in self.vocabulary.names]
@@ -121,7 +151,7 @@ def evaluate_features(
         )
     if tagger.note:
         told.append(tagger.note)
-    thresholds = tagger.calibration.thresholds if tagger.calibration else None
+    thresholds = tagger.thresholds
     return Evaluation(dataset, vocabulary, tagger.answer(features), log_likelihood, tuple(told), thresholds)
 
 

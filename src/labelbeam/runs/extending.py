@@ -165,6 +165,7 @@ def _with_label(
             head=_grown(arrays, config, run),
             suggester=suggester,
             calibration=None if run.calibration is None else _grown_calibration(run.calibration),
+            promises=None,  # proven for the labels before
         ),
         one,
     )

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from labelbeam.encoders.encoder import Encoder
@@ -31,6 +31,7 @@ from labelbeam.labels.rules import Rules, read_rules
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.parsing import LARGEST_JSON, parse_json, read_regular
 from labelbeam.predict.calibration import RunCalibration
+from labelbeam.predict.promises import Promises
 from labelbeam.runs.build import Head, stored_head
 from labelbeam.runs.config import RunConfig, from_plain, read_yaml, write_yaml
 from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
@@ -90,6 +91,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #     preprocess.json      the transform in front of the encoder
 #     metrics.json         validation scores with their protocol
 #     log.csv              one row per epoch
+#     promises.safetensors what was said of calibration images, and their truth: what can be promised
 #     calibration.json     what validation images taught: score maps, thresholds, how odd an image may be
 #     rules.txt            rules that every answer keeps, where an export was given some
 #     suggester.safetensors, suggester.json
@@ -111,9 +113,11 @@ MOST_LABELS = 1_000_000
 PARTS = ("model.safetensors", "config.yaml", "labels.json")
 """What loading a run needs, beside an encoder."""
 
-RULES = "rules.txt"
+PROMISES, RULES = "promises.safetensors", "rules.txt"
 
-OPTIONAL = frozenset({RULES, FEATURES, "calibration.json", "suggester.json", "suggester.safetensors"})
+OPTIONAL = frozenset(
+    {RULES, FEATURES, PROMISES, "calibration.json", "suggester.json", "suggester.safetensors"}
+)
 """What only some runs have."""
 
 
@@ -132,6 +136,7 @@ class Run:
         metrics: validation scores with their protocol, plain values; empty without validation.
         history: a row per epoch of the training, as in `log.csv`.
         rules: what label sets must keep, where somebody said so.
+        promises: what calibration images prove, where some were kept aside.
     """
 
     config: RunConfig
@@ -144,6 +149,7 @@ class Run:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, int | float]] = ()
     rules: Rules | None = None
+    promises: Promises | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.summary})"
@@ -246,10 +252,14 @@ def save_run(run: Run, folder: Path, *, opening: Sequence[str]) -> None:
             for name, head in heads.items():
                 parts.append(replaced.enter_context(written_whole(folder / name)))
                 save_file(dict(head.arrays), parts[-1], metadata={"head": run.config.head})
+            if run.promises is not None:
+                parts.append(replaced.enter_context(written_whole(folder / PROMISES)))
+                save_file(run.promises.arrays(), parts[-1], metadata=run.promises.about())
             # safetensors makes files that nobody else may read; a run is read by services and colleagues.
             for file in parts:
                 file.chmod(text_part.stat().st_mode)
-            for name in OPTIONAL - set(texts) - set(heads):  # of an older run in the same folder
+            kept = {*texts, *heads, *([PROMISES] if run.promises is not None else ())}
+            for name in OPTIONAL - kept:  # of an older run in the same folder
                 (folder / name).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise InputError(
@@ -341,6 +351,7 @@ def load_run(folder: Path) -> Run:
             raise InputError(f"{file}: {error}") from error
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
     rules = read_rules(folder / RULES, vocabulary) if (folder / RULES).is_file() else None
+    promises = _load_promises(file, len(vocabulary)) if (file := folder / PROMISES).is_file() else None
     return Run(
         config,
         vocabulary,
@@ -352,6 +363,7 @@ def load_run(folder: Path) -> Run:
         metrics,
         _read_log(folder / LOG),
         rules,
+        promises,
     )
 
 
@@ -386,6 +398,15 @@ def read_labels(file: Path) -> tuple[Vocabulary, tuple[int, ...]]:
             f"{file} has {len(vocabulary)} names and {len(counts)} counts; they must be as many."
         )
     return vocabulary, counts
+
+
+def _load_promises(path: Path, num_labels: int) -> Promises:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = file.metadata() or {}
+        return Promises.from_arrays(load_file(path), about, num_labels=num_labels)
+    except (OSError, SafetensorError, InputError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {_first_line(error)}") from error
 
 
 def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int) -> Head:

@@ -20,8 +20,16 @@ from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, predictions_of
 from labelbeam.predict.predictions import Predictions
+from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.build import build_answerer
-from labelbeam.runs.choices import calibrated, decision_from, search_from, valid_calibration, with_settings
+from labelbeam.runs.choices import (
+    calibrated,
+    decision_from,
+    search_from,
+    valid_calibration,
+    valid_promises,
+    with_settings,
+)
 from labelbeam.runs.run_directory import Run, load_run
 from labelbeam.runs.suggestions import Suggestions, check_features, suggest
 
@@ -67,6 +75,8 @@ class Tagger:
         self.run = replace(run, config=config, rules=given)
         self.answerer = build_answerer(run.head, config, self.run.rules)
         self.calibration, self.note = valid_calibration(self.run)
+        self.promises = valid_promises(self.run)
+        self.promised = config.decision.promise_lines(self.promises, self.thresholds, self.labels)
 
     @classmethod
     def load(
@@ -93,6 +103,11 @@ class Tagger:
     def __repr__(self) -> str:
         decision = self.run.config.decision.name
         return f"Tagger({self.run.summary}, decides by {decision!r})"
+
+    @property
+    def thresholds(self) -> TunedThresholds | None:
+        """The thresholds that training tuned, where they hold."""
+        return self.calibration.thresholds if self.calibration else None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -181,7 +196,7 @@ class Tagger:
                     self.answer(np.stack([vector for _, vector in read])),
                     decision=self.run.config.decision,
                     vocabulary=self.run.vocabulary,
-                    thresholds=self.calibration.thresholds if self.calibration else None,
+                    thresholds=self.thresholds,
                     implications=implications,
                     all_scores=all_scores,
                 )
@@ -201,9 +216,9 @@ class Tagger:
         answers = self.answerer.answer(features)
         if not np.isfinite(answers.scores).all():
             raise InputError("the run's head gives no finite scores. Copy the run again, or train it anew.")
-        if self.calibration is None:
-            return answers
-        return calibrated(self.calibration, answers, self.run.head, features)
+        if self.calibration is not None:
+            answers = calibrated(self.calibration, answers, self.run.head, features)
+        return replace(answers, promises=self.promises)
 
     def suggest(
         self,
@@ -282,7 +297,7 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
                 "same --encoder or --weights, not finetuned."
             )
     # Each run was calibrated for itself; the mixture's scores are others.
-    tagger = Tagger(replace(first, calibration=None), decision=decision)
+    tagger = Tagger(replace(first, calibration=None, promises=None), decision=decision)
     tagger.answerer = EnsembleAnswerer(
         [
             Member(
@@ -299,7 +314,8 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
 #
 # Shared by the verbs that decide label sets; the options are `cli.options.DECIDE`.
 
-OF_DECISION = ("decide", "threshold", "tuned_for", "abstain")
+OF_CALIBRATION = ("tuned_for", "abstain", "promise", "unseen", "sets_among")
+OF_DECISION = ("decide", "threshold", "on_average", *OF_CALIBRATION)
 OF_SEARCH = ("search", "beam", "settings")
 
 
@@ -312,12 +328,10 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
 
     Raises:
         InputError: not a run; runs that do not fit together; values that are not allowed; a search for an ensemble,
-            whose members each have their own, or `tuned_for` and `abstain`, which its members were not measured for.
+            whose members each have their own, or what a calibration decides, which its members were not measured for.
     """
     several = len(runs) > 1
-    if several and (
-        wrong := [name for name in (*OF_SEARCH, "tuned_for", "abstain", "rules") if name in asked]
-    ):
+    if several and (wrong := [name for name in (*OF_SEARCH, *OF_CALIBRATION, "rules") if name in asked]):
         option = {"settings": "--set"}.get(wrong[0], "--" + wrong[0].replace("_", "-"))
         raise InputError(
             f"{option} is for one run: of {len(runs)} that answer as one, each is searched as it was trained, and no "
@@ -325,13 +339,7 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
         )
     run = load_run(runs[0])
     config = with_settings(run.config, asked.get("settings", ()))
-    decision = decision_from(
-        config,
-        decide=asked.get("decide"),
-        threshold=asked.get("threshold"),
-        tuned_for=asked.get("tuned_for"),
-        abstain=asked.get("abstain"),
-    )
+    decision = decision_from(config, **{name: asked.get(name) for name in OF_DECISION})
     if several:
         return load_ensemble(runs, decision=decision)
     search = search_from(config, method=asked.get("search"), beam=asked.get("beam"))

@@ -193,7 +193,7 @@ class QuestionAnswerer:
                 tagger.answer(np.stack([image.features for image in images])),
                 decision=images[0].decision,
                 vocabulary=tagger.run.vocabulary,
-                thresholds=tagger.calibration.thresholds if tagger.calibration else None,
+                thresholds=tagger.thresholds,
                 all_scores=images[0].all_scores,
             )
         )

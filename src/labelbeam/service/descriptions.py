@@ -19,6 +19,13 @@ class ScoredLabel(BaseModel):
     stderr: float = Field(ge=0, description="Standard error of the score; 0 where nothing was sampled.")
 
 
+class ListedSet(BaseModel):
+    """A label set with its probability."""
+
+    labels: list[str]
+    prob: float = Field(ge=0, le=1)
+
+
 class TaggedImage(BaseModel):
     """One image as `labelbeam tag` says it; with `error` instead of the rest where it could not be read."""
 
@@ -50,6 +57,10 @@ class TaggedImage(BaseModel):
     fits: float | None = None
     refused: bool | None = None
     kept: float | None = Field(None, description="p(the rules are kept | image), where it runs with --rules.")
+    promise: str | None = Field(None, description="What is promised of the labels; with `promise`.")
+    void: bool | None = Field(None, description="The image is so odd that no promise holds of it.")
+    unseen: bool | None = Field(None, description="Whether nobody needs to look at it; with `unseen`.")
+    sets: list[ListedSet] | None = Field(None, description="The true set is among these; with `sets_among`.")
     scores: dict[str, float] | None = Field(None, description="Of every label; with `all_scores`.")
     vector: str | None = Field(None, description="Id of the image's features, for `/v1/suggest`.")
     features: str | None = Field(None, description="The features, float16, base64; with `features`.")

@@ -150,6 +150,16 @@ def tag_routes(service: TaggingService) -> APIRouter:
         abstain: Annotated[
             float | None, Query(ge=0, lt=1, description="Decide nothing for images unlike the training's.")
         ] = None,
+        promise: Annotated[
+            str | None, Query(max_length=100, description="precision=0.95, recall=0.9, label-precision=…, …")
+        ] = None,
+        on_average: Annotated[bool | None, Query(description="Promise recall on average.")] = None,
+        unseen: Annotated[
+            float | None, Query(gt=0, lt=1, description="Say which images nobody needs to look at.")
+        ] = None,
+        sets_among: Annotated[
+            float | None, Query(gt=0, lt=1, description="List sets; the true one is among them so often.")
+        ] = None,
     ) -> dict[str, Any]:
         """Tag one or many images; an image that cannot be read gets an `error`, the others their answers."""
         decision = decision_from(
@@ -158,6 +168,10 @@ def tag_routes(service: TaggingService) -> APIRouter:
             threshold=threshold,
             tuned_for=tuned_for,
             abstain=abstain,
+            promise=promise,
+            on_average=on_average,
+            unseen=unseen,
+            sets_among=sets_among,
         )
         uploads = await images_of(request, service)
         tagged = await service.tag(uploads, decision=decision, all_scores=all_scores)

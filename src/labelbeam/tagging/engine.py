@@ -48,7 +48,7 @@ def with_job_engine(
 
     def judge(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         answers = tagger.answer(features)
-        thresholds = tagger.calibration.thresholds if tagger.calibration else None
+        thresholds = tagger.thresholds
         return answers.scores, tagger.run.config.decision.decide(answers, thresholds)
 
     before = tagger.run.encoder

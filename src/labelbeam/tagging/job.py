@@ -88,6 +88,8 @@ class Counts:
         not_written: images of this call whose sidecars were not written.
         why_not: of the first of them, the reason.
         uncertified: images of this call for which the exact search ran out of budget.
+        for_person: images of this call that somebody must look at.
+        void: images of this call that are so odd that no promise holds of them.
     """
 
     images: int
@@ -96,6 +98,8 @@ class Counts:
     not_written: int
     why_not: str
     uncertified: int = 0
+    for_person: int = 0
+    void: int = 0
 
     def told(self, named: Sequence[str]) -> list[str]:
         """Return what a user should know, in sentences; none where everything is in order.
@@ -120,6 +124,13 @@ class Counts:
             lines.append(
                 f"the exact search ran out of budget for {self.uncertified} of {self.images} images: their sets may "
                 'not be the most probable ("exact": false). Raise it: --set search.expansions=1000.'
+            )
+        if self.for_person:
+            lines.append(f"{self.for_person:,} of {self.images:,} images are for a person to look at.")
+        if self.void:
+            lines.append(
+                f"{self.void:,} of {self.images:,} images are odd (5 % of images like those of calibration are): of "
+                "them nothing is promised. Many mean another kind of photographs, and then no promise holds."
             )
         return lines
 
@@ -157,17 +168,28 @@ def do_job(
     """
     if record.done:
         report(f"{record.done:,} images are done already; going on.")
-    count, first_error, uncertified = record.done, "", 0
+    count, first_error, uncertified, for_person, void = record.done, "", 0, 0, 0
     log_every = LOG_EVERY if isinstance(record, Recorded) else None
     with progress_bar("tagging", total, shown=shown, done=record.done, log_every=log_every) as advance:
         for prediction in source(record.remaining(paths)):
             record.write(prediction)
             count += 1
+            for_person += prediction.unseen is False
+            void += prediction.void
             if prediction.error and not first_error:
                 first_error = f"{prediction.image}: {prediction.error}"
             uncertified += certifies and not prediction.exact and not prediction.error
             advance(1)
-    return Counts(count, record.unreadable, first_error, record.not_written, record.why_not, uncertified)
+    return Counts(
+        count,
+        record.unreadable,
+        first_error,
+        record.not_written,
+        record.why_not,
+        uncertified,
+        for_person,
+        void,
+    )
 
 
 # A call of `labelbeam tag`, from what was asked for to what became of every image.
@@ -215,8 +237,9 @@ def tag_images(
     left_out = LeftOut(request.exclude)
     paths = list_images(request.images, left_out=left_out) if paths is None else paths
     tagger = asked_tagger([request.run], asked) if tagger is None else tagger
-    if tagger.note:
-        report(tagger.note)
+    for line in (tagger.note, *tagger.promised):
+        if line:
+            report(line)
     if isinstance(tagger.run.encoder, GivenFeatures) and request.images:
         tagger.run.encoder.ready("cpu")  # says what the run reads
     # A listing of a million files takes seconds: only where somebody sees the number, or the engine depends on it.

@@ -289,7 +289,8 @@ def recorded(line: str) -> Prediction:
     told = json.loads(line)
     told.pop("not_written", None)  # about its sidecar
     labels = tuple(ScoredLabel(**one) for one in told.pop("labels", ()))
-    return Prediction(**{**told, "labels": labels, "path": tuple(told.get("path", ()))})
+    sets = tuple((tuple(one["labels"]), one["prob"]) for one in told.get("sets", ()))
+    return Prediction(**{**told, "labels": labels, "path": tuple(told.get("path", ())), "sets": sets})
 
 
 def records(lines: Path) -> Iterator[Prediction]:
@@ -300,7 +301,9 @@ def records(lines: Path) -> Iterator[Prediction]:
 
 
 def status(prediction: Prediction) -> str:
-    """Return what became of an image: `ok`, `refused` (it fits nothing) or `unreadable`."""
+    """Return what became of an image: `ok`, `refused` (it fits nothing), `person` (must look) or `unreadable`."""
     if prediction.error:
         return "unreadable"
+    if prediction.unseen is False:
+        return "person"
     return "refused" if prediction.refused else "ok"

@@ -287,4 +287,7 @@ def told(prediction: Prediction) -> str:
     if prediction.error:
         return f"{name}\terror: {printable(prediction.error, lines=False)}"
     said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
-    return f"{name}\t{said or ('(nothing fits)' if prediction.refused else '(no label)')}"
+    marks = "\tfor a person" * (prediction.unseen is False) + "\todd: nothing is promised" * prediction.void
+    listed = "".join(f"\n\t{p:.2f} {', '.join(one) or '(no label)'}" for one, p in prediction.sets)
+    nothing = "(nothing fits)" if prediction.refused else "(no label)"
+    return f"{name}\t{said or nothing}{marks}{listed}"

@@ -119,6 +119,10 @@ def write_page(
     told = (
         f"{count:,} pictures" if count == len(predictions) else f"The first {len(predictions)} of {count:,}"
     )
+    asked = sum(prediction.unseen is False for prediction in predictions)
+    if asked:
+        predictions = sorted(predictions, key=lambda one: one.unseen is not False)
+        told += f"; {asked:,} that a person should look at come first"
     advice = font_advice(one.label for prediction in predictions for one in prediction.labels)
     if advice:
         report(advice)

@@ -208,8 +208,10 @@ MANY_UNKNOWN = 0.2
 
 def training_data(
     config: RunConfig, datasets: tuple[Dataset, Dataset | None] | None = None
-) -> tuple[Dataset, Dataset | None]:
-    """Return training and validation images, their columns sorted in label order.
+) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """Return training, validation and calibration images, their columns sorted in label order.
+
+    Calibration images are those that promises are proven on: they have no part in the order of labels either.
 
     Args:
         config: names them, and says how they are read, split and sorted.
@@ -222,8 +224,16 @@ def training_data(
         open_dataset(config.data, options=for_learning(config.data, config.read)),
         None,
     )
+    aside = None
+    if config.promise_data is not None:
+        aside = _other_data(config, config.promise_data, train)
+        _refuse_shared(train, aside, "calibration")
+    elif config.promise_fraction > 0:
+        fractions = (1 - config.promise_fraction, config.promise_fraction)
+        rows, kept = split(train.targets, fractions, seed=config.seed + 1)
+        train, aside = train.subset(np.sort(rows)), train.subset(np.sort(kept))
     if held_out is not None or (datasets is None and config.validation is not None):
-        held_out = _validation_data(config, train, held_out)
+        held_out = _other_data(config, config.validation or "", train, held_out)
     elif config.validation_fraction > 0:
         if len(train) < 10:
             raise InputError(
@@ -238,7 +248,22 @@ def training_data(
         raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
     order = order_labels(train.targets, config.order, seed=order_seed(config))
     names = train.vocabulary.names_of(order.tolist())
-    return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
+    others = (None if one is None else one.with_vocabulary(names) for one in (held_out, aside))
+    return train.with_vocabulary(names), *others
+
+
+def _refuse_shared(train: Dataset, other: Dataset, what: str) -> None:
+    """Refuse images that are trained on as well: nothing can be proven on them.
+
+    Raises:
+        InputError: an image file is in both.
+    """
+    trained = set(map(str, train.paths))
+    if shared := [path for path in map(str, other.paths) if path in trained]:
+        raise InputError(
+            f"{len(shared)} of the {len(other)} {what} images of {other.spec} are among the training images of "
+            f"{train.spec} ({shared[0]}). Nothing can be promised of images that were learned by heart; name others."
+        )
 
 
 def order_seed(config: RunConfig) -> int:
@@ -256,11 +281,10 @@ def easiest_labels_first(
     return train.with_vocabulary(names), None if held_out is None else held_out.with_vocabulary(names)
 
 
-def _validation_data(config: RunConfig, train: Dataset, held_out: Dataset | None) -> Dataset:
-    """Return the validation images, with a note of labels that the training images do not have."""
+def _other_data(config: RunConfig, spec: str, train: Dataset, held_out: Dataset | None = None) -> Dataset:
+    """Return validation or calibration images, with a note of labels that the training images do not have."""
     # `min_images` is about the training data: labels that are rare here are no less labels.
     if held_out is None:
-        spec = config.validation or ""
         held_out = open_dataset(spec, options=for_learning(spec, replace(config.read, min_images=0)))
     refuse_strangers(held_out, train.vocabulary, of=config.data)
     if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):

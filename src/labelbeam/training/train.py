@@ -29,10 +29,11 @@ from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.metrics.evaluation import evaluate
+from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.by_size import DataSize, recipe_for, told
-from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate
+from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises
 from labelbeam.runs.config import RunConfig, to_plain
 from labelbeam.runs.evaluation import evaluate_features
 from labelbeam.runs.recipe import build_optimiser
@@ -165,7 +166,7 @@ def train_run(
     accelerator = _accelerator(config)
     if not accelerator.is_main_process:
         report = _silent
-    train, held_out = training_data(config, datasets)
+    train, held_out, aside = training_data(config, datasets)
     config = _with_usual_encoder(config, train, report)
     encoder = _encoder(config, train)
     if train.features is None:
@@ -174,6 +175,7 @@ def train_run(
     config = _by_data(config, configured, train, encoder, tune=tune, report=report)
     if config.order == "easiest":
         train, held_out = easiest_labels_first(config, train, held_out, encoder)
+        aside = None if aside is None else aside.with_vocabulary(train.vocabulary.names)
     head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
     start_head(head, train.targets)
     with accelerator.local_main_process_first():  # the others find the features in the cache
@@ -218,6 +220,9 @@ def train_run(
     if accelerator.is_main_process:
         if held_out is not None:
             run = _judged(run, train, held_out)
+        if aside is not None:
+            run = _promising(run, aside, held_out)
+            report(f"{len(aside)} images of {aside.spec} kept aside: promises are proven on them.")
         if keep:
             save_run(
                 run,
@@ -394,6 +399,16 @@ def _judged(run: Run, train: Dataset, held_out: Dataset) -> Run:
     return replace(run, calibration=calibrate(run, features[:, 0], held_out.targets, seen[:, 0]))
 
 
+def _promising(run: Run, aside: Dataset, held_out: Dataset | None) -> Run:
+    """Return the run with what images prove that it has not seen; validation images say where tests begin."""
+    aside, features, _ = readable_features(aside, run.encoder, flips=False)
+    guide = None
+    if held_out is not None:
+        held_out, seen, _ = readable_features(held_out, run.encoder, flips=False)
+        guide = (seen[:, 0], held_out.targets)
+    return with_promises(run, features[:, 0], aside.targets, data=aside.spec, guide=guide)
+
+
 def _silent(line: str) -> None:
     """Tell nobody: of several processes the first one talks."""
 
@@ -421,7 +436,9 @@ def _validation_metrics(
 
     Nothing is calibrated here, no threshold tuned: they would have seen the images that judge them.
     """
-    decision = replace(run.config.decision, tuned_for=None, abstain=0.0)
+    own = run.config.decision
+    rule = "path" if own.rule == "promise" else own.rule
+    decision = Decision(rule=rule, threshold=own.threshold)
     comparison = evaluate_features(Tagger(run), held_out, features).comparison(decision)
     return {"data": held_out.spec, "seed": run.config.seed, **evaluate(comparison).to_json()}
 

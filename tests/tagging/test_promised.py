@@ -1,0 +1,203 @@
+"""Promises from training to what `tag`, `evaluate`, `score` and an export say; refusals before any work."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelbeam.predict.search import Search
+from safetensors.numpy import save_file
+
+from labelbeam.errors import InputError
+from labelbeam.predict.decision import Decision
+from labelbeam.runs.run_directory import load_run
+from labelbeam.runs.tagger import Tagger
+
+EASY = ("--promise", "recall=0.3", "--sets-among", "0.5")
+
+
+@pytest.fixture(scope="module", params=["sigmoid", "cnn-rnn"])
+def promising(request, train, tmp_path_factory) -> Path:
+    """A run that kept half of its 48 images aside."""
+    folder = tmp_path_factory.mktemp("promising") / request.param
+    return train(folder, "--head", request.param, "--calibrate-fraction", 0.5)
+
+
+@pytest.fixture(scope="module")
+def sure(promising, tmp_path_factory) -> Path:
+    """A copy of the run, as if it were good: its paths were right, and true sets stood near the top of lists."""
+    copy = Path(shutil.copytree(promising, tmp_path_factory.mktemp("sure") / "run"))
+    promises = load_run(promising).promises
+    sample, guide = (
+        replace(one, truth=one.paths.astype(np.int8), before=np.linspace(0, 0.9, len(one)))
+        for one in (promises.sample, promises.guide)
+    )
+    found = replace(promises, sample=sample, guide=guide)
+    save_file(found.arrays(), copy / "promises.safetensors", metadata=found.about())
+    return copy
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_images_kept_aside_are_neither_trained_on_nor_looked_at(promising, train, tmp_path) -> None:
+    run = load_run(promising)
+    kept = len(run.promises.sample) + len(run.promises.guide)
+    assert 20 <= kept <= 28
+    metrics = json.loads((promising / "metrics.json").read_text())
+    assert metrics["protocol"]["images"] + kept <= 48 - 15
+    assert max(run.counts) <= 48 - kept - metrics["protocol"]["images"]
+
+
+def test_tag_says_what_is_promised(sure, command, drawn) -> None:
+    done = command("tag", sure, drawn, "--json", *EASY)
+    assert done.exit_code == 0, done.output
+    said = lines(done.stdout)
+    assert len(said) == 60
+    for one in said:
+        assert one["promise"] == "recall >= 0.3 with confidence 0.95"
+        assert one["sets"][0]["prob"] >= one["sets"][-1]["prob"]
+    assert "promised: recall >= 0.3 with confidence 0.95, proven on " in done.stderr
+    assert "the true set is among those listed with probability 0.5" in done.stderr
+
+
+def test_tag_says_which_images_are_for_a_person(sure, command, drawn) -> None:
+    done = command("tag", sure, drawn, "--json", "--unseen", 0.5)
+    assert done.exit_code == 0, done.output
+    people = sum(not one["unseen"] for one in lines(done.stdout))
+    assert people < 60
+    assert "promised: nobody needs to look at images whose set is at least" in done.stderr
+    assert (f"{people} of 60 images are for a person" in done.stderr) == (people > 0)
+
+
+def test_evaluate_says_whether_the_promise_was_kept_and_score_agrees(sure, command, drawn, tmp_path) -> None:
+    files = {"--predictions": tmp_path / "p.jsonl", "--truth": tmp_path / "t.jsonl"}
+    done = command(
+        *("evaluate", sure, "--data", f"csv:{drawn / 'tags.csv'}", "--json", "--bootstrap", 0, *EASY),
+        *(one for pair in files.items() for one in pair),
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["promises"]
+    assert set(found) == {"labels", "sets"}
+    assert found["sets"]["sets"]["mean"] >= 1
+    again = command(
+        *("score", "--truth", tmp_path / "t.jsonl", "--pred", tmp_path / "p.jsonl", "--json"),
+        *("--promise", "recall=0.3"),
+    )
+    assert json.loads(again.stdout)["promises"]["labels"] == found["labels"]
+    shown = command(
+        "score", "--truth", tmp_path / "t.jsonl", "--pred", tmp_path / "p.jsonl", "--promise", "recall=0.3"
+    )
+    assert "recall >= 0.3 with confidence 0.95: " in shown.stdout
+
+
+def test_an_export_without_pytorch_makes_the_same_promise(sure, command, drawn, tmp_path) -> None:
+    assert command("export", sure, "--to", "onnx", "--out", tmp_path / "onnx").exit_code == 0
+    picture = sorted(drawn.glob("*.png"))[0]
+    runs = (sure, tmp_path / "onnx")
+    told = [lines(command("tag", run, picture, "--json", *EASY).stdout)[0] for run in runs]
+    assert told[0]["promise"] == told[1]["promise"]
+    assert [one["labels"] for one in told[0]["sets"]] == [one["labels"] for one in told[1]["sets"]]
+
+
+def test_a_file_of_tags_and_its_page_say_which_images_are_for_a_person(
+    sure, command, drawn, tmp_path
+) -> None:
+    out, page = tmp_path / "tags.csv", tmp_path / "page.html"
+    done = command("tag", sure, drawn, "--out", out, "--page", page, "--unseen", 0.5)
+    assert done.exit_code == 0, done.output
+    status = [row.split(",")[-2] for row in out.read_text().splitlines()[1:]]
+    assert set(status) <= {"ok", "person"}
+    if "person" in status:
+        assert f"{status.count('person')} that a person should look at come first" in page.read_text()
+
+
+def test_python_gets_the_same(sure, drawn) -> None:
+    decision = Decision(rule="promise", promise="recall=0.3", on_average=True, sets_among=0.5)
+    tagger = Tagger.load(sure, decision=decision)
+    assert "recall >= 0.3 on average" in tagger.promised[0]
+    prediction = next(tagger.tag([sorted(drawn.glob("*.png"))[0]]))
+    assert prediction.sets
+    assert prediction.promise == "recall >= 0.3 on average"
+
+
+def test_an_odd_image_is_told_that_nothing_is_promised_and_goes_to_a_person(sure, monkeypatch) -> None:
+    tagger = Tagger.load(sure, decision=Decision(unseen=0.5))
+    answer, features = tagger.answer, np.zeros(tagger.run.encoder.num_features, dtype=np.float16)
+    for fits, void in ((0.04, True), (0.5, False)):
+        monkeypatch.setattr(
+            tagger,
+            "answer",
+            lambda values, fits=fits: replace(answer(values), fits=np.full(len(values), fits)),
+        )
+        prediction = next(tagger.tag_features([("a.jpg", features)]))
+        assert prediction.void == void
+        assert not (prediction.unseen and void)
+        assert ('"void": true' in prediction.to_json()) == void
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--promise", "precision=0.99"), ["precision 0.99", "at least 299"]),
+        (("--promise", "recall=0.99"), ["recall 0.99", "at least 299 calibration images"]),
+        (("--sets-among", "0.99"), ["at least 99 calibration images"]),
+        (
+            ("--promise", "recall=0.3", "--threshold", "0.5"),
+            ["--promise recall=0.3", "Leave one of them out"],
+        ),
+        (("--promise", "recall=0.3", "--abstain", "0.1"), ["abstain", "Leave abstain out"]),
+        (("--decide", "expected-f1", "--unseen", "0.5"), ["expected-f1"]),
+        (("--decide", "promise"), ["give both"]),
+    ],
+)
+def test_what_cannot_be_promised_is_refused_before_any_work(
+    promising, command, drawn, options, words
+) -> None:
+    done = command("tag", promising, drawn, "--json", *options)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_run_without_calibration_images_says_how_to_get_some(finished, command, drawn) -> None:
+    done = command("tag", finished, drawn, "--promise", "recall=0.3")
+    assert done.exit_code == 2
+    assert "--calibrate SPEC or --calibrate-fraction" in done.stderr
+
+
+def test_another_search_than_was_calibrated_voids_the_promise(promising) -> None:
+    decision = Decision(rule="promise", promise="recall=0.3")
+    if load_run(promising).config.head == "cnn-rnn":
+        with pytest.raises(InputError, match="searched otherwise"):
+            Tagger.load(promising, decision=decision, search=Search(expansions=5))
+
+
+def test_calibration_images_that_were_trained_on_are_refused(command, drawn, encoder_file, tmp_path) -> None:
+    spec = f"csv:{drawn / 'tags.csv'}#train"
+    done = command(
+        *("train", "--data", spec, "--calibrate", spec, "--out", tmp_path / "run", "--weights", encoder_file)
+    )
+    assert done.exit_code == 2
+    assert "learned by heart" in done.stderr
+
+
+def test_damaged_promises_are_named(promising, tmp_path, command, drawn) -> None:
+    copy = Path(shutil.copytree(promising, tmp_path / "copy"))
+    (copy / "promises.safetensors").write_bytes(b"nothing")
+    done = command("tag", copy, drawn)
+    assert done.exit_code == 2
+    assert "promises.safetensors" in done.stderr
+
+
+def test_implied_labels_are_refused_where_precision_is_promised(sure, command, drawn, tmp_path) -> None:
+    rules = tmp_path / "rules.txt"
+    label = load_run(sure).vocabulary.names
+    rules.write_text(f"{label[0]} -> {label[1]}\n")
+    done = command("tag", sure, drawn, "--unseen", "0.5", "--implications", rules)
+    assert done.exit_code == 2
+    assert "Leave --implications out" in done.stderr
