@@ -30,9 +30,10 @@ def sure(promising, tmp_path_factory) -> Path:
     """A copy of the run, as if it were good: its paths were right, and true sets stood near the top of lists."""
     copy = Path(shutil.copytree(promising, tmp_path_factory.mktemp("sure") / "run"))
     promises = load_run(promising).promises
+    paths = [one.paths | (np.arange(one.paths.shape[1]) == 0) for one in (promises.sample, promises.guide)]
     sample, guide = (
-        replace(one, truth=one.paths.astype(np.int8), before=np.linspace(0, 0.9, len(one)))
-        for one in (promises.sample, promises.guide)
+        replace(one, paths=path, truth=path.astype(np.int8), before=np.linspace(0, 0.9, len(one)))
+        for one, path in zip((promises.sample, promises.guide), paths, strict=True)
     )
     found = replace(promises, sample=sample, guide=guide)
     save_file(found.arrays(), copy / "promises.safetensors", metadata=found.about())

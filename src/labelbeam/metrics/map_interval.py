@@ -1,13 +1,14 @@
 """Intervals of mean average precision that cover where labels have few positives.
 
 With few positives AP is biased upwards and skewed, and a bootstrap's repeated positives bias it once more: its
-percentile interval of mAP covers 40 to 90 % of the time at the sizes people have (benchmarks/coverage.py). Here the
+percentile interval of mAP covers 40 to 90 % of the time at the sizes people have (benchmarks/map_coverage.py). Here the
 bias comes from half of the images, the spread from leaving images out; neither repeats an image.
 Knows nothing of files. In the data path: `comparison` -> **map_interval** -> `bootstrap`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -78,8 +79,6 @@ def map_intervals(comparisons: Sequence[Comparison], *, confidence: float = 0.95
     some = int((positives > 0).sum())
     if images < FEWEST_IMAGES or not some or 2 * int((positives == 1).sum()) > some:
         return {}
-    from scipy.special import stdtrit
-
     plain = _by_label(labels, np.ones((1, images), dtype=np.int64))[..., 0]
     value = _mean(plain)
     bias = _mean(_mean(_by_label(labels, _halves(images, rng)), axis=-1) - plain)
@@ -97,12 +96,24 @@ def map_intervals(comparisons: Sequence[Comparison], *, confidence: float = 0.95
     tosses = int(positives.sum()) + 4
     centre = np.clip(((value - bias) * (tosses - 4) + 2) / tosses, 0.0, 1.0)
     error = np.maximum(error, np.sqrt(centre * (1 - centre) / tosses))
-    reach = stdtrit(freedom, (1 + confidence) / 2) * error
+    reach = _t_quantile((1 + confidence) / 2, freedom) * error
     low, high = np.minimum(centre - reach, value), np.maximum(centre + reach, value)
     low[RULES.index("voc11")] -= _mean_precision_at_full_recall(labels, comparisons) / 11
     ends = np.clip([low, high], 0.0, 1.0)
     columns = zip(RULES, value, *ends, error, strict=True)
     return {f"mAP_{rule}": Interval(*map(float, numbers)) for rule, *numbers in columns}
+
+
+def _t_quantile(probability: float, freedom: np.ndarray) -> np.ndarray:
+    """Return Student's quantile by its expansion at the normal one; within 1 % from 4 degrees of freedom on.
+
+    Source:
+        Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
+    """
+    z, n = NormalDist().inv_cdf(probability), np.maximum(freedom, 4.0)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return np.asarray(z + first / n + second / n**2 + third / n**3)
 
 
 def _by_label(

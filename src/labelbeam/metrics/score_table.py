@@ -79,7 +79,7 @@ def show_scores(result: dict[str, Any], *, per_class: bool = False, more: Sequen
         console.print(
             f"best possible OP / OR / OF1 of exactly {protocol['k']} labels per image: {best}", soft_wrap=True
         )
-    if without := (intervals or {}).get("none_of"):
+    if intervals and (without := intervals.get("none_of")):
         console.print(f"{', '.join(without)}: no interval; {intervals['why_none']}", soft_wrap=True)
     for line in more:
         console.print(line, soft_wrap=True, markup=False)

@@ -113,9 +113,8 @@ def _keep_label_precision(target: float, confidence: float, sample: "Sample", gu
     thresholds = np.full(counts.shape[1], NEVER)
     for label in range(counts.shape[1]):
         guide_risks = guide_errors[:, label] / np.maximum(guide_counts[:, label], 1)
-        found = test.lowest_passing(
-            lambda k, p=p_values[:, label]: float(p[k]), guide_counts[:, label], guide_risks
-        )
+        of_label = p_values[:, label].tolist()
+        found = test.lowest_passing(of_label.__getitem__, guide_counts[:, label], guide_risks)
         if found is not None:
             thresholds[label] = GRID[found]
     promised = thresholds < NEVER
@@ -164,7 +163,7 @@ def keep_unseen(
         _Test(1 - target, confidence, len(sample) / len(guide)),
     )
     p_values = error_p_value(np.rint(risks * counts), counts, 1 - target)
-    found = test.lowest_passing(lambda k: float(p_values[k]), *set_risks(guide, thresholds))
+    found = test.lowest_passing(p_values.tolist().__getitem__, *set_risks(guide, thresholds))
     if found is None:
         what = f"no error in {target:g} of the images tagged unseen, decided by {rule}, with confidence {confidence:g}"
         raise test.refusal(what, "images that are sure enough", counts, risks)

@@ -43,7 +43,8 @@ def _of_image(scores: np.ndarray, count: int, mass: float) -> ListedSets:
     order = np.argsort(costs, kind="stable")[:count]  # the k-th best set flips none but the k cheapest
     cost, best = costs[order], p >= 0.5
     log_prob = float(np.log(np.where(best, p, 1 - p)).sum())
-    listed, held = [], 0.0
+    listed: ListedSets = []
+    held = 0.0
     heap: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     while heap and len(listed) < count and held < mass:
         paid, flips = heapq.heappop(heap)
@@ -80,7 +81,8 @@ def mass_before(
 
 def listed_until(sets: ListedSets, most_before: float) -> ListedSets:
     """Return the sets of a list that have at most so much probability before them; the first one always has."""
-    kept, held = [], 0.0
+    kept: ListedSets = []
+    held = 0.0
     for one in sets:
         if held > most_before:
             break

@@ -248,8 +248,8 @@ def training_data(
         raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
     order = order_labels(train.targets, config.order, seed=order_seed(config))
     names = train.vocabulary.names_of(order.tolist())
-    others = (None if one is None else one.with_vocabulary(names) for one in (held_out, aside))
-    return train.with_vocabulary(names), *others
+    held_out, aside = (None if one is None else one.with_vocabulary(names) for one in (held_out, aside))
+    return train.with_vocabulary(names), held_out, aside
 
 
 def _refuse_shared(train: Dataset, other: Dataset, what: str) -> None:
