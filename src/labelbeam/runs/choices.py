@@ -125,7 +125,7 @@ def with_promises(
         guide, features, targets = (features[first], targets[first]), features[rest], targets[rest]
     sample, other = _sample(run, features, targets), _sample(run, *guide)
     return replace(
-        run, promises=Promises(sample, other, score_name(run.head, run.config), _searched(run), data)
+        run, promises=Promises(sample, other, score_name(run.config), _searched(run), data)
     )
 
 
@@ -146,7 +146,7 @@ def _sample(run: Run, features: np.ndarray, targets: np.ndarray) -> Sample:
 
 def _searched(run: Run) -> dict[str, Any]:
     """Return what of a search decides scores and paths, as plain values; heads that are not searched have none."""
-    if not isinstance(run.head, LabelModelHead):
+    if not HEADS[run.config.head].searches:
         return {}
     return {name: value for name, value in asdict(run.config.search).items() if name != "trie_bytes"}
 
@@ -156,7 +156,7 @@ def valid_promises(run: Run) -> Promises | None:
     promises = run.promises
     if run.rules is not None:  # they were proven without rules
         return None
-    if promises is None or promises.score != score_name(run.head, run.config):
+    if promises is None or promises.score != score_name(run.config):
         return None
     return promises if promises.search == _searched(run) else None
 
