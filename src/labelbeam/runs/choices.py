@@ -124,9 +124,7 @@ def with_promises(
         first, rest = order[: len(order) // 3], order[len(order) // 3 :]
         guide, features, targets = (features[first], targets[first]), features[rest], targets[rest]
     sample, other = _sample(run, features, targets), _sample(run, *guide)
-    return replace(
-        run, promises=Promises(sample, other, score_name(run.config), _searched(run), data)
-    )
+    return replace(run, promises=Promises(sample, other, score_name(run.config), _searched(run), data))
 
 
 def _sample(run: Run, features: np.ndarray, targets: np.ndarray) -> Sample:
