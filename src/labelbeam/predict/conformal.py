@@ -49,8 +49,8 @@ def risk_p_value(
 ) -> Float[np.ndarray, "..."]:
     """Return a p-value of "the expected loss is above `most`" from the mean alone, for losses in [0, 1].
 
-    Valid, and fast over many rules, but less sharp than `mean_p_value`: it says where to test, and how many images to ask
-    for.
+    Valid, and fast over many rules, but less sharp than `mean_p_value`: it says where to test, and how many images it
+    would take.
 
     Source:
         Hoeffding 1963, theorem 1, in its form with the relative entropy.
