@@ -243,3 +243,35 @@ def test_a_raw_photograph_and_its_jpeg_have_a_sidecar_each(
         (tmp_path / "a.xmp").write_bytes(new_packet({"dc:subject": ["Anna"]}))
         assert sidecar_for(tmp_path / "a.jpg", naming).name == "a.jpg.xmp"
         assert read_keywords(tmp_path, "").example(0).present == ("Anna",), "they are one photograph"
+
+
+def test_the_pages_export_merges_into_sidecars_and_its_rejections_are_kept(tmp_path: Path) -> None:
+    from labelbeam.labels.vocabulary import ABSENT, PRESENT
+    from labelbeam.project.project_file import Project
+    from labelbeam.project.records import Change
+    from labelbeam.service.project_export import write_beside
+
+    photos = tmp_path / "p"
+    images = [photograph(photos / "x" / "a.png"), photograph(photos / "b.jpg")]
+    rated = new_packet({"dc:subject": ["Anna"]}).replace(
+        b'rdf:about=""', b'rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"'
+    )
+    (photos / "b.jpg.xmp").write_bytes(rated)
+    with job(photos) as first:
+        first.write(said(images[1], "dog", "cat"))
+    with Project(tmp_path / "x.lbp") as project:
+        project.add_labels(["dog", "cat"])
+        one, two = (project.add_reference(image, name=image.name) for image in images)
+        project.decide(
+            [Change(one.id, "cat", PRESENT), Change(two.id, "dog", ABSENT), Change(two.id, "cat", PRESENT)]
+        )
+        assert write_beside(project)[0] == 2
+    found = (photos / "b.jpg.xmp").read_bytes()
+    assert b'xmp:Rating="4"' in found
+    assert lists_of(photos / "b.jpg.xmp") == {name: ["Anna", "cat"] for name in ALL}
+    assert lists_of(photos / "x/a.png.xmp") == {name: ["cat"] for name in ALL}
+    with job(photos, run="second 22222") as second:
+        second.write(said(images[1], "dog", "sea"))
+    assert lists_of(photos / "b.jpg.xmp")["dc:subject"] == ["Anna", "cat", "sea"], (
+        "dog never, cat is a person's"
+    )

@@ -14,6 +14,7 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.keywords import write_keywords
 from labelbeam.formats.photo_metadata.keyword_lists import FIELDS
 from labelbeam.formats.photo_metadata.xmp import new_packet
 from labelbeam.formats.placing import refuse_unwritable
@@ -124,6 +125,30 @@ def exported(project: Project, format_: str) -> Iterator[Path]:
         else:
             _write_format(project, dataset, photographs, format_, archive)
         yield archive
+
+
+def write_beside(project: Project) -> tuple[int, tuple[str, ...]]:
+    """Write what is decided into sidecars beside the photographs that stay where they are, into those that are there.
+
+    As `labelbeam data convert project:FILE keywords:FOLDER` does: of a sidecar nothing changes but its keywords.
+
+    Returns:
+        How many photographs, and notes for a person.
+
+    Raises:
+        InputError: nothing is decided on such a photograph, or as `formats.keywords.write_keywords`.
+    """
+    photographs, dataset = _decided(project, XMP)
+    rows = [i for i, one in enumerate(photographs) if not one.added]
+    if not rows:
+        raise InputError(
+            "nothing is decided on photographs that lie in a folder of this machine. Export a zip."
+        )
+    paths = [photographs[i].path for i in rows]
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    keys = tuple(path.relative_to(folder).as_posix() for path in paths)
+    beside = Dataset(dataset.spec, folder, keys, dataset.vocabulary, dataset.targets[rows])
+    return len(rows), write_keywords(beside, folder, split="", images="keep")
 
 
 def _decided(project: Project, format_: str) -> tuple[list[Photograph], Dataset]:

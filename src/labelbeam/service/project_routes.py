@@ -19,7 +19,7 @@ from labelbeam.project.schema import Unavailable
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.limits import Refusal
 from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture
-from labelbeam.service.project_export import export_formats, exported
+from labelbeam.service.project_export import export_formats, exported, write_beside
 from labelbeam.service.project_photographs import ProjectPhotographs
 from labelbeam.service.reasons import ReasonedSuggestions, Reasons, suggesting_mechanisms
 from labelbeam.service.routes import first_problem
@@ -178,7 +178,14 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
             "tree": has_tree(tagger),
             "mechanisms": suggesting_mechanisms(tagger),
             "formats": export_formats(),
+            "beside": sum(not one.added for one in project.photographs()),
         }
+
+    @router.post("/keywords", summary="Keywords into sidecars beside the photographs of --images")
+    def keywords() -> dict[str, Any]:
+        with told():
+            count, notes = write_beside(project)
+        return {"written": count, "notes": notes}
 
     @router.get("/export/{format_}", response_class=Response, summary="The project as a zip archive")
     def export(format_: str) -> Response:

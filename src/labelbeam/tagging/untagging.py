@@ -12,6 +12,7 @@ from labelbeam.formats.photo_metadata.embedding import ExifTool
 from labelbeam.formats.photo_metadata.own_tags import OwnTags
 from labelbeam.formats.photo_metadata.photographs import embedded_lists, sidecar_lists, write_sidecar
 from labelbeam.formats.photo_metadata.written import WrittenTags, record_folder
+from labelbeam.tagging.outputs import RECORD
 from labelbeam.tagging.sidecars import text_of
 
 
@@ -57,7 +58,10 @@ def untag(folder: Path, run: str | None = None) -> Withdrawn:
                 f"no tags of a run {run!r} are in {folder}; runs: {', '.join(sorted(runs)) or 'none'}."
             )
         chosen = [(file, own) for file, own in entries if run is None or _is_run(own.run, run)]
-        return _withdraw(written, chosen)
+        done = _withdraw(written, chosen)
+        # Whoever tags again wants the tags again: what was asked is forgotten, so that nothing counts as done.
+        (folder / f"{RECORD}.job.json").unlink(missing_ok=True)
+        return done
     finally:
         written.finish()
 

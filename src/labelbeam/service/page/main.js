@@ -98,9 +98,23 @@ find("add").addEventListener("click", () =>
 find("export").addEventListener("click", () =>
   openMenu(
     find("export"),
-    store.formats.map((format) => ({ text: FORMATS[format]?.[0] ?? format, note: FORMATS[format]?.[1], act: () => download(format) })),
+    beside().concat(store.formats.filter((format) => format !== "xmp" || !store.beside).map((format) => ({ text: FORMATS[format]?.[0] ?? format, note: FORMATS[format]?.[1], act: () => download(format) }))),
   ),
 );
+
+// Photographs of --images get their keywords where they are: a zip would replace ratings and history.
+function beside() {
+  if (!store.beside) return [];
+  const act = async () => {
+    try {
+      const { written } = await ask("/keywords", { method: "POST" });
+      message(`Keywords of ${written} photographs are in the sidecars beside them.`, "notice");
+    } catch (error) {
+      message(error.message);
+    }
+  };
+  return [{ text: "Keywords beside the photographs", note: "XMP sidecars; only keywords change", act }];
+}
 find("order").addEventListener("change", async () => {
   try {
     const { photographs } = await ask(`/order?by=${find("order").value}`);

@@ -19,6 +19,7 @@ class Store extends EventTarget {
   attention = false;
   tree = false;
   formats = [];
+  beside = 0; // photographs that lie where they are, not in the project
   mechanisms = [];
   mechanism = ""; // empty: what the run does by itself
 
