@@ -24,7 +24,7 @@ from labelbeam.cli.serve import serve
 from labelbeam.cli.suggest import neighbors, suggest
 from labelbeam.cli.tag import tag
 from labelbeam.cli.train import train
-from labelbeam.cli.untag import untag, watch
+from labelbeam.cli.untag import promote, untag, watch
 from labelbeam.errors import InputError, printable
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
@@ -95,7 +95,7 @@ data = typer.Typer(
 app.add_typer(data)
 
 for _verb in (
-    *(demo, train, evaluate, tag, untag, watch, suggest, serve, explain, report, neighbors, score),
+    *(demo, train, evaluate, tag, untag, watch, promote, suggest, serve, explain, report, neighbors, score),
     *(reproduce, extend_labels, export),
 ):
     app.command()(told_in_words(_verb))

@@ -1,4 +1,4 @@
-"""`labelbeam untag` and `labelbeam watch`: what runs wrote taken back, and photographs tagged as they arrive."""
+"""What comes after `tag`: `untag` takes tags back, `watch` tags as photographs arrive, `promote` changes the run."""
 
 import json
 import sys
@@ -64,3 +64,27 @@ def watch(
         look_again(request, {}, every=every, settled=settled, rounds=rounds, report=say)
     except KeyboardInterrupt:
         say("no longer watching.")
+
+
+def promote(
+    new: Annotated[Path, typer.Argument(help="Folder of the new run.")],
+    over: Annotated[Path, typer.Option(help="Folder of the run whose place it takes if it is better.")],
+    data: Annotated[str, typer.Option(help="Labelled photographs that neither learnt from.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Put a new run in an old one's place, only if it is better on the same photographs (paired, 95 % interval)."""
+    from labelbeam.tagging.promotion import promote as compare
+
+    done = compare(new, over, data, report=lambda line: print(f"labelbeam: {line}", file=sys.stderr))
+    if json_:
+        typer.echo(json.dumps(done.to_dict(), ensure_ascii=False))
+        return
+    typer.echo(
+        f"F1 of decided sets on {done.images:,} photographs: {done.new:.3f} new, {done.old:.3f} old, difference "
+        f"{done.new - done.old:+.3f} [{done.low:+.3f}, {done.high:+.3f}]"
+    )
+    typer.echo(
+        f"{over} is the new run now; the old one is {done.kept}."
+        if done.promoted
+        else f"{over} stays as it is."
+    )

@@ -1,0 +1,124 @@
+"""A new run in the place of an old one, only where it is better on the same labelled photographs."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
+from labelbeam.errors import InputError
+from labelbeam.formats.registry import for_learning, open_dataset
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.runs.tagger import Tagger
+
+DRAWS = 10_000
+"""Resamples of the photographs."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a comparison of two runs found, and what was done.
+
+    Attributes:
+        images: how many photographs both were asked about.
+        new, old: mean over photographs of the F1 of decided sets, as fractions.
+        low, high: 95 % interval of the difference, new minus old, over resampled photographs.
+        promoted: whether the new run is in the old one's place now.
+        kept: where the old run is then.
+    """
+
+    images: int
+    new: float
+    old: float
+    low: float
+    high: float
+    promoted: bool = False
+    kept: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def promote(
+    new: Path,
+    old: Path,
+    data: str,
+    *,
+    options: ReadOptions = DEFAULTS,
+    report: Callable[[str], None] = lambda line: None,
+) -> Promotion:
+    """Compare two runs on photographs that neither learnt from; put the new one in the old one's place if it is better.
+
+    Better is: the interval of the paired difference lies above zero. Each decides as it does by itself; labels that a
+    run does not have it never says, and what is unknown of a photograph counts for neither.
+
+    Args:
+        new: folder of a run.
+        old: folder of the run whose place is at stake; it is kept beside.
+        data: labelled photographs.
+        options: how they are read.
+        report: told what is known of the data.
+
+    Raises:
+        InputError: one run given twice, the data one of them was trained on, or fewer than two readable photographs.
+    """
+    if new.resolve() == old.resolve():
+        raise InputError(f"{new} and {old} are one run. Give two.")
+    taggers = [Tagger.load(new), Tagger.load(old)]
+    for folder, tagger in zip((new, old), taggers, strict=True):
+        if tagger.run.config.data == data:
+            raise InputError(
+                f"{folder} was trained on {data}, so its answers there say nothing. Give photographs that neither run "
+                "learnt from."
+            )
+    dataset = open_dataset(data, options=for_learning(data, options))
+    for note in dataset.notes:
+        report(note)
+    scores = np.array([_f1(tagger, dataset) for tagger in taggers])
+    scores = scores[:, ~np.isnan(scores).any(axis=0)]
+    count = scores.shape[1]
+    if count < 2:
+        raise InputError(
+            f"{data}: {count} photographs can be compared; give at least two, better some hundreds."
+        )
+    difference = scores[0] - scores[1]
+    rng = np.random.default_rng(0)
+    means = [difference[rng.integers(0, count, count)].mean() for _ in range(DRAWS)]
+    low, high = (float(end) for end in np.quantile(means, (0.025, 0.975)))
+    found = (count, float(scores[0].mean()), float(scores[1].mean()), low, high)
+    if low <= 0:
+        return Promotion(*found)
+    kept = _free(old)
+    fresh = old.with_name(old.name + ".promoting")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(new, fresh)
+    old.rename(kept)
+    fresh.rename(old)
+    return Promotion(*found, promoted=True, kept=str(kept))
+
+
+def _f1(tagger: Tagger, dataset: Dataset) -> list[float]:
+    """Return the F1 of each photograph's decided set; NaN where it cannot be read or nothing is known of it."""
+    found = []
+    paths = [dataset.path(i) for i in range(len(dataset))]
+    for row, prediction in zip(dataset.targets, tagger.tag(paths), strict=True):
+        known = {name for name, value in zip(dataset.vocabulary, row, strict=True) if value != UNKNOWN}
+        present = {name for name, value in zip(dataset.vocabulary, row, strict=True) if value == PRESENT}
+        decided = {one.label for one in prediction.labels} & known
+        if prediction.error or not known:
+            found.append(float("nan"))
+        else:
+            size = len(decided) + len(present)
+            found.append(2 * len(decided & present) / size if size else 1.0)
+    return found
+
+
+def _free(old: Path) -> Path:
+    number = 1
+    while (kept := old.with_name(f"{old.name}.before-{number}")).exists():
+        number += 1
+    return kept
