@@ -389,10 +389,12 @@ def _config(file: Path) -> object:
 
 
 def _calibration(file: Path) -> object:
-    from labelbeam.parsing import read_json
+    from labelbeam.parsing import parse_json, read_json
     from labelbeam.predict.calibration import RunCalibration
 
-    return RunCalibration.from_json(read_json(file), num_labels=4, num_features=32)
+    known = parse_json((KEPT / "calibration/in_order.json").read_bytes(), "in order")
+    labels = len(known["thresholds"]["of1"])
+    return RunCalibration.from_json(read_json(file), num_labels=labels, num_features=32)
 
 
 def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:

@@ -21,8 +21,8 @@ def test_every_parser_reads_what_is_in_order(all_parsers: dict[str, Callable[[],
     assert len(all_parsers) > 40
     for name, make in all_parsers.items():
         parser = make()
-        if name != "calibration":  # nothing but a trained run writes one
-            parser.run(parser.seeds[0])
+        # Nothing but a trained run writes a calibration: the one in order is kept, behind those that are not.
+        parser.run(parser.seeds[-1 if name == "calibration" else 0])
 
 
 @pytest.mark.parametrize("file", INPUTS, ids=lambda file: f"{file.parent.name}/{file.stem}")
