@@ -39,6 +39,8 @@ _BYTES = {"1": PRESENT, "0": ABSENT, "-1": UNKNOWN % 256}
 _MOST = 100_000
 """Class numbers without names go up to here; more is something else, such as an id."""
 
+_OF_NUMBERS = "-0123456789 \t\r"
+
 _NUMBER = re.compile(r"-?\d{1,9}")
 _BOX = re.compile(r"\d{1,6}(,\d{1,6}){4}")
 _NUMBERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})+")
@@ -166,6 +168,13 @@ def _refuse_boxes(lines: Sequence[str], file: Path) -> None:
 
 def _taken_apart(line: str) -> tuple[str, str]:
     """Return image and labels: numbers are taken from the end, as names of files may hold blanks."""
+    image = line.rstrip(_OF_NUMBERS)
+    if (
+        _is_image(image)
+        and line[len(image) : len(image) + 1].isspace()
+        and "-" not in line[len(image) :].replace(" -1", "")
+    ):
+        return image.strip(), line[len(image) :].strip()  # what nearly every line is
     last = line.rsplit(None, 1)[-1]
     if _NUMBERS.fullmatch(last):
         line = line.rstrip().removesuffix(last) + last.replace(",", " ")
@@ -188,7 +197,7 @@ def _taken_apart(line: str) -> tuple[str, str]:
 
 
 def _is_image(word: str) -> bool:
-    return Path(word.rsplit("/", 1)[-1]).suffix.lower() in SUFFIXES
+    return "." + word.rpartition(".")[2].lower() in SUFFIXES
 
 
 def _layout(
@@ -243,7 +252,7 @@ def _one_hot(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> La
                 f"{file}, line {number}: {len(found)} values, the first line has {width}. Repair the line."
             )
         try:
-            values += bytes(_BYTES[value] for value in found)
+            values += bytes(map(_BYTES.__getitem__, found))
         except KeyError as error:
             raise InputError(
                 f"{file}, line {number}: {str(error)[:40]} among the values; 1 is present, 0 or -1 not."

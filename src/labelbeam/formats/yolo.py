@@ -10,6 +10,7 @@ Source:
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -75,21 +76,23 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
             )
         )
     said, without = [], []
+    listed: dict[str, frozenset[str]] = {}
     for image in images:
-        file = _label_file(image, home)
+        key = _key(image, home)
+        file = _label_file(key, home, listed)
         numbers = _class_numbers(file, spec) if file else []
-        said.append((_key(image, home), {_name(n, classes, file, spec): PRESENT for n in numbers}))
+        said.append((key, {_name(n, classes, file, spec): PRESENT for n in numbers}))
         if file is None:
-            without.append(image)
+            without.append(key)
     if len(without) == len(images):
         raise InputError(
-            f"{spec}: none of {len(images)} images has a label file, such as {_expected(without[0], home)}. "
+            f"{spec}: none of {len(images)} images has a label file, such as {home / _label_places(without[0])[0]}. "
             "A YOLO folder has labels/… for images/…, or texts beside the images."
         )
     if without:
         notes.append(
             f"{len(without):,} images have no label file and count as images without an object, as YOLO has it: "
-            f"{', '.join(_key(image, home) for image in without[:3])}."
+            f"{', '.join(without[:3])}."
         )
     return labelled_dataset(
         said,
@@ -268,24 +271,38 @@ def _listed_image(written: str, file: Path, home: Path, where: str) -> Path:
     return next((place for place in tries if is_file(place)), home / plain)
 
 
-def _label_file(image: Path, home: Path) -> Path | None:
-    """Return the label file of an image: below `labels` for one below `images`, else beside it."""
-    return next((file for file in _label_places(image, home) if is_file(file)), None)
+def _label_file(key: str, home: Path, listed: dict[str, frozenset[str]]) -> Path | None:
+    """Return the label file of an image: below `labels` for one below `images`, else beside it.
+
+    Args:
+        key: of the image.
+        home: folder that keys are relative to.
+        listed: names in the folders that were looked into, each listed once; more are added.
+    """
+    for place in _label_places(key):
+        folder, _, name = place.rpartition("/")
+        if folder not in listed:
+            try:
+                listed[folder] = frozenset(
+                    os.listdir(home / (folder or ("/" if place.startswith("/") else ".")))
+                )
+            except OSError:
+                listed[folder] = frozenset()
+        if name in listed[folder]:
+            return home / place
+    return None
 
 
-def _label_places(image: Path, home: Path) -> list[Path]:
-    inside = image.relative_to(home).parts if image.is_relative_to(home) else image.parts
-    top = home if image.is_relative_to(home) else Path()
+def _label_places(key: str) -> list[str]:
+    """Return where an image's label file may be, relative to where its key is."""
+    parts = key.split("/")
+    parts[-1] = parts[-1].rpartition(".")[0] + ".txt"
     mirrored = [
-        top.joinpath(*inside[:i], "labels", *inside[i + 1 :]).with_suffix(".txt")
-        for i in reversed(range(len(inside) - 1))
-        if inside[i].lower() in {"images", "jpegimages", "imgs", "img"}
+        "/".join([*parts[:i], "labels", *parts[i + 1 :]])
+        for i in reversed(range(len(parts) - 1))
+        if parts[i].lower() in {"images", "jpegimages", "imgs", "img"}
     ]
-    return [*mirrored, image.with_suffix(".txt"), home / "labels" / f"{image.stem}.txt"]
-
-
-def _expected(image: Path, home: Path) -> str:
-    return str(_label_places(image, home)[0])
+    return [*mirrored, "/".join(parts), f"labels/{parts[-1]}"]
 
 
 def _class_numbers(file: Path, spec: str) -> list[int]:
