@@ -283,9 +283,8 @@ def _label_file(key: str, home: Path, listed: dict[str, frozenset[str]]) -> Path
         folder, _, name = place.rpartition("/")
         if folder not in listed:
             try:
-                with os.scandir(home / (folder or ("/" if place.startswith("/") else ".")) as entries:
+                with os.scandir(home / (folder or ("/" if place.startswith("/") else "."))) as entries:
                     listed[folder] = frozenset(entry.name for entry in entries)
-                )
             except OSError:
                 listed[folder] = frozenset()
         if name in listed[folder]:
