@@ -49,6 +49,9 @@ def test_labels_joined_by_a_recognised_delimiter_come_back(labels, delimiter):
             ["ambiguous whether blanks", "--delimiter ' '", "--delimiter ';'"],
         ),
         (["red car", "blue car", "dog"], ["ambiguous whether blanks", "'blue car'"]),
+        (["cat / dog", "cat / sky", "dog"], ["ambiguous whether blanks or '/'", "--delimiter '/'"]),
+        (["['cat', 'dog']", "dog,sky"], ["is a list", "'dog,sky' is none"]),
+        (["[x]", "[y]"], ["ambiguous whether '[x]' is a list of labels or a name"]),
     ],
 )
 def test_what_is_ambiguous_is_an_error_that_names_the_option(cells, words):

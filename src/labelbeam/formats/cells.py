@@ -78,6 +78,10 @@ class CellStyle:
         labels = list(dict.fromkeys(label for part in _parts(cell, self.delimiter) if (label := clean(part))))
         for label in labels:
             if looks_cut(label) if not self.given else re.search(r"^[\[{(]\s*['\"]|['\"]\s*[\]})]$", label):
+                if self.given:
+                    raise InputError(
+                        f"{cell[:60]!r} is a list, whose members need no delimiter. Leave --delimiter away."
+                    )
                 raise InputError(
                     f"{cell[:60]!r}: a bracket or quotation mark is left over in the name {label[:40]!r} ({self}). "
                     f"Repair the cell; if it belongs to the name, say so with --delimiter {self.delimiter or ';'!r}."
@@ -160,6 +164,12 @@ def _delimiter(distinct: set[str], where: str) -> str | None:
     if not with_blank:
         return None
     if _recombine(distinct, partial(_parts, delimiter=" ")):
+        marks = {part: cell for cell in with_blank for part in cell.split() if part in suspicious_marks(part)}
+        for mark, cell in marks.items():
+            raise InputError(
+                f"{where}: it is ambiguous whether blanks or {mark!r} separate labels, as in {cell[:40]!r}. Say "
+                f"--delimiter {mark!r} or --delimiter ' '."
+            )
         return " "
     raise InputError(
         f"{where}: it is ambiguous whether blanks separate labels, as in {with_blank[0][:40]!r}. "

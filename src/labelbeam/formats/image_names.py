@@ -23,12 +23,14 @@ def plain_path(written: str) -> str:
     r"""Return an image's path in one notation: forward slashes, no `./`, of an address the part after the host.
 
     Example:
-        >>> plain_path("gs://bucket/photos/a.jpg"), plain_path(".\\b.jpg")
+        >>> plain_path("https://host/photos/a.jpg?size=100"), plain_path(".\\b.jpg")
         ('photos/a.jpg', 'b.jpg')
     """
     key = written.replace("\\", "/")
     if "://" in key and (address := _ADDRESS.match(key)):
         key = key[address.end() :]
+        if address[0].lower().startswith("http"):
+            key = key.partition("?")[0]
     return key.removeprefix("./")
 
 
