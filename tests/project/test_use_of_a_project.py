@@ -11,7 +11,7 @@ from small_pictures import add
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.project import read_project
-from labelbeam.formats.registry import open_dataset
+from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change
@@ -156,3 +156,20 @@ def test_training_on_a_project_where_people_only_accept_warns(
     )
     assert done.exit_code == 0, done.output
     assert "nowhere known to be absent" in " ".join(done.output.split())
+
+
+def test_photographs_elsewhere_are_copied_from_a_folder_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"\xff\xd8\xff a photograph")
+    with Project(tmp_path / "work/a.lbp") as project:
+        project.add_labels(["cat"])
+        one = project.add_reference(tmp_path / "photos/a.jpg", name="a.jpg")
+        project.decide([Change(one.id, "cat", 1)])
+    spec = f"project:{tmp_path / 'work/a.lbp'}"
+    with pytest.raises(InputError, match="lies outside of"):
+        write_dataset(open_dataset(spec), f"csv:{tmp_path / 'o.csv'}", images="copy")
+    found = open_dataset(spec, options=ReadOptions(root=tmp_path))
+    assert found.images == ("photos/a.jpg",)
+    write_dataset(found, f"csv:{tmp_path / 'o.csv'}", images="copy")
+    assert (tmp_path / "o_images/photos/a.jpg").read_bytes() == b"\xff\xd8\xff a photograph"

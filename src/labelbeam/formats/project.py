@@ -17,6 +17,7 @@ from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import refuse_split_in_file
 from labelbeam.labels.vocabulary import ABSENT, UNKNOWN
 from labelbeam.project.project_file import Project
+from labelbeam.project.records import Photograph
 
 
 def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
@@ -25,7 +26,7 @@ def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     Args:
         path: the project file.
         split: empty or `all`.
-        options: `keep_unlabelled`, `missing`.
+        options: `keep_unlabelled`, `missing`, `root` (a folder that holds all photographs, to place them from).
 
     Returns:
         The data set: accepted labels present, rejected ones absent, all others unknown, or absent where the
@@ -55,19 +56,25 @@ def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     if never:
         notes.append(_only_accepted(never, len(names)))
     return labelled_dataset(
-        [
-            (f"{images}/{one.path.name}" if one.added else one.path.as_posix(), known[one.id])
-            for one in photographs
-            if one.id in known
-        ],
+        [(_key(one, images, options.root), known[one.id]) for one in photographs if one.id in known],
         spec=spec,
-        root=path.parent,
+        root=options.root or path.parent,
         names=names,
         unsaid=UNKNOWN,
         layout="accepted is present, rejected is absent, undecided is unknown (absent where marked as complete)",
         options=options,
         notes=notes,
     )
+
+
+def _key(photograph: Photograph, images: str, root: Path | None) -> str:
+    """Return where a photograph is: from the root or the project's own folder where it lies below, else in full."""
+    path = photograph.path.absolute()
+    if root is not None:
+        return (
+            path.relative_to(root.absolute()) if path.is_relative_to(root.absolute()) else path
+        ).as_posix()
+    return f"{images}/{path.name}" if photograph.added else path.as_posix()
 
 
 def _only_accepted(never: list[str], count: int) -> str:

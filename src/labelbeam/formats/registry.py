@@ -380,7 +380,7 @@ FORMATS: dict[str, Format] = {
         "formats.vectors_write:write_vectors",
         everything="",
     ),
-    "project": Format("formats.project:read_project", _FILES),
+    "project": Format("formats.project:read_project", (*_FILES, "root")),
     "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
 }
 """Every data set format by its name."""
