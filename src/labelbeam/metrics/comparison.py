@@ -155,7 +155,10 @@ class Comparison:
         """Each label's images by score, sorted once for all resamples; empty without scores."""
         if self.scores is None:
             return []
-        return [sort_label(self.truth[:, c], self.scores[:, c]) for c in range(len(self.names))]
+        # A label that is unknown wherever it is not present is judged by nothing: any ranking would look perfect.
+        lost = ~(self.truth == 0).any(axis=0) & (self.truth == -1).any(axis=0)
+        truth = np.where(lost, np.int8(-1), self.truth)
+        return [sort_label(truth[:, c], self.scores[:, c]) for c in range(len(self.names))]
 
 
 def require_fit(

@@ -24,7 +24,7 @@ from labelbeam.features.of_dataset import accepted_rows, readable_features, read
 from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.heads.arrays_torch import Trainable
 from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.evaluation import refuse_strangers, some
 from labelbeam.training.loop import Batches
@@ -244,12 +244,36 @@ def training_data(
         fractions = (1 - held, held)
         rows, held_out_rows = split(train.targets, fractions, seed=config.seed)
         train, held_out = train.subset(np.sort(rows)), train.subset(np.sort(held_out_rows))
+    _refuse_positive_only(train)
     if not (train.targets == PRESENT).any():
         raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
     order = order_labels(train.targets, config.order, seed=order_seed(config))
     names = train.vocabulary.names_of(order.tolist())
     held_out, aside = (None if one is None else one.with_vocabulary(names) for one in (held_out, aside))
     return train.with_vocabulary(names), held_out, aside
+
+
+def never_absent(train: Dataset) -> list[str]:
+    """Return labels that some image has and none is known to be without, while of others it is unknown."""
+    present, unknown = ((train.targets == value).any(axis=0) for value in (PRESENT, UNKNOWN))
+    lost = present & unknown & ~(train.targets == ABSENT).any(axis=0)
+    return [name for name, one in zip(train.vocabulary, lost, strict=True) if one]
+
+
+def _refuse_positive_only(train: Dataset) -> None:
+    """Refuse data from which a model could only learn to say everything of every image.
+
+    Raises:
+        InputError: no image is known to be without any label that some image has.
+    """
+    some = int((train.targets == PRESENT).any(axis=0).sum())
+    if some and len(never_absent(train)) == some:
+        raise InputError(
+            f"{train.spec}: of none of its {some} labels is an image known to be without it, so all that can be "
+            "learned is to say every label of every image. Say what is absent (in a table, 0; --absent names another "
+            "value), or "
+            "give data in which a label that is not listed is absent."
+        )
 
 
 def _refuse_shared(train: Dataset, other: Dataset, what: str) -> None:
@@ -307,6 +331,11 @@ def doubts(train: Dataset) -> list[str]:
         for name, n in zip(train.vocabulary, (train.targets == PRESENT).sum(axis=0), strict=True)
         if n == 0
     ]
+    if always := never_absent(train):
+        found.append(
+            "labels that no training image is known to be without, so nothing is learned but to say them: "
+            f"{', '.join(always[:20])}. Leave them out (--deny), or say where they are absent."
+        )
     if never:
         found.append(f"labels that no training image has, never to be predicted: {', '.join(never[:20])}")
     return found
