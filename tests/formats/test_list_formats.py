@@ -187,3 +187,11 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path, text, labels, split, word
     with pytest.raises(InputError) as error:
         paddle(tmp_path, text, labels, split)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(("absent", "targets"), [(None, [[1, 0], [0, 1]]), ("none", [[1, -1], [-1, 1]])])
+def test_minus_one_without_any_zero_is_absent_in_a_list_of_paddle_too(tmp_path, absent, targets):
+    (tmp_path / "a.txt").write_text("a.jpg\t1,-1\nb.jpg\t-1,1\n")
+    dataset = read_paddle(tmp_path / "a.txt", "", options=ReadOptions(missing="keep", absent=absent))
+    assert dataset.targets.tolist() == targets
+    assert any("-1 was read as absent" in note for note in dataset.notes) == (absent is None)

@@ -185,7 +185,7 @@ class ReadOptions:
             many cells as it takes) or `numbers` (class numbers); None: recognised.
         drop_columns: CSV; columns that are no labels, with commas between them; `none`: every column is one. None:
             those that keep a table's books are left out (`index`, `fold`, `width`, `is_valid`, …), and noted.
-        absent: CSV with a column per label, lists of values; what says that a label is absent besides 0: `-1`, `blank`,
+        absent: CSV with a column per label, PaddleClas; what says that a label is absent besides 0: `-1`, `blank`,
             both with a comma, or `none`; None: where no cell is 0, the one of the two that is there, and noted.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
         odd_folders: folders whose names are no labels, such as `Unsorted`, `New` or `2023-08`: `error` (they are

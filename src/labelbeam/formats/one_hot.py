@@ -67,7 +67,7 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     if wrong.any():
         raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
     kinds = {int(said[number]) for number in np.flatnonzero(seen.any(axis=1))}
-    values, note = _convention(kinds, options.absent, table.source)
+    values, note = absent_convention(kinds, options.absent, table.source)
     table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
     matrix = numbers.view(np.int8)
     # In place: beside a matrix of a gigabyte there is no room for another.
@@ -82,7 +82,9 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     return found.labelled(table, tuple(names), DenseLabels(matrix), "one column per label", notes=notes)
 
 
-def _convention(kinds: set[int], absent: str | None, where: str) -> tuple[Mapping[int, int], tuple[str, ...]]:
+def absent_convention(
+    kinds: set[int], absent: str | None, where: str
+) -> tuple[Mapping[int, int], tuple[str, ...]]:
     """Return what -1 and blank are, and what to say of it.
 
     Raises:

@@ -13,6 +13,7 @@ from labelbeam.files import written_whole
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import understood
 from labelbeam.formats.lists import read_lines
+from labelbeam.formats.one_hot import MINUS, absent_convention
 from labelbeam.formats.placing import (
     new_list_file,
     refuse_split_in_file,
@@ -35,7 +36,7 @@ def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
 
     Lists with blanks between the values, or with class numbers (PaddleLabel), are read as `list:` reads them. Names
     come from `label_list.txt` beside it, a line per label: `3 cat`, or names alone in their order. Without such
-    a file labels are called 0, 1, 2, …, and a note says so. `-1` is read as unknown.
+    a file labels are called 0, 1, 2, …, and a note says so. `-1` is unknown, or absent where there is no 0.
 
     Args:
         path: the list.
@@ -80,8 +81,12 @@ def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
     if not images:
         raise InputError(f"{spec}: {path} has no line. A line is an image, a tab and 0,1,0.")
     targets = np.frombuffer(values, np.int8).reshape(len(images), -1)
+    kinds = {MINUS if value == UNKNOWN else int(value) for value in np.unique(targets)}
+    meaning, said = absent_convention(kinds, options.absent, spec)
+    if meaning[MINUS] == ABSENT:
+        targets = np.where(targets == UNKNOWN, np.int8(ABSENT), targets)
     names, origin = _label_names(path, targets.shape[1])
-    notes = (understood(images, names, targets, origin), *variants_note(names))
+    notes = (understood(images, names, targets, origin), *said, *variants_note(names))
     root = options.root or path.parent
     return settle(Dataset(spec, root, tuple(images), Vocabulary(names), targets, notes=notes), options)
 

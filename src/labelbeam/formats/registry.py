@@ -333,7 +333,7 @@ FORMATS: dict[str, Format] = {
         "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
     ),
     "paddle": Format(
-        "formats.paddle:read_paddle", (*_FILES, "root", "layout"), "formats.paddle:write_paddle"
+        "formats.paddle:read_paddle", (*_FILES, "root", "layout", "absent"), "formats.paddle:write_paddle"
     ),
     "cleanlab": Format(
         "formats.cleanlab:read_cleanlab", (*_FILES, "root"), "formats.cleanlab:write_cleanlab"
