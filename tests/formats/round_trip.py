@@ -1,5 +1,6 @@
 """What the tests of writers share: data sets with names of any kind, and what "the same" means."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,7 @@ LABELS = (
     .map("".join)
     .map(clean)
     .filter(lambda name: name and name.casefold() not in RESERVED and name == name.strip())
+    .filter(lambda name: name.isascii() or any(unicodedata.category(char)[0] not in "MCZ" for char in name))
 )
 """Label names in any script, with whatever separates labels somewhere."""
 
