@@ -246,7 +246,9 @@ class Sidecars:
             own = OwnTags(name)
         else:
             if before.image != name and _is_there(self._written.folder / before.image):
-                raise InputError(f"{target} is the file of {before.image} too; rename one of the images.")
+                raise InputError(
+                    f"{self._written.name(target)} is the file of {before.image} too; rename one of the images."
+                )
             own = replace(before, image=name)
         rejected = tuple(dict.fromkeys((*own.rejected, *self.choices.rejected(image))))
         own = replace(own, rejected=rejected)
