@@ -1,6 +1,5 @@
 """Label names: one Unicode form, files that list or rename them, other names for the same label."""
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,10 +12,6 @@ from labelbeam.errors import InputError
 #
 # Between what a file says and the vocabulary; every reader uses it. Knows nothing of files and images.
 
-_BLANK = r"[\s\ufeff\u200b\u200e\u200f\u2060-\u2064\u00ad]+"
-_AROUND = re.compile(f"^{_BLANK}|{_BLANK}$")
-"""Blanks, byte order marks, zero-width blanks and marks of direction at either end."""
-
 _UNSEEN = ("Cf", "Mn", "Me", "Zs", "Zl", "Zp")
 
 RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
@@ -24,13 +19,13 @@ RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
 
 
 def clean(label: str) -> str:
-    """Return a label's name: composed Unicode (NFC), without blanks and marks that nobody sees around it.
+    """Return a label's name: composed Unicode (NFC), without blanks around it.
 
     Example:
-        >>> clean(" cafe\N{COMBINING ACUTE ACCENT} "), clean("\N{ZERO WIDTH NO-BREAK SPACE}cat\N{ZERO WIDTH SPACE}")
-        ('café', 'cat')
+        >>> clean(" cafe\N{COMBINING ACUTE ACCENT} ")
+        'café'
     """
-    return label.strip() if label.isascii() else _AROUND.sub("", unicodedata.normalize("NFC", label))
+    return label.strip() if label.isascii() else unicodedata.normalize("NFC", label).strip()
 
 
 def refuse_reserved(labels: Iterable[str], where: str) -> None:
