@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from unicodedata import category as kind_of_char
 
 import numpy as np
 import pytest
@@ -211,7 +212,8 @@ def test_what_is_written_is_read_back_or_refused_by_name(content, images, single
             refused = ""
         if refused:
             bad = next(name for name in dataset.vocabulary if repr(name) in refused)
-            assert any(char in "\t\n" for char in bad)
+            unseen = all(kind_of_char(char)[0] in "MZ" or kind_of_char(char) == "Cf" for char in bad)
+            assert unseen or any(char in "\t\n" for char in bad)
             assert not place.exists()
             return
         again = read_coco(place, split)

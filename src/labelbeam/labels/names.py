@@ -43,7 +43,7 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
     }
     if unseen := sorted(name for name in labels if all(unicodedata.category(c) in _UNSEEN for c in name)):
         raise InputError(
-            f"{where}: {', '.join(f'{name!a:.60}' for name in unseen[:5])} is a label of which nothing can be "
+            f"{where}: {', '.join(f'{name!r:.60}' for name in unseen[:5])} is a label of which nothing can be "
             "seen. Repair the name."
         )
     if odd := sorted(name for name in labels if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)):
