@@ -287,7 +287,7 @@ def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> 
     if images != "keep":
         with new_folder(path) as folder:
             for i, place in enumerate(place_images(dataset, folder, images=images)):
-                lists = {name: _names(dataset, i, PRESENT) for name in FIELDS}
+                lists = lists_of(_names(dataset, i, PRESENT))
                 with written_whole(folder / (place + ".xmp")) as part:
                     part.write_bytes(new_packet(lists))
         return (*unknown_note(dataset.targets), *unused_note(dataset))

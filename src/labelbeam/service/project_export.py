@@ -15,7 +15,6 @@ import numpy as np
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.keywords import write_keywords
-from labelbeam.formats.photo_metadata.keyword_lists import FIELDS
 from labelbeam.formats.photo_metadata.xmp import new_packet
 from labelbeam.formats.placing import refuse_unwritable
 from labelbeam.formats.registry import FORMATS, write_dataset

@@ -156,6 +156,16 @@ def keywords_in(lists: Mapping[str, Sequence[str]], level: str = "leaf", root: s
     return list(dict.fromkeys(name for levels in paths for name in levels))
 
 
+def lists_of(labels: Sequence[str]) -> Lists:
+    """Return the lists of XMP that hold labels and nothing else.
+
+    Example:
+        >>> lists_of(["AC/DC"])["digiKam:TagsList"]
+        ['AC|DC']
+    """
+    return {name: [entry_of(name, label_levels(label)) for label in labels] for name in FIELDS}
+
+
 def seeded(name: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
     """Return what a list that is new to a file starts with: every keyword of the others, which it would hide.
 
