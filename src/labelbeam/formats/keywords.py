@@ -22,6 +22,7 @@ from labelbeam.formats.photo_metadata.keyword_lists import (
     keywords_in,
     label_levels,
     levels_of,
+    lists_of,
     without_programs,
 )
 from labelbeam.formats.photo_metadata.own_tags import ListChanges, OwnTags, without
