@@ -15,6 +15,7 @@ import numpy as np
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.keywords import write_keywords
+from labelbeam.formats.photo_metadata.keyword_lists import lists_of
 from labelbeam.formats.photo_metadata.xmp import new_packet
 from labelbeam.formats.placing import refuse_unwritable
 from labelbeam.formats.registry import FORMATS, write_dataset
@@ -178,7 +179,7 @@ def _write_sidecars(dataset: Dataset, archive: Path) -> None:
                 for name, value in zip(dataset.vocabulary, dataset.targets[i], strict=True)
                 if value == PRESENT
             ]
-            zipped.writestr(_entry(key + ".xmp"), new_packet(dict.fromkeys(FIELDS, keywords)))
+            zipped.writestr(_entry(key + ".xmp"), new_packet(lists_of(keywords)))
 
 
 def _write_format(
