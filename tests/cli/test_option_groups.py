@@ -34,7 +34,7 @@ def test_the_options_are_in_the_help_under_their_heading(verb, command):
 
 def test_what_the_messages_of_readers_and_encoders_name_exists(command):
     wide = {"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
-    told = "".join(command(verb, "--help", env=wide).stdout for verb in ("train", "tag"))
+    told = "".join(command(verb, "--help", env=wide).stdout for verb in ("train", "tag", "suggest", "export"))
     named = set()
     for folder in ("data", "encoders"):
         for file in (SOURCE / folder).glob("*.py"):

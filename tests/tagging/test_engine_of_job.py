@@ -9,7 +9,7 @@ from labelbeam.encoders.graph_encoder import GraphEncoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.runs.tagger import Tagger
-from labelbeam.tagging import sources as engine_of_job
+from labelbeam.tagging import engine as engine_of_job
 from labelbeam.tagging.engine import with_job_engine
 
 
@@ -36,7 +36,8 @@ def test_an_engine_that_is_asked_for_gives_the_same_sets(
     tagger = Tagger.load(finished)
     other, told = job(tagger, photographs, engine=engine)
     assert isinstance(other.run.encoder, GraphEncoder)
-    assert told == f"features by {engine} in float32."
+    where = " on CPU" if engine == "onnx" else ""
+    assert told == f"features by {engine}{where} in float32."
     both = zip(tagger.tag(photographs), other.tag(photographs), strict=True)
     assert all(one.path == two.path for one, two in both)
 
