@@ -1,6 +1,7 @@
 """Imports point one way: each package only to packages before it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,22 +9,13 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "labelbeam"
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
+FOLDERS = PAGE.read_text(encoding="utf-8").split("\n## Folders\n")[1].split("\n## ")[0]
 ORDER = [
-    ["errors", "progress"],
-    ["parsing"],
-    ["files", "labels"],
-    ["data", "decoding", "metrics"],
-    ["heads", "project", "scenes"],
-    ["charts", "encoders", "predict"],
-    ["features", "formats", "suggest"],
-    ["inspect", "runs"],
-    ["explain", "neighbors", "tagging", "training"],
-    ["demo", "library", "report", "service"],
-    ["paper"],
-    ["cli", "sklearn"],
-    ["__main__"],
+    re.findall(r"`(\w+)`", line.split("|")[1]) for line in FOLDERS.splitlines() if line.startswith("| `")
 ]
-"""A module may import from its own package and from packages on lines above its own."""
+"""The table of folders in docs/architecture.md, the one place where the order stands: a module may import from its own
+package and from packages on lines above its own."""
 
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
@@ -57,6 +49,11 @@ def test_a_module_imports_only_from_packages_before_its_own(file: Path) -> None:
     assert here in RANK, f"{here} has no place in the order of packages"
     for there in imports_of(file.read_text(encoding="utf-8")):
         assert there == here or RANK[there] < RANK[here], f"{file.name}: {here} must not import {there}"
+
+
+def test_the_table_names_every_package_once() -> None:
+    there = {package_of(file) for file in FILES}
+    assert sorted(name for names in ORDER for name in names) == sorted(there)
 
 
 def test_the_check_sees_an_import_in_the_wrong_direction() -> None:

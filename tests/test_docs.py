@@ -1,6 +1,5 @@
 """What the pages say of the code is so: folders, options and their defaults, links, versions."""
 
-import ast
 import re
 import shlex
 import tomllib
@@ -52,26 +51,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-# --- architecture.md
-
-
-def test_the_table_of_folders_is_the_order_that_imports_are_checked_against() -> None:
-    tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text(encoding="utf-8"))
-    order = next(
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ORDER"
-    )
-    rows = table_rows(section("docs/architecture.md", "Folders"))
-    assert [re.findall(r"`(\w+)`", row[0]) for row in rows] == order
-
-
-def test_the_table_of_folders_names_all_there_are() -> None:
-    source = ROOT / "src" / "labelbeam"
-    there = {path.parent.name for path in source.glob("*/__init__.py")}
-    there |= {path.stem for path in source.glob("*.py")} - {"__init__"}
-    rows = table_rows(section("docs/architecture.md", "Folders"))
-    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == there
+# --- files that pages name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
