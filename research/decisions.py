@@ -242,7 +242,7 @@ def voc(root: Path, out: Path, resamples: int) -> dict[str, object]:
         EncoderConfig("", root / "weights" / "mobilenetv2_100.tf_in1k.safetensors", size=288, resize="squash")
     )
     mirrored = replace(encoder, preprocess=replace(encoder.preprocess, horizontal_flip=True))
-    features = np.stack([encoded(list(files), one) for one in (encoder, mirrored)], axis=1)
+    features = np.stack([encoded(list(data.paths), one) for one in (encoder, mirrored)], axis=1)
     pictures = {"COCO, no VOC label": coco_strangers(root)}
     pictures["rocket, coffee"] = [root / "demo" / "rocket.jpg", root / "demo" / "coffee.png"]
     drawn = read_scenes("val")

@@ -35,9 +35,11 @@ from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.order import order_labels
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import numbers
+from labelbeam.runs.build import ANSWERERS
 from labelbeam.runs.recipe import Recipe
 from labelbeam.runs.run_directory import versions
 

@@ -1,8 +1,8 @@
-"""The command line: one Typer application whose commands are the functions of `labelbeam.verbs`.
+"""The command line: one Typer application whose commands are functions of the modules beside it.
 
 Exit status: 0 done; 2 the user's input or options are wrong (one message on standard error, no traceback);
 130 interrupted; 141 nobody reads the output any more; 1 a defect of ours. Knows no model and imports nothing
-heavy: verbs import what they need when they run.
+heavy: commands import what they need when they run.
 """
 
 import errno

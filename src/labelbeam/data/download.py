@@ -1,7 +1,7 @@
 """Puts a published data set into a folder: fetched, checked, unpacked; all of it or nothing.
 
 What is on its way lies in a hidden folder beside, where an interrupted download goes on; the data appear by a rename.
-Joins `data.published` (what), `data.fetching` (bytes) and `data.download`. Knows nothing of formats.
+Joins `data.published` (what) and `data.fetching` (bytes), and unpacks. Knows nothing of formats.
 """
 
 import errno

@@ -20,7 +20,7 @@ from labelbeam.files import is_file
 #
 # Reads uncompressed POSIX, GNU and pax archives header by header, skipping contents, in memory that does
 # not grow with them. Unlike the standard library's reader it tells an archive that was cut short from one
-# that ends. Sits under `data.image_bytes` and the reader of WebDataset shards. Knows nothing of images.
+# that ends. Sits under the index of archives below and the reader of WebDataset shards. Knows nothing of images.
 
 BLOCK = 512
 """Headers are one block; contents are padded to whole blocks."""

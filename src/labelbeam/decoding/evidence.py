@@ -2,8 +2,8 @@
 
 The condition is on the finished set: it holds every accepted label and no rejected one. That is neither masking
 (leaving a label out of a softmax is not the same as learning that it is absent) nor feeding a prefix
-(`prefix_feed` has that, for comparison). Bounds are those of a ratio of masses (`evidence_tree`); between them
-the estimate is the finished mass plus weighted samples of the open mass (`likelihood_weighting`). Knows the trie and
+(`benchmarks/prefix_feed.py` has that, for comparison). Bounds are those of a ratio of masses; between them the
+estimate is the finished mass plus weighted samples of the open mass (both: `evidence_tree`). Knows the trie and
 image rows; names of labels are elsewhere (`labels.evidence`).
 """
 

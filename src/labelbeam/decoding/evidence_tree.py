@@ -13,8 +13,8 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT
 # A prefix agrees while it holds no rejected label and can still gain every accepted one. All others are
 # dropped when they are met: their mass is known not to count. What remains splits into mass that is
 # finished and agrees, mass that is open but certain to agree, and mass that is open and may or may not.
-# Sits on `expansion`, whose search it steers by dropping; `evidence` drives it, `likelihood_weighting`
-# continues its frontier.
+# Sits on `expansion`, whose search it steers by dropping; `evidence` drives it, weighted samples
+# continue its frontier.
 
 LEAST_PROMISE = 1e-6
 TINY = 1e-300

@@ -172,7 +172,7 @@ def _needed(
 # p(l | image) lies between the mass of all prefixes met that contain l, and that plus the mass of open
 # prefixes that may still gain it. Between the bounds the estimate is the certain mass plus the sampled share
 # of the open mass. The paper leaves open where per-label scores come from (C.1 row 15); this is our answer.
-# Knows the trie and image rows; `expansion` grows the tree, `open_estimate` samples what it leaves open.
+# Knows the trie and image rows; `expansion` grows the tree, `OpenEstimate` samples what it leaves open.
 
 NEARLY_NOTHING = 1e-5
 """Bounds of ratios closer than this, rounding included, are called exact."""

@@ -51,7 +51,7 @@ class PrefixTrie:
         rule_states: int32 [nodes groups], its state at each node (only under rules).
         live: bool [nodes outcomes], whether a set that keeps the limits can still follow (only under rules).
         children: int32 [nodes labels], MISSING where a child does not exist.
-        lock: held while a batch is searched (`batch.in_halves`), so that threads may share a trie and get the
+        lock: held while a batch is searched (`paths.in_halves`), so that threads may share a trie and get the
             answers they would get alone; hold it where you call `start_batch`, `find` or `extend` yourself.
         created: nodes computed since the start; what a search costs in steps of the label model.
         evictions: how many times room was made; while it does not change, node ids stay what they are.

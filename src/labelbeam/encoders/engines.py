@@ -190,7 +190,7 @@ def _for_int8(engine: str, installed: tuple[str, ...]) -> str:
         raise InputError("int8 needs ONNX Runtime: pip install 'labelbeam[onnx]'.")
     if engine != "auto":
         return engine
-    # As fast as OpenVINO, and does no more than the graph says (`encoders.graph_export.left_in_float`).
+    # As fast as OpenVINO, and does no more than the graph says (`quantised.left_in_float`).
     return "onnx" if "onnx" in installed else "openvino"
 
 

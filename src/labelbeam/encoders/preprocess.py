@@ -19,7 +19,7 @@ from labelbeam.errors import InputError, unknown_name
 # Where torch is loaded its own kernel runs (off the interpreter's lock, several times as fast); where it is
 # not, the same integers come out of matrix products in NumPy: weights rounded to 16 bits as torch rounds
 # them, columns first, bytes in between. Features therefore do not depend on what is installed. Knows
-# nothing of crops or encoders; `encoders.preprocess` decides what is resized to what.
+# nothing of crops or encoders; a `Preprocess` decides what is resized to what.
 #
 # Source: `UpSampleKernel.cpp` of PyTorch (`_compute_index_ranges_int16_weights`), which follows Pillow's
 # `Resample.c`.
@@ -192,7 +192,7 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 # time, and needs no torch; `normalize` works on a batch, wherever the encoder runs (an exported graph has it
 # inside). Knows nothing of files, encoders or the cache; sits between `data.images.read_rgb` and the encoder.
 #
-# Resizing (`encoders.preprocess`) weighs source pixels as Pillow's antialiased one does, with 16-bit instead of
+# Resizing (above) weighs source pixels as Pillow's antialiased one does, with 16-bit instead of
 # 22-bit coefficients: no value differs by more than 1 of 255 from Pillow's for bilinear, 2 for bicubic, on
 # photographs (`tests/encoders/test_preprocess.py`).
 
@@ -380,7 +380,7 @@ def _per_channel(values: tuple[float, ...], device: Any) -> Any:
 
 IMAGENET = Preprocess(resize="center", resize_to=256)
 """torchvision's evaluation transform: shortest side 256, centre 224, ImageNet mean and deviation. Also the
-paper's reading (`paper.md` part C, row 8): centre 224 crop of a 256 resize."""
+nearest reading of the paper, which does not say: centre 224 crop of a 256 resize."""
 
 VGG16_CAFFE = Preprocess(
     resize="center",

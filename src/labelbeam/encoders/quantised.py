@@ -109,7 +109,7 @@ def left_in_float(graph: Any) -> list[str]:
     one after it; ONNX Runtime does not.
 
     Args:
-        graph: an ONNX `GraphProto`, its constants folded.
+        graph: an ONNX graph (onnx.GraphProto), its constants folded.
     """
     shapes = {constant.name: tuple(constant.dims) for constant in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]

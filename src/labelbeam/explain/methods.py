@@ -15,7 +15,7 @@ from labelbeam.errors import InputError, unknown_name
 # The last feature map of any image encoder, as a place to start from: the network cut in two there.
 #
 # Found by running the network once and looking at what its modules return; no architecture is known by name.
-# Sits between the encoder and `explain.methods`.
+# Sits between the encoder and the methods below.
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def cut_at(
 # it is, with its ReLUs exchanged while it runs; no copy of it is built. A network with any other non-
 # linearity is refused.
 #
-# Knows no label and no head: what is sent back comes from `explain.methods`.
+# Knows no label and no head: what is sent back comes from the methods below.
 #
 # Source: Zeiler and Fergus, ECCV 2014, Section 2.1.
 

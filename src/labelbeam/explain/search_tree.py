@@ -173,7 +173,7 @@ def _chances(
 # The search of one image, to be looked at: its tree, the two paths, every label's score, what a click would
 # change.
 #
-# Puts together what `explain.search_tree`, the searches and `runs.suggestions` say of one image. Draws
+# Puts together what the tree above, the searches and `runs.suggestions` find for one image. Draws
 # nothing: `report.charts` does.
 
 

@@ -133,7 +133,7 @@ def _checksum(keys: np.ndarray, features: np.ndarray) -> str:
 # Features on disk, found again by what they were made from.
 #
 # One folder per encoder (architecture, options, hash of its weights), transform and precision; in it,
-# append-only chunks (`features.cache`) of rows keyed by a hash of the image file's bytes. A changed weight,
+# append-only chunks of rows keyed by a hash of the image file's bytes. A changed weight,
 # setting or picture has another key, so nothing stale can be served. Several processes may read and write at
 # once: every writer makes chunks of its own, whole or not at all. Knows nothing of pixels or networks.
 
@@ -195,7 +195,7 @@ class FeatureCache:
         self._seconds = seconds
         self._lock = threading.RLock()
         self._where: dict[bytes, tuple[Chunk, int]] = {}
-        self._waiting: dict[bytes, Float16[np.ndarray, features]] = {}
+        self._waiting: dict[bytes, Float16[np.ndarray, " features"]] = {}
         self._written_at = time.monotonic()
         for path in sorted(self.folder.glob("chunk-*.safetensors")):
             self._add_chunk(path)

@@ -24,7 +24,7 @@ from labelbeam.features.cache import FeatureCache, image_digest, to_half
 #
 # Reads each file once, hashes it, looks its features up, and takes what is missing through decoding,
 # transform and network; a picture that another thread has under way is waited for, not computed twice.
-# Knows nothing of the order of files or of how many there are (`features.extract`).
+# Knows nothing of the order of files or of how many there are.
 
 
 @dataclass(frozen=True)

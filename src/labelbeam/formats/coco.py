@@ -36,7 +36,7 @@ from labelbeam.parsing import read_json
 # Reads the official layout (`annotations/instances_SPLIT.json` beside folders of images), Roboflow's
 # (`SPLIT/_annotations.coco.json` beside the images), FiftyOne's (`labels.json` and `data/`), LVIS, or one
 # JSON file of the user's own in that form. The images come from the file's list of images, not from its
-# annotations: those without an object have none. Knows nothing of pixels; `coco_writer` writes.
+# annotations: those without an object have none. Knows nothing of pixels.
 #
 # Source:
 #     Datumaro documentation, "Roboflow COCO JSON"; FiftyOne user guide, "COCODetectionDataset"; lvis-

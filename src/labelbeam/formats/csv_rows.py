@@ -170,7 +170,7 @@ def _separator(header: str, file: Path) -> str:
 
 # Columns whose cells hold several labels: the distinct cells are kept, and each is taken apart once.
 #
-# Between `csv_layouts` and `csv_cells`. What separates labels can only be said after the last row; until
+# Between `csv_layouts` and `cells`. What separates labels can only be said after the last row; until
 # then a row is one number. Knows nothing of images.
 
 

@@ -26,7 +26,7 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 # Labels in a CSV file, in the dialects seen in the wild, as a data set.
 #
-# Joins the steps: `csv_rows` (text), `csv_layouts` with `csv_tags` and `csv_cells` (names), `labelled_rows`
+# Joins the steps: `csv_rows` (text), `csv_layouts` with `cells` (names), `labelled_rows`
 # (images, splits, repeats). Knows nothing of pixels.
 
 ROBOFLOW_FILE = "_classes.csv"

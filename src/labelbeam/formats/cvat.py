@@ -150,7 +150,7 @@ def _shape_notes(shapes: dict[str, int]) -> list[str]:
 
 # A data set to "CVAT for images 1.1": one XML file of images with tags, to be uploaded as annotations.
 #
-# Counterpart of `formats.cvat`. Of pixels it knows width and height, which CVAT's own files name.
+# Counterpart of the reader above. Of pixels it knows width and height, which CVAT's own files name.
 
 PICTURES = "images"
 """The folder beside the file that images are placed in."""

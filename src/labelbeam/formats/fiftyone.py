@@ -179,7 +179,7 @@ def _images(home: Path, stems: list[str], spec: str) -> tuple[Path, dict[str, st
 
 # A data set to FiftyOne's image classification folder: `data/` and `labels.json`.
 #
-# Counterpart of `formats.fiftyone`. Knows nothing of pixels.
+# Counterpart of the reader above. Knows nothing of pixels.
 
 
 def write_fiftyone(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:

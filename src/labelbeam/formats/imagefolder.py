@@ -252,7 +252,7 @@ def _under(value: object, *keys: str) -> object:
 
 # Hugging Face's ImageFolder with metadata: `metadata.jsonl`, `.csv` or `.parquet` beside the images.
 #
-# Finds the metadata of a split, and joins splits. What is inside a file is the matter of `metadata_rows`
+# Finds the metadata of a split, and joins splits. What is inside a file is the matter of the rows above
 # and, for CSV, of `csv_table`. Knows nothing of pixels.
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")

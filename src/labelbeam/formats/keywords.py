@@ -255,7 +255,7 @@ def _notes(counts: Counter[str], damaged: Sequence[str], options: ReadOptions) -
 #
 # Of a sidecar that is there already everything stays, byte by byte, but its lists of keywords: labels that
 # are present are in them, labels that are absent are not, and what the data set does not know stays as it
-# was (other keywords, unknown labels). Counterpart of `formats.keywords`. Knows nothing of pixels.
+# was (other keywords, unknown labels). Counterpart of the reader above. Knows nothing of pixels.
 
 
 def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:

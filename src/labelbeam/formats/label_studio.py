@@ -117,7 +117,7 @@ def candidates(address: str) -> Iterator[str]:
 #
 # Several people's answers are put together label by label: present where all chose it, absent where none
 # did, unknown where they disagree. Skipped answers and predictions are no answers. Knows nothing of pixels;
-# where an image's address leads is found out in `formats.label_studio`.
+# where an image's address leads is found out above.
 
 _OWN_FIELDS = frozenset(
     {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "comments"}
@@ -416,7 +416,7 @@ def _dict(value: object) -> Mapping[str, object]:
 
 # A data set to Label Studio tasks that are annotated already, and the labelling configuration for them.
 #
-# Counterpart of `formats.label_studio`. Knows nothing of pixels.
+# Counterpart of the reader above. Knows nothing of pixels.
 
 CONTROL = "labels"
 """Name of the control whose choices are the labels."""

@@ -140,9 +140,9 @@ class DenseLabels:
         return kept.copy() if 2 * len(picked) < len(self.values) else kept
 
 
-# Labels by name as they turn up row by row, as numbers: what `said_labels` holds and the names beside it.
+# Labels by name as they turn up row by row, as numbers: what `SparseLabels` holds and the names beside it.
 #
-# Between the readers of rows and `said_labels`. Knows nothing of files.
+# Between the readers of rows and `SparseLabels`. Knows nothing of files.
 
 
 class LabelEntries:

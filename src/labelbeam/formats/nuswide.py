@@ -146,7 +146,7 @@ def _place(photo: str) -> int:
 # typed.
 #
 # Reads the official files wherever they lie below a folder: label files by `nuswide_rows`, the split by
-# `nuswide_splits`, the photographs by `nuswide_images`. Knows nothing of pixels.
+# the lists above, the photographs by `nuswide_images`. Knows nothing of pixels.
 
 CONCEPTS, TAGS = "Concepts81.txt", "TagList1k.txt"
 

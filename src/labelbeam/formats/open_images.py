@@ -231,7 +231,7 @@ def _layout(targets: np.ndarray) -> str:
 
 # A data set to Open Images' form: one CSV row per image and label that is known, 1 present, 0 absent.
 #
-# Counterpart of `formats.open_images`. Knows nothing of pixels.
+# Counterpart of the reader above. Knows nothing of pixels.
 
 SOURCE = "verification"
 """What the column Source says: labels that people gave."""

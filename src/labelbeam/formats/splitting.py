@@ -79,8 +79,7 @@ def matches_of(images: Sequence[str], pattern: str) -> list[str]:
 
 
 # From what a user asks of a split to parts, groups and a CSV file that can be read again.
-#
-# Joins `data.stratified`, `formats.splitting` and `data.stratified` with the CSV format.
+# Joins `data.stratified` and the groups above with the CSV format.
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 #
 # Reads an official VOCdevkit or a folder made at home in its layout (`Annotations/*.xml`, `JPEGImages/*`,
 # `ImageSets/Main/*.txt`). The labels come from the annotations; lists only say which images belong to a
-# split. Knows nothing of pixels; `voc_writer` writes.
+# split. Knows nothing of pixels.
 
 VOC_LABELS: tuple[str, ...] = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

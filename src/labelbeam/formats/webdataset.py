@@ -227,7 +227,7 @@ def _silent(source: LabelSource, values: Sequence[object]) -> Iterator[str]:
 
 # A data set to WebDataset shards: the same files, byte by byte, from the same data set.
 #
-# Counterpart of `formats.webdataset`. Images go in as they are, one at a time. Knows nothing of pixels.
+# Counterpart of the reader above. Images go in as they are, one at a time. Knows nothing of pixels.
 
 MOST_IMAGES = 1000
 """Images in a shard, at most."""

@@ -1,4 +1,4 @@
-"""From a trained torch module to the arrays that answer: the one bridge from `labelbeam.models` to `labelbeam.heads`.
+"""From a trained torch module to the arrays that answer: the one bridge between the two forms of a head.
 
 Models train; heads answer. Nothing is shared: a module may be trained on afterwards.
 """

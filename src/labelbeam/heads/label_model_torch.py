@@ -18,7 +18,7 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 # Recurrent cells over label embeddings: what o(t) is, given the labels said so far.
 #
-# A cell sees label embeddings only; the image joins after it (`heads.label_model_torch`). Its state is one tensor
+# A cell sees label embeddings only; the image joins after it (`CNNRNN`). Its state is one tensor
 # [batch state], so that a prefix trie can store it as bytes without knowing what is inside.
 #
 # Letters are those of Wang et al. 2016, eq. 1: r the state, w the label embedding, x the candidate,
@@ -156,7 +156,7 @@ class CNNRNN(nn.Module):
         num_labels: how many labels there are, END not counted.
         num_features: how many features an image has.
         options: shape, cell, allowed outcomes, loss and dropouts.
-        scaling: what is done to features first: `standardize` (call `scaling.fit` with training features), `l2` or
+        scaling: what is done to features first: `standardize` (call `.scaling.fit` with training features), `l2` or
             `none`.
         order: the order in which labels are said, as columns of the targets; None: as the columns stand. The most
             frequent first is the paper's (`labelbeam.order_labels`).

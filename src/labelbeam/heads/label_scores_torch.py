@@ -26,7 +26,7 @@ class LabelScores(nn.Module):
         num_labels: how many labels there are.
         num_features: how many features an image has.
         options: shape and dropouts.
-        scaling: what is done to features first: `standardize` (call `scaling.fit` with training features), `l2` or
+        scaling: what is done to features first: `standardize` (call `.scaling.fit` with training features), `l2` or
             `none`.
 
     Raises:

@@ -171,7 +171,7 @@ def _nats(logits: np.ndarray, present: np.ndarray) -> np.ndarray:
 # The new label becomes the last in label order. Of a label model it needs a row of U_l, which the
 # recurrence reads only after everything else was said, and a number of its own in the joint space, whose
 # other numbers hold what the old labels need of an image. Of a sigmoid head it is a row of the last layer.
-# `heads.new_label` finds the numbers. Knows no file and no label name.
+# The functions above find the numbers. Knows no file and no label name.
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a head is: the choices that decide its shape, its meaning and its training; the same trained or to be trained.
 
-Plain values that validate themselves. `labelbeam.models` trains by them, `labelbeam.heads` answers by them; a
+Plain values that validate themselves. Torch modules are trained by them, arrays answer by them; a
 configuration holds them. Knows no array.
 """
 

@@ -3,7 +3,7 @@
 A batch's distinct prefixes form a tree (`labels.sequences.DistinctPrefixes`). Recurrent products are made once
 per prefix that goes on, not once per prefix, and the gradient of the recurrent matrix is one product over the
 whole tree instead of one per level. Knows gates and parents; neither labels nor images. `CNNRNN.prefix_vectors`
-calls it; a plain loop over `cells.LSTM` is its twin in tests.
+calls it; a plain loop over `label_model_torch.LSTM` is its twin in tests.
 """
 
 from typing import Any, no_type_check

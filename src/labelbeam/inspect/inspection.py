@@ -176,7 +176,7 @@ def _some(labels: Sequence[str]) -> str:
 
 # An inspection as text, for a terminal: the findings first, then the tables they rest on.
 #
-# Knows the plain values that `inspect.inspection` makes; computes nothing but shares.
+# Knows the plain values made above; computes nothing but shares.
 
 MOST_LABELS = 40
 MOST_PAIRS = 10

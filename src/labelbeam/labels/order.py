@@ -15,7 +15,7 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 LabelOrder = Literal["frequent", "rare", "random", "easiest", "shuffle"]
 """`frequent`: most frequent first (the paper's). `rare`: rarest first. `random`: one fixed random order.
-`easiest`: `labels.order`, which needs features. `shuffle`: a new random order for every image and
+`easiest`: `easiest_first`, which needs features. `shuffle`: a new random order for every image and
 epoch (ids are sorted as for `frequent`; needs `no-repeat`)."""
 
 

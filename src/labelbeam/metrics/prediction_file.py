@@ -21,7 +21,7 @@ from labelbeam.parsing import BYTE_ORDER_MARK, parse_json
 #
 # Reads bytes line by line, so that memory does not grow with the file and every message names its line.
 # Knows nothing of what truth or predictions mean. In the data path:
-# file -> **lines** -> `truth_file`, `prediction_file`.
+# file -> **lines** -> truth or predictions.
 
 
 @dataclass(frozen=True)

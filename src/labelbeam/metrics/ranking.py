@@ -232,7 +232,7 @@ def exact_k_ceiling(truth: Int8[np.ndarray, "images labels"], *, k: int) -> dict
     Returns:
         {"OP": ..., "OR": ..., "OF1": ...} as fractions; None where no image has a label.
 
-    Source: derived in our notes on the paper, section 6; numbers above these were made by another protocol.
+    Source: derived here, the paper has no such bound; numbers above these were made by another protocol.
 
     Example:
         >>> exact_k_ceiling(np.array([[1, 0, 0, 0], [1, 1, 1, 1]], dtype=np.int8), k=3)

@@ -155,7 +155,7 @@ def _directions(vectors: Float[np.ndarray, "points embedding"], measure: str) ->
 
 # The label space of a run: neighbours of labels, of images and of label sets, and its map, with names.
 #
-# Between the run and the analyses of points (`neighbors.neighbors`, `neighbors.label_space`); results are plain
+# Between the run and the analyses of points (`neighbors.neighbors` and the map above); results are plain
 # values when asked (`to_json`). Draws nothing: `report.charts` does.
 
 SPACES = ("features", "joint")

@@ -16,7 +16,7 @@ from labelbeam.runs.run_directory import Run
 
 # Which labels or images are near a point: of the joint embedding space, or of an encoder's features.
 #
-# Knows points and a measure; which space they are of is the caller's matter (`neighbors.neighbors`).
+# Knows points and a measure; which space they are of is the caller's matter.
 #
 # Source:
 #     Wang et al. 2016, Tables 5 and 6. The paper does not state its distance; cosine is the default here, the

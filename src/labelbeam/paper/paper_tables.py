@@ -9,7 +9,7 @@ from labelbeam.formats.voc import VOC_LABELS
 #
 # A mark says how far a number may be trusted: "2+" was seen in two or more independent sources, "1" in one,
 # "recalled" is recalled and not verified: a lead, not a citation. Knows nothing of our results;
-# `paper_checks` looks at the arithmetic.
+# the checks below look at the arithmetic.
 #
 # Source: Wang et al., CNN-RNN, CVPR 2016, Tables 1 to 4, as far as talks, later papers and repositories
 # repeat them.

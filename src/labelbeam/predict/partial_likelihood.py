@@ -86,7 +86,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 # Log-likelihoods of label sets whose order is free, some labels unknown: those leave the softmax at every
 # step.
 #
-# The same reading of unknown labels as in `known_likelihood`, for models that may say a set in any order
+# The same reading of unknown labels as above, for models that may say a set in any order
 # (`no-repeat`). Follows every order of one image's set, level by level. Knows a step of a label model; no
 # search and no head.
 

@@ -13,7 +13,7 @@ from labelbeam.predict.score_maps import log_odds, probability, stored_numbers, 
 # Thresholds tuned on validation images for F1: one for all labels, or one per label, drawn towards it.
 #
 # Each rule is tuned for one of the field's F1s, and is the better decision for that one only. Knows scores
-# and targets; `tuned_thresholds` keeps what is found, `thresholds` tunes for whole sets.
+# and targets; `TunedThresholds` keeps what is found.
 
 GRID = np.arange(1, 100) / 100
 """Thresholds tried where there is one for all labels."""
@@ -321,8 +321,7 @@ def _whole(decided: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 # The thresholds of a run, tuned on its validation images: one set for each thing they can be tuned for.
-#
-# `f1_thresholds` and `whole_set_thresholds` tune; a `Decision` says which are used. Knows no file.
+# A `Decision` says which are used. Knows no file.
 
 OBJECTIVES = ("of1", "example-f1", "label-f1", "subset-accuracy")
 """What thresholds can be tuned for: `of1`, one threshold for the F1 of all decisions pooled; `example-f1`,

@@ -14,7 +14,7 @@ from labelbeam.project.records import Change, Step
 # Every function runs inside a transaction of the caller's. Steps that were taken back stay until something
 # new is done, so they can be done again; all of it is in the file, so undo works after a restart too. Who
 # takes a step back says which: asked twice, because an answer was lost, it is taken back once. Knows only
-# what is before and after, not what it is good for (`project.history`).
+# what is before and after, not what it is good for.
 
 
 class Row(NamedTuple):
@@ -158,7 +158,7 @@ def _as_it_is(connection: sqlite3.Connection, rows: Sequence[Row]) -> Step:
 # rename.
 #
 # Asked twice, each is done once. Every function runs inside a transaction of the caller's, and says what
-# changes; `project.history` does it and can take it back.
+# changes; the steps above do it and can take it back.
 
 
 def decide(connection: sqlite3.Connection, changes: Iterable[Change]) -> Step:

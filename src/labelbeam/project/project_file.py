@@ -238,17 +238,17 @@ class Project:
             return actions.decide(connection, changes)
 
     def complete(self, images: Iterable[int], *, value: bool = True) -> Step:
-        """Say that nothing else is on photographs, or take that back, as one step; see `actions.complete`."""
+        """Say that nothing else is on photographs, or take that back, as one step; see `history.complete`."""
         with self._transaction() as connection:
             return actions.complete(connection, images, value=value)
 
     def remove(self, images: Iterable[int]) -> Step:
-        """Take photographs out of the project as one step; see `actions.remove`. No file is deleted."""
+        """Take photographs out of the project as one step; see `history.remove`. No file is deleted."""
         with self._transaction() as connection:
             return actions.remove(connection, images)
 
     def rename(self, label: str, to: str) -> Step:
-        """Give a label another name, or make it one with another label, as one step; see `actions.rename`."""
+        """Give a label another name, or make it one with another label, as one step; see `history.rename`."""
         (name,) = label_names([to])
         with self._transaction() as connection:
             return actions.rename(connection, label, name)

@@ -1,7 +1,7 @@
 """The charts of the analyses, drawn from their JSON: every number of a picture is in the values beside it.
 
-One function per picture; `report` puts them on a page (with `chart_style.CHART_STYLE`), a verb writes one into a
-file (`chart_style.picture`). Computes nothing.
+One function per picture; `report` puts them on a page (with `charts.charts.CHART_STYLE`), a command writes one into a
+file (`charts.charts.picture`). Computes nothing.
 """
 
 from collections.abc import Mapping, Sequence

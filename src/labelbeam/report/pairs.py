@@ -322,7 +322,7 @@ def pair_learning(
         rival_decision: how the rival's sets are decided; None: as the run's.
         pairs: further pairs by name that should not stand together, such as synonyms.
         features: of the evaluated images; they say which exclusive pairs look alike. None: nobody asks.
-        points: the run's vector of each label (`embedding.label_points`); None: it has none.
+        points: the run's vector of each label (`neighbors.neighbors.label_points`); None: it has none.
         seed: of the resampling.
         resamples: of the images.
 

@@ -12,7 +12,7 @@ One rule for photographs and vectors. What it rests on:
   row has would else count a thousandfold.
 
 Measured inside the training parts of the public sets (docs/public_sets.md) and, for photographs, by
-`benchmarks/voc_cross_validation.py`. Knows no data set, only its size.
+`research/voc_cross_validation.py`. Knows no data set, only its size.
 """
 
 import math

@@ -39,7 +39,7 @@ class Explainer:
         self._lock = threading.Lock()
 
     def picture(self, path: Path, label: str) -> bytes:
-        """Return the picture, as `project_pictures.attention_picture`; takes as long as some passes of the encoder.
+        """Return the picture, as `attention_picture`; takes as long as some passes of the encoder.
 
         Raises:
             InputError: an unknown label, or a photograph that cannot be read.

@@ -59,7 +59,7 @@ def _file(path: Path) -> Response:
 # project holds.
 #
 # A step is answered when it is on the disk. Each may be asked again when its answer was lost: it is done
-# once. Asks the project file alone, no model. Mounted by `service.project_routes`.
+# once. Asks the project file alone, no model.
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -289,7 +289,7 @@ def _turns(project: Project) -> dict[str, int | None]:
     return {"undo": undo, "redo": redo}
 
 
-# The page and its own routes: photographs, suggestions, pictures, and `service.project_routes`. Mounted by
+# The page and its own routes: photographs, suggestions, pictures, and the steps above. Mounted by
 # `app`.
 #
 # What asks the model goes through `TaggingService`; what reads the disk runs in threads beside the event

@@ -195,7 +195,7 @@ def do_job(
 # A call of `labelbeam tag`, from what was asked for to what became of every image.
 #
 # Chooses the source, the record and the engine, and joins them; each of the three is a module of its own
-# (`tag_sources`, `tag_outputs`, `engine_of_job`). Knows no command line.
+# (`sources`, `outputs`, `engine`). Knows no command line.
 
 
 def tag_images(

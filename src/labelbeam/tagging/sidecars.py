@@ -3,7 +3,7 @@
 Written image by image while a job goes on; writing one again changes nothing, so a job that goes on after a kill may
 do its last images twice. What people wrote stays: of XMP everything but the lists of keywords, of which a run takes
 away only what runs wrote; a text file with other content is not replaced unless asked for. What is written where is
-kept in the record (`formats.written`).
+kept in the record (`tagging.journal`).
 """
 
 import errno

@@ -65,7 +65,7 @@ class VectorStore:
         self.folder = folder
         self._num_features, self._write = num_features, write
         self._open = ExitStack()
-        self._waiting: list[tuple[str, tuple[int, int], Float16[np.ndarray, features] | str]] = []
+        self._waiting: list[tuple[str, tuple[int, int], Float16[np.ndarray, " features"] | str]] = []
         try:
             self._prepare(dict(key), num_features)
         except BaseException:
@@ -222,7 +222,7 @@ class VectorStore:
             if "error" in told:
                 self._errors[row] = told["error"]
             self._names_size += len(line)
-        self._digests: Shaped[np.ndarray, rows] = np.frombuffer(bytes(digests), dtype=_DIGEST)
+        self._digests: Shaped[np.ndarray, " rows"] = np.frombuffer(bytes(digests), dtype=_DIGEST)
         self._marks = np.array(marks, dtype=np.int64).reshape(-1, 2)
         self._order = np.argsort(self._digests, kind="stable")
         self._sorted = self._digests[self._order]

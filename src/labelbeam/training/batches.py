@@ -343,7 +343,7 @@ def doubts(train: Dataset) -> list[str]:
 
 # Batches and model of a training: features of a frozen encoder and a head, or pixels and both as one model.
 #
-# Between the data set (`training.batches`) and the loop (`training.loop`). Trains nothing.
+# Between the data set above and the loop (`training.loop`). Trains nothing.
 
 Rows = FeatureRows | np.ndarray
 """Features of a data set: its own, or those of an encoder [images views features]."""

@@ -1,7 +1,7 @@
 """A head learned from features in memory or in a mapped file, without a run directory: configuration in, head out.
 
-What `labelbeam.sklearn`, the choice among configurations (`joints.tuning`) and benchmarks share with `training.train`,
-which adds pictures, folders and interruptions.
+What `labelbeam.sklearn`, the choice among configurations (`training.tuning`) and benchmarks share with
+`training.train`, which adds pictures, folders and interruptions.
 """
 
 from collections.abc import Callable
