@@ -15,7 +15,7 @@ from labelbeam.cli.app import told_in_words
 from labelbeam.cli.reproduce import reproduce
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
-from labelbeam.paper import training
+from labelbeam.paper import expected_time, training
 from labelbeam.paper.benchmarks import BENCHMARKS
 from labelbeam.paper.plan import Request, truth_views
 from labelbeam.paper.row_answers import Said, _read, said_by
@@ -227,11 +227,22 @@ def test_orders_and_losses_are_rows_and_free_orders_have_a_likelihood_where_sets
     np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-4)
 
 
-def test_a_dry_run_of_all_rows_plans_orders_and_losses_too(again, tmp_path) -> None:
-    plan = json.loads(again("coco2014", "--root", tmp_path, "--dry-run", "--json", "--rows", "all").stdout)
+def dry(again: Reproduce, name: str, root: Path, *more: object) -> dict:
+    """The plan of a dry run with a small encoder and few rows, unless more is asked for."""
+    quick = ("--encoder", "tiny", "--rows", "knn,sigmoid,cnn-rnn")
+    return json.loads(again(name, "--root", root, "--dry-run", "--json", *quick, *more).stdout)
+
+
+@pytest.fixture(autouse=True)
+def measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected_time, "SECONDS", 0.0001)
+
+
+def test_a_dry_run_of_all_rows_plans_orders_and_losses_too(again, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(expected_time, "row_rates", lambda *_, **__: (100.0, 100.0))  # measured below
+    plan = dry(again, "coco2014", tmp_path, "--rows", "all")
     assert list(plan["rows"]) == list(ROWS_BY_NAME)
-    for machine in plan["expected"]:
-        assert all(machine["rows_hours"][row] > 0 for row in ROWS_BY_NAME)
+    assert all(plan["expected"]["rows_hours"][row] > 0 for row in ROWS_BY_NAME)
 
 
 def test_a_dry_run_writes_nothing_and_says_what_would_be_done(again, common, tmp_path) -> None:
@@ -241,36 +252,38 @@ def test_a_dry_run_writes_nothing_and_says_what_would_be_done(again, common, tmp
     assert list(tmp_path.iterdir()) == []
     assert "48 images" in result.stdout
     assert "CNN-RNN: 4 training(s)" in result.stdout
-    assert "expected on 2 cores" in result.stdout
-    assert "expected on one GPU" in result.stdout
-    assert "Not measured" in result.stdout
+    assert "expected on this machine" in result.stdout
+    assert "measured just now" in result.stdout
     assert result.stdout.count("labelbeam train --data") == 2 * 4
 
 
 @pytest.mark.parametrize("name", ["voc2007", "coco2014", "nuswide81", "nuswide1000", "scenes"])
 def test_a_dry_run_works_where_the_data_are_not(name, again, tmp_path) -> None:
-    plan = json.loads(again(name, "--root", tmp_path / "nowhere", "--dry-run", "--json").stdout)
-    cores, gpu = plan["expected"]
-    assert (cores["measured"], gpu["measured"]) == (True, False)
-    assert 0 < gpu["hours"] < cores["hours"]
-    assert cores["hours"] == pytest.approx(cores["features_hours"] + sum(cores["rows_hours"].values()))
+    plan = dry(again, name, tmp_path / "nowhere", *(["--rows", "sigmoid"] if name == "nuswide1000" else []))
+    expected = plan["expected"]
+    hours = expected["features_hours"] + sum(expected["rows_hours"].values())
+    assert expected["hours"] == pytest.approx(hours)
     assert ("note" in plan["train"]) == (name != "scenes")
 
 
-def test_twice_the_seeds_take_twice_the_time_in_rows_and_none_more_in_features(again, tmp_path) -> None:
-    once, twice = (
-        json.loads(again("coco2014", "--root", tmp_path, "--dry-run", "--json", "--seeds", n).stdout)
-        for n in (1, 2)
-    )
-    for before, after in zip(once["expected"], twice["expected"], strict=True):
-        assert after["features_hours"] == before["features_hours"]
-        assert after["rows_hours"]["cnn-rnn"] == pytest.approx(2 * before["rows_hours"]["cnn-rnn"])
+def test_expected_times_are_the_measured_rates_times_the_images(again, tmp_path) -> None:
+    plan = dry(again, "coco2014", tmp_path, "--seeds", 2)
+    train, test, expected = plan["train"]["images"], plan["test"]["images"], plan["expected"]
+    views = plan["views_of_training_images"]
+    seconds = (train * views + test) / expected["encoder_rate"]
+    assert expected["features_hours"] == pytest.approx(seconds / 3600)
+    rates, epochs = expected["rates"]["cnn-rnn"], plan["rows"]["cnn-rnn"]["epochs"]
+    seconds = 2 * epochs * train / rates["train"] + (2 * 0.15 * train + 2 * test) / rates["answer"]
+    assert expected["rows_hours"]["cnn-rnn"] == pytest.approx(seconds / 3600)
+    assert expected["rates"]["knn"]["train"] is None
 
 
-def test_an_encoder_whose_speed_nobody_measured_has_no_expected_time(again, tmp_path) -> None:
-    told = again("coco2014", "--root", tmp_path, "--encoder", "resnet50", "--dry-run").stdout
-    assert "expected on 2 cores: not known" in told
-    assert "'resnet50' was not measured" in told
+def test_an_encoder_that_cannot_be_built_here_has_no_expected_time(again, tmp_path) -> None:
+    shown = again(
+        "coco2014", "--root", tmp_path, "--encoder", "resnet5o", "--rows", "sigmoid", "--dry-run"
+    ).stdout
+    assert "expected on this machine: not known" in shown
+    assert "the encoder cannot be built here" in shown
 
 
 @pytest.mark.parametrize(

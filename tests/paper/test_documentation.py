@@ -1,14 +1,11 @@
-"""docs/reproduction.md says what the code says: the paper's numbers with their marks, and the expected times."""
+"""docs/reproduction.md says what the code says: the paper's numbers with their marks."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from labelbeam.paper.benchmarks import BENCHMARKS
-from labelbeam.paper.expected_time import duration, plan_of
 from labelbeam.paper.paper_tables import PAPER_TABLES, PRINTED, misfits
-from labelbeam.paper.plan import Request
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reproduction.md").read_text(encoding="utf-8")
 
@@ -38,18 +35,3 @@ def test_the_papers_rows_stand_in_the_page_as_they_stand_in_the_code(name: str) 
         plain = [[re.sub(r" \(.*\)$", "", cell) for cell in line] for line in there]
         mark = row.mark_of("mAP") if name == "voc2007" else row.mark
         assert [row.method, *cells, mark] in plain
-
-
-@pytest.mark.parametrize("name", PAPER_TABLES)
-def test_the_expected_times_are_those_of_the_dry_run(name: str, tmp_path: Path) -> None:
-    plan = plan_of(Request(BENCHMARKS[name], tmp_path / "nowhere", tmp_path))
-    cores, gpu = plan["expected"]
-    told = [
-        f"`{name}`",
-        f"{plan['train']['images']:,} + {plan['test']['images']:,}",
-        duration(cores["features_hours"]),
-        duration(sum(cores["rows_hours"].values())),
-        duration(cores["hours"]),
-        duration(gpu["hours"]),
-    ]
-    assert told in lines_of("The full benchmarks")

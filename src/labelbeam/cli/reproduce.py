@@ -57,7 +57,7 @@ def reproduce(
         Path | None, typer.Option(help="Folder for runs, JSON and page (default: runs/reproduce-NAME).")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print commands, images and expected time; write nothing.")
+        bool, typer.Option("--dry-run", help="Print commands, images and expected time here; write nothing.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     *,
@@ -75,6 +75,7 @@ def reproduce(
     if dry_run:
         from labelbeam.paper.expected_time import lines_of, plan_of
 
+        typer.echo("measuring how fast this machine is, for some seconds", err=True)
         plan = plan_of(request)
         typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else "\n".join(lines_of(plan)))
         return

@@ -44,6 +44,7 @@ class Benchmark:
         k: labels per image of the paper's protocol; None: it measures average precision only.
         counts: images of the official splits, train and test.
         labels: how many there are.
+        mean_labels: an image, roughly: what label sets are drawn by to measure speed where the data are not.
         views: ways to read the test labels; the first is the main one.
         remarks: what has to be said of the protocol.
     """
@@ -57,6 +58,7 @@ class Benchmark:
     k: int | None
     counts: tuple[int, int]
     labels: int
+    mean_labels: float
     views: tuple[TruthView, ...]
     remarks: tuple[str, ...] = field(default=())
 
@@ -104,6 +106,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             k=None,
             counts=(5011, 4952),
             labels=20,
+            mean_labels=1.5,
             views=tuple(
                 TruthView(f"difficult objects {how}", difficult=policy)
                 for policy, how in (
@@ -127,6 +130,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             k=3,
             counts=(82_783, 40_504),
             labels=80,
+            mean_labels=2.9,
             views=(ALL, LABELLED),
         ),
         Benchmark(
@@ -139,6 +143,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             k=3,
             counts=(150_000, 59_347),
             labels=81,
+            mean_labels=2.4,
             views=(ALL, LABELLED),
             remarks=("The paper's list of images was never published: paper-train has its sizes only.",),
         ),
@@ -152,6 +157,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             k=10,
             counts=(150_000, 59_347),
             labels=1000,
+            mean_labels=5.9,
             views=(ALL, LABELLED),
             remarks=("The paper's list of images was never published: paper-train has its sizes only.",),
         ),
@@ -165,6 +171,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             k=3,
             counts=(8000, 2000),
             labels=26,
+            mean_labels=5.7,
             views=(ALL,),
             remarks=(
                 "Not in the paper: drawn pictures whose labels hang together (docs/scenes.md). Where no encoder is "

@@ -1,166 +1,152 @@
-"""The dry run of a reproduction: commands, configurations, images and expected time, without writing anything."""
+"""The dry run of a reproduction: commands, configurations, images and expected time, without writing anything.
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+Expected times are rates measured on this machine, in a few seconds, times the images of the plan.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int8
+from PIL import Image
 
+from labelbeam.data.memory_images import MemoryImage
+from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError
+from labelbeam.heads.registry import HEADS
+from labelbeam.labels.order import order_labels
 from labelbeam.metrics.ranking import exact_k_ceiling
 from labelbeam.paper.paper_tables import PAPER_TABLES, misfits
 from labelbeam.paper.plan import CHOSEN_BY, Request, open_split, tries
 from labelbeam.paper.rows import ROWS
+from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.config import RunConfig
 
-# How fast things are, images a second: as measured on 2 cores, and as assumed for a GPU, where none was at
-# hand.
-#
-# Every number says where it comes from; `expected_time` computes with them and repeats it.
+# How fast this machine is: a few batches of every row at the benchmark's sizes, a few pictures of the encoder.
 
-MEASURED: Mapping[str, Mapping[str, tuple[float | None, float]]] = {
-    "voc2007": {
-        "cnn-rnn": (207.0, 43.5),
-        "no-rnn": (465.0, 243.0),
-        "sigmoid": (1700.0, 6340.0),
-        "sigmoid-mlp": (1910.0, 3790.0),
-        "any-subset": (794.0, 3550.0),
-        "softmax": (6960.0, 77200.0),
-        "warp": (7360.0, 15000.0),
-        "asymmetric": (9670.0, 10500.0),
-        "chow-liu": (574.0, 8030.0),
-        "knn": (None, 551.0),
-    },
-    "coco2014": {
-        "cnn-rnn": (381.0, 37.6),
-        "no-rnn": (825.0, 61.7),
-        "sigmoid": (2600.0, 12500.0),
-        "sigmoid-mlp": (898.0, 2790.0),
-        "any-subset": (1670.0, 3470.0),
-        "softmax": (3170.0, 14800.0),
-        "warp": (627.0, 6810.0),
-        "asymmetric": (2790.0, 20800.0),
-        "chow-liu": (1210.0, 1350.0),
-        "knn": (None, 857.0),
-    },
-    "nuswide81": {
-        "cnn-rnn": (412.0, 67.9),
-        "no-rnn": (643.0, 89.6),
-        "sigmoid": (1170.0, 4210.0),
-        "sigmoid-mlp": (544.0, 1640.0),
-        "any-subset": (885.0, 3290.0),
-        "softmax": (825.0, 3730.0),
-        "warp": (482.0, 5570.0),
-        "asymmetric": (748.0, 5140.0),
-        "chow-liu": (703.0, 774.0),
-        "knn": (None, 415.0),
-    },
-    "nuswide1000": {
-        "cnn-rnn": (64.0, 3.58),
-        "no-rnn": (496.0, 6.04),
-        "sigmoid": (1220.0, 2850.0),
-        "sigmoid-mlp": (437.0, 2040.0),
-        "any-subset": (875.0, 1730.0),
-        "softmax": (875.0, 1590.0),
-        "warp": (715.0, 2170.0),
-        "asymmetric": (448.0, 2770.0),
-        "chow-liu": (92.7, 148.0),
-        "knn": (None, 438.0),
-    },
-}
-"""By benchmark and row: training and answering rates. 4,096 features an image, real label sets (of the 1,000
-tags: drawn ones), untrained heads, batches of 256: `python research/reproduction_rates.py`, on 2 cores that
-other work shared (load average 2 to 6), so they are on the slow side; searches of an untrained head take longest. The
-scenes have those of voc2007, whose features are sixteen times as many."""
+SECONDS = 0.3
+"""At least so long is one thing measured; what is slower is measured once."""
 
-LIKE_CNN_RNN: Mapping[str, tuple[float, float]] = {
-    "order-rare": (0.88, 1.04),
-    "order-random": (0.99, 1.05),
-    "order-easiest": (0.99, 1.05),
-    "no-repeat": (1.0, 0.21),
-    "order-shuffle": (1.0, 0.24),
-    "loss-mla": (0.28, 0.25),
-    "loss-pla": (0.21, 0.24),
-    "loss-remaining-set": (0.29, 0.20),
-}
-"""By row: training and answering rates as multiples of those of `cnn-rnn`, taken for every benchmark. Measured on the
-label sets of coco2014, one thread, all rows in one run of the same script (`--only coco2014 --batches 4 --threads 1`)
-on shared cores; `order-easiest` as `order-random`, without the time to find the order."""
+IMAGES, DRAWN_FEATURES = 2048, 4096
+"""Label sets that rates are measured on, at most; and numbers of an image where the encoder cannot be built."""
 
-ON_TWO_CORES: Mapping[str, Mapping[str, tuple[float | None, float]]] = {
-    name: {
-        **rates,
-        **{
-            row: (train * (rates["cnn-rnn"][0] or 0.0), answer * rates["cnn-rnn"][1])
-            for row, (train, answer) in LIKE_CNN_RNN.items()
-        },
-    }
-    for name, rates in {**MEASURED, "scenes": MEASURED["voc2007"]}.items()
-}
-"""By benchmark and row."""
+PHOTOGRAPH = (375, 500)
+"""Height and width of the drawn JPEG files, pixels: the usual size in VOC."""
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What a kind of machine does.
+def encoder_rate(config: EncoderConfig, *, workers: int | None = None) -> tuple[float, int]:
+    """Measure images a second from JPEG file to features, and return their number of features too.
 
-    Attributes:
-        name: in a table.
-        decode: images a second, from JPEG file to network input.
-        encode: images a second by encoder, decoding left out; others are not known.
-        training_factor: how many times as fast as 2 cores heads train.
-        answering_factor: the same for answering.
-        measured: whether the numbers were measured.
-        told: where they come from.
+    Weights do not change the speed, so nothing is fetched: where no file is named, the network is untrained.
+
+    Args:
+        config: the encoder.
+        workers: threads; None: as `features.extract` chooses.
+
+    Raises:
+        InputError: an encoder that cannot be built here.
     """
+    from labelbeam.encoders.catalogue import build_encoder
+    from labelbeam.encoders.device import accelerators, place_on
+    from labelbeam.features.extract import extract
 
-    name: str
-    decode: float
-    encode: Mapping[str, float]
-    training_factor: float
-    answering_factor: float
-    measured: bool
-    told: str
+    encoder = build_encoder(replace(config, pretrained=False))
+    place = place_on(accelerators())
+    together = 8 if place.device == "cpu" else 2 * place.batch_size
+    random, pictures = np.random.default_rng(0), []
+    for _ in range(together):
+        coarse = random.integers(256, size=(12, 16, 3), dtype=np.uint8)
+        file = BytesIO()
+        Image.fromarray(coarse).resize(PHOTOGRAPH[::-1], Image.Resampling.BICUBIC).save(file, "JPEG")
+        pictures.append(MemoryImage(Path("drawn.jpg"), file.getvalue()))
+
+    def once(count: int) -> None:
+        extract(pictures[:count], encoder, device=place.device, batch_size=place.batch_size, workers=workers)
+
+    once(1)
+    return _rate(once, most=together), encoder.num_features
 
 
-TWO_CORES = Machine(
-    "2 cores",
-    decode=2000.0,
-    encode={"vgg16": 6.0, "mobilenetv2_100": 113.0, "tiny": 800.0},
-    training_factor=1.0,
-    answering_factor=1.0,
-    measured=True,
-    told=(
-        "Measured on 2 cores without a GPU: VGG-16 in single precision, 6.0 images a second; MobileNetV2 with "
-        "decoding, 107 (benchmarks/features.py); JPEG to 224 pixels, 1,000 a core; heads by "
-        "research/reproduction_rates.py, those of other orders and losses by their ratio to cnn-rnn."
-    ),
-)
+def row_rates(
+    config: RunConfig, targets: Int8[np.ndarray, "images labels"], *, num_features: int, training_images: int
+) -> tuple[float | None, float]:
+    """Measure how many images a second a row trains on and answers, untrained, on random features.
 
-GPU_FLOPS, VGG16_FLOPS = 10e12, 31e9
+    Random features teach nothing, so searches are about as unsure as at the start of a training, and slower than they
+    will be. Finding the order `easiest` is not timed.
 
-ONE_GPU = Machine(
-    "one GPU",
-    decode=8000.0,
-    encode={"vgg16": GPU_FLOPS / VGG16_FLOPS, "mobilenetv2_100": 2500.0, "tiny": 10_000.0},
-    training_factor=5.0,
-    answering_factor=4.0,
-    measured=False,
-    told=(
-        "Not measured, since no GPU was at hand: a card that sustains 10 TFLOP/s (VGG-16: 31 GFLOP an image), 8 cores "
-        "that decode 1,000 JPEGs a second each, heads that train 5 times as fast, searches on 4 times the cores."
-    ),
-)
+    Args:
+        config: of the row.
+        targets: label sets like those of the benchmark.
+        num_features: of an image.
+        training_images: of the whole plan; what compares with every one of them (kNN) takes as many times longer.
 
-MACHINES = (TWO_CORES, ONE_GPU)
+    Returns:
+        Training images (None: the head does not learn) and answered images a second.
+    """
+    import torch
+
+    from labelbeam.heads.arrays_torch import trained
+    from labelbeam.runs.recipe import build_optimiser
+
+    targets = targets[:, order_labels(targets, config.order, seed=0)]
+    features = np.random.default_rng(1).standard_normal((len(targets), num_features), dtype=np.float32)
+    model = build_head(config, num_labels=targets.shape[1], feature_size=num_features)
+    start_head(model, targets)
+    model.scaling.fit(features)
+    inputs, truth = torch.from_numpy(features), torch.from_numpy(targets.copy())
+    training = None
+    if HEADS[config.head].learns:
+        optimiser = build_optimiser(config.recipe, model)
+
+        def step(count: int) -> None:
+            model(inputs[:count], truth[:count]).mean().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.recipe.clip_norm)
+            optimiser.step()
+            optimiser.zero_grad()
+
+        step(16)
+        size = min(config.recipe.batch_size, len(targets))
+        training = _rate(step, most=size, least=size)
+    else:
+        model.remember(inputs, truth)  # type: ignore[operator]
+    answerer = build_answerer(trained(model.eval()), config)
+    rate = _rate(lambda count: answerer.answer(features[:count]), most=256, least=8 if training else 256)
+    return training, rate if training else rate * len(targets) / max(training_images, len(targets))
+
+
+def _rate(work: Callable[[int], object], *, most: int, least: int = 8) -> float:
+    """Return items a second: calls with ever more of them, until they have taken `SECONDS` together."""
+    count, done, spent = least, 0, 0.0
+    while spent < SECONDS:
+        start = time.perf_counter()
+        work(count)
+        done, spent = done + count, spent + time.perf_counter() - start
+        count = min(2 * count, most)
+    return done / spent
+
+
+def _label_sets(request: Request) -> Int8[np.ndarray, "images labels"]:
+    """Return label sets of the training images; drawn ones, as long and as unequally frequent, where they are not."""
+    targets = None
+    if request.benchmark.has_path:  # reading the scenes would draw their pictures
+        with suppress(InputError):
+            targets = np.asarray(open_split(request, request.train_spec, missing="keep").targets)
+    if targets is None:
+        shares = 1 / np.arange(1, request.benchmark.labels + 1) ** 0.8
+        shares = np.minimum(request.benchmark.mean_labels * shares / shares.sum(), 0.9)
+        targets = np.random.default_rng(0).random((IMAGES, len(shares))) < shares
+    return targets[(targets == 1).any(axis=1)][:IMAGES].astype(np.int8)
+
 
 # The dry run: commands, configurations, images and expected time, without writing anything.
 #
 # Works where the photographs are not there: then their number is the official one, and that is said.
-
-TYPICAL_STOP = 1.0
-"""Share of the epochs that are trained; early stopping makes it less, so times are upper bounds."""
 
 
 def plan_of(request: Request) -> dict[str, Any]:
@@ -197,10 +183,7 @@ def plan_of(request: Request) -> dict[str, Any]:
         "chosen_by": CHOSEN_BY,
         "views_of_training_images": views,
         "rows": rows,
-        "expected": [
-            _expected(request, machine, encoder_name(config), rows, train["images"], test["images"], views)
-            for machine in MACHINES
-        ],
+        "expected": _expected(request, rows, train["images"], test["images"], views),
         "paper": _paper(request),
         "remarks": list(request.benchmark.remarks),
         "out": str(request.out),
@@ -245,41 +228,37 @@ def _split_facts(request: Request, part: str) -> dict[str, Any]:
 
 
 def _expected(
-    request: Request,
-    machine: Machine,
-    encoder: str,
-    rows: Mapping[str, Any],
-    train_images: int,
-    test_images: int,
-    views: int,
+    request: Request, rows: Mapping[str, Any], train_images: int, test_images: int, views: int
 ) -> dict[str, Any]:
-    """Return expected hours of a machine, by part."""
-    told: dict[str, Any] = {"machine": machine.name, "measured": machine.measured, "told": machine.told}
-    rate = machine.encode.get(encoder)
-    images = train_images * views + test_images
-    if rate is None:
-        told["features_hours"] = None
-        told["unknown"] = (
-            f"the speed of the encoder {encoder!r} was not measured; known: {', '.join(machine.encode)}"
-        )
-    else:
-        told["features_hours"] = images * (1 / rate + 1 / machine.decode) / 3600
-    rates = ON_TWO_CORES[request.benchmark.name]
-    by_row = {}
+    """Measure this machine and return expected hours, by part; upper bounds, since trainings stop early."""
+    started = time.perf_counter()
+    expected: dict[str, Any] = {"features_hours": None}
+    configs = {row: tries(request, row, training_images=train_images)[0].config for row in rows}
+    encoder = EncoderConfig("tiny") if request.trains_encoder else next(iter(configs.values())).encoder
+    num_features = DRAWN_FEATURES
+    try:
+        rate, num_features = encoder_rate(encoder)
+        expected["encoder_rate"] = rate
+        expected["features_hours"] = (train_images * views + test_images) / rate / 3600
+    except InputError as error:
+        expected["unknown"] = f"the encoder cannot be built here ({error})"
+    targets = _label_sets(request)
+    expected["rates"], expected["rows_hours"] = {}, {}
     for row, plan in rows.items():
-        train_rate, answer_rate = rates[row]
-        seconds = 0.0
-        if train_rate is not None:
-            steps = plan["trainings"] * plan["epochs"] * TYPICAL_STOP * train_images
-            seconds += steps / (train_rate * machine.training_factor)
+        training, answering = row_rates(
+            configs[row], targets, num_features=num_features, training_images=train_images
+        )
         # The validation images are answered after each training, the test images once for each seed.
         answered = plan["trainings"] * 0.15 * train_images + request.seeds * test_images
-        seconds += answered / (answer_rate * machine.answering_factor)
-        by_row[row] = seconds / 3600
-    told["rows_hours"] = by_row
-    known = [told["features_hours"], *by_row.values()]
-    told["hours"] = None if told["features_hours"] is None else math.fsum(known)
-    return told
+        trained = plan["trainings"] * plan["epochs"] * train_images
+        seconds = answered / answering + (trained / training if training else 0.0)
+        expected["rates"][row] = {"train": training, "answer": answering}
+        expected["rows_hours"][row] = seconds / 3600
+    expected["hours"] = None
+    if expected["features_hours"] is not None:
+        expected["hours"] = expected["features_hours"] + sum(expected["rows_hours"].values())
+    expected["measured_seconds"] = time.perf_counter() - started
+    return expected
 
 
 def _paper(request: Request) -> dict[str, Any] | None:
@@ -331,14 +310,17 @@ def lines_of(plan: Mapping[str, Any]) -> list[str]:
         f"chosen by {plan['chosen_by']} on a validation part of the training split; {plan['seeds']} seed(s); "
         f"training images in {plan['views_of_training_images']} view(s)"
     )
-    for told in plan["expected"]:
-        lines += ["", f"expected on {told['machine']}: {duration(told['hours'])} in all, at most"]
-        lines.append(
-            f"  features {duration(told['features_hours'])}{': ' + told['unknown'] if 'unknown' in told else ''}"
-        )
-        slow = sorted(told["rows_hours"].items(), key=lambda item: -item[1])
-        lines.append("  rows " + ", ".join(f"{row} {duration(hours)}" for row, hours in slow))
-        lines.append(f"  {told['told']}")
+    expected = plan["expected"]
+    unknown = f": {expected['unknown']}" if "unknown" in expected else ""
+    slow = sorted(expected["rows_hours"].items(), key=lambda item: -item[1])
+    lines += [
+        "",
+        f"expected on this machine: {duration(expected['hours'])} in all, at most",
+        f"  features {duration(expected['features_hours'])}{unknown}",
+        "  rows " + ", ".join(f"{row} {duration(hours)}" for row, hours in slow),
+        f"  measured just now in {expected['measured_seconds']:.0f} s, with untrained networks on drawn pictures and "
+        "random features, times the images and all epochs; what else runs here slows it",
+    ]
     lines.append("")
     for told in plan["rows"].values():
         lines.append(f"{told['name']}: {told['trainings']} training(s) of at most {told['epochs']} epochs")
