@@ -9,7 +9,7 @@ Masking a rejected label gives its mass to every other outcome, also at steps th
 import numpy as np
 from jaxtyping import Float, Int8
 
-from labelbeam.decoding.evidence import check_known
+from labelbeam.decoding.evidence import check_evidence
 from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.random_numbers import sample_keys, uniforms
 from labelbeam.decoding.trie import PrefixTrie
@@ -51,7 +51,7 @@ def prefix_feed(
     """
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
-    check_known(trie, known, len(rows))
+    check_evidence(trie, known, len(rows))
     scores = [
         in_halves(
             trie,

@@ -98,7 +98,7 @@ def precision(
 ) -> np.ndarray:
     """Return AP@10 [images] of the ranking of the labels that are not known; NaN where no other label is present."""
     left = np.where(known == UNKNOWN, targets, np.int8(UNKNOWN))
-    return average_precision_at(left, rank_labels(scores, names, known=left != UNKNOWN, depth=10), n=10)
+    return average_precision_at(left, rank_labels(scores, names, observed=left != UNKNOWN, depth=10), n=10)
 
 
 def above(scores: np.ndarray, true: np.ndarray, known: np.ndarray) -> np.ndarray:

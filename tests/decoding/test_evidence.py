@@ -285,7 +285,7 @@ def wrong(known, **options):
             ["image 1", "probability zero", "2 accepted", "at most 1"],
         ),
         (wrong([[0, 0, -1, 1]]), ["(1, 3)", "1 (accepted), 0 (rejected) and -1", "(1, 4)"]),
-        (wrong([[0, 2, -1]]), ["1 (accepted)", "known_labels"]),
+        (wrong([[0, 2, -1]]), ["1 (accepted)", "evidence_row"]),
         (wrong([[0, -1, -1]], samples=1), ["at least 2 samples", "samples=1"]),
         (wrong([[0, -1, -1]], expansions=0), ["at least 1, given 0"]),
     ],

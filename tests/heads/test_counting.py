@@ -44,5 +44,5 @@ def test_smoothing_must_be_a_number_above_zero(smoothing: float) -> None:
 def test_evidence_of_other_labels_or_values_is_refused_in_words() -> None:
     with pytest.raises(InputError, match=r"\[images 3\] of 1 \(accepted\)"):
         check_evidence(np.zeros((2, 2), dtype=np.int8), 3)
-    with pytest.raises(InputError, match="known_labels"):
+    with pytest.raises(InputError, match="evidence_row"):
         check_evidence(np.full((2, 3), 2, dtype=np.int8), 3)

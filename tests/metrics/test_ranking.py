@@ -30,10 +30,10 @@ def scored(draw):
 @settings(max_examples=100, deadline=None)
 def test_a_ranking_equals_sorting_by_score_and_then_by_name(case, depth):
     truth, scores = case
-    ranking = rank_labels(scores, NAMES, known=truth != -1, depth=depth)
+    ranking = rank_labels(scores, NAMES, observed=truth != -1, depth=depth)
     for i in range(len(truth)):
-        known = [c for c in range(len(NAMES)) if truth[i, c] != -1]
-        slow = sorted(known, key=lambda c: (-scores[i, c], NAMES[c]))[:depth]
+        observed = [c for c in range(len(NAMES)) if truth[i, c] != -1]
+        slow = sorted(observed, key=lambda c: (-scores[i, c], NAMES[c]))[:depth]
         assert ranking[i].tolist() == slow + [NOTHING] * (depth - len(slow))
 
 
@@ -41,7 +41,7 @@ def test_a_ranking_equals_sorting_by_score_and_then_by_name(case, depth):
 @settings(max_examples=100, deadline=None)
 def test_average_precision_at_n_equals_a_loop_over_the_list(case, n):
     truth, scores = case
-    ranking = rank_labels(scores, NAMES, known=truth != -1, depth=6)
+    ranking = rank_labels(scores, NAMES, observed=truth != -1, depth=6)
     fast = average_precision_at(truth, ranking, n=n)
     for i in range(len(truth)):
         positives, hits, total = int((truth[i] == 1).sum()), 0, 0.0
@@ -54,7 +54,7 @@ def test_average_precision_at_n_equals_a_loop_over_the_list(case, n):
 
 
 def test_ties_go_by_code_point_so_capitals_come_before_small_letters_and_accents_last():
-    ranking = rank_labels(np.zeros((1, 5)), NAMES, known=np.ones((1, 5), dtype=np.bool_), depth=5)
+    ranking = rank_labels(np.zeros((1, 5)), NAMES, observed=np.ones((1, 5), dtype=np.bool_), depth=5)
     assert [NAMES[c] for c in ranking[0]] == ["Z", "a", "b", "é", "ねこ"]
 
 
@@ -77,7 +77,7 @@ def test_more_labels_than_n_are_normalised_by_n():
 @settings(max_examples=60, deadline=None)
 def test_the_ceiling_is_what_scores_that_are_the_truth_reach(case, k):
     truth, _ = case
-    perfect = rank_labels(truth.astype(np.float64), NAMES, known=truth != -1, depth=k)
+    perfect = rank_labels(truth.astype(np.float64), NAMES, observed=truth != -1, depth=k)
     decisions, _ = decide_top_k(perfect, len(NAMES), k=k)
     right, true = int((decisions & (truth == 1)).sum()), int((truth == 1).sum())
     ceiling = exact_k_ceiling(truth, k=k)
@@ -112,6 +112,6 @@ def test_nuswide_ceilings_are_those_of_our_notes(labelbeam_data):
 def test_many_equal_scores_keep_the_order_of_names():
     names = [f"{i:03d}" for i in np.random.default_rng(0).permutation(200)]
     scores = np.random.default_rng(1).integers(0, 2, (3, 200)).astype(np.float64)
-    ranking = rank_labels(scores, names, known=np.ones((3, 200), dtype=np.bool_), depth=200)
+    ranking = rank_labels(scores, names, observed=np.ones((3, 200), dtype=np.bool_), depth=200)
     for i in range(3):
         assert ranking[i].tolist() == sorted(range(200), key=lambda c: (-scores[i, c], names[c]))

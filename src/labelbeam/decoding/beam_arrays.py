@@ -159,10 +159,10 @@ class StepArrays:
         boundary = ((flat == least).sum(axis=1) > (values == least).sum(axis=1)) & (least[:, 0] > -np.inf)
         inside = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -np.inf)).any(axis=1)
         for i in np.flatnonzero(boundary | inside):  # equal log-probabilities: by label sequence
-            rivals = np.flatnonzero(flat[i] >= least[i, 0])
-            rivals = rivals[flat[i, rivals] > -np.inf]
+            contenders = np.flatnonzero(flat[i] >= least[i, 0])
+            contenders = contenders[flat[i, contenders] > -np.inf]
             ranked = sorted(
-                rivals.tolist(),
+                contenders.tolist(),
                 key=lambda j, i=i: (  # type: ignore[misc]
                     -flat[i, j],
                     [

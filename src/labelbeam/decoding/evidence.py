@@ -1,4 +1,4 @@
-"""Scores given what is known: p(label | image, accepted, rejected), with hard bounds and an estimate.
+"""Scores given evidence: p(label | image, accepted, rejected), with hard bounds and an estimate.
 
 The condition is on the finished set: it holds every accepted label and no rejected one. That is neither masking
 (leaving a label out of a softmax is not the same as learning that it is absent) nor feeding a prefix
@@ -32,14 +32,14 @@ NEGLIGIBLE = 1e-7
 
 @dataclass(frozen=True)
 class ConditionalMarginals:
-    """Probability of every label of every image, given what is known of the image's other labels.
+    """Probability of every label of every image, given evidence about the image's other labels.
 
     Attributes:
         score: float64 [images labels], the estimate, within the bounds; 1 and 0 for accepted and rejected labels.
         low: float64 [images labels], hard lower bound (single-precision rounding apart).
         high: float64 [images labels], hard upper bound.
         stderr: float64 [images labels], standard error of the estimate before it is clipped to the bounds;
-            half their distance where the samples are too few to tell.
+            half their distance where the samples are too few.
         evidence: float64 [images], estimate of p(evidence | image): how well image and evidence agree.
         evidence_low: float64 [images], its hard lower bound.
         evidence_high: float64 [images], its hard upper bound.
@@ -76,7 +76,7 @@ class ConditionalMarginals:
 def conditional_marginals(
     trie: PrefixTrie,
     image_rows: Float[np.ndarray, "images width"],
-    known: Int8[np.ndarray, "images labels"],
+    evidence: Int8[np.ndarray, "images labels"],
     *,
     expansions: int = 64,
     samples: int = 200,
@@ -87,7 +87,7 @@ def conditional_marginals(
     Args:
         trie: prefixes of the label model.
         image_rows: float32, one row per image.
-        known: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.evidence`).
+        evidence: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.evidence`).
         expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
             evidence. More of them never widen a bound.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is then the
@@ -114,7 +114,7 @@ def conditional_marginals(
     """
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
-    check_known(trie, known, len(rows))
+    check_evidence(trie, evidence, len(rows))
     check_budget(expansions)
     if samples < 0 or samples == 1:
         raise InputError(
@@ -128,36 +128,36 @@ def conditional_marginals(
             trie,
             lambda part, given: _expand(trie, part, given, expansions),
             rows[first : first + size],
-            known[first : first + size],
+            evidence[first : first + size],
         )
         parts += [_conditioned(tree, samples, seed) for tree in trees]
     found = _joined(parts, trie.num_labels, samples)
     impossible = np.flatnonzero(found.evidence_high <= 0)
     if len(impossible):
-        raise _impossible(trie, known[impossible[0]], int(impossible[0]), len(rows))
+        raise _impossible(trie, evidence[impossible[0]], int(impossible[0]), len(rows))
     return found
 
 
-def check_known(trie: PrefixTrie, known: Int8[np.ndarray, "rows columns"], images: int) -> None:
+def check_evidence(trie: PrefixTrie, evidence: Int8[np.ndarray, "rows columns"], images: int) -> None:
     """Refuse evidence of another shape or with other values.
 
     Raises:
         InputError: not one row per image, not one column per label, or values other than 1, 0, -1.
     """
-    if known.shape != (images, trie.num_labels) or not np.isin(known, (-1, 0, 1)).all():
+    if evidence.shape != (images, trie.num_labels) or not np.isin(evidence, (-1, 0, 1)).all():
         raise InputError(
             f"evidence must be {(images, trie.num_labels)} of 1 (accepted), 0 (rejected) and -1 (not known), given "
-            f"{known.shape}. `labels.evidence.known_labels` makes a row from names."
+            f"{evidence.shape}. `labels.evidence.evidence_row` makes a row from names."
         )
 
 
 def _expand(
     trie: PrefixTrie,
     image_rows: Float[np.ndarray, "images width"],
-    known: Int8[np.ndarray, "images labels"],
+    evidence: Int8[np.ndarray, "images labels"],
     budget: int,
 ) -> EvidenceTree:
-    tree = EvidenceTree(trie, image_rows, known, budget)
+    tree = EvidenceTree(trie, image_rows, evidence, budget)
     active = np.arange(len(image_rows))
     for _ in range(budget - 1):
         entries, labels, values = tree.top(active)
@@ -264,8 +264,10 @@ def _joined(parts: list[ConditionalMarginals], num_labels: int, samples: int) ->
     )
 
 
-def _impossible(trie: PrefixTrie, known: Int8[np.ndarray, " labels"], image: int, images: int) -> InputError:
-    accepted, rejected = int((known == PRESENT).sum()), int((known == ABSENT).sum())
+def _impossible(
+    trie: PrefixTrie, evidence: Int8[np.ndarray, " labels"], image: int, images: int
+) -> InputError:
+    accepted, rejected = int((evidence == PRESENT).sum()), int((evidence == ABSENT).sum())
     where = f"image {image}: " if images > 1 else ""
     return InputError(
         f"{where}the evidence has probability zero, as far as double precision tells: under this model no set can "

@@ -36,7 +36,7 @@ class EvidenceTree(Expansion):
     Args:
         trie: prefixes of the label model.
         image_rows: float32, one row per image.
-        known: 1 accepted, 0 rejected, -1 nothing known.
+        evidence: 1 accepted, 0 rejected, -1 nothing known.
         budget: most entries per image.
     """
 
@@ -44,11 +44,11 @@ class EvidenceTree(Expansion):
         self,
         trie: PrefixTrie,
         image_rows: Float[np.ndarray, "images width"],
-        known: Int8[np.ndarray, "images labels"],
+        evidence: Int8[np.ndarray, "images labels"],
         budget: int,
     ) -> None:
         super().__init__(trie, image_rows, budget)
-        self.accepted, self.rejected = known == PRESENT, known == ABSENT
+        self.accepted, self.rejected = evidence == PRESENT, evidence == ABSENT
         self.contains = np.zeros((len(image_rows), budget, trie.num_labels), dtype=bool)
         self.missing = np.zeros((len(image_rows), budget), dtype=np.int32)
         self.ends = np.zeros((len(image_rows), budget))

@@ -45,8 +45,8 @@ LEAST_MORE = 8
 IMAGINED = 0.25
 """Variance of a sample that says yes or no by the throw of a coin."""
 
-LEAST_TELLING = 8
-"""Labels of which at least so many samples are expected to tell something are estimated from those alone, times
+LEAST_INFORMATIVE = 8
+"""Labels of which at least so many samples are expected to be informative are estimated from those alone, times
 the share of the open mass that may gain the label, which is known exactly; others from all samples."""
 
 
@@ -125,11 +125,11 @@ class OpenEstimate:
         walk = partial(self._walk, self.tree)
         gained = np.concatenate(in_halves(self.tree.trie, walk, of, entries, labels, item_keys))
         if self.tree.trie.step.allowed == "canonical":  # only greater labels are still to be gained
-            tells = np.arange(gained.shape[1]) > labels[:, None]
+            informative = np.arange(gained.shape[1]) > labels[:, None]
         else:
-            tells = ~self.tree.sets(of, entries, labels)
+            informative = ~self.tree.sets(of, entries, labels)
         totals = np.zeros((3, len(images), gained.shape[1]))
-        self._add(gained, tells, np.repeat(np.arange(len(images)), counts), totals)
+        self._add(gained, informative, np.repeat(np.arange(len(images)), counts), totals)
         self._conclude(images, counts, totals)
 
     def _conclude(
@@ -138,22 +138,22 @@ class OpenEstimate:
         counts: Int[np.ndarray, " active"],
         totals: Float[np.ndarray, "3 active labels"],
     ) -> None:
-        sums, squares, telling = totals
+        sums, squares, informative = totals
         self.samples[images] = counts
         n = counts[:, None]
         share = np.minimum(self.frontier.undecided[images] / self.frontier.masses[images, None], 1.0)
-        mean = sums / np.maximum(telling, 1)
-        spread = np.maximum(squares - telling * mean * mean, 0.0)
+        mean = sums / np.maximum(informative, 1)
+        spread = np.maximum(squares - informative * mean * mean, 0.0)
         # Few samples may agree by chance. As in an Agresti-Coull interval p is pulled towards 1/2, and one more
         # sample is imagined that says yes or no by the throw of a coin.
-        p = (telling * mean + 0.5) / (telling + 1)
-        variance = spread / np.maximum(telling - 1, 1) + IMAGINED / (telling + 1)
+        p = (informative * mean + 0.5) / (informative + 1)
+        variance = spread / np.maximum(informative - 1, 1) + IMAGINED / (informative + 1)
         # Decided by what is expected, not by what was drawn, lest the estimate be biased.
-        known = n * share >= LEAST_TELLING
-        self.gained[images] = np.where(known, share * mean, sums / n)
-        among_telling = share * share * variance / np.maximum(telling, 1)
+        enough = n * share >= LEAST_INFORMATIVE
+        self.gained[images] = np.where(enough, share * mean, sums / n)
+        among_informative = share * share * variance / np.maximum(informative, 1)
         among_all = share * (variance + (1 - share) * p * p) / n
-        self.stderr[images] = np.sqrt(np.where(known, among_telling, among_all))
+        self.stderr[images] = np.sqrt(np.where(enough, among_informative, among_all))
 
 
 def _needed(

@@ -223,17 +223,17 @@ def continue_samples(
 
 def add_samples(
     gained: Float[np.ndarray, "items labels"],
-    tells: Bool[np.ndarray, "items labels"],
+    informative: Bool[np.ndarray, "items labels"],
     images: Int[np.ndarray, " items"],
     totals: Float[np.ndarray, "3 images labels"],
 ) -> None:
-    """Add what samples say to the totals of their images, in place.
+    """Add samples to the totals of their images, in place.
 
     Args:
         gained: from `continue_samples`.
-        tells: whether the label was still to be gained when the sample was drawn; where not, `gained` is 0.
+        informative: whether the label was still to be gained when the sample was drawn; where not, `gained` is 0.
         images: of the samples.
-        totals: sums of what was gained and of its squares, and the number of samples that tell.
+        totals: sums of what was gained and of its squares, and the number of informative samples.
     """
-    for total, values in zip(totals, (gained, np.square(gained), tells), strict=True):
+    for total, values in zip(totals, (gained, np.square(gained), informative), strict=True):
         np.add.at(total, images, values)

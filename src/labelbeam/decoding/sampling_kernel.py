@@ -256,12 +256,12 @@ def _advance(trie, image, at, gained, has, outcomes, canonical):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def add_samples_compiled(gained, tells, images, totals):
-    """Add what samples say to the totals of their images, in place; as `sampling.add_samples`."""
+def add_samples_compiled(gained, informative, images, totals):
+    """Add samples to the totals of their images, in place; as `sampling.add_samples`."""
     for k in range(len(images)):
         i = images[k]
         for label in range(gained.shape[1]):
-            if tells[k, label]:
+            if informative[k, label]:
                 value = np.float64(gained[k, label])
                 totals[0, i, label] += value
                 totals[1, i, label] += value * value

@@ -81,7 +81,7 @@ def check_evidence(known: Int8[np.ndarray, "images columns"], num_labels: int) -
     if known.shape[1] != num_labels or not np.isin(known, (PRESENT, ABSENT, UNKNOWN)).all():
         raise InputError(
             f"evidence must be [images {num_labels}] of 1 (accepted), 0 (rejected) and -1 (not known), given "
-            f"{known.shape}. `labels.evidence.known_labels` makes a row from names."
+            f"{known.shape}. `labels.evidence.evidence_row` makes a row from names."
         )
 
 

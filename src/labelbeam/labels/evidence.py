@@ -9,7 +9,7 @@ from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 
-def known_labels(
+def evidence_row(
     vocabulary: Vocabulary, accepted: Iterable[str] = (), rejected: Iterable[str] = ()
 ) -> Int8[np.ndarray, " labels"]:
     """Turn the names of accepted and rejected labels into a row of targets.
@@ -26,7 +26,7 @@ def known_labels(
         InputError: a name that is not in the vocabulary, or a label both accepted and rejected.
 
     Example:
-        >>> known_labels(Vocabulary(("person", "dog", "cat")), ["dog"], ["cat"]).tolist()
+        >>> evidence_row(Vocabulary(("person", "dog", "cat")), ["dog"], ["cat"]).tolist()
         [-1, 1, 0]
     """
     present, absent = (sorted({vocabulary.id_of(name) for name in names}) for names in (accepted, rejected))
@@ -35,9 +35,9 @@ def known_labels(
             f"both accepted and rejected: {', '.join(map(repr, vocabulary.names_of(both)))}. A label is either in "
             "the picture or not: leave it out of one of the two lists."
         )
-    known = np.full(len(vocabulary), UNKNOWN, dtype=np.int8)
-    known[present], known[absent] = PRESENT, ABSENT
-    return known
+    evidence = np.full(len(vocabulary), UNKNOWN, dtype=np.int8)
+    evidence[present], evidence[absent] = PRESENT, ABSENT
+    return evidence
 
 
 def drawn_evidence(
@@ -48,7 +48,7 @@ def drawn_evidence(
     frequent_first: bool = False,
     seed: int = 0,
 ) -> Int8[np.ndarray, "images labels"]:
-    """Draw what a person might have said of images whose labels are known.
+    """Draw what a person might accept and reject of images whose labels are known.
 
     Args:
         targets: 1 present, 0 absent, -1 unknown (never drawn); columns by falling frequency if `frequent_first`.
@@ -66,10 +66,10 @@ def drawn_evidence(
         >>> drawn_evidence(targets, accepted=1, rejected=0, frequent_first=True).tolist()
         [[1, -1, -1, -1]]
     """
-    known = np.full(targets.shape, UNKNOWN, dtype=np.int8)
+    evidence = np.full(targets.shape, UNKNOWN, dtype=np.int8)
     random = np.random.default_rng(seed)
-    for row, shown in zip(targets, known, strict=True):
+    for row, shown in zip(targets, evidence, strict=True):
         present, absent = random.permutation(np.flatnonzero(row == PRESENT)), np.flatnonzero(row == ABSENT)
         shown[(np.sort(present) if frequent_first else present)[:accepted]] = PRESENT
         shown[random.permutation(absent)[:rejected]] = ABSENT
-    return known
+    return evidence

@@ -189,9 +189,9 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
 def lines_in(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text that say something, with their numbers."""
     for number, line in enumerate(text.splitlines(), start=1):
-        said = line.strip()
-        if said and said != "#" and not said.startswith("# "):
-            yield number, said
+        content = line.strip()
+        if content and content != "#" and not content.startswith("# "):
+            yield number, content
 
 
 # Other names of labels: `puppy -> dog` makes every puppy a dog.

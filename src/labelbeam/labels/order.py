@@ -1,4 +1,4 @@
-"""In which order labels are said: the permutation that turns a reader's vocabulary into a model's.
+"""In which order labels are predicted: the permutation that turns a reader's vocabulary into a model's.
 
 A model's vocabulary is sorted in its label order, so that "later in the order" is "greater id". The paper
 sorts by training frequency, most frequent first (Section 3).
@@ -104,8 +104,8 @@ def easiest_first(
     Example:
         >>> image = np.random.default_rng(0).normal(size=(400, 1))
         >>> hidden = np.random.default_rng(1).integers(0, 2, size=(400, 1))
-        >>> told = np.concatenate((hidden, image > 0), axis=1).astype(np.int8)
-        >>> easiest_first(image, told).tolist()
+        >>> targets = np.concatenate((hidden, image > 0), axis=1).astype(np.int8)
+        >>> easiest_first(image, targets).tolist()
         [1, 0]
     """
     if len(targets) < 4:
@@ -115,27 +115,27 @@ def easiest_first(
         )
     rows = np.random.default_rng(seed).permutation(len(targets))[:MOST_IMAGES]
     inputs = _standardised(features[rows].astype(np.float64))
-    known = targets[rows] != UNKNOWN
+    observed = targets[rows] != UNKNOWN
     present = (targets[rows] == PRESENT).astype(np.float64)
-    means = present.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, present, means)
-    told = _standardised(filled) * np.sqrt(inputs.shape[1] / targets.shape[1])
+    means = present.sum(axis=0) / np.maximum(observed.sum(axis=0), 1)
+    filled = np.where(observed, present, means)
+    standard = _standardised(filled) * np.sqrt(inputs.shape[1] / targets.shape[1])
     alike = inputs @ inputs.T
     penalty = max(float(alike.diagonal().mean()), 1e-12)
     placed: list[int] = []
     left = list(range(targets.shape[1]))
     while left:
-        ease = _explained(alike, filled[:, left], known[:, left], means[left], penalty)
+        ease = _explained(alike, filled[:, left], observed[:, left], means[left], penalty)
         chosen = left.pop(int(ease.argmax()))
         placed.append(chosen)
-        alike = alike + np.outer(told[:, chosen], told[:, chosen])
+        alike = alike + np.outer(standard[:, chosen], standard[:, chosen])
     return np.array(placed)
 
 
 def _explained(
     alike: Float[np.ndarray, "images images"],
     values: Float[np.ndarray, "images labels"],
-    known: np.ndarray,
+    observed: np.ndarray,
     means: Float[np.ndarray, " labels"],
     penalty: float,
 ) -> Float[np.ndarray, " labels"]:
@@ -148,8 +148,8 @@ def _explained(
         matrix = alike[fitted, fitted] + penalty * np.eye(len(values[fitted]))
         weights = np.linalg.solve(matrix, values[fitted] - center)
         errors[held_out] = values[held_out] - center - alike[held_out, fitted] @ weights
-    squared = ((errors**2) * known).sum(axis=0)
-    varied = (((values - means) ** 2) * known).sum(axis=0)
+    squared = ((errors**2) * observed).sum(axis=0)
+    varied = (((values - means) ** 2) * observed).sum(axis=0)
     return np.where(varied > 0, 1 - squared / np.maximum(varied, 1e-12), -np.inf)
 
 

@@ -128,13 +128,13 @@ class Rules:
             InputError: no set has them; the fewest labels and rules that contradict each other are named.
         """
         names = self.vocabulary.names
-        said: list[tuple[str, tuple[Limit, ...]]]
-        said = [(f"accepted: {names[i]}", (Limit((i,), (), 1, 1),)) for i in accepted]
-        said += [(f"rejected: {names[i]}", (Limit((i,), (), 0, 0),)) for i in rejected]
-        said += [(str(rule), rule.limits) for rule in self.rules]
-        found = smallest_contradiction([limits for _, limits in said])
+        constraints: list[tuple[str, tuple[Limit, ...]]]
+        constraints = [(f"accepted: {names[i]}", (Limit((i,), (), 1, 1),)) for i in accepted]
+        constraints += [(f"rejected: {names[i]}", (Limit((i,), (), 0, 0),)) for i in rejected]
+        constraints += [(str(rule), rule.limits) for rule in self.rules]
+        found = smallest_contradiction([limits for _, limits in constraints])
         if found is not None:
-            lines = "\n  ".join(said[i][0] for i in found)
+            lines = "\n  ".join(constraints[i][0] for i in found)
             raise InputError(f"{where}what is accepted and rejected contradicts the rules:\n  {lines}")
 
 

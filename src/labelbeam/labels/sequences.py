@@ -23,7 +23,7 @@ def sequences_of(
     """Return each image's label sequence: its present labels by rising id, then END, then PAD.
 
     Args:
-        targets: 1 present, 0 absent, -1 unknown; columns in label order. Unknown labels are never said.
+        targets: 1 present, 0 absent, -1 unknown; columns in label order. Unknown labels are in no sequence.
         shuffle: where given, each image's labels come in a new random order instead.
 
     Returns:
@@ -92,13 +92,13 @@ def distinct_prefixes(sequences: Int[Tensor, "batch steps"], num_labels: int) ->
     levels: list[tuple[Tensor, Tensor]] = []
     before = 1
     for t in range(steps - 1):
-        said = (sequences[:, t] >= 0) & (sequences[:, t] < num_labels)
-        if not said.any():
+        occupied = (sequences[:, t] >= 0) & (sequences[:, t] < num_labels)
+        if not occupied.any():
             break
-        keys, inverse = torch.unique(at[said] * num_labels + sequences[said, t], return_inverse=True)
+        keys, inverse = torch.unique(at[occupied] * num_labels + sequences[occupied, t], return_inverse=True)
         levels.append((keys // num_labels, keys % num_labels))
         at = at.clone()
-        at[said] = inverse
-        rows[said, t + 1] = before + inverse
+        at[occupied] = inverse
+        rows[occupied, t + 1] = before + inverse
         before += len(keys)
     return DistinctPrefixes(levels, rows)

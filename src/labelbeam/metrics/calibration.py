@@ -138,17 +138,17 @@ def calibration_report(
         raise InputError(
             f"truth {truth.shape}, scores {scores.shape} and {len(names)} names must describe the same."
         )
-    known, present = truth != -1, truth == 1
+    observed, present = truth != -1, truth == 1
     return CalibrationReport(
-        reliability(scores[known], present[known], bins=bins),
+        reliability(scores[observed], present[observed], bins=bins),
         {
-            name: reliability(scores[known[:, j], j], present[known[:, j], j], bins=bins)
+            name: reliability(scores[observed[:, j], j], present[observed[:, j], j], bins=bins)
             for j, name in enumerate(names)
         },
     )
 
 
-# Log-loss of per-label probabilities, over the labels that were not told beforehand.
+# Log-loss of per-label probabilities, over the labels that are not evidence.
 
 PROBABLE = 1e-4
 """Probabilities are kept this far from 0 and 1 before their logarithm is taken: samples give exact zeros."""
@@ -157,14 +157,14 @@ PROBABLE = 1e-4
 def remaining_nats(
     scores: Float[np.ndarray, "images labels"],
     targets: Int8[np.ndarray, "images labels"],
-    known: Int8[np.ndarray, "images labels"],
+    evidence: Int8[np.ndarray, "images labels"],
 ) -> Float[np.ndarray, " images"]:
     """Return -log p(label is as it is), summed over the labels of each image that are asked for, in nats.
 
     Args:
-        scores: p(label | image, what is known), in [0, 1].
+        scores: p(label | image, evidence), in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (not asked for).
-        known: -1 where the label was not told; other labels are not asked for.
+        evidence: -1 where the label is no evidence; other labels are not asked for.
 
     Raises:
         InputError: the three differ in shape.
@@ -174,11 +174,11 @@ def remaining_nats(
         >>> remaining_nats(scores, targets, np.array([[-1, 1]], dtype=np.int8)).round(3).tolist()
         [0.693]
     """
-    if not scores.shape == targets.shape == known.shape:
+    if not scores.shape == targets.shape == evidence.shape:
         raise InputError(
-            f"scores {scores.shape}, targets {targets.shape} and known {known.shape} differ in shape."
+            f"scores {scores.shape}, targets {targets.shape} and evidence {evidence.shape} differ in shape."
         )
     p = np.clip(scores.astype(np.float64), PROBABLE, 1 - PROBABLE)
     losses = -np.log(np.where(targets == PRESENT, p, 1 - p))
-    asked = (known == UNKNOWN) & (targets != UNKNOWN)
+    asked = (evidence == UNKNOWN) & (targets != UNKNOWN)
     return np.where(asked, losses, 0.0).sum(axis=1)

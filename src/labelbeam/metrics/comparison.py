@@ -246,7 +246,7 @@ def compare(
     name, extra = protocol.name, np.zeros(len(truth), dtype=np.int64) if outside is None else outside
     if ranking is None and scores is not None:
         depth = max(map_depth, protocol.k or 0)
-        ranking = rank_labels(scores, names, known=truth != -1, depth=depth)
+        ranking = rank_labels(scores, names, observed=truth != -1, depth=depth)
     if name in ("sets", "path-k") and decisions is None:
         raise InputError(f"protocol {name!r} needs decided sets; none were given. Give `decisions`.")
     if "k" in name.split("-") and name != "path-k" and ranking is None:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 from numpy.typing import ArrayLike
 
-# Truth and decisions to integer counts: the one place where right and wrong are told apart.
+# Truth and decisions to integer counts: the one place that separates right from wrong.
 #
 # Counts add over batches and machines, and carry any leading axes, so that the same reduction gives a score
 # and its thousand bootstrap resamples. Knows nothing of rankings, protocols or files. In the data path:

@@ -320,13 +320,13 @@ class _Rows:
 
     def ranking(self) -> np.ndarray:
         """Rank by score, labels outside the truth in their places; no prediction, no ranking."""
-        known = self.truth.targets != -1
-        ranking = rank_labels(self.scores, self.truth.names, known=known, depth=self.depth)
+        observed = self.truth.targets != -1
+        ranking = rank_labels(self.scores, self.truth.names, observed=observed, depth=self.depth)
         for row, beyond in self.outside_scores.items():
             names = [*self.truth.names, *beyond]
             scores = np.append(self.scores[row], list(beyond.values()))
-            inside = np.append(known[row], np.ones(len(beyond), dtype=np.bool_))
-            best = rank_labels(scores[None], names, known=inside[None], depth=self.depth)[0]
+            inside = np.append(observed[row], np.ones(len(beyond), dtype=np.bool_))
+            best = rank_labels(scores[None], names, observed=inside[None], depth=self.depth)[0]
             ranking[row] = np.where(best >= len(self.truth.names), OUTSIDE, best)
         ranking[~self.predicted] = NOTHING
         return ranking

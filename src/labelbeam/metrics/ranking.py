@@ -31,7 +31,7 @@ class SortedLabel:
         positive_starts: index into `positives` where each stretch begins.
     """
 
-    images: Int[np.ndarray, " known"]
+    images: Int[np.ndarray, " observed"]
     starts: Int[np.ndarray, " thresholds"]
     positives: Int[np.ndarray, " present"]
     positive_starts: Int[np.ndarray, " thresholds"]
@@ -48,8 +48,8 @@ def sort_label(truth: Int8[np.ndarray, " images"], scores: Float[np.ndarray, " i
         >>> sort_label(np.array([0, 1, 1, 0], dtype=np.int8), np.array([0.9, 0.5, 0.1, 0.5])).starts.tolist()
         [0, 3]
     """
-    known = np.flatnonzero(truth != -1)
-    order = known[np.argsort(-scores[known], kind="stable")]
+    observed = np.flatnonzero(truth != -1)
+    order = observed[np.argsort(-scores[observed], kind="stable")]
     value, positive = scores[order], truth[order] == 1
     is_last = np.append(value[1:] != value[:-1], True) if len(order) else np.zeros(0, dtype=np.bool_)
     ends = np.flatnonzero(is_last) + 1  # one past each threshold's last image
@@ -142,7 +142,7 @@ def rank_labels(
     scores: Float[np.ndarray, "images labels"],
     names: Sequence[str],
     *,
-    known: Bool[np.ndarray, "images labels"],
+    observed: Bool[np.ndarray, "images labels"],
     depth: int,
 ) -> Int[np.ndarray, "images depth"]:
     """Rank each image's known labels by score; equal scores by the code points of their names.
@@ -150,15 +150,15 @@ def rank_labels(
     Args:
         scores: higher is better; -inf ranks below every finite score.
         names: label names by column.
-        known: False takes the label out of the image's ranking.
+        observed: False takes the label out of the image's ranking.
         depth: how many ranks to keep.
 
     Returns:
         Column ids, best first; NOTHING where an image has fewer known labels than `depth`.
 
     Example:
-        >>> known = np.ones((1, 3), dtype=np.bool_)
-        >>> rank_labels(np.array([[0.5, 0.9, 0.5]]), ["b", "c", "a"], known=known, depth=4)
+        >>> observed = np.ones((1, 3), dtype=np.bool_)
+        >>> rank_labels(np.array([[0.5, 0.9, 0.5]]), ["b", "c", "a"], observed=observed, depth=4)
         array([[ 1,  2,  0, -1]])
     """
     by_name = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
@@ -166,7 +166,7 @@ def rank_labels(
     ranking = np.full((len(scores), depth), NOTHING, dtype=np.int64)
     for start in range(0, len(scores), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        inside = known[rows][:, by_name]
+        inside = observed[rows][:, by_name]
         keys = np.where(inside, -scores[rows][:, by_name], np.nan)  # surprisingly, NaN sorts after +inf
         best = np.argsort(keys, axis=1, kind="stable")[:, :kept]
         ranking[rows, :kept] = np.where(np.take_along_axis(inside, best, axis=1), by_name[best], NOTHING)

@@ -68,11 +68,11 @@ def show_scores(result: dict[str, Any], *, per_class: bool = False, more: Sequen
         soft_wrap=True,
     )
     if reliability := result.get("reliability"):
-        told = "scores calibrated on validation images" if result["calibrated"] else "scores not calibrated"
+        how = "scores calibrated on validation images" if result["calibrated"] else "scores not calibrated"
         error = reliability["pooled"]["ece"]
         if error is not None:
             console.print(
-                f"expected calibration error {100 * error:.2f} percentage points ({told})", soft_wrap=True
+                f"expected calibration error {100 * error:.2f} percentage points ({how})", soft_wrap=True
             )
     if ceiling := protocol.get("exact_k_ceiling"):
         best = " / ".join(_cell(name, ceiling[name]) for name in ("OP", "OR", "OF1"))
@@ -134,14 +134,14 @@ def intervals(comparison: "Comparison", *, resamples: int, seed: int) -> dict[st
     without = [
         f"mAP_{rule}" for rule in RULES if comparison.scores is not None and f"mAP_{rule}" not in found
     ]
-    told = {"none_of": without, "why_none": WHY_NONE} if without else {}
+    extra = {"none_of": without, "why_none": WHY_NONE} if without else {}
     return {
         "method": "percentile bootstrap over images; of mAP: half-sampling and the jackknife over images",
         "resamples": resamples,
         "confidence": 0.95,
         "seed": seed,
         "of": {name: asdict(interval) for name, interval in found.items()},
-        **told,
+        **extra,
     }
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int8
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.evidence import known_labels
+from labelbeam.labels.evidence import evidence_row
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import label_model_answerer
@@ -115,7 +115,7 @@ def suggest(
     if count < 1:
         raise InputError(f"count is {count}; ask for at least 1 suggestion.")
     check_features(run, features)
-    evidence = known_labels(run.vocabulary, known, rejected)
+    evidence = evidence_row(run.vocabulary, known, rejected)
     if run.rules is not None:
         accepted, refused = (np.flatnonzero(evidence == state).tolist() for state in (PRESENT, ABSENT))
         run.rules.check_evidence(accepted, refused)

@@ -24,11 +24,11 @@ EXPANSIONS, SAMPLES = 32, 100
 
 @dataclass(frozen=True)
 class Conditionals:
-    """Scores of every label of every image, given what is known of the others.
+    """Scores of every label of every image, given evidence about the others.
 
     Attributes:
         mechanism: what made them.
-        score: p(label | image, evidence), float64 [images labels]; 1 and 0 for the known labels.
+        score: p(label | image, evidence), float64 [images labels]; 1 and 0 for accepted and rejected labels.
         low: hard lower bounds.
         high: hard upper bounds.
         stderr: standard errors; 0 where nothing was sampled.
@@ -50,7 +50,7 @@ class Conditionals:
 def by_search(
     answerer: LabelModelAnswerer,
     features: Float[np.ndarray, "images features"],
-    known: Int8[np.ndarray, "images labels"],
+    evidence: Int8[np.ndarray, "images labels"],
 ) -> Conditionals:
     """Condition a label model's own distribution; see `decoding.evidence`.
 
@@ -60,7 +60,7 @@ def by_search(
     found = conditional_marginals(
         answerer.trie,
         answerer.step.image_rows(features),
-        known,
+        evidence,
         expansions=EXPANSIONS,
         samples=SAMPLES,
         seed=answerer.search.seed,
@@ -80,10 +80,10 @@ def by_search(
 def by_head(
     head: TrainedAnySubset,
     features: Float[np.ndarray, "images features"],
-    known: Int8[np.ndarray, "images labels"],
+    evidence: Int8[np.ndarray, "images labels"],
 ) -> Conditionals:
     """Ask a head that was trained with labels revealed at random; one pass, no sampling."""
-    score = head.conditional(features, known)
+    score = head.conditional(features, evidence)
     return Conditionals(ANY_SUBSET, score, score, score, np.zeros_like(score))
 
 

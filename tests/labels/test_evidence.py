@@ -1,15 +1,15 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.evidence import known_labels
+from labelbeam.labels.evidence import evidence_row
 from labelbeam.labels.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("person", "horse", "dog"))
 
 
 def test_accepted_and_rejected_names_become_a_row_of_targets() -> None:
-    assert known_labels(VOCABULARY, ["dog", "dog"], ["person"]).tolist() == [0, -1, 1]
-    assert known_labels(VOCABULARY).tolist() == [-1, -1, -1]
+    assert evidence_row(VOCABULARY, ["dog", "dog"], ["person"]).tolist() == [0, -1, 1]
+    assert evidence_row(VOCABULARY).tolist() == [-1, -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ def test_accepted_and_rejected_names_become_a_row_of_targets() -> None:
 )
 def test_names_that_cannot_be_used_are_told(accepted, rejected, words) -> None:
     with pytest.raises(InputError) as error:
-        known_labels(VOCABULARY, accepted, rejected)
+        evidence_row(VOCABULARY, accepted, rejected)
     assert [word for word in words if word not in str(error.value)] == []
