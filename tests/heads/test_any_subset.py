@@ -75,7 +75,7 @@ def test_labels_are_revealed_independently_of_the_truth_at_a_rate_of_each_image(
     model, seen = head(40), []
     forward = model.logits
     monkeypatch.setattr(
-        model, "logits", lambda features, known=None: seen.append(known) or forward(features, known)
+        model, "logits", lambda features, evidence=None: seen.append(evidence) or forward(features, evidence)
     )
     targets = (torch.rand(3000, 40) < 0.2).to(torch.int8)
     targets[:, 0] = -1

@@ -8,19 +8,19 @@ from jaxtyping import Float, Int, Int8
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
-# How often labels go together: the counts that the rivals are made of.
+# How often labels go together: the counts that the tree is made of.
 #
 # Knows target matrices; first in the data path of this package.
 
 
 @dataclass(frozen=True)
 class PairCounts:
-    """Training images by what two labels are in them; an image counts where both are known.
+    """Training images by what two labels are in them; an image counts where both are observed.
 
     Attributes:
         both: [labels labels], both present; the diagonal: the label is present.
         first: [labels labels], images with the row's label, whether or not they have the column's.
-        images: [labels labels], images in which both are known; a symmetric matrix.
+        images: [labels labels], images in which both are observed; a symmetric matrix.
     """
 
     both: Float[np.ndarray, "labels labels"]
@@ -29,7 +29,7 @@ class PairCounts:
 
     @property
     def frequencies(self) -> Float[np.ndarray, " labels"]:
-        """(present + 1/2) / (known + 1), strictly between 0 and 1."""
+        """(present + 1/2) / (observed + 1), strictly between 0 and 1."""
         smoothed: np.ndarray = (self.both.diagonal() + 0.5) / (self.images.diagonal() + 1)
         return smoothed
 
@@ -54,9 +54,12 @@ def pair_counts(targets: Int8[np.ndarray, "images labels"]) -> PairCounts:
             f"one label, given shape {targets.shape}."
         )
     # Single precision counts exactly up to 2^24 images, and multiplies twice as fast.
-    present, known = (targets == PRESENT).astype(np.float32), (targets != UNKNOWN).astype(np.float32)
+    present, observed = (targets == PRESENT).astype(np.float32), (targets != UNKNOWN).astype(np.float32)
     return PairCounts(
-        *((a.T @ b).astype(np.float64) for a, b in ((present, present), (present, known), (known, known)))
+        *(
+            (a.T @ b).astype(np.float64)
+            for a, b in ((present, present), (present, observed), (observed, observed))
+        )
     )
 
 
@@ -72,22 +75,22 @@ def check_smoothing(smoothing: float) -> None:
         )
 
 
-def check_evidence(known: Int8[np.ndarray, "images columns"], num_labels: int) -> None:
+def check_evidence(evidence: Int8[np.ndarray, "images columns"], num_labels: int) -> None:
     """Refuse evidence with other values, or over another number of labels.
 
     Raises:
         InputError: other columns than labels, or values other than 1, 0, -1.
     """
-    if known.shape[1] != num_labels or not np.isin(known, (PRESENT, ABSENT, UNKNOWN)).all():
+    if evidence.shape[1] != num_labels or not np.isin(evidence, (PRESENT, ABSENT, UNKNOWN)).all():
         raise InputError(
-            f"evidence must be [images {num_labels}] of 1 (accepted), 0 (rejected) and -1 (not known), given "
-            f"{known.shape}. `labels.evidence.evidence_row` makes a row from names."
+            f"evidence must be [images {num_labels}] of 1 (accepted), 0 (rejected) and -1 (neither), given "
+            f"{evidence.shape}. `labels.evidence.evidence_row` makes a row from names."
         )
 
 
 # The Chow-Liu tree: the best distribution over label sets in which each label depends on one other.
 #
-# Its conditionals are exact, given any known labels, in one pass up and one down the tree. What an image
+# Its conditionals are exact, given any evidence, in one pass up and one down the tree. What an image
 # says enters as odds per label (`unary`). Knows target matrices; knows no pixels, features or heads.
 
 NO_PARENT = -1
@@ -117,7 +120,7 @@ class ChowLiuTree:
         as in training, so that a pair that was hardly seen is not held certain.
 
         Args:
-            targets: 1 present, 0 absent, -1 unknown; a pair counts where both labels are known.
+            targets: 1 present, 0 absent, -1 unknown; a pair counts where both labels are observed.
             smoothing: s, above 0.
 
         Raises:
@@ -146,13 +149,13 @@ class ChowLiuTree:
 
     def conditional(
         self,
-        known: Int8[np.ndarray, "images labels"],
+        evidence: Int8[np.ndarray, "images labels"],
         unary: Float[np.ndarray, "rows columns"] | None = None,
     ) -> Float[np.ndarray, "images labels"]:
-        """Return p(label | known), by belief propagation: exact on a tree.
+        """Return p(label | evidence), by belief propagation: exact on a tree.
 
         Args:
-            known: 1 accepted, 0 rejected, -1 not known.
+            evidence: 1 accepted, 0 rejected, -1 neither.
             unary: what an image says of each label, finite log-odds to be added: log p(image | l) / p(image | not l).
                 A head's scores give it as log-odds of the score minus those of `marginals` (`unary_of_scores`).
 
@@ -165,26 +168,26 @@ class ChowLiuTree:
         Source:
             Pearl 1982, Reverend Bayes on inference engines.
         """
-        beliefs, to_parent, _ = self._upward(known, unary)
+        beliefs, to_parent, _ = self._upward(evidence, unary)
         from_parent = np.empty_like(beliefs)
         from_parent[:, self.order[0]] = self.given[self.order[0], 0]
         for label in self.order[1:]:
             parent = self.parent[label]
-            # All that the parent has heard, but for what this label told it.
+            # All that the parent has heard, but for this label's own message.
             rest = beliefs[:, parent] * from_parent[:, parent] / to_parent[:, label]
             from_parent[:, label] = rest @ self.given[label]
             from_parent[:, label] /= from_parent[:, label].sum(axis=1, keepdims=True)
         beliefs = beliefs * from_parent
         probs: np.ndarray = beliefs[:, :, 1] / beliefs.sum(axis=2)
-        return np.where(known == PRESENT, 1.0, np.where(known == ABSENT, 0.0, probs))
+        return np.where(evidence == PRESENT, 1.0, np.where(evidence == ABSENT, 0.0, probs))
 
-    def log_prob(self, known: Int8[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
-        """Return log p(known) in nats: of a whole set where nothing is unknown, else summed over what is.
+    def log_prob(self, evidence: Int8[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
+        """Return log p(evidence) in nats: of a whole set where nothing is unknown, else summed over what is.
 
         Raises:
             InputError: evidence that does not fit.
         """
-        return self._upward(known, None)[2]
+        return self._upward(evidence, None)[2]
 
     def unary_of_scores(
         self, scores: Float[np.ndarray, "images columns"], *, strength: float = 1.0
@@ -192,7 +195,7 @@ class ChowLiuTree:
         """Return a head's odds divided by the prior odds, as log-odds times `strength`.
 
         As if labels were independent given the image but for the tree. A head that already knows which labels go
-        together tells it twice: a strength below 1, chosen on validation images, makes up for some of it.
+        together counts it twice: a strength below 1, chosen on validation images, makes up for some of it.
 
         Raises:
             InputError: scores that are not [images labels].
@@ -203,7 +206,7 @@ class ChowLiuTree:
     def unary_matching(
         self, scores: Float[np.ndarray, "images columns"], *, rounds: int = 100, step: float = 0.4
     ) -> Float[np.ndarray, "images columns"]:
-        """Return log-odds with which the tree's marginals, nothing known, are a head's scores.
+        """Return log-odds with which the tree's marginals without evidence are a head's scores.
 
         The distribution nearest to the tree's (in Kullback-Leibler divergence) of all that have these marginals:
         the tree says how labels go together, the head how probable each is.
@@ -232,19 +235,19 @@ class ChowLiuTree:
         return unary
 
     def _upward(
-        self, known: np.ndarray, unary: np.ndarray | None
+        self, evidence: np.ndarray, unary: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return beliefs from below, messages to parents (each of sum 1), and the log of what they were divided by."""
-        check_evidence(known, len(self.parent))
-        beliefs = np.ones((*known.shape, 2))
+        check_evidence(evidence, len(self.parent))
+        beliefs = np.ones((*evidence.shape, 2))
         if unary is not None:
             self._require(unary, "log-odds")
-            if unary.shape != known.shape or not np.isfinite(unary).all():
-                raise InputError(f"log-odds must be finite and {known.shape}, given {unary.shape}.")
+            if unary.shape != evidence.shape or not np.isfinite(unary).all():
+                raise InputError(f"log-odds must be finite and {evidence.shape}, given {unary.shape}.")
             beliefs = np.exp(-np.logaddexp(0.0, np.stack((unary, -unary), axis=2)))
-        beliefs[:, :, 0][known == PRESENT] = 0.0
-        beliefs[:, :, 1][known == ABSENT] = 0.0
-        to_parent, log_total = np.ones_like(beliefs), np.zeros(len(known))
+        beliefs[:, :, 0][evidence == PRESENT] = 0.0
+        beliefs[:, :, 1][evidence == ABSENT] = 0.0
+        to_parent, log_total = np.ones_like(beliefs), np.zeros(len(evidence))
         for label in self.order[::-1]:
             message = beliefs[:, label] @ self.given[label].T  # [images 2], by the parent's value
             total = message.sum(axis=1, keepdims=True)

@@ -204,7 +204,7 @@ def scaled(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Print a JSON line per image: labels in the order in which they are said, log_prob (nats), exact."""
+    """Print a JSON line per image: labels in the order of the path, log_prob (nats), exact."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -224,8 +224,8 @@ def main() -> None:
         sys.exit("--beam must be at least 1, and is for label models only")
     for row in features:
         path, log_prob, exact = head.beam(row, asked.beam) if asked.beam else head.best_first(row)
-        told = {"labels": [names[i] for i in path], "log_prob": round(log_prob, 6), "exact": exact}
-        print(json.dumps(told, ensure_ascii=False))
+        record = {"labels": [names[i] for i in path], "log_prob": round(log_prob, 6), "exact": exact}
+        print(json.dumps(record, ensure_ascii=False))
 
 
 if __name__ == "__main__":

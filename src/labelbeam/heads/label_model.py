@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int
 from labelbeam.heads.options import Allowed, LabelModelOptions
 from labelbeam.heads.tensors import Scaling, Tensors
 
-# The recurrent cells of a label model, as arrays: what o(t) is, given the labels said so far.
+# The recurrent cells of a label model, as arrays: what o(t) is, given the labels so far.
 #
 # The twins of `heads.label_model_torch`, whose equations and letters they share. Every label's share of the gate
 # vector is computed once, when the model is loaded: a step is then one matrix product, for the state alone.
@@ -97,7 +97,7 @@ class Gated:
 
 @dataclass(frozen=True)
 class TrainedLabelSum:
-    """No recurrence: o(t) is the sum of the label embeddings said so far, START's included.
+    """No recurrence: o(t) is the sum of the label embeddings so far, START's included.
 
     Attributes:
         embeddings: of every label; START is the last row.
@@ -204,7 +204,7 @@ class TrainedLabelModel:
             num_features: what the encoder gives; None: what the arrays say.
 
         Raises:
-            InputError: an array is missing, of another shape, or not known.
+            InputError: an array is missing, of another shape, or not expected.
         """
         tensors, size = Tensors(arrays), options.embedding_size
         self.arrays, self.options = arrays, options
@@ -268,7 +268,7 @@ class TrainedLabelModel:
     def joint_points(
         self, features: Float[np.ndarray, "1 features"], path: Int[np.ndarray, " labels"]
     ) -> Float32[np.ndarray, "steps embedding"]:
-        """Return x_t of an image, nothing said yet and after each label of a path.
+        """Return x_t of an image, before any label and after each label of a path.
 
         Source:
             Wang et al. 2016, eq. 4: x_t = h(U_o o(t) + U_I I).

@@ -16,7 +16,7 @@ from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_siz
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
-# Recurrent cells over label embeddings: what o(t) is, given the labels said so far.
+# Recurrent cells over label embeddings: what o(t) is, given the labels so far.
 #
 # A cell sees label embeddings only; the image joins after it (`CNNRNN`). Its state is one tensor
 # [batch state], so that a prefix trie can store it as bytes without knowing what is inside.
@@ -93,7 +93,7 @@ class PaperLSTM(Cell):
 
 
 class LabelSum(Cell):
-    """No recurrence: o(t) is the sum of the label embeddings said so far, START included."""
+    """No recurrence: o(t) is the sum of the label embeddings so far, START included."""
 
     def __init__(self, embedding_size: int) -> None:
         super().__init__(embedding_size, embedding_size)
@@ -134,14 +134,14 @@ def build_cell(name: str, embedding_size: int, hidden_size: int, *, bias: bool =
     raise unknown_name("cell", name, get_args(CellName))
 
 
-# The label model of CNN-RNN: which label comes next, given an image and the labels said so far.
+# The label model of CNN-RNN: which label comes next, given an image and the labels so far.
 #
 # Takes features (not pixels) and label sequences; returns logits or the loss. Searches are elsewhere
 # (`decoding`), and see the trained model as arrays (`heads.label_model`).
 #
 # Equations, Wang et al. 2016, Section 3 (K labels, I the image's features, t the position):
 #     w_k = U_l e_k                          label embedding                         (2)
-#     o(t), r(t) = cell(r(t-1), w_k(t))      recurrence over the labels said so far  (3)
+#     o(t), r(t) = cell(r(t-1), w_k(t))      recurrence over the labels so far     (3)
 #     x_t = h(U_o^x o(t) + U_I^x I)          joint embedding; the image joins here, at every step   (4)
 #     s(t) = U_l^T x_t                       scores, with the same U_l               (5)
 #     p(t) = softmax(s(t)) over the allowed labels and END
@@ -158,9 +158,9 @@ class CNNRNN(nn.Module):
         options: shape, cell, allowed outcomes, loss and dropouts.
         scaling: what is done to features first: `standardize` (call `.scaling.fit` with training features), `l2` or
             `none`.
-        order: the order in which labels are said, as columns of the targets; None: as the columns stand. The most
+        order: the order in which labels are predicted, as columns of the targets; None: as the columns stand. The most
             frequent first is the paper's (`labelbeam.order_labels`).
-        shuffle: whether each image's labels are said in a new random order whenever it is taught; needs the allowed
+        shuffle: whether each image's labels come in a new random order whenever it is taught; needs the allowed
             outcomes `no-repeat`.
 
     Raises:
@@ -225,8 +225,8 @@ class CNNRNN(nn.Module):
     def prefix_vectors(self, levels: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "prefixes embedding"]:
         """Return U_o o(t) for the empty prefix, then every prefix of `DistinctPrefixes.levels`."""
         if isinstance(self.cell, LSTM) and levels:
-            said = nn.functional.embedding(torch.cat([label for _, label in levels]), self.U_l)
-            gates = self.cell.from_label(torch.cat((self.start, said)))
+            emitted = nn.functional.embedding(torch.cat([label for _, label in levels]), self.U_l)
+            gates = self.cell.from_label(torch.cat((self.start, emitted)))
             parents = [parent for parent, _ in levels]
             return self.U_o(lstm_over_prefixes(gates, self.cell.from_state.weight, parents))
         output, state = self.cell(self.start, self.cell.start(1))
@@ -286,7 +286,7 @@ class CNNRNN(nn.Module):
             features: encoder features.
             targets: 1 present, 0 absent, -1 unknown, columns in label order where no `order` was given. Unknown
                 labels leave the image's softmax at every step: an approximation, conditional on their absence.
-            shuffle: where given, each image's labels are said in a new random order.
+            shuffle: where given, each image's labels come in a new random order.
 
         Raises:
             InputError: features or targets of another width than the model's.
@@ -311,53 +311,53 @@ class CNNRNN(nn.Module):
     def _order_free_nats(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:
-        present, known = targets == PRESENT, targets != UNKNOWN
+        present, observed = targets == PRESENT, targets != UNKNOWN
         remaining_set, steps = self.options.loss == "remaining-set", int(present.sum(dim=1).max()) + 1
-        sayable = present if remaining_set else known
-        log_probs, said = self.own_run(features, known, sayable=sayable, steps=steps)
+        sayable = present if remaining_set else observed
+        log_probs, emitted = self.own_run(features, observed, sayable=sayable, steps=steps)
         if remaining_set:
-            return remaining_set_nats(log_probs, said, targets)
-        return aligned_nats(log_probs, said, targets, keep_hits=self.options.loss == "pla")
+            return remaining_set_nats(log_probs, emitted, targets)
+        return aligned_nats(log_probs, emitted, targets, keep_hits=self.options.loss == "pla")
 
     def own_run(
         self,
         features: Float[Tensor, "batch features"],
-        known: Bool[Tensor, "batch labels"],
+        observed: Bool[Tensor, "batch labels"],
         *,
         sayable: Bool[Tensor, "batch labels"],
         steps: int,
     ) -> tuple[Float[Tensor, "batch steps outcomes"], Int[Tensor, "batch paths"]]:
         """Let the model say labels of its own choice: at each step the most probable one that it may say.
 
-        END is never chosen. An image whose sayable labels are all said goes on with anything; its steps from
+        END is never chosen. An image whose sayable labels are all emitted goes on with anything; its steps from
         there on mean nothing. Gradients flow through the probabilities, not through the choices.
 
         Args:
             features: encoder features.
-            known: labels that take part in the softmax; those said take no part after.
-            sayable: labels that may be said, all of them known.
-            steps: how many steps; one label fewer is said.
+            observed: labels that take part in the softmax; those emitted take no part after.
+            sayable: labels that may be emitted, all of them observed.
+            steps: how many steps; one label fewer is emitted.
 
         Returns:
-            Log-probabilities at each step (-inf: not allowed), and the labels said, [batch steps-1].
+            Log-probabilities at each step (-inf: not allowed), and the labels emitted, [batch steps-1].
         """
         batch = len(features)
         image = self.projection_dropout(self.image_vectors(features))  # [batch embedding]
-        w, state, unsaid = self.start.expand(batch, -1), self.cell.start(batch), known
-        end = known.new_ones(batch, 1)
-        log_probs, said = [], []
+        w, state, remaining = self.start.expand(batch, -1), self.cell.start(batch), observed
+        end = observed.new_ones(batch, 1)
+        log_probs, emitted = [], []
         for step in range(steps):
             o, state = self.cell(w, state)
             s = self.h(self.projection_dropout(self.U_o(o)) + image) @ self.U_l.T  # [batch outcomes]
-            allowed = torch.cat((unsaid, end), dim=1)
+            allowed = torch.cat((remaining, end), dim=1)
             log_probs.append(s.masked_fill(~allowed, -torch.inf).log_softmax(dim=1))
             if step < steps - 1:
                 chosen = log_probs[-1][:, :-1].detach().masked_fill(~sayable, -torch.inf).argmax(dim=1)
-                said.append(chosen)
-                unsaid = unsaid.scatter(1, chosen[:, None], False)
+                emitted.append(chosen)
+                remaining = remaining.scatter(1, chosen[:, None], False)
                 w = self.U_l[chosen]
         none = torch.zeros(batch, 0, dtype=torch.int64, device=image.device)
-        return torch.stack(log_probs, dim=1), torch.stack(said, dim=1) if said else none
+        return torch.stack(log_probs, dim=1), torch.stack(emitted, dim=1) if emitted else none
 
 
 def checked_order(
@@ -389,10 +389,10 @@ def allowed_outcomes(
     ids = torch.arange(num_labels + 1, device=sequences.device)
     # Behind END nothing is taught; -1 there allows everything, which keeps the softmax finite.
     before = torch.where((sequences >= 0) & (sequences < num_labels), sequences, -1)
-    before = torch.cat((before.new_full((batch, 1), -1), before[:, :-1]), dim=1)  # the label said last
+    before = torch.cat((before.new_full((batch, 1), -1), before[:, :-1]), dim=1)  # the label before
     if allowed == "canonical":
         return ids > before[:, :, None]
     if allowed == "no-repeat":
-        said = nn.functional.one_hot(before + 1, num_labels + 2)[:, :, 1:].cumsum(dim=1) > 0
-        return ~said
+        emitted = nn.functional.one_hot(before + 1, num_labels + 2)[:, :, 1:].cumsum(dim=1) > 0
+        return ~emitted
     return torch.ones(batch, steps, num_labels + 1, dtype=torch.bool, device=sequences.device)

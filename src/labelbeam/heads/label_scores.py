@@ -62,7 +62,7 @@ class TrainedScores:
             num_features: what the encoder gives; None: what the arrays say.
 
         Raises:
-            InputError: an array is missing, of another shape, or not known.
+            InputError: an array is missing, of another shape, or not expected.
         """
         tensors, hidden_size = Tensors(arrays), options.hidden_size
         self.arrays, self.options, self.num_labels = arrays, options, num_labels
@@ -111,26 +111,26 @@ class TrainedSigmoid(TrainedScores):
 
 
 class TrainedAnySubset(TrainedSigmoid):
-    """A sigmoid head that can be told what is known of the other labels."""
+    """A sigmoid head that takes evidence about the other labels."""
 
     def conditional(
-        self, features: Float[np.ndarray, "images features"], known: Int8[np.ndarray, "images labels"]
+        self, features: Float[np.ndarray, "images features"], evidence: Int8[np.ndarray, "images labels"]
     ) -> Float64[np.ndarray, "images labels"]:
-        """Return p(label | image, what is known) of every label; 1 and 0 for the known ones.
+        """Return p(label | image, evidence) of every label; 1 and 0 for the labels of the evidence.
 
         Args:
             features: encoder features.
-            known: 1 known present, 0 known absent, -1 not known.
+            evidence: 1 accepted, 0 rejected, -1 neither.
         """
-        logits = self.before_last_given(features, known) @ self.last.T + self._bias
+        logits = self.before_last_given(features, evidence) @ self.last.T + self._bias
         probs = np.exp(log_sigmoid(logits.astype(np.float64)))
-        return np.where(known == PRESENT, 1.0, np.where(known == ABSENT, 0.0, probs))
+        return np.where(evidence == PRESENT, 1.0, np.where(evidence == ABSENT, 0.0, probs))
 
     def before_last_given(
-        self, features: Float[np.ndarray, "images features"], known: Int8[np.ndarray, "images labels"]
+        self, features: Float[np.ndarray, "images features"], evidence: Int8[np.ndarray, "images labels"]
     ) -> Float32[np.ndarray, "images hidden"]:
-        """Return the hidden units, given what is known: 1 known present, 0 known absent, -1 not known."""
-        states = np.concatenate((known == PRESENT, known == ABSENT), axis=1)  # [images 2*labels]
+        """Return the hidden units, given evidence: 1 accepted, 0 rejected, -1 neither."""
+        states = np.concatenate((evidence == PRESENT, evidence == ABSENT), axis=1)  # [images 2*labels]
         hidden: np.ndarray = relu(self._before(features) + states.astype(np.float32) @ self._from_known)
         return hidden
 
@@ -163,7 +163,7 @@ class TrainedRanking(TrainedScores):
         """Take a head's arrays; arguments as `TrainedScores`.
 
         Raises:
-            InputError: an array is missing, of another shape, or not known.
+            InputError: an array is missing, of another shape, or not expected.
         """
         self.name = name
         super().__init__(arrays, options, scaling=scaling, num_labels=num_labels, num_features=num_features)

@@ -14,7 +14,7 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 # The rival: a sigmoid per label on the same features, linear or with one hidden layer.
 #
 # It models each label alone: p(set | image) is a product. Where that is enough, it is the better tool, and it
-# is trained, saved, evaluated and served by the same verbs as the label model.
+# is trained, saved, evaluated and served by the same commands as the label model.
 
 
 class LabelScores(nn.Module):
@@ -63,8 +63,8 @@ class LabelScores(nn.Module):
     @torch.no_grad()
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
         """Set the biases to the log-odds of the labels' training frequencies, one image added to each side."""
-        present, known = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
-        self.last.bias.copy_(torch.logit(present / known))
+        present, observed = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
+        self.last.bias.copy_(torch.logit(present / observed))
 
     def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
         """Return one number per label, unbounded."""
@@ -85,7 +85,7 @@ class SigmoidHead(LabelScores):
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Shaped[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:
-        """Return -log p(set | image) per image in nats: binary cross-entropy summed over the known labels.
+        """Return -log p(set | image) per image in nats: binary cross-entropy summed over the observed labels.
 
         Args:
             features: encoder features.
@@ -102,19 +102,19 @@ class SigmoidHead(LabelScores):
         return losses.masked_fill(targets == UNKNOWN, 0.0).sum(dim=1)
 
 
-# The any-subset head: a sigmoid per label that is told what is known of the other labels.
+# The any-subset head: a sigmoid per label that takes evidence about the other labels.
 #
-# Beside the features it reads, for every label, one of three states: known present, known absent, not
-# known. In training labels are revealed at random, in evaluation and tagging none is, which makes it a
+# Beside the features it reads, for every label, one of three states: accepted, rejected,
+# neither. In training labels are revealed at random, in evaluation and tagging none is, which makes it a
 # sigmoid head; asked with evidence, it gives p(label | image, evidence) in one pass, without a search. It
 # learns each conditional by itself: nothing makes them conditionals of one joint distribution. Knows no
 # search and no label name.
 
 
 class AnySubsetHead(SigmoidHead):
-    """A two-layer sigmoid head whose hidden layer also reads which labels are known, and how.
+    """A two-layer sigmoid head whose hidden layer also reads evidence.
 
-    With nothing known it is a `SigmoidHead` and answers as one.
+    Without evidence it is a `SigmoidHead` and answers as one.
 
     Raises:
         InputError: no hidden layer; then labels could not interact.
@@ -135,17 +135,17 @@ class AnySubsetHead(SigmoidHead):
         self.from_known = nn.Linear(2 * num_labels, options.hidden_size, bias=False)
 
     def logits(
-        self, features: Float[Tensor, "batch features"], known: Int8[Tensor, "batch labels"] | None = None
+        self, features: Float[Tensor, "batch features"], evidence: Int8[Tensor, "batch labels"] | None = None
     ) -> Float[Tensor, "batch labels"]:
-        """Return one logit per label, given what is known of the labels.
+        """Return one logit per label, given evidence about the labels.
 
         Args:
             features: encoder features.
-            known: 1 known present, 0 known absent, -1 not known; None: nothing is known.
+            evidence: 1 accepted, 0 rejected, -1 neither; None: none.
         """
         hidden = self.before[:2](self.scaling(features))  # [batch hidden], ReLU still to come
-        if known is not None:
-            states = torch.cat((known == PRESENT, known == ABSENT), dim=1)  # [batch 2*labels]
+        if evidence is not None:
+            states = torch.cat((evidence == PRESENT, evidence == ABSENT), dim=1)  # [batch 2*labels]
             hidden = hidden + self.from_known(states.to(hidden.dtype))
         return self.last(self.before[2:](hidden))
 
@@ -154,24 +154,25 @@ class AnySubsetHead(SigmoidHead):
     ) -> Float[Tensor, " batch"]:
         """Return the loss per image in nats: binary cross-entropy of the labels that were not revealed.
 
-        In training each image draws a rate, and each of its known labels is revealed at that rate, whether it is
-        present or absent. The loss of the others is scaled up to all known labels, so that the rate does not
+        In training each image draws a rate, and each of its observed labels is revealed at that rate, whether it is
+        present or absent. The loss of the others is scaled up to all observed labels, so that the rate does not
         change its magnitude. Out of training nothing is revealed: -log p(set | image) as a sigmoid head has it.
 
         Args:
             features: encoder features.
             targets: 1 present, 0 absent, -1 unknown (never revealed, left out of the sum).
         """
-        known = targets != UNKNOWN
+        observed = targets != UNKNOWN
         if not self.training:
             return super().forward(features, targets)
         rates = torch.rand(len(targets), 1, device=targets.device)
-        asked = known & (torch.rand(targets.shape, device=targets.device) >= rates)
+        asked = observed & (torch.rand(targets.shape, device=targets.device) >= rates)
         logits = self.logits(features, targets.masked_fill(asked, UNKNOWN))
         losses = nn.functional.binary_cross_entropy_with_logits(
             logits, (targets == PRESENT).to(logits.dtype), reduction="none"
         )
-        share = asked.sum(dim=1) / known.sum(dim=1).clamp(min=1)  # of the known labels; 0: nothing to learn
+        # Of the observed labels; 0: nothing to learn.
+        share = asked.sum(dim=1) / observed.sum(dim=1).clamp(min=1)
         return losses.masked_fill(~asked, 0.0).sum(dim=1) / share.clamp(min=1 / self.num_labels)
 
 
@@ -241,7 +242,7 @@ class AsymmetricHead(RankingHead):
     def forward(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:
-        """Return the loss per image, summed over the known labels; with all three numbers 0 it is cross-entropy.
+        """Return the loss per image, summed over the observed labels; with all three numbers 0 it is cross-entropy.
 
         Args:
             features: encoder features.
@@ -296,7 +297,7 @@ class SoftmaxHead(RankingHead):
             targets: 1 present, 0 absent, -1 unknown (leaves the image's softmax).
         """
         present = targets == PRESENT
-        # An image of which nothing is known has no softmax; nothing is masked there, and nothing counted.
+        # An image of which nothing is observed has no softmax; nothing is masked there, and nothing counted.
         hidden = (targets == UNKNOWN) & present.any(dim=1, keepdim=True)
         log_probs = self.logits(features).masked_fill(hidden, -torch.inf).log_softmax(dim=1)
         shares = present.sum(dim=1).clamp(min=1)

@@ -48,7 +48,7 @@ class TrainedNeighbours:
             num_features: what the encoder gives; None: what the arrays say.
 
         Raises:
-            InputError: an array is missing, of another shape, or not known; or no image is remembered.
+            InputError: an array is missing, of another shape, or not expected; or no image is remembered.
         """
         tensors = Tensors(arrays)
         self.arrays, self.num_labels, self.options = arrays, num_labels, options
@@ -85,8 +85,8 @@ class TrainedNeighbours:
         nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]  # [images neighbours]
         near = np.take_along_axis(cosines, nearest, axis=1)
         weights = np.ones_like(near) if self.options.weighting == "equal" else np.maximum(near, 0)
-        known = self._known[nearest]  # [images neighbours labels]
-        voted = np.einsum("bn,bnl->bl", weights, (known == PRESENT).astype(np.float32))
-        in_all = np.einsum("bn,bnl->bl", weights, (known != UNKNOWN).astype(np.float32))
+        states = self._known[nearest]  # [images neighbours labels]
+        voted = np.einsum("bn,bnl->bl", weights, (states == PRESENT).astype(np.float32))
+        in_all = np.einsum("bn,bnl->bl", weights, (states != UNKNOWN).astype(np.float32))
         smoothing = np.float32(self.options.smoothing)
         return (voted + smoothing * self._frequencies) / (in_all + smoothing)

@@ -65,8 +65,8 @@ class NearestNeighbours(nn.Module):
         """
         blocks = [self._direction(block).half() for block in features.split(BLOCK)]
         self.remembered, self.known = torch.cat(blocks), targets.clone()
-        present, known = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
-        self.frequencies = present / known
+        present, observed = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
+        self.frequencies = present / observed
 
     def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
         """Return the log-odds of p(l | image).
@@ -95,9 +95,9 @@ class NearestNeighbours(nn.Module):
         nearest = cosines.topk(min(self.options.neighbours, len(self.remembered)), dim=1)
         equal = self.options.weighting == "equal"
         weights = torch.ones_like(nearest.values) if equal else nearest.values.clamp(min=0)
-        known = self.known[nearest.indices]  # [batch neighbours labels]
-        voted = torch.einsum("bn,bnl->bl", weights, (known == PRESENT).float())
-        in_all = torch.einsum("bn,bnl->bl", weights, (known != UNKNOWN).float())
+        states = self.known[nearest.indices]  # [batch neighbours labels]
+        voted = torch.einsum("bn,bnl->bl", weights, (states == PRESENT).float())
+        in_all = torch.einsum("bn,bnl->bl", weights, (states != UNKNOWN).float())
         smoothing = self.options.smoothing
         return (voted + smoothing * self.frequencies) / (in_all + smoothing)
 

@@ -169,7 +169,7 @@ def _nats(logits: np.ndarray, present: np.ndarray) -> np.ndarray:
 # it.
 #
 # The new label becomes the last in label order. Of a label model it needs a row of U_l, which the
-# recurrence reads only after everything else was said, and a number of its own in the joint space, whose
+# recurrence reads only after every other label, and a number of its own in the joint space, whose
 # other numbers hold what the old labels need of an image. Of a sigmoid head it is a row of the last layer.
 # The functions above find the numbers. Knows no file and no label name.
 
@@ -198,7 +198,7 @@ class NewLabel:
     """How a kind of head gets one more label.
 
     Attributes:
-        decisions: from the head, features, the old labels as they are taken (1 present, 0 absent) and as they are known
+        decisions: from the head, features, the old labels as they are taken (1 present, 0 absent) and as evidence
             (also -1 unknown) to the decisions that the new row is fitted to.
         grown: from the head, the fitted row and its bias to the head's arrays with the label.
         bias: whether the new row has a bias.
@@ -264,7 +264,7 @@ def decisions_of_any_subset(
     features: Float[np.ndarray, "images features"],
     targets: Int8[np.ndarray, "images labels"],
 ) -> Decisions:
-    """Return two decisions per image: with nothing known of the old labels, and with all that is known.
+    """Return two decisions per image: without evidence about the old labels, and with all there is.
 
     Args:
         head: trained on the old labels.
@@ -273,7 +273,7 @@ def decisions_of_any_subset(
     """
     rows = np.arange(len(features))
     nothing = np.full_like(targets, UNKNOWN)
-    inputs = np.concatenate([head.before_last_given(features, known) for known in (nothing, targets)])
+    inputs = np.concatenate([head.before_last_given(features, evidence) for evidence in (nothing, targets)])
     return Decisions(inputs, np.zeros(len(inputs)), np.tile(rows, 2), np.ones(len(inputs), dtype=bool), rows)
 
 
@@ -329,15 +329,15 @@ def any_subset_with(
 
 
 OF_LABEL_MODEL = NewLabel(
-    lambda head, features, taken, known: decisions_of_label_model(head, features, taken),
+    lambda head, features, taken, evidence: decisions_of_label_model(head, features, taken),
     lambda head, row, bias: label_model_with(head, row),
     bias=False,
 )
 OF_SIGMOID = NewLabel(
-    lambda head, features, taken, known: decisions_of_sigmoid(head, features), sigmoid_with, bias=True
+    lambda head, features, taken, evidence: decisions_of_sigmoid(head, features), sigmoid_with, bias=True
 )
 OF_ANY_SUBSET = NewLabel(
-    lambda head, features, taken, known: decisions_of_any_subset(head, features, known),
+    lambda head, features, taken, evidence: decisions_of_any_subset(head, features, evidence),
     any_subset_with,
     bias=True,
 )

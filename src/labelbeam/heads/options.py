@@ -18,17 +18,17 @@ CellName = Literal["lstm", "paper", "paper-gated", "none"]
 """`lstm`: the textbook LSTM (default: it trains without care, and every re-implementation used it).
 `paper`: eq. 1 as printed, ReLU for candidate and gates alike, recurrence on the cell state r.
 `paper-gated`: eq. 1 with sigmoid gates and a ReLU candidate, the likeliest meaning of the print.
-`none`: no recurrence; o(t) is the sum of the embeddings said so far (the paper's "No RNN", Table 3)."""
+`none`: no recurrence; o(t) is the sum of the embeddings so far (the paper's "No RNN", Table 3)."""
 
 Allowed = Literal["canonical", "no-repeat", "paper"]
 """Which outcomes the softmax runs over, in training as in decoding (docs/architecture.md).
-`canonical` (default): only labels after the last one said, and END; a set has exactly one path.
-`no-repeat`: labels not said yet, and END; for orders that are not fixed. `paper`: all, repeats too
+`canonical` (default): only labels after the last one, and END; a set has exactly one path.
+`no-repeat`: labels not emitted yet, and END; for orders that are not fixed. `paper`: all, repeats too
 (Section 3 forbids none)."""
 
 Loss = Literal["sequence", "mla", "pla", "remaining-set"]
 """What training lowers. `sequence` (default): -log p of the labels in the run's label order (the paper's).
-`mla`, `pla`: of an order aligned with the model's own path; `remaining-set`: at every step any label not said
+`mla`, `pla`: of an order aligned with the model's own path; `remaining-set`: at every step any label not emitted
 yet, alike (`heads.order_free_torch`). The last three need `no-repeat` and run the cell once per image and step,
 instead of once per distinct prefix."""
 

@@ -69,12 +69,12 @@ def cheapest_assignment(costs: Float[np.ndarray, "rows rows"]) -> Int[np.ndarray
 # masked out already. Pure functions of arrays; they know no model.
 
 FORBIDDEN = 1e6
-"""Cost of a label at a step where it was said before: more than any sum of real costs."""
+"""Cost of a label at a step where it was emitted before: more than any sum of real costs."""
 
 
 def aligned_nats(
     log_probs: Float[Tensor, "batch steps outcomes"],
-    said: Int[Tensor, "batch paths"],
+    emitted: Int[Tensor, "batch paths"],
     targets: Int8[Tensor, "batch labels"],
     *,
     keep_hits: bool,
@@ -82,11 +82,11 @@ def aligned_nats(
     """Return the cross-entropy of the n present labels, each at a step of its own among the first n, then END.
 
     MLA (`keep_hits` false) takes the cheapest alignment of labels and steps. PLA first leaves every present label that
-    the model said where it was said, and aligns the others with the steps that are left.
+    the model emitted where it was emitted, and aligns the others with the steps that are left.
 
     Args:
         log_probs: of every outcome at every step, END last; -inf where not allowed.
-        said: the labels that the model said, one fewer than steps; those after an image's n-th do not matter.
+        emitted: the labels that the model emitted, one fewer than steps; those after an image's n-th do not matter.
         targets: 1 present, 0 absent, -1 unknown.
         keep_hits: PLA instead of MLA.
 
@@ -95,23 +95,23 @@ def aligned_nats(
 
     Source:
         Yazici et al. 2020, Orderless recurrent models for multi-label classification, eq. 6 to 9 (MLA and PLA). Here
-        END is not said while labels are missing, a label is not said twice, and the softmax is masked accordingly.
+        END is not emitted while labels are missing, none twice, and the softmax is masked accordingly.
     """
-    taught = taught_labels(log_probs.detach(), said, targets, keep_hits=keep_hits)
+    taught = taught_labels(log_probs.detach(), emitted, targets, keep_hits=keep_hits)
     chosen = log_probs.gather(2, taught.clamp(min=0)[:, :, None])[:, :, 0]  # [batch steps]
     return -chosen.masked_fill(taught < 0, 0.0).sum(dim=1)
 
 
 def taught_labels(
     log_probs: Float[Tensor, "batch steps outcomes"],
-    said: Int[Tensor, "batch paths"],
+    emitted: Int[Tensor, "batch paths"],
     targets: Int8[Tensor, "batch labels"],
     *,
     keep_hits: bool,
 ) -> Int[Tensor, "batch steps"]:
     """Return which label each step is taught: the alignment, then END, then -1. Arguments as `aligned_nats`."""
     nats = -log_probs.double().cpu().numpy()
-    paths, present = said.cpu().numpy(), (targets == PRESENT).cpu().numpy()
+    paths, present = emitted.cpu().numpy(), (targets == PRESENT).cpu().numpy()
     taught = np.full(nats.shape[:2], -1, dtype=np.int64)
     for image, row in enumerate(present):
         missing, steps = [int(label) for label in np.flatnonzero(row)], list(range(row.sum()))
@@ -130,17 +130,17 @@ def taught_labels(
 
 def remaining_set_nats(
     log_probs: Float[Tensor, "batch steps outcomes"],
-    said: Int[Tensor, "batch paths"],
+    emitted: Int[Tensor, "batch paths"],
     targets: Int8[Tensor, "batch labels"],
 ) -> Float[Tensor, " batch"]:
-    """Return the cross-entropy with "any of the present labels not said yet, alike"; END when none is left.
+    """Return the cross-entropy with "any of the present labels not emitted yet, alike"; END when none is left.
 
-    Along a path of present labels, the most probable one said first, this is the loss of an order drawn at random, its
+    Along a path of present labels, the most probable one first, this is the loss of an order drawn at random, its
     expectation over the next label taken.
 
     Args:
         log_probs: of every outcome at every step, END last; -inf where not allowed.
-        said: present labels as the model said them; those after an image's n-th do not matter.
+        emitted: present labels as the model emitted them; those after an image's n-th do not matter.
         targets: 1 present, 0 absent, -1 unknown.
 
     Returns:
@@ -148,7 +148,7 @@ def remaining_set_nats(
 
     Source:
         Dutta, Verma, Jawahar 2020, Recurrent image annotation with explicit inter-label dependencies: every step is
-        taught all labels that have not been said. Theirs are a sigmoid per label and step without END, fed with its own
+        taught all labels not emitted yet. Theirs are a sigmoid per label and step without END, fed with its own
         guesses, right or wrong; here it is one softmax with END, which the searches need, fed with right guesses only.
     """
     present = targets == PRESENT
@@ -160,6 +160,6 @@ def remaining_set_nats(
         labels = log_probs[:, step, :-1].masked_fill(~remaining, 0.0).sum(dim=1) / shares
         end = torch.where(sizes == step, log_probs[:, step, num_labels], 0.0)
         total = total - torch.where(going, labels, end)
-        if step < said.shape[1]:
-            remaining = remaining & ~(one_hot(said[:, step], num_labels) > 0)
+        if step < emitted.shape[1]:
+            remaining = remaining & ~(one_hot(emitted[:, step], num_labels) > 0)
     return total

@@ -74,7 +74,7 @@ class HeadRow:
 
     @property
     def ordered(self) -> bool:
-        """Whether the order in which labels are said matters to it."""
+        """Whether the order in which labels are predicted matters to it."""
         return self.searches
 
     @property

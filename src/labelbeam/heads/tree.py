@@ -34,15 +34,15 @@ class TrainedTree(TrainedScores):
     def log_partition(
         self,
         unary: Float64[np.ndarray, "images labels"],
-        known: Int8[np.ndarray, "images labels"] | None = None,
+        evidence: Int8[np.ndarray, "images labels"] | None = None,
     ) -> Float64[np.ndarray, " images"]:
-        """Return the log of the sum over all sets, or over those that agree with what is known.
+        """Return the log of the sum over all sets, or over those that agree with the evidence.
 
         Args:
             unary: s.
-            known: 1 present, 0 absent, -1 summed out; None: nothing is known.
+            evidence: 1 present, 0 absent, -1 summed out; None: none.
         """
-        beliefs = self._beliefs(unary, known, np.logaddexp)
+        beliefs = self._beliefs(unary, evidence, np.logaddexp)
         roots = self._levels[0]
         below = beliefs[:, roots] + self._log_given[roots, 0]
         return np.logaddexp(below[..., 0], below[..., 1]).sum(axis=1)
@@ -89,11 +89,11 @@ class TrainedTree(TrainedScores):
         pairs = beliefs[:, :, None] + self._log_given  # [images labels 2 2], rows: the parent's value
         return pairs[..., 1] - pairs[..., 0]
 
-    def _beliefs(self, unary: np.ndarray, known: np.ndarray | None, over: np.ufunc) -> np.ndarray:
+    def _beliefs(self, unary: np.ndarray, evidence: np.ndarray | None, over: np.ufunc) -> np.ndarray:
         """Return, for both values of each label, the log of the sum (or maximum) over everything below it."""
         beliefs = np.stack((np.zeros_like(unary), unary), axis=2)
-        if known is not None:
-            beliefs[np.stack((known == PRESENT, known == ABSENT), axis=2)] = -np.inf
+        if evidence is not None:
+            beliefs[np.stack((evidence == PRESENT, evidence == ABSENT), axis=2)] = -np.inf
         for level in reversed(self._levels[1:]):
             pairs = beliefs[:, level, None] + self._log_given[level]
             below = over(pairs[..., 0], pairs[..., 1])  # [images level 2]

@@ -70,15 +70,15 @@ class TreeHead(LabelScores):
     def log_partition(
         self,
         unary: Float[Tensor, "batch labels"],
-        known: Int8[Tensor, "batch labels"] | None = None,
+        evidence: Int8[Tensor, "batch labels"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """Return the log of the sum over all sets, or over those that agree with what is known.
+        """Return the log of the sum over all sets, or over those that agree with the evidence.
 
         Args:
             unary: s.
-            known: 1 present, 0 absent, -1 summed out; None: nothing is known.
+            evidence: 1 present, 0 absent, -1 summed out; None: none.
         """
-        beliefs = self._beliefs(unary, known)
+        beliefs = self._beliefs(unary, evidence)
         roots = self._levels()[0]
         return (beliefs[:, roots] + self.log_given[roots, 0]).logsumexp(dim=2).sum(dim=1)
 
@@ -102,11 +102,11 @@ class TreeHead(LabelScores):
             at = torch.isin(self.parent, levels[-1])
         return levels
 
-    def _beliefs(self, unary: Tensor, known: Tensor | None) -> Float[Tensor, "batch labels 2"]:
+    def _beliefs(self, unary: Tensor, evidence: Tensor | None) -> Float[Tensor, "batch labels 2"]:
         """Return, for both values of each label, the log of the sum over everything below it."""
         beliefs = torch.stack((torch.zeros_like(unary), unary), dim=2)
-        if known is not None:
-            ruled_out = torch.stack((known == PRESENT, known == ABSENT), dim=2)
+        if evidence is not None:
+            ruled_out = torch.stack((evidence == PRESENT, evidence == ABSENT), dim=2)
             beliefs = beliefs.masked_fill(ruled_out, -torch.inf)
         for level in reversed(self._levels()[1:]):
             # [batch level 2 2], rows: the parent's value
