@@ -72,7 +72,7 @@ def test_the_way_of_the_query_point_has_the_path_s_probability(taggers, pictures
     tagger, vector = taggers["cnn-rnn"], pictures[1][0].astype(np.float32)
     space = label_space(tagger, vector)
     answer = tagger.answer(vector[None])
-    assert space.way.said == tuple(answer.paths[0])
+    assert space.way.labels == tuple(answer.paths[0])
     assert np.log(space.way.chosen).sum() == pytest.approx(answer.log_probs[0], abs=1e-4)
     strict(space.to_json())
 

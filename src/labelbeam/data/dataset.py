@@ -20,7 +20,7 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 
 @dataclass(frozen=True)
 class Example:
-    """One image and what is known of its labels.
+    """One image and the states of its labels.
 
     Attributes:
         image: key of the image, a path relative to the data set's root with forward slashes.
@@ -189,7 +189,7 @@ class ReadOptions:
             both with a comma, or `none`; None: where no cell is 0, the one of the two that is there, and noted.
         combinations: CSV; what to do when the labels look like combinations of labels: `error` or `keep`.
         odd_folders: folders whose names are no labels, such as `Unsorted`, `New` or `2023-08`: `error` (they are
-            listed), `skip` (nobody said what is on their images) or `keep`.
+            listed), `skip` (nobody labelled their images) or `keep`.
         keyword_level: keywords; of a hierarchy, which level is the label: `leaf`, `top`, `path` or `all`.
         machine_tags: keywords; what a run wrote and no person touched: `present` or `unknown`; None: present, and
             unknown where something is learnt or judged.

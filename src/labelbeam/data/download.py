@@ -61,7 +61,7 @@ def install(
         parent: folder that gets the data set's folder; made if missing.
         labels_only: leave out files that hold images alone.
         patience: how long to try.
-        report: told a file's name, its size where known, and how many bytes of it are there.
+        report: called with a file's name, its size where known, and how many bytes of it are there.
 
     Raises:
         InputError: a file that cannot be fetched or has other content than published, an archive that is damaged or
@@ -174,8 +174,8 @@ def _install(
                 (stage / file.name).unlink()
             raise
     entries = [*record.values(), *archives.values()]
-    told = {"name": published.name, "terms": published.terms, "files": entries}
-    text = json.dumps(told, indent=1) + "\n"
+    manifest = {"name": published.name, "terms": published.terms, "files": entries}
+    text = json.dumps(manifest, indent=1) + "\n"
     if not record:
         (unpacked / RECORD).write_text(text, encoding="utf-8")
         unpacked.replace(folder)  # an empty folder is replaced too

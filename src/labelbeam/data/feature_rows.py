@@ -24,7 +24,7 @@ class FeatureRows:
         parts: float16 or float32 [rows features] each, all of one type; mapped files or arrays.
         rows: which rows of all parts together, in which order; None: all as they are.
         names: of the features, where they have names; else empty.
-        kind: what the numbers are, in the words of whoever made them ("clip-vit-b32"); empty: nobody said.
+        kind: what the numbers are, in the words of whoever made them ("clip-vit-b32"); empty: not stated.
         open_ended: whether features behind the last one are zeros, as in sparse text without a header.
 
     Raises:
@@ -156,7 +156,7 @@ def row_ids(stem: str, count: int) -> tuple[str, ...]:
 
 
 def _not_finite(block: Float[np.ndarray, "some features"]) -> Bool[np.ndarray, "some features"]:
-    """Return where numbers are NaN or infinite; by their exponents, which half precision tells ten times faster."""
+    """Return where numbers are NaN or infinite; by their exponents, which is ten times faster in half precision."""
     if block.dtype == np.float16 and block.flags.c_contiguous:
         exponent = np.uint16(0x7C00)
         return (block.view(np.uint16) & exponent) == exponent

@@ -68,7 +68,7 @@ def fetch(
         size: bytes it must have; None: as many as the server says.
         checked: the caller compares the content with a checksum, so what a nameless version left is continued too.
         patience: how long to try; None: once.
-        arrived: told how many bytes of the file are there, as they come; less than before when it starts anew.
+        arrived: called with how many bytes of the file are there, as they come; less than before when it starts anew.
 
     Raises:
         NotFetchedError: no network, a refusing server, another size than `size`, no space, or bytes that stay missing.
@@ -131,8 +131,8 @@ def _attempt(
         raise _InterruptedError(f"{url} could not be fetched: no network ({_reason(error)})") from error
     with response:
         continued = response.status == 206
-        said = _start_of(response.headers.get("Content-Range", ""))
-        if continued and said != have and not (said is None and checked):
+        start_sent = _start_of(response.headers.get("Content-Range", ""))
+        if continued and start_sent != have and not (start_sent is None and checked):
             _forget(part)
             raise _InterruptedError(f"{url}: the server sent another range than asked for; starting anew")
         start = have if continued else 0

@@ -19,8 +19,8 @@ from labelbeam.files import is_file
 # What a tar archive holds and where, from its headers alone; nothing is unpacked.
 #
 # Reads uncompressed POSIX, GNU and pax archives header by header, skipping contents, in memory that does
-# not grow with them. Unlike the standard library's reader it tells an archive that was cut short from one
-# that ends. Sits under the index of archives below and the reader of WebDataset shards. Knows nothing of images.
+# not grow with them. Unlike the standard library's reader it distinguishes an archive that was cut short from
+# one that ends. Sits under the index of archives below and the reader of WebDataset shards. Knows nothing of images.
 
 BLOCK = 512
 """Headers are one block; contents are padded to whole blocks."""
@@ -47,7 +47,7 @@ class TarMember:
 
 
 def tar_members(archive: Path) -> Iterator[TarMember]:
-    """Yield the regular files of an archive, in its order; of folders and links nothing is said.
+    """Yield the regular files of an archive, in its order; folders and links are passed over.
 
     Args:
         archive: an uncompressed tar file.
@@ -131,14 +131,14 @@ def _read_header(header: bytes, archive: Path, position: int) -> tuple[str, int,
 
 def _checksum_fits(header: bytes) -> bool:
     try:
-        said = _number(header[148:156])
+        stated = _number(header[148:156])
     except ValueError:
         return False
     total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    if said == total:
+    if stated == total:
         return True
     # Some old programs summed signed characters.
-    return said == total - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
+    return stated == total - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
 
 
 def _number(field: bytes) -> int:
@@ -349,17 +349,17 @@ def within_archive(path: Path) -> tuple[Path, str] | None:
 
 
 def _index(archive: Path) -> _Index:
-    """Return the index of an archive, made now where it is not known or no longer true."""
+    """Return the index of an archive, made now where there is none or it is no longer true."""
     status = archive.stat()
     mark = status.st_mtime_ns, status.st_size
-    known = _indices.get(archive)
-    if known is not None and known.mark == mark:
-        return known
+    index = _indices.get(archive)
+    if index is not None and index.mark == mark:
+        return index
     with _lock:
-        known = _indices.get(archive)
-        if known is None or known.mark != mark:
-            known = _indices[archive] = _read_index(archive, mark)
-        return known
+        index = _indices.get(archive)
+        if index is None or index.mark != mark:
+            index = _indices[archive] = _read_index(archive, mark)
+        return index
 
 
 def _read_index(archive: Path, mark: tuple[int, int]) -> _Index:

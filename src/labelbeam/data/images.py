@@ -235,7 +235,7 @@ def _read_jpeg(
     except ValueError as error:
         if _HARMLESS.search(str(error)):
             return (
-                None  # simplejpeg tells the first warning only; Pillow still notices a file that ends early
+                None  # simplejpeg reports the first warning only; Pillow still notices a file that ends early
             )
         raise UnreadableImage(path, _damaged("JPEG", error)) from None
     return _turn(pixels, orientation)

@@ -371,5 +371,5 @@ def balance_of(
 
 
 def _or_zero(values: np.ndarray, reduce: Any) -> float:
-    known = values[~np.isnan(values)]
-    return float(reduce(known)) if len(known) else 0.0
+    finite = values[~np.isnan(values)]
+    return float(reduce(finite)) if len(finite) else 0.0

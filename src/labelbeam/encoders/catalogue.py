@@ -1,7 +1,7 @@
 """The one builder of image encoders: from what the user asked for to a network with its transform.
 
 Weights say what they need (`encoders.weights`), a published tag says it, or the user's flags do; what
-nobody says and shapes cannot tell is an error that names the missing keys. Knows architectures and where
+is stated nowhere and does not follow from shapes is an error that names the missing keys. Knows architectures and where
 weights come from; does not know labels, features or runs.
 """
 
@@ -121,7 +121,7 @@ def _tiny(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
     module = _seeded(config.seed, lambda: TinyEncoder(**arguments))
     if weights is None:
         return _encoder(module, "tiny", arguments, _transform(config, _TINY_INPUT))
-    base = _said(config, weights, {"size": 96, "resize": "squash"})
+    base = _stated_input(config, weights, {"size": 96, "resize": "squash"})
     load_strictly(module, weights.tensors, source=str(weights.path))
     return _encoder(module, "tiny", arguments, _transform(config, base))
 
@@ -131,7 +131,7 @@ def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
     arguments = {"pooling": _own_pooling(config, "avg")}
     module = _seeded(config.seed, lambda: SqueezeNet11(**arguments))
     if weights is not None:
-        base = _said(config, weights, {"size": 224})
+        base = _stated_input(config, weights, {"size": 224})
         # Conversions from Keras keep its name of the squeezing convolution.
         named = {key.replace(".squeeze1x1.", ".squeeze."): value for key, value in weights.tensors.items()}
         trunk = {key: value for key, value in named.items() if not key.startswith("classifier.")}
@@ -157,7 +157,7 @@ def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
     if weights is not None:
         # The published file is known by its content: ImageNet's mean and deviation, which Preprocess has.
         if not weights.sha256.startswith(vgg16.WEIGHTS_SHA256_PREFIX):
-            base = _said(config, weights, base)
+            base = _stated_input(config, weights, base)
         trunk = {key: value for key, value in weights.tensors.items() if not key.startswith("classifier.6.")}
         load_strictly(module, trunk, source=str(weights.path))
     return _encoder(module, "vgg16", arguments, _transform(config, base))
@@ -188,10 +188,10 @@ def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
     pad_type = config.pad_type
     if weights is not None:
         _same_model(model, weights)
-        base = _said(config, weights, base, known=bool(tag))
+        base = _stated_input(config, weights, base, complete=bool(tag))
         pad_type = pad_type if pad_type is not None else weights.needs.pad_type
         if pad_type is None and not tag and timm_encoder.needs_padding(model):
-            raise _unsaid(weights.path, ["pad_type"])
+            raise _not_stated(weights.path, ["pad_type"])
     if usual_size is not None and config.size is None:
         base = _resized(base, usual_size)
     preprocess = _transform(config, base)
@@ -247,29 +247,29 @@ def _own_pooling(config: EncoderConfig, usual: str) -> str:
     return config.pooling
 
 
-def _said(
-    config: EncoderConfig, weights: Weights, base: Mapping[str, Any], *, known: bool = False
+def _stated_input(
+    config: EncoderConfig, weights: Weights, base: Mapping[str, Any], *, complete: bool = False
 ) -> dict[str, Any]:
-    """Return `base` with what file and flags say of the input; an error names what nobody says.
+    """Return `base` with what file and flags state of the input; an error names what is stated nowhere.
 
-    `known` says that `base` itself states the normalisation (a published tag); size is the file's, a size
+    `complete`: `base` itself states the normalisation (a published tag); size is the file's, a size
     that is asked for comes after it (`_transform`).
     """
     needs: Needs = weights.needs
     chosen = dict(base) if needs.size is None else _resized(base, needs.size)
-    said = set(chosen) if known else set()
+    stated = set(chosen) if complete else set()
     for key in ("mean", "std", "channels", "scale"):
         for value in (getattr(needs, key), getattr(config, key)):
             if value is not None:
                 chosen[key] = value
-                said.add(key)
+                stated.add(key)
     wanted = {"mean": "mean", "std": "std", "channels": "input"}
-    if missing := [shown for key, shown in wanted.items() if key not in said]:
-        raise _unsaid(weights.path, missing)
+    if missing := [shown for key, shown in wanted.items() if key not in stated]:
+        raise _not_stated(weights.path, missing)
     return chosen
 
 
-def _unsaid(path: Path, missing: list[str]) -> InputError:
+def _not_stated(path: Path, missing: list[str]) -> InputError:
     examples = {
         "mean": "--mean 0.485,0.456,0.406",
         "std": "--std 0.229,0.224,0.225",
@@ -285,11 +285,11 @@ def _unsaid(path: Path, missing: list[str]) -> InputError:
 
 
 def _same_model(model: str, weights: Weights) -> None:
-    said = weights.needs.timm_model
-    if said is not None and said != model:
+    stated = weights.needs.timm_model
+    if stated is not None and stated != model:
         raise InputError(
-            f"{weights.path} holds the weights of another architecture: it says timm_model {said!r}, asked "
-            f"for {model!r}. Use --encoder {said}, or other weights."
+            f"{weights.path} holds the weights of another architecture: it says timm_model {stated!r}, asked "
+            f"for {model!r}. Use --encoder {stated}, or other weights."
         )
 
 

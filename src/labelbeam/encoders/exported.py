@@ -20,7 +20,7 @@ from labelbeam.parsing import LARGEST_JSON, read_json
 
 @dataclass(frozen=True)
 class AbsentEncoder(Encoder):
-    """What is known of an encoder that is not there.
+    """The description of an encoder that is not there.
 
     Attributes:
         num_features: columns of its features.
@@ -70,7 +70,7 @@ class AbsentEncoder(Encoder):
         )
 
 
-# The encoder of a run that `labelbeam export` wrote: a graph, or only what is known of the one that is
+# The encoder of a run that `labelbeam export` wrote: a graph, or only the description of the one that is
 # missing.
 #
 #     export.json     what the run was exported to

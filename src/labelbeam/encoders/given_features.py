@@ -22,11 +22,11 @@ ARCHITECTURE = "given"
 
 @dataclass(frozen=True)
 class GivenFeatures(Encoder):
-    """What is known of features that no encoder of ours made.
+    """The description of features that no encoder of ours made.
 
     Attributes:
         num_features: numbers in a row.
-        kind: what they are, in the words of whoever made them; empty: nobody said.
+        kind: what they are, in the words of whoever made them; empty: not stated.
         names: of the features, where they have names.
     """
 
@@ -126,5 +126,5 @@ class GivenFeatures(Encoder):
 
 
 def given_features(features: FeatureRows) -> GivenFeatures:
-    """Return what is known of the features of a data set."""
+    """Return the description of the features of a data set."""
     return GivenFeatures(features.num_features, features.kind, features.names)

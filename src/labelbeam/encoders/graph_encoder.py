@@ -237,7 +237,7 @@ def execution_providers(available: Sequence[str]) -> list[tuple[str, dict[str, A
     return [(name, dict(settings)) for name, settings in PROVIDERS.items() if name in available]
 
 
-def provider_told() -> str:
+def provider_name() -> str:
     """Return what ONNX Runtime computes with here, as a person calls it: "CUDA", "CPU"."""
     available = importlib.import_module("onnxruntime").get_available_providers()
     chosen = execution_providers(available)
@@ -304,15 +304,15 @@ def _by_openvino(encoder: GraphEncoder) -> Run:
 
 
 def _openvino() -> Any:
-    """Import OpenVINO without the package that tells its maker, over the network, of every import."""
-    told = "openvino_telemetry"
-    if "openvino" in sys.modules or told in sys.modules:
+    """Import OpenVINO without the package that reports every import to its maker over the network."""
+    telemetry = "openvino_telemetry"
+    if "openvino" in sys.modules or telemetry in sys.modules:
         return importlib.import_module("openvino")
-    sys.modules[told] = None  # type: ignore[assignment]
+    sys.modules[telemetry] = None  # type: ignore[assignment]
     try:
         return importlib.import_module("openvino")
     finally:
-        del sys.modules[told]
+        del sys.modules[telemetry]
 
 
 def _cores() -> int:

@@ -81,10 +81,10 @@ class _WithNormalisation(nn.Module):
 def _traced(module: nn.Module, size: int, encoder: ImageEncoder) -> Any:
     pixels = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     name = encoder.arguments.get("model", encoder.architecture)
-    # The exporter tells its own internals' deprecations; what the user can act on is in the error below.
-    told = logging.getLogger("torch.onnx")
-    level = told.level
-    told.setLevel(logging.ERROR)
+    # The exporter warns of its own internals' deprecations; what the user can act on is in the error below.
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -106,4 +106,4 @@ def _traced(module: nn.Module, size: int, encoder: ImageEncoder) -> Any:
             f"encoder {name!r} cannot be written as a graph: {str(error).strip().splitlines()[0]}"
         ) from error
     finally:
-        told.setLevel(level)
+        exporter_log.setLevel(level)

@@ -188,7 +188,7 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 # The transform between a decoded picture and what an image encoder receives.
 #
 # A run stores it whole (`preprocess.json`), because the same weights under another resize or normalisation
-# give other features and nothing in their shapes tells. Two halves: `resized` works on bytes, one image at a
+# give other features and nothing in their shapes shows it. Two halves: `resized` works on bytes, one image at a
 # time, and needs no torch; `normalize` works on a batch, wherever the encoder runs (an exported graph has it
 # inside). Knows nothing of files, encoders or the cache; sits between `data.images.read_rgb` and the encoder.
 #
@@ -355,11 +355,11 @@ class Preprocess:
         Raises:
             InputError: a key that is not a field (the nearest one is proposed), a missing key, a bad value.
         """
-        known = [field.name for field in fields(cls)]
+        allowed = [field.name for field in fields(cls)]
         for key in values:
-            if key not in known:
-                raise unknown_name("key of an image transform", key, known)
-        if missing := [name for name in known if name not in values]:
+            if key not in allowed:
+                raise unknown_name("key of an image transform", key, allowed)
+        if missing := [name for name in allowed if name not in values]:
             raise InputError(f"an image transform must state every key; missing: {', '.join(missing)}.")
         given: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()

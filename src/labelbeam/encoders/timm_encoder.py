@@ -253,7 +253,7 @@ def _put_gem(module: nn.Module, model: str) -> None:
     if len(pools) != 1:
         raise InputError(f"encoder {model!r} has no single pooled map for 'gem'. Use --pooling default.")
     where, _, name = pools[0].rpartition(".")
-    # What the pooling did to a map of two channels tells its layout and whether it kept the map's dimensions.
+    # What the pooling did to a map of two channels shows its layout and whether it kept the map's dimensions.
     seen = module.get_submodule(pools[0])(torch.zeros(1, 2, 3, 5)).shape
     gem: nn.Module = Gem(channels_last=5 in seen)
     if len(seen) == 4:

@@ -2,7 +2,7 @@
 
 A weights file says what its shapes cannot: padding, normalisation, channel order. It says so in its
 safetensors metadata or in a JSON beside it (`NAME.json`), under the keys of `KEYS`; flags of the command line
-override. Nothing is guessed: what is needed and not said is an error of the builder. The only pickle ever
+override. Nothing is guessed: what is needed and not stated is an error of the builder. The only pickle ever
 opened is a `.pth` that the user names, by torch's weights-only reader, converted to safetensors once.
 Knows nothing of architectures.
 """
@@ -113,15 +113,15 @@ def read_weights(path: Path) -> Weights:
             f"{path} is not a whole safetensors file ({error}). Copy or download it again."
         ) from error
     encoder = _described(metadata[ENCODER_KEY], path) if ENCODER_KEY in metadata else None
-    said = {key: metadata[key] for key in KEYS if key in metadata} | _beside(path)
-    return Weights(path, tensors, parse_needs(said, source=str(path)), sha256, encoder)
+    stated = {key: metadata[key] for key in KEYS if key in metadata} | _beside(path)
+    return Weights(path, tensors, parse_needs(stated, source=str(path)), sha256, encoder)
 
 
-def parse_needs(said: Mapping[str, Any], *, source: str) -> Needs:
+def parse_needs(stated: Mapping[str, Any], *, source: str) -> Needs:
     """Understand what a weights file says of itself.
 
     Args:
-        said: values under `KEYS`, as text (metadata) or as JSON values; other keys are left alone.
+        stated: values under `KEYS`, as text (metadata) or as JSON values; other keys are left alone.
         source: the file, for messages.
 
     Returns:
@@ -136,19 +136,19 @@ def parse_needs(said: Mapping[str, Any], *, source: str) -> Needs:
         >>> parse_needs({"input": "BGR 0..255 minus (104, 117, 124)"}, source="a.safetensors").mean
         (104.0, 117.0, 124.0)
     """
-    channels, scale, size, mean, std = _parse_input(said.get("input"), source=source)
-    pad_type = said.get("pad_type")
+    channels, scale, size, mean, std = _parse_input(stated.get("input"), source=source)
+    pad_type = stated.get("pad_type")
     if pad_type not in (None, "", "same"):
         raise InputError(f"{source}: pad_type is {pad_type!r}; allowed: '' (symmetric), 'same'.")
-    num_classes = said.get("num_classes")
+    num_classes = stated.get("num_classes")
     if num_classes is not None and not str(num_classes).isdecimal():
         raise InputError(f"{source}: num_classes is {num_classes!r}; a whole number is wanted.")
     return Needs(
-        timm_model=said.get("timm_model"),
+        timm_model=stated.get("timm_model"),
         num_classes=None if num_classes is None else int(num_classes),
         pad_type=pad_type,
-        mean=_three_numbers(said["mean"], "mean", source=source) if "mean" in said else mean,
-        std=_three_numbers(said["std"], "std", source=source) if "std" in said else std,
+        mean=_three_numbers(stated["mean"], "mean", source=source) if "mean" in stated else mean,
+        std=_three_numbers(stated["std"], "std", source=source) if "std" in stated else std,
         channels=channels,
         scale=scale,
         size=size,
@@ -258,28 +258,28 @@ def _converted(path: Path, sha256: str) -> Path:
 
 def _described(text: str, path: Path) -> dict[str, Any]:
     try:
-        said = parse_json(text, "metadata")
+        description = parse_json(text, "metadata")
     except InputError as error:
         raise InputError(f"{path} says no JSON of its encoder ({error}). Copy it again.") from error
-    if not isinstance(said, dict):
+    if not isinstance(description, dict):
         raise InputError(f"{path} says nothing of its encoder that can be understood. Copy it again.")
-    return said
+    return description
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """Return what `NAME.json` beside the weights says, under the known keys; empty where there is none."""
+    """Return what `NAME.json` beside the weights says, under `KEYS`; empty where there is none."""
     described = path.with_suffix(".json")
     if not described.is_file():
         return {}
     try:
-        said = read_json(described)
+        stated = read_json(described)
     except InputError as error:
         raise InputError(
             f"{described} is not JSON ({error}). It should hold an object with: {', '.join(KEYS)}."
         ) from error
-    if not isinstance(said, dict):
+    if not isinstance(stated, dict):
         raise InputError(f"{described} should hold a JSON object with: {', '.join(KEYS)}.")
-    return {key: said[key] for key in KEYS if key in said}
+    return {key: stated[key] for key in KEYS if key in stated}
 
 
 def _three_numbers(value: Any, key: str, *, source: str) -> tuple[float, float, float]:

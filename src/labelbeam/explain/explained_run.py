@@ -74,7 +74,7 @@ def explain(
             value, prob = label_targets(cast(SigmoidHead, head), features, path, target=target)
         else:
             search = run.config.search
-            # A path that somebody names may be shorter or longer than the search was told to make them.
+            # A path that somebody names may be shorter or longer than those of the search.
             length = PathLength(search.min_labels, search.max_labels) if labels is None else None
             value, prob = path_targets(cast(CNNRNN, head), features, path, target=target, length=length)
         probs[:], values[:] = list(prob), list(value.detach())
@@ -111,7 +111,7 @@ def _network(run: Run) -> nn.Module:
 
 
 def _path(run: Run, pixels: Tensor, labels: list[str] | None) -> tuple[tuple[int, ...], str]:
-    """Return the label ids to explain, END's where nothing else is said, and what to know about them."""
+    """Return the label ids to explain, END's where no path is given, and what to know about them."""
     end = len(run.vocabulary)
     if labels is not None:
         return _asked(run, labels), ""
@@ -151,7 +151,7 @@ DIGITS = 6
 def told(explanation: Explanation) -> dict[str, Any]:
     """Return everything but the maps, as plain JSON values.
 
-    Per step: `label`, `given` (said before it), `prob`, `value` of the target, `peak` (x and y in the photograph,
+    Per step: `label`, `given` (the labels before it), `prob`, `value` of the target, `peak` (x and y in the photograph,
     pixels, where support exceeds opposition most), `support` (its share of support and opposition together), `scale`
     (what 1 in the stored maps stands for).
     """

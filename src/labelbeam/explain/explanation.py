@@ -71,7 +71,7 @@ class StepMap:
 
     Attributes:
         label: its name, or `END`.
-        given: the labels said before it.
+        given: the labels before it.
         prob: p(label | image, labels before it).
         value: the target's value.
         supporting: what raises the target, at least 0, in the method's own unit.
@@ -109,8 +109,8 @@ class Explanation:
         region: where that is in the photograph.
         method: how the maps were made.
         target: what they explain.
-        steps: one map per label, in the order in which the labels were said.
-        joint: whether labels are said one after the other; False where each stands by itself.
+        steps: one map per label, in path order.
+        joint: whether labels are predicted one after the other; False where each stands by itself.
         logits_depend_on_given: whether a map of a logit may change with the labels before it (h not the identity).
         note: what a reader should know, empty where there is nothing.
 

@@ -291,12 +291,12 @@ def section(explanation: Explanation) -> str:
                 else _figure(moved, f"{step.label} − {before}", "the difference")
             )
     name = explanation.image.rpartition("/")[2].encode("utf-8", "replace").decode("utf-8")
-    told = f"Method: {explanation.method}; target: {explanation.target}. Each map has its own scale."
+    caption = f"Method: {explanation.method}; target: {explanation.target}. Each map has its own scale."
     return (
         f"<h2>{escape(name)}</h2>"
         + quiet(" ".join(part for part in (explanation.caption, explanation.note) if part))
         + f'<div class="strip{" two" if differs else ""}">{"".join(figures)}</div>'
-        + quiet(told)
+        + quiet(caption)
     )
 
 

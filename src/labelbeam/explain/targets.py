@@ -14,7 +14,7 @@ from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
 
 TARGETS = ("log_prob", "logit", "expected")
-"""`log_prob` (default): log p(label | image, labels before it), against the rivals still in play.
+"""`log_prob` (default): log p(label | image, labels before it), against the labels still in play.
 `logit`: the label's score s(t) before the softmax. With h the identity its gradient does not depend on the labels
 before it. `expected`: the average of the scores of the labels still in play, weighted by their probabilities
 (END left out): what the model looks at before it has chosen; the paper's attention pictures."""
@@ -71,9 +71,9 @@ def path_targets(
     Args:
         model: the label model.
         features: of one image.
-        path: label ids in the order in which they were said; the outcome `num_labels` stands for END.
+        path: label ids in path order; the outcome `num_labels` stands for END.
         target: one of `TARGETS`.
-        length: fewest and most labels of a path, as the search was told; None: any.
+        length: fewest and most labels of a path, as of the search; None: any.
 
     Returns:
         Targets, which carry gradients to `features`, and p(step), which does not.
@@ -106,7 +106,7 @@ def label_targets(
         head: the head.
         features: of one image.
         labels: label ids.
-        target: `logit` or `log_prob`; their maps differ by a factor only, since a label has no rivals here.
+        target: `logit` or `log_prob`; their maps differ by a factor only, since labels do not compete here.
 
     Raises:
         InputError: another target.

@@ -63,10 +63,10 @@ def _ending(node: Node, paths: Mapping[str, Path]) -> str:
 
 def _box(node: Node, x: float, y: float, kind: str) -> str:
     chance, name = node["probability"], _name(node)
-    told = " → ".join(node["prefix"]) or "nothing said yet"
+    prefix = " → ".join(node["prefix"]) or "nothing said yet"
     step = f", {node['step']:.4f} after what stands before it" if node["prefix"] else ""
     return (
-        f'<g><title>{escape(f"{told}: p = {chance:.4f}{step}")}</title><rect class="box{kind}" x="{x:g}" '
+        f'<g><title>{escape(f"{prefix}: p = {chance:.4f}{step}")}</title><rect class="box{kind}" x="{x:g}" '
         f'y="{y - TALL / 2:g}" width="{_width(name)}" height="{TALL}" rx="5"/><text x="{x + 8:g}" y="{y + 4:g}">'
         f'{escape(_short(name))}<tspan class="quiet" dx="6" fill-opacity=".7">{chance:.2f}</tspan></text></g>'
     )
@@ -74,10 +74,10 @@ def _box(node: Node, x: float, y: float, kind: str) -> str:
 
 def _end(node: Node, x: float, y: float, kind: str) -> str:
     chance = node["path_probability"]
-    told = " → ".join((*node["prefix"], "END"))
+    path = " → ".join((*node["prefix"], "END"))
     long = max(2.0, BAR * chance)
     return (
-        f'<g><title>{escape(f"{told}: p = {chance:.4f}")}</title><rect class="end{kind}" x="{x:g}" y="{y - 6:g}" '
+        f'<g><title>{escape(f"{path}: p = {chance:.4f}")}</title><rect class="end{kind}" x="{x:g}" y="{y - 6:g}" '
         f'width="{long:.1f}" height="12" rx="3"/><text class="{"strong" if kind else "quiet"}" '
         f'x="{x + long + 6:.1f}" y="{y + 4:g}">END {chance:.3f}</text></g>'
     )

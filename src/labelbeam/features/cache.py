@@ -49,7 +49,7 @@ def to_half(features: Float32[np.ndarray, "images features"]) -> Float16[np.ndar
     return features.astype(np.float16)
 
 
-# One chunk of cached features: a safetensors file that can tell whether it is intact.
+# One chunk of cached features: a safetensors file that knows whether it is intact.
 #
 # Holds `digests` uint8 [images 16] and `features` float16 [images features], and in its metadata a checksum
 # of both. Mapped, not read: a row costs what a row costs. Knows nothing of what the digests are digests of.
@@ -270,7 +270,7 @@ class FeatureCache:
         try:
             self.flush()
         except InputError:
-            if error is None:  # else the first error is the one to tell
+            if error is None:  # else the first error is the one to report
                 raise
 
     def _describe(self) -> None:

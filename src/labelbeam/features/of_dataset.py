@@ -1,4 +1,4 @@
-"""Images of a data set, or their features through the cache; unreadable images are left out and told."""
+"""Images of a data set, or their features through the cache; unreadable images are left out and reported."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor

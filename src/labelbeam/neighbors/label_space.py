@@ -115,25 +115,25 @@ def label_map(embeddings: Float[np.ndarray, "labels embedding"], *, measure: str
 
 @dataclass(frozen=True, eq=False)
 class QueryWay:
-    """How an image's query point moves while its labels are said.
+    """How an image's query point moves while its path grows.
 
     Attributes:
-        said: label ids in path order; after the last one END is said.
+        labels: label ids in path order; END follows the last one.
         points: float64 [steps 2], before the first label, after it, …; one more than labels.
-        chosen: probability of what was said at each step, END's last.
+        chosen: probability of each of them at its step, END's last.
     """
 
-    said: tuple[int, ...]
+    labels: tuple[int, ...]
     points: Float[np.ndarray, "steps 2"]
     chosen: Float[np.ndarray, " steps"]
 
     def __post_init__(self) -> None:
-        if not len(self.said) + 1 == len(self.points) == len(self.chosen):
+        if not len(self.labels) + 1 == len(self.points) == len(self.chosen):
             raise InputError("a way has one point and one probability more than labels.")
 
     def to_json(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Return the way as plain values, step by step."""
-        said = [*(names[label] for label in self.said), None]
+        outcomes = [*(names[label] for label in self.labels), None]
         return [
             {
                 "x": round(float(x), 6),
@@ -141,7 +141,7 @@ class QueryWay:
                 "says": label,
                 "probability": round(float(p), 6),
             }
-            for (x, y), label, p in zip(self.points, said, self.chosen, strict=True)
+            for (x, y), label, p in zip(self.points, outcomes, self.chosen, strict=True)
         ]
 
 
@@ -180,7 +180,7 @@ class ImageNeighbors:
     """The labels nearest to an image by its vector alone, beside a classifier's best.
 
     Attributes:
-        near: labels by similarity to h(U_I I), before any label is said.
+        near: labels by similarity to h(U_I I), before any label.
         beside: the classifier's labels by score; None where there is none.
         beside_head: the classifier's head; empty where there is none.
         reason: why there is no classifier.
@@ -196,10 +196,10 @@ class ImageNeighbors:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        told: dict[str, Any] = {"near": _told(self.near, "label", "similarity")}
-        told["beside"] = None if self.beside is None else _told(self.beside, "label", "score")
-        told |= {"beside_head": self.beside_head} if self.beside_head else {}
-        return told | ({"reason": self.reason} if self.reason else {})
+        values: dict[str, Any] = {"near": _entries(self.near, "label", "similarity")}
+        values["beside"] = None if self.beside is None else _entries(self.beside, "label", "score")
+        values |= {"beside_head": self.beside_head} if self.beside_head else {}
+        return values | ({"reason": self.reason} if self.reason else {})
 
 
 def label_neighbors(
@@ -334,10 +334,10 @@ class LabelSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values: every number of the picture."""
-        told = self.map.to_json(self.names)
-        for row, count in zip(told["labels"], self.counts, strict=True):
+        values = self.map.to_json(self.names)
+        for row, count in zip(values["labels"], self.counts, strict=True):
             row["training_images"] = count
-        return told | {"way": None if self.way is None else self.way.to_json(self.names)}
+        return values | {"way": None if self.way is None else self.way.to_json(self.names)}
 
 
 def label_space(
@@ -371,7 +371,7 @@ def label_space(
 def _chosen(
     answerer: Answerer, features: Float[np.ndarray, " features"], path: tuple[int, ...]
 ) -> Float[np.ndarray, " steps"]:
-    """Return the probability of each label of a path when it is said, END's last."""
+    """Return the probability of each label of a path at its step, END's last."""
     searched = label_model_answerer(answerer)
     if searched is None:
         raise InputError("only a label model says labels step by step.")
@@ -385,5 +385,5 @@ def _chosen(
     return chosen
 
 
-def _told(entries: Sequence[Named], kind: str, number: str) -> list[dict[str, Any]]:
+def _entries(entries: Sequence[Named], kind: str, number: str) -> list[dict[str, Any]]:
     return [{kind: one.name, number: round(one.value, 6)} for one in entries]

@@ -114,7 +114,7 @@ def label_points(run: Run) -> Float[np.ndarray, "labels embedding"]:
 
 
 def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
-    """Return an image's point h(U_I I), nothing said yet.
+    """Return an image's point h(U_I I), before any label.
 
     Source:
         Wang et al. 2016, Table 6: the query has no recurrent term.
@@ -143,7 +143,7 @@ def space_of(run: Run) -> TrainedLabelModel:
 def image_points(
     run: Run, features: Float[np.ndarray, "images features"]
 ) -> Float[np.ndarray, "images embedding"]:
-    """Return the points h(U_I I) of images from their features, nothing said yet.
+    """Return the points h(U_I I) of images from their features, before any label.
 
     Raises:
         InputError: the head is no label model.
@@ -169,7 +169,7 @@ def label_set_point(run: Run, labels: Sequence[int]) -> Float[np.ndarray, " embe
 def query_points(
     run: Run, features: Float[np.ndarray, " features"], path: Sequence[int]
 ) -> Float[np.ndarray, "steps embedding"]:
-    """Return how an image's query point x_t moves while the labels of a path are said.
+    """Return how an image's query point x_t moves along the labels of a path.
 
     Args:
         run: of a label model.
@@ -177,7 +177,7 @@ def query_points(
         path: label ids in path order.
 
     Returns:
-        x_0 (nothing said), x_1 (after the first label), …: one point more than labels.
+        x_0 (no label), x_1 (after the first label), …: one point more than labels.
 
     Raises:
         InputError: the head is no label model.

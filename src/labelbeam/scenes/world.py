@@ -68,7 +68,7 @@ LIGHTS: dict[str, tuple[tuple[float, float, float], str]] = {
 
 Of the two likely photographers, one never works on the favoured occasion: her pictures split three ways (her
 two occasions, or none), while nearly all of the other's share one. The likeliest *set* hence names the other,
-although both have the same marginal: no threshold per label can tell.
+although both have the same marginal: no threshold per label can separate them.
 """
 
 FAVOURED_WEIGHT = 24.0

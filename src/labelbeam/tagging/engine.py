@@ -8,7 +8,7 @@ import numpy as np
 
 from labelbeam.encoders.device import best_device
 from labelbeam.encoders.engines import WORTH_A_GRAPH, with_engine
-from labelbeam.encoders.graph_encoder import provider_told
+from labelbeam.encoders.graph_encoder import provider_name
 from labelbeam.errors import InputError
 from labelbeam.runs.tagger import Tagger
 
@@ -71,7 +71,7 @@ def with_job_engine(
     kind = encoder.precision.partition(":")[0]
     judged = kind == "bfloat16" and precision is None
     engine_of = getattr(encoder, "engine", "torch")
-    where = f" on {provider_told()}" if engine_of == "onnx" else ""
+    where = f" on {provider_name()}" if engine_of == "onnx" else ""
     return found, f"features by {engine_of}{where} in {kind}" + (
         f"; of {len(photographs)} of these photographs the answers stay within bounds." if judged else "."
     )
