@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from labelbeam.cli.app import told_in_words
+from labelbeam.cli.app import with_messages
 from labelbeam.cli.data import download
 from labelbeam.data import published
 from labelbeam.data.dataset import ReadOptions
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from unreliable_server import Site, served
 
 app = typer.Typer()
-app.command()(told_in_words(download))
+app.command()(with_messages(download))
 
 XML = "<annotation><object><name>{}</name><difficult>0</difficult></object></annotation>"
 COCO = (

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from labelbeam.cli.app import told_in_words
+from labelbeam.cli.app import with_messages
 from labelbeam.cli.data import _as_json, _write, inspect
 from labelbeam.data.dataset import Dataset
 from labelbeam.inspect.inspection import inspect_data, show_inspection
@@ -18,7 +18,7 @@ from labelbeam.labels.vocabulary import Vocabulary
 @pytest.fixture
 def run():
     app = typer.Typer()
-    app.command()(told_in_words(inspect))
+    app.command()(with_messages(inspect))
 
     def run(*arguments):
         done = CliRunner().invoke(app, [str(one) for one in arguments])

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from labelbeam.cli.app import told_in_words
+from labelbeam.cli.app import with_messages
 from labelbeam.cli.report import report
 
 WICKED = "<script>alert(1)</script>"
@@ -19,7 +19,7 @@ WICKED = "<script>alert(1)</script>"
 @pytest.fixture
 def run():
     app = typer.Typer()
-    app.command()(told_in_words(report))
+    app.command()(with_messages(report))
 
     def run(*arguments):
         done = CliRunner().invoke(app, [str(one) for one in arguments])

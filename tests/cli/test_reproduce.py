@@ -11,7 +11,7 @@ import typer
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
-from labelbeam.cli.app import told_in_words
+from labelbeam.cli.app import with_messages
 from labelbeam.cli.reproduce import reproduce
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
@@ -31,7 +31,7 @@ ROWS = "softmax,sigmoid,no-rnn,cnn-rnn"
 def again() -> Reproduce:
     """`labelbeam reproduce ARGUMENTS…` in this process."""
     app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(told_in_words(reproduce))
+    app.command()(with_messages(reproduce))
 
     def run(*arguments: object) -> Result:
         done = CliRunner().invoke(app, [str(one) for one in arguments])

@@ -8,13 +8,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from labelbeam.cli.app import told_in_words
+from labelbeam.cli.app import with_messages
 from labelbeam.cli.data import split
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.formats.registry import open_dataset
 
 app = typer.Typer()
-app.command()(told_in_words(split))
+app.command()(with_messages(split))
 
 
 def run(*arguments: object) -> Result:

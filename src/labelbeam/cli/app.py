@@ -48,13 +48,13 @@ app = typer.Typer(
 )
 
 
-def told_in_words(verb: Callable[..., None]) -> Callable[..., None]:
-    """Return the verb with its errors turned into one message and an exit status."""
+def with_messages(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with its errors turned into one message and an exit status."""
 
-    @functools.wraps(verb)
+    @functools.wraps(command)
     def run(*args: object, **options: object) -> None:
         try:
-            verb(*args, **options)
+            command(*args, **options)
             sys.stdout.flush()
         except InputError as error:
             _say(str(error))
@@ -94,13 +94,13 @@ data = typer.Typer(
 )
 app.add_typer(data)
 
-for _verb in (
+for _command in (
     *(demo, train, evaluate, tag, untag, watch, promote, suggest, serve, explain, report, neighbors, score),
     *(reproduce, extend_labels, export),
 ):
-    app.command()(told_in_words(_verb))
-for _verb in (inspect, split, convert, download):
-    data.command()(told_in_words(_verb))
+    app.command()(with_messages(_command))
+for _command in (inspect, split, convert, download):
+    data.command()(with_messages(_command))
 
 
 @app.callback()

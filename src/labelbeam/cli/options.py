@@ -11,11 +11,11 @@ import typer
 
 from labelbeam.errors import InputError
 
-# Options that several verbs share: how data is read, which encoder is used, how sets are decided; each
+# Options that several commands share: how data is read, which encoder is used, how sets are decided; each
 # once, here.
 #
 # A verb takes a whole group as one parameter and gets the differences that the user asked for, as a mapping.
-# Sits between the command line and the verbs. Imports nothing heavy and knows no default: those are the
+# Sits between the command line and the commands. Imports nothing heavy and knows no default: those are the
 # dataclasses' own (`data.dataset.ReadOptions`, `encoders.encoder.EncoderConfig`).
 
 Differences = Mapping[str, Any]
@@ -186,8 +186,8 @@ def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: s
 
 def _parameter(option: SharedOption, panel: str) -> inspect.Parameter:
     flags = option.flags or ("--" + option.field.replace("_", "-"),)
-    told = typer.Option(*flags, help=option.help, rich_help_panel=panel, show_default=False)
-    annotation = Annotated[option.kind | None, told]  # type: ignore[name-defined]
+    parameter = typer.Option(*flags, help=option.help, rich_help_panel=panel, show_default=False)
+    annotation = Annotated[option.kind | None, parameter]  # type: ignore[name-defined]
     return inspect.Parameter(
         option.field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )

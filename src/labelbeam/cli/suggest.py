@@ -44,7 +44,7 @@ def suggest(
     rules: Annotated[Path | None, typer.Option(help="File of rules that every label set keeps.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Suggest labels for one image, conditioned on what is known of it."""
+    """Suggest labels for one image, conditioned on what you accepted and rejected."""
     from labelbeam.runs.tagger import Tagger
 
     asked: Path | np.ndarray
@@ -58,8 +58,8 @@ def suggest(
         given = "neither was given" if image is None else "both were given"
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
     tagger = Tagger.load(run, rules=rules)
-    said, refused = names_in(known, tagger.labels), names_in(rejected, tagger.labels)
-    found = tagger.suggest(asked, known=said, rejected=refused, count=count, mechanism=mechanism)
+    accepted, refused = names_in(known, tagger.labels), names_in(rejected, tagger.labels)
+    found = tagger.suggest(asked, known=accepted, rejected=refused, count=count, mechanism=mechanism)
     if json_:
         typer.echo(found.to_json(str(image or vector)))
         return
@@ -156,7 +156,7 @@ def neighbors(
 ) -> None:
     """Show what is near: labels of a label, labels or images of an image, images of a label set.
 
-    For an image by its vector alone, before any label is said (the paper's Table 6).
+    For an image by its vector alone, before any label (the paper's Table 6).
     """
     from labelbeam.features.extract import extract
     from labelbeam.metrics.score_table import require_folder
@@ -189,7 +189,7 @@ def neighbors(
             result["beside"] = {
                 "run": str(beside),
                 "head": found.beside_head,
-                "labels": _told(found.beside or ()),
+                "labels": _scores(found.beside or ()),
             }
     else:
         by_label = label_neighbors(trained, labels or (), count=count, measure=measure)
@@ -217,7 +217,7 @@ def _images(
     from labelbeam.neighbors.label_space import images_near
 
     for label in labels:
-        trained.vocabulary.id_of(label)  # a wrong name is told before thousands of images are read
+        trained.vocabulary.id_of(label)  # a wrong name is reported before thousands of images are read
     dataset = open_dataset(among, options=ReadOptions(**read))
     dataset, theirs, _ = readable_features(dataset, trained.encoder, flips=False)
     own = None if image is None else image.resolve()
@@ -237,17 +237,17 @@ def _draw(trained: "Run", path: Path, features: Any, measure: str) -> None:
 
     if path.suffix.lower() != ".svg":
         raise InputError(f"--map {path}: the map is drawn as SVG. Give a name that ends in .svg.")
-    told = label_space(Tagger(trained), features, measure=measure).to_json()
+    values = label_space(Tagger(trained), features, measure=measure).to_json()
     with written_whole(path) as part:
-        part.write_text(picture(label_map_chart(told), width=760, height=520), encoding="utf-8")
-    write_json(path.with_suffix(".json"), told)
+        part.write_text(picture(label_map_chart(values), width=760, height=520), encoding="utf-8")
+    write_json(path.with_suffix(".json"), values)
 
 
 def _labels(near: "Sequence[Named]") -> list[dict[str, Any]]:
     return [{"label": one.name, "similarity": round(one.value, 6)} for one in near]
 
 
-def _told(best: "Sequence[Named]") -> list[dict[str, Any]]:
+def _scores(best: "Sequence[Named]") -> list[dict[str, Any]]:
     return [{"label": one.name, "score": round(one.value, 6)} for one in best]
 
 

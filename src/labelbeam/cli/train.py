@@ -154,7 +154,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _refuse_to_lose(out: Path, resume_file: str, *, resume: bool, overwrite: bool) -> None:
-    """Refuse to lose what is in the folder, unless the user said so."""
+    """Refuse to lose what is in the folder, unless the user asked for it."""
     unfinished = (out / resume_file).exists()
     if resume and overwrite:
         raise InputError("--resume goes on with what is in --out, --overwrite replaces it. Give one of them.")

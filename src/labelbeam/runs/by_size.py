@@ -27,7 +27,7 @@ REDUNDANT = 64
 """Features below which fewer are dropped: a handful holds no copies of what is dropped."""
 
 HEADS_BY_SIZE = ("cnn-rnn", "no-rnn", "sigmoid", "sigmoid-mlp", "any-subset")
-"""Heads whose recipe follows from the data; the rivals keep the one that was chosen for each."""
+"""Heads whose recipe follows from the data; the baselines keep the one that was chosen for each."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def recipe_for(
     return values
 
 
-def told(size: DataSize, recipe: Recipe) -> str:
+def format_recipe(size: DataSize, recipe: Recipe) -> str:
     """Return what was chosen and why, in a sentence.
 
     Args:

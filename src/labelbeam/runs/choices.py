@@ -25,7 +25,7 @@ from labelbeam.runs.run_directory import Run
 # Calibration of a run: fitted on validation images when training ends, applied to whatever it answers then.
 #
 # Joins a run's head, its answers and `predict.calibration`. What a user changes after training may make
-# the calibration void: then it is left out, and said.
+# the calibration void: then it is left out, with a note.
 
 MOST_TRAINING_IMAGES = 2000
 """Training images whose features say where images like them lie; more change little."""
@@ -198,7 +198,7 @@ def decision_from(
     unseen: float | None = None,
     sets_among: float | None = None,
 ) -> Decision:
-    """Return the run's decision with what the user said.
+    """Return the run's decision with the user's options.
 
     Raises:
         InputError: an unknown rule, a threshold outside [0, 1], or two things that exclude each other.
@@ -244,19 +244,19 @@ def reading_of(run: ReadOptions, spec: str, given: Mapping[str, Any]) -> ReadOpt
     Args:
         run: the options that the run's training data were read with.
         spec: what is to be read.
-        given: what the user said, which wins.
+        given: the user's options, which win.
 
     Raises:
         InputError: a spec without a known format, or values that are not allowed.
     """
-    known = {*FORMATS[parse_spec(spec).format].options, *OF_LABELS}
-    own = {name: getattr(run, name) for name in run.changed() if name in JUDGED and name in known}
+    supported = {*FORMATS[parse_spec(spec).format].options, *OF_LABELS}
+    own = {name: getattr(run, name) for name in run.changed() if name in JUDGED and name in supported}
     own = {name: value for name, value in own.items() if not isinstance(value, Path) or value.is_file()}
     return ReadOptions(**{**own, **given})
 
 
 def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> Search:
-    """Return the run's search with what the user said.
+    """Return the run's search with the user's options.
 
     Raises:
         InputError: an unknown method, a beam width for another method than beam search, or any of it for a head that

@@ -69,16 +69,16 @@ def from_plain(kind: type[T], values: Mapping[str, Any], *, base: T | None = Non
 
 def _build(kind: type, values: Mapping[str, Any], base: Any, prefix: str, problems: list[str]) -> Any:
     hints = get_type_hints(kind)
-    known = {one.name: one for one in fields(kind)}
-    chosen: dict[str, Any] = {} if base is None else {name: getattr(base, name) for name in known}
+    options = {one.name: one for one in fields(kind)}
+    chosen: dict[str, Any] = {} if base is None else {name: getattr(base, name) for name in options}
     for key, value in values.items():
-        if key not in known:
-            nearest = get_close_matches(str(key), known, n=1, cutoff=0.4)
-            hint = f" (nearest: {prefix + nearest[0]!r})" if nearest else f" (allowed: {', '.join(known)})"
+        if key not in options:
+            nearest = get_close_matches(str(key), options, n=1, cutoff=0.4)
+            hint = f" (nearest: {prefix + nearest[0]!r})" if nearest else f" (allowed: {', '.join(options)})"
             problems.append(f"unknown key {prefix + str(key)!r}{hint}")
             continue
         chosen[key] = _value(hints[key], value, chosen.get(key), prefix + key, problems)
-    for name, one in known.items():
+    for name, one in options.items():
         if name not in chosen and one.default is MISSING and one.default_factory is MISSING:
             problems.append(f"{prefix}{name} is missing")
     return None if problems else kind(**chosen)
@@ -139,7 +139,7 @@ class RunConfig:
     head: str = "cnn-rnn"
     """A name of `heads.registry.HEADS`."""
     order: str = "frequent"
-    """In which order labels are said; see `labels.order.LabelOrder`."""
+    """In which order labels are predicted; see `labels.order.LabelOrder`."""
     order_seed: int | None = None
     """Decides the order `random`; None: `seed`. Ensembles of orders differ in it alone."""
     scaling: str = "standardize"
@@ -211,7 +211,7 @@ END_TO_END = "end to end"
 """Name of a recipe's differences where the encoder is trained too."""
 
 LINEAR: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-3, "epochs": 30}}
-"""Chosen for the linear sigmoid head; its rivals take it as it is."""
+"""Chosen for the linear sigmoid head; its baselines take it as it is."""
 
 RANKING: Mapping[str, Any] = {"recipe": {"learning_rate": 3e-4, "epochs": 30}}
 """As `LINEAR`, but at its rate of 3e-3 these losses rise on held-out images from the second epoch on; the best of

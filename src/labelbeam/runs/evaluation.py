@@ -104,11 +104,11 @@ class Evaluation:
         """Measure how far the scores are probabilities, over the labels that both the run and the data have."""
         names = [name for name in self.dataset.vocabulary if name in self.vocabulary.names]
         truth = [self.dataset.vocabulary.id_of(name) for name in names]
-        said = [self.vocabulary.id_of(name) for name in names]
-        return calibration_report(self.dataset.targets[:, truth], self.answers.scores[:, said], names)
+        columns = [self.vocabulary.id_of(name) for name in names]
+        return calibration_report(self.dataset.targets[:, truth], self.answers.scores[:, columns], names)
 
     def _unsayable(self) -> bool:
-        """Tell whether the truth has labels that the run cannot say; its likelihood is then no number."""
+        """Tell whether the truth has labels that the run does not have; its likelihood is then no number."""
         strange = [j for j, name in enumerate(self.dataset.vocabulary) if name not in self.vocabulary.names]
         return bool((self.dataset.targets[:, strange] == PRESENT).any())
 
@@ -132,27 +132,29 @@ def evaluate_features(
         InputError: the data has none of the run's labels.
     """
     refuse_strangers(dataset, tagger.run.vocabulary, of="the run")
-    vocabulary, told = tagger.run.vocabulary, [*notes]
+    vocabulary, remarks = tagger.run.vocabulary, [*notes]
     if unknown := sorted(set(dataset.vocabulary) - set(vocabulary)):
-        told.append(f"labels of the data that the run does not know, never predicted: {some(unknown)}")
+        remarks.append(f"labels of the data that the run does not know, never predicted: {some(unknown)}")
     if foreign := sorted(set(vocabulary) - set(dataset.vocabulary)):
-        told.append(f"labels of the run that the data does not have, wrong where decided: {some(foreign)}")
+        remarks.append(f"labels of the run that the data does not have, wrong where decided: {some(foreign)}")
     targets = dataset.with_vocabulary(vocabulary.names).targets
     try:
         log_likelihood = tagger.answerer.set_log_prob(features, targets)
     except InputError as error:  # sets too large to sum their orders; every other score can be had
         log_likelihood = None
-        told.append(f"no log-likelihood: {error}")
+        remarks.append(f"no log-likelihood: {error}")
     if log_likelihood is not None and (broken := np.isneginf(log_likelihood)).any() and tagger.run.rules:
         log_likelihood = np.where(broken, np.nan, log_likelihood)
-        told.append(
+        remarks.append(
             f"{broken.sum()} of {len(broken)} true sets break the rules: their log-likelihood is minus infinity, and "
             "its mean leaves them out."
         )
     if tagger.note:
-        told.append(tagger.note)
+        remarks.append(tagger.note)
     thresholds = tagger.thresholds
-    return Evaluation(dataset, vocabulary, tagger.answer(features), log_likelihood, tuple(told), thresholds)
+    return Evaluation(
+        dataset, vocabulary, tagger.answer(features), log_likelihood, tuple(remarks), thresholds
+    )
 
 
 def refuse_strangers(dataset: Dataset, vocabulary: Vocabulary, *, of: str) -> None:

@@ -83,8 +83,13 @@ def export_run(
                     shutil.copyfile(file, part / file.name)
             if isinstance(trained.encoder, ImageEncoder):
                 _write_encoder(trained.encoder, part, to=to, precision=precision, calibrate=calibrate)
-            told = {"to": to, "precision": precision, "run": run.resolve().name, "versions": versions()}
-            _write(part / EXPORT, told)
+            description = {
+                "to": to,
+                "precision": precision,
+                "run": run.resolve().name,
+                "versions": versions(),
+            }
+            _write(part / EXPORT, description)
             if trained.rules is not None:
                 (part / RULES).write_text(trained.rules.text, encoding="utf-8")
             _write(part / "decode.json", decoder_options(trained))
@@ -100,12 +105,12 @@ def export_run(
 def decoder_options(run: Run) -> dict[str, Any]:
     """Return what `decode.py` must know of a head, as plain values."""
     config, head = run.config, run.head
-    told: dict[str, Any] = {"head": config.head, "scaling": config.scaling}
-    told["kind"] = HEADS[config.head].decoder
-    if told["kind"] == "label-model":
+    values: dict[str, Any] = {"head": config.head, "scaling": config.scaling}
+    values["kind"] = HEADS[config.head].decoder
+    if values["kind"] == "label-model":
         options, search = config.label_model, config.search
         length = PathLength(search.min_labels, search.max_labels)
-        told |= {
+        values |= {
             "kind": "label-model",
             "cell": options.cell,
             "activation": options.activation,
@@ -114,8 +119,8 @@ def decoder_options(run: Run) -> dict[str, Any]:
             "max_labels": length.longest(cast(AllowedRule, options.allowed), head.num_labels),
         }
     if run.rules is not None:
-        told["rules"] = [asdict(limit) for limit in run.rules.limits]
-    return told
+        values["rules"] = [asdict(limit) for limit in run.rules.limits]
+    return values
 
 
 def _check(to: str, precision: str, calibrate: Sequence[Path]) -> None:

@@ -123,9 +123,9 @@ def _with_label(
 ) -> tuple[Run, AddedLabel]:
     """Add one label."""
     column = dataset.targets[:, dataset.vocabulary.id_of(label)]
-    known = np.flatnonzero(column != UNKNOWN)
-    truth, features = column[known] == PRESENT, features[known]
-    given = dataset.with_vocabulary(run.vocabulary.names).targets[known]
+    labelled = np.flatnonzero(column != UNKNOWN)
+    truth, features = column[labelled] == PRESENT, features[labelled]
+    given = dataset.with_vocabulary(run.vocabulary.names).targets[labelled]
     answers = build_answerer(run.head, run.config).answer(features)
     old = np.where(given == UNKNOWN, answers.path_sets(), given == PRESENT).astype(np.int8)
     config = run.config
@@ -149,7 +149,7 @@ def _with_label(
     once = np.ones((1, len(truth)), dtype=np.int64)
     one = AddedLabel(
         label,
-        len(known),
+        len(labelled),
         int(truth.sum()),
         found.penalty,
         found.log_loss,

@@ -51,11 +51,11 @@ class Suggester:
     """The second opinion and what was measured.
 
     Attributes:
-        head: told some labels, it predicts the others.
+        head: given some labels, it predicts the others.
         better: the mechanism with the lower log-loss, which `suggest` asks.
-        log_loss: mechanism -> labels accepted ("0", "1", "2") -> nats per image of the labels not told.
+        log_loss: mechanism -> labels accepted ("0", "1", "2") -> nats per image of the other labels.
         images: held-out images that were asked about.
-        seed: of the labels that were told.
+        seed: of the labels that were given.
 
     Raises:
         InputError: a mechanism of another name.
@@ -91,7 +91,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #     preprocess.json      the transform in front of the encoder
 #     metrics.json         validation scores with their protocol
 #     log.csv              one row per epoch
-#     promises.safetensors what was said of calibration images, and their truth: what can be promised
+#     promises.safetensors what was predicted for calibration images, and their truth: what can be promised
 #     calibration.json     what validation images taught: score maps, thresholds, how odd an image may be
 #     rules.txt            rules that every answer keeps, where an export was given some
 #     suggester.safetensors, suggester.json
@@ -135,7 +135,7 @@ class Run:
         calibration: what validation images taught, where there were any.
         metrics: validation scores with their protocol, plain values; empty without validation.
         history: a row per epoch of the training, as in `log.csv`.
-        rules: what label sets must keep, where somebody said so.
+        rules: what label sets must keep, where there are rules.
         promises: what calibration images prove, where some were kept aside.
     """
 
@@ -180,7 +180,7 @@ class Run:
     def suggest(
         self, image: Any, known: Iterable[str] = (), rejected: Iterable[str] = (), count: int = 10
     ) -> "Suggestions":
-        """Suggest labels for one image, given what a person said of it; see `Tagger.suggest`."""
+        """Suggest labels for one image, given what a person accepted and rejected; see `Tagger.suggest`."""
         return self.tagger.suggest(image, known, rejected, count)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -421,9 +421,9 @@ def _load_head(path: Path, config: RunConfig, num_labels: int, feature_size: int
 
 def _load_suggester(folder: Path, config: RunConfig, num_labels: int, feature_size: int) -> Suggester:
     head = _load_head(folder / "suggester.safetensors", suggester_config(config), num_labels, feature_size)
-    told, file = _read_json(folder / "suggester.json"), folder / "suggester.json"
+    stored, file = _read_json(folder / "suggester.json"), folder / "suggester.json"
     try:
-        return Suggester(head, told["better"], told["log_loss"], told["images"], told["seed"])  # type: ignore[arg-type]
+        return Suggester(head, stored["better"], stored["log_loss"], stored["images"], stored["seed"])  # type: ignore[arg-type]
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{file} is damaged: {_first_line(error)}. Train the run again.") from error
 
@@ -474,7 +474,7 @@ def fingerprint(folder: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions that a number depends on, of what is installed, and torch's threads where it is used."""
-    told = {"python": platform.python_version()}
+    found = {"python": platform.python_version()}
     for name in (
         "labelbeam",
         "torch",
@@ -486,13 +486,13 @@ def versions() -> dict[str, str]:
         "openvino",
     ):
         try:
-            told[name] = version(name)
+            found[name] = version(name)
         except PackageNotFoundError:
             continue
-    told["machine"] = f"{platform.system()} {platform.machine()}"
+    found["machine"] = f"{platform.system()} {platform.machine()}"
     if (torch := sys.modules.get("torch")) is not None:
-        told["threads"] = str(torch.get_num_threads())
-    return told
+        found["threads"] = str(torch.get_num_threads())
+    return found
 
 
 def _json(values: object) -> str:

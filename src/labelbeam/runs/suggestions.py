@@ -41,10 +41,10 @@ class Suggestions:
     Attributes:
         mechanism: "likelihood-weighting" (a label model's search), "any-subset" (the head of that name), or
             "sigmoid" (evidence has no effect).
-        labels: the suggestions; never one of the known or rejected labels.
+        labels: the suggestions; never one of the accepted or rejected labels.
         known: the accepted labels, in label order.
         rejected: the rejected labels, in label order.
-        evidence: p(known, rejected | image) where the mechanism gives it, else None.
+        evidence: p(accepted, rejected | image) where the mechanism gives it, else None.
         effective_samples: how many equal samples the scores rest on; None where nothing was sampled.
         note: what a person should know before trusting the scores; empty: nothing.
     """
@@ -70,7 +70,7 @@ class Suggestions:
             >>> Suggestions(ANY_SUBSET, (ScoredLabel("dog", 0.5, 0.5, 0.5, 0.0),)).to_json("a.jpg")[:49]
             '{"image": "a.jpg", "mechanism": "any-subset", "kn'
         """
-        told: dict[str, object] = {
+        values: dict[str, object] = {
             "image": image,
             "mechanism": self.mechanism,
             "known": list(self.known),
@@ -79,10 +79,10 @@ class Suggestions:
         }
         for name in ("evidence", "effective_samples"):
             if (value := getattr(self, name)) is not None:
-                told[name] = float(f"{value:.{DIGITS}g}")
+                values[name] = float(f"{value:.{DIGITS}g}")
         if self.note:
-            told["note"] = self.note
-        return json.dumps(told, ensure_ascii=False)
+            values["note"] = self.note
+        return json.dumps(values, ensure_ascii=False)
 
 
 def suggest(
@@ -108,7 +108,7 @@ def suggest(
             (`runs.run_directory`), or the only one it has.
 
     Raises:
-        InputError: an unknown label, one both known and rejected, features of another number or not finite,
+        InputError: an unknown label, one both accepted and rejected, features of another number or not finite,
             a count below 1, a mechanism that the run does not have, or evidence that the model holds impossible or that
             contradicts the run's rules.
     """
@@ -160,7 +160,7 @@ def _conditionals(
     run: Run,
     answerer: Answerer,
     features: Float[np.ndarray, "1 features"],
-    known: Int8[np.ndarray, "1 labels"],
+    evidence: Int8[np.ndarray, "1 labels"],
     mechanism: str | None,
 ) -> Conditionals:
     """Ask the mechanism that was named, else the one that was better on held-out images."""
@@ -180,22 +180,22 @@ def _conditionals(
             f"{' and '.join(there)}. Leave the mechanism out, or train with --head cnn-rnn, which gives both."
         )
     if mechanism == LIKELIHOOD_WEIGHTING and searched is not None:
-        return by_search(searched, features, known)
+        return by_search(searched, features, evidence)
     if mechanism == ANY_SUBSET:
-        return _under_rules(run, by_head(heads[ANY_SUBSET], features, known), known)
+        return _under_rules(run, by_head(heads[ANY_SUBSET], features, evidence), evidence)
     if run.rules is not None:
         plain = build_answerer(run.head, run.config)
-        return _under_rules(run, without_evidence(plain, features), known)
+        return _under_rules(run, without_evidence(plain, features), evidence)
     note = (
-        f"the head of this run is {run.config.head!r}: it scores each label by itself, so what is known or rejected "
+        f"the head of this run is {run.config.head!r}: it scores each label by itself, so what is accepted or rejected "
         "does not change the other labels' scores. Train with --head cnn-rnn or any-subset for that."
     )
     return replace(without_evidence(answerer, features), notes=(note,))
 
 
-def _under_rules(run: Run, found: Conditionals, known: Int8[np.ndarray, "1 labels"]) -> Conditionals:
-    """Condition scores of a head whose labels are independent, given what it was told, on the run's rules."""
+def _under_rules(run: Run, found: Conditionals, evidence: Int8[np.ndarray, "1 labels"]) -> Conditionals:
+    """Condition scores of a head whose labels are independent, given evidence, on the run's rules."""
     if run.rules is None:
         return found
-    score = conditioned_scores(found.score, known, run.rules.limits)
+    score = conditioned_scores(found.score, evidence, run.rules.limits)
     return replace(found, score=score, low=score, high=score)

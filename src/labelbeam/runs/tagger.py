@@ -129,7 +129,7 @@ class Tagger:
                 [height width 3]. The iterable is read as images are needed.
             all_scores: whether predictions hold every label's score.
             implications: what decided labels imply is decided too.
-            report: told the number of images after each batch.
+            report: called with the number of images after each batch.
 
         Returns:
             An iterator over one prediction per image (`to_pandas()` makes a frame of them); one that cannot be read
@@ -176,7 +176,7 @@ class Tagger:
                 single precision; or a text instead of features: why there are none.
             all_scores: whether predictions hold every label's score.
             implications: what decided labels imply is decided too.
-            report: told the number of images after each batch.
+            report: called with the number of images after each batch.
 
         Yields:
             One prediction per item; one with an `error` where a text came instead of features.
@@ -228,7 +228,7 @@ class Tagger:
         count: int = 10,
         mechanism: str | None = None,
     ) -> Suggestions:
-        """Suggest labels for one image, conditioned on what a person said of it.
+        """Suggest labels for one image, conditioned on what a person accepted and rejected.
 
         Args:
             image: an image, as in `tag`, or its features [features] as the run's encoder gives them (a click then costs
@@ -312,7 +312,7 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
 
 # A tagger as a command line asks for it: a run, or several as an ensemble, with other decisions and searches.
 #
-# Shared by the verbs that decide label sets; the options are `cli.options.DECIDE`.
+# Shared by the commands that decide label sets; the options are `cli.options.DECIDE`.
 
 OF_CALIBRATION = ("tuned_for", "abstain", "promise", "unseen", "sets_among")
 OF_DECISION = ("decide", "threshold", "on_average", *OF_CALIBRATION)

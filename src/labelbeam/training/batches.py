@@ -194,7 +194,7 @@ class ImageBatches:
         return torch.from_numpy(self.preprocess.resized(read_rgb(self.paths[int(row)])))
 
 
-# What a run is trained on: images read, some held out, columns in label order, and doubts told before the
+# What a run is trained on: images read, some held out, columns in label order, and doubts reported before the
 # wait.
 #
 # The first step of `training.train`. Trains nothing.
@@ -298,7 +298,7 @@ def order_seed(config: RunConfig) -> int:
 def easiest_labels_first(
     config: RunConfig, train: Dataset, held_out: Dataset | None, encoder: Encoder
 ) -> tuple[Dataset, Dataset | None]:
-    """Sort the columns anew, by how easily the encoder's features tell labels."""
+    """Sort the columns anew, by how easily the encoder's features predict labels."""
     readable, features, _ = readable_features(train, encoder, flips=config.flips)
     order = order_labels(readable.targets, config.order, seed=order_seed(config), features=features[:, 0])
     names = train.vocabulary.names_of(order.tolist())
@@ -333,7 +333,7 @@ def doubts(train: Dataset) -> list[str]:
     ]
     if always := never_absent(train):
         found.append(
-            "labels that no training image is known to be without, so nothing is learned but to say them: "
+            "labels that no training image is known to be without, so nothing is learned but to predict them: "
             f"{', '.join(always[:20])}. Leave them out (--deny), or say where they are absent."
         )
     if never:

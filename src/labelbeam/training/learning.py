@@ -63,7 +63,7 @@ def learn(
         targets: 1 present, 0 absent, -1 unknown; columns in any order.
         held_out: features and targets that stop the training and decide which epoch is kept; None: the last is.
         accelerator: None: a new one, of the configuration's precision.
-        after_epoch: told each epoch's row of the log.
+        after_epoch: called with each epoch's row of the log.
 
     Raises:
         InputError: the loss is not finite.

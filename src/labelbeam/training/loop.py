@@ -68,7 +68,7 @@ def save_checkpoint(
     tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value for name, value in state.items() if value is not None}
-    told = {
+    stored = {
         "epoch": progress.epoch,
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
@@ -78,7 +78,7 @@ def save_checkpoint(
     # A copy each: safetensors refuses tensors that share memory, and the best may be the present one.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with written_whole(path) as part:
-        save_file(tensors, part, metadata={"progress": json.dumps(told)})
+        save_file(tensors, part, metadata={"progress": json.dumps(stored)})
 
 
 def load_checkpoint(
@@ -90,9 +90,9 @@ def load_checkpoint(
         InputError: the checkpoint was made with other settings, or is not one.
     """
     with safe_open(path, framework="pt") as file:
-        told = parse_json((file.metadata() or {}).get("progress", "{}"), f"{path}, its metadata")
+        stored = parse_json((file.metadata() or {}).get("progress", "{}"), f"{path}, its metadata")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    if not isinstance(told, dict) or told.get("settings") != settings:
+    if not isinstance(stored, dict) or stored.get("settings") != settings:
         raise InputError(
             f"{path} was made with other settings (data, options or versions) than this run's, so going on "
             "from it would give a mixture. Use the settings it was made with, or train into a new folder."
@@ -104,7 +104,11 @@ def load_checkpoint(
         state.setdefault(int(index), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return Progress(
-        told["epoch"], told["best_epoch"], told["best_score"], told["history"], _under(tensors, "best/")
+        stored["epoch"],
+        stored["best_epoch"],
+        stored["best_score"],
+        stored["history"],
+        _under(tensors, "best/"),
     )
 
 
@@ -160,7 +164,7 @@ def fit(
         seed: with the epoch's number, decides every random number of that epoch.
         settings: what must not differ between the two halves of a resumed training.
         accelerator: device, precision and processes.
-        after_epoch: told each epoch's row of the log.
+        after_epoch: called with each epoch's row of the log.
 
     Returns:
         The progress at the end.

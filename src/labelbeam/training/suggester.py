@@ -1,6 +1,6 @@
 """Training of a label model's second opinion: an any-subset head on the same features, and which of the two is better.
 
-Trained at the end of a label model's training; both then predict held-out images' labels from some that are told, and
+Trained at the end of a label model's training; both then predict held-out images' labels from some that are given, and
 the lower log-loss decides which of them `suggest` asks. What was measured stays in the run.
 """
 
@@ -28,7 +28,7 @@ from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING, by_he
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import fit
 
-TOLD = (0, 1, 2)
+ACCEPTED = (0, 1, 2)
 """How many labels of an image are accepted when the mechanisms are compared, as far as it has so many; beside
 them one absent label is rejected."""
 
@@ -60,7 +60,7 @@ def train_suggester(
         accelerator: device, precision and processes.
         folder: where an interrupted training is found again; made if it is not there.
         settings: what must not differ between the two halves of a resumed training.
-        report: told what was found, in a sentence.
+        report: called with what was found, in a sentence.
 
     Raises:
         InputError: the loss is not finite.
@@ -73,11 +73,11 @@ def train_suggester(
     features = held_out.averaged()
     folder.mkdir(exist_ok=True)
 
-    told = _told(held_out.targets, config.seed)
+    evidence = _evidence_of(held_out.targets, config.seed)
 
     def validate(_: nn.Module) -> dict[str, float]:
         now = _answering(head)
-        losses = _losses(lambda known: by_head(now, features, known).score, held_out.targets, told)
+        losses = _losses(lambda given: by_head(now, features, given).score, held_out.targets, evidence)
         return {"val_nats": sum(losses.values()) / len(losses)}
 
     fit(
@@ -98,18 +98,18 @@ def train_suggester(
     if len(asked) < LEAST_IMAGES:
         report(f"suggestions ask the label model: {len(asked)} held-out images are too few to compare.")
         return Suggester(answering, LIKELIHOOD_WEIGHTING, {}, len(asked), config.seed)
-    told = _told(targets, config.seed)
+    evidence = _evidence_of(targets, config.seed)
     found = {
         LIKELIHOOD_WEIGHTING: _losses(
-            lambda known: by_search(answerer, features, known).score, targets, told
+            lambda given: by_search(answerer, features, given).score, targets, evidence
         ),
-        ANY_SUBSET: _losses(lambda known: by_head(answering, features, known).score, targets, told),
+        ANY_SUBSET: _losses(lambda given: by_head(answering, features, given).score, targets, evidence),
     }
     means = {name: sum(losses.values()) / len(losses) for name, losses in found.items()}
     better = min(means, key=lambda name: means[name])
     shown = ", ".join(f"{name} {nats:.3f}" for name, nats in means.items())
     report(
-        f"suggestions ask {better}: nats per image of the labels not told, {len(asked)} held-out images: {shown}"
+        f"suggestions ask {better}: nats per image of the labels not given, {len(asked)} held-out images: {shown}"
     )
     return Suggester(answering, better, found, len(asked), config.seed)
 
@@ -118,23 +118,23 @@ def _answering(head: AnySubsetHead) -> TrainedAnySubset:
     return cast(TrainedAnySubset, trained(head))
 
 
-def _told(targets: Int8[np.ndarray, "images labels"], seed: int) -> dict[str, np.ndarray]:
-    """Draw what is told of images, by how many labels are accepted; one absent label is rejected beside them."""
+def _evidence_of(targets: Int8[np.ndarray, "images labels"], seed: int) -> dict[str, np.ndarray]:
+    """Draw evidence about images, by how many labels are accepted; one absent label is rejected beside them."""
     return {
         str(accepted): drawn_evidence(
             targets, accepted=accepted, rejected=min(accepted, 1), seed=seed + accepted
         )
-        for accepted in TOLD
+        for accepted in ACCEPTED
     }
 
 
 def _losses(
     conditional: Callable[[np.ndarray], np.ndarray],
     targets: Int8[np.ndarray, "images labels"],
-    told: Mapping[str, np.ndarray],
+    evidence: Mapping[str, np.ndarray],
 ) -> dict[str, float]:
-    """Return nats per image of the labels not told, by how many are."""
+    """Return nats per image of the labels not given, by how many are."""
     return {
-        accepted: float(remaining_nats(conditional(known), targets, known).mean())
-        for accepted, known in told.items()
+        accepted: float(remaining_nats(conditional(given), targets, given).mean())
+        for accepted, given in evidence.items()
     }

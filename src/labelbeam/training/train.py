@@ -32,7 +32,7 @@ from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
-from labelbeam.runs.by_size import DataSize, recipe_for, told
+from labelbeam.runs.by_size import DataSize, format_recipe, recipe_for
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises
 from labelbeam.runs.config import RunConfig, to_plain
 from labelbeam.runs.evaluation import evaluate_features
@@ -83,10 +83,10 @@ def opening_lines(command: str, epochs: int, best: int, metrics: Mapping[str, An
         metrics: validation scores; may be empty.
     """
     lines = [f"command: {command}"] if command else []
-    told = versions()
+    found = versions()
     lines.append(
-        f"machine: {told['machine']}, {told['threads']} threads, python {told['python']}, "
-        f"torch {told['torch']}"
+        f"machine: {found['machine']}, {found['threads']} threads, python {found['python']}, "
+        f"torch {found['torch']}"
     )
     lines.append(f"epochs: {epochs}, best {best}")
     shown = [
@@ -151,8 +151,8 @@ def train_run(
         anew: forget an interrupted training in the folder; done only once data and encoder are in order.
         configured: from what the data say (`runs.by_size`) to the configuration that is trained; None: `config` is.
         tune: how many configurations are tried inside the training part; None: the rule's is taken.
-        usual_precision: whether an encoder is trained in the precision that suits the device (nobody said another).
-        report: told each line that a person may want to read.
+        usual_precision: whether an encoder is trained in the precision that suits the device (no other was asked for).
+        report: called with each line that a person may want to read.
         datasets: training and validation images that are there already, in place of what the configuration names.
         keep: whether the run is written; otherwise the folder holds only what an interruption would need.
 
@@ -281,7 +281,7 @@ def _by_data(
         ).differences
     fitted = replace(configured(by_data), encoder=config.encoder)
     if by_data and not tune:
-        report(told(size, fitted.recipe))
+        report(format_recipe(size, fitted.recipe))
     return fitted
 
 
@@ -410,7 +410,7 @@ def _promising(run: Run, aside: Dataset, held_out: Dataset | None) -> Run:
 
 
 def _silent(line: str) -> None:
-    """Tell nobody: of several processes the first one talks."""
+    """Report nothing: of several processes only the first one reports."""
 
 
 def remembered(head: Trainable, batches: Batches) -> Progress | None:

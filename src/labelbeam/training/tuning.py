@@ -33,7 +33,7 @@ class Tried:
         name: in words.
         differences: as `configure` takes them.
         nats: mean -log p(set | features) of held-out rows.
-        best_epoch: after which the held-out rows were told best, on average.
+        best_epoch: after which the held-out rows were predicted best, on average.
     """
 
     name: str
@@ -107,7 +107,7 @@ def tune(
         targets: likewise.
         count: configurations.
         seed: decides folds, draws and trainings.
-        report: told how each did.
+        report: called with how each did.
 
     Raises:
         InputError: as `candidates`; fewer than 12 rows.
@@ -162,6 +162,6 @@ def _with(values: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any
 
 
 def is_sparse(features: Rows) -> bool:
-    """Tell whether most features are zero in most rows, by the first few thousand of them."""
+    """Return whether most features are zero in most rows, by the first few thousand of them."""
     block = as_rows(features)[:4000]
     return bool((block == 0).mean() > 0.8)
