@@ -279,7 +279,6 @@ def test_a_file_that_cannot_be_understood_says_why_and_what_to_do(tmp_path, text
     ("raw", "words"),
     [
         ("image,tags\n犬.jpg,犬;海\n".encode("cp932"), ["not UTF-8", "--encoding cp932", "犬;海"]),
-        ("image,tags\na.jpg,犬\n".encode("utf-16"), ["not UTF-8", "--encoding utf-16"]),
         (b"image,tags\na.jpg,caf\xe9\xff\xff\n", ["not UTF-8", "--encoding cp1252"]),
     ],
 )
@@ -289,6 +288,62 @@ def test_an_encoding_that_is_not_utf8_is_suggested_never_assumed(tmp_path, raw, 
     with pytest.raises(InputError) as error:
         read_csv(file)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "image,tags\na.jpg,犬\n".encode("utf-16"),
+        b"\xfe\xff" + "image,tags\r\na.jpg,犬\r\n".encode("utf-16-be"),
+        "sep=;\nimage;tags\na.jpg;犬\n".encode(),
+        '\ufeff"sep=,"\r\nimage,tags\r\na.jpg,犬\r\n'.encode(),
+        "image|tags\na.jpg|犬\n".encode(),
+    ],
+)
+def test_what_spreadsheets_write_before_and_between_is_understood(tmp_path, raw):
+    (tmp_path / "tags.csv").write_bytes(raw)
+    found = read_csv(tmp_path / "tags.csv", options=ReadOptions(missing="keep"))
+    assert (found.images, found.vocabulary.names) == (("a.jpg",), ("犬",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image\ttags\na.jpg\tcat,dog\nb.jpg   dog\n", ["line 3", "b.jpg   dog", "Separate"]),
+        ("image,tags\na.jpg;cat\nb.jpg,dog\n", ["line 2", "a.jpg;cat"]),
+        ("image,cat,dog\na.jpg,1,0\nb.jpg;0;1\n", ["line 3", "b.jpg;0;1"]),
+        ("image,tags\na.jpg,cat:0.9;dog:0.1\nb.jpg,dog:0.8\n", ["end in a number", "threshold"]),
+        ("image,tags\na.jpg,cat<br>dog\nb.jpg,dog\n", ["HTML", "cat<br>dog"]),
+        ("image,tags\na.jpg,cat&dog\nb.jpg,dog\nc.jpg,cat\n", ["combinations", "--delimiter '&'"]),
+        ('image,tags\na.jpg,"- cat\n- dog"\nb.jpg,- dog\n', ["a mark before each item"]),
+        ("image,label_1,label_2\na.jpg,cat,dog\nb.jpg,dog,\n", ["--layout ragged"]),
+    ],
+)
+def test_rows_that_were_taken_for_something_else_are_refused(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, text, missing="keep")
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_label_that_objects_only_deny_is_a_label(tmp_path):
+    text = 'image;tags\na.jpg;{"cat": 1, "dog": 0}\nb.jpg;{"cat": 0, "dog": 0}\n'.replace('"', "'")
+    found = read(tmp_path, text, missing="keep", keep_unlabelled=True)
+    assert (found.vocabulary.names, found.targets.tolist()) == (("cat", "dog"), [[1, 0], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"), [("T", "F"), ("Yes", "No"), ("WAHR", "FALSCH"), ("ja", "nein"), ("✓", "✗"), ("1,0", "0,0")]
+)
+def test_columns_of_yes_and_no_are_read_in_the_words_that_spreadsheets_write(tmp_path, yes, no):
+    found = read(tmp_path, f"image;cat;dog\na.jpg;{yes};{no}\nb.jpg;{no};{yes}\n", missing="keep")
+    assert found.targets.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("head", ["image,tags,fold\na.jpg,cat,0", "image,cat,fold\na.jpg,1,0"])
+def test_a_column_of_folds_says_how_it_is_read_as_splits(tmp_path, head):
+    found = read(tmp_path, f"{head}\n", missing="keep")
+    assert found.vocabulary.names == ("cat",)
+    assert any("call it 'split'" in note for note in found.notes)
 
 
 def test_a_folder_is_told_that_a_file_is_wanted(tmp_path):

@@ -51,10 +51,39 @@ def test_what_programs_print_of_a_list_is_read(cell, names, notation):
 
 
 @pytest.mark.parametrize(
+    ("cell", "present", "absent"),
+    [
+        ('{"cat": 1, "dog": 0}', ["cat"], ["dog"]),
+        ("{'cat': True, 'traffic light': False}", ["cat"], ["traffic light"]),
+        ('{"a:b": true, "c,d": 1.0, "e": false}', ["a:b", "c,d"], ["e"]),
+        ("{cat: 1, dog: 0}", ["cat"], ["dog"]),
+    ],
+)
+def test_objects_of_yes_and_no_are_read(cell, present, absent):
+    found = list_cell(cell)
+    assert (list(found.names), list(found.absent)) == (present, absent)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (['{"cat": 1, "dog": 0}', '{"dog": 1}'], ["ambiguous", "'cat'", "absent, or unknown"]),
+        (['{"cat": 1}', "dog"], ["is an object", "'dog'"]),
+        (['{"cat": 1}', '["dog"]'], ["is an object", "is none"]),
+    ],
+)
+def test_objects_that_could_be_read_in_two_ways_are_refused(cells, words):
+    with pytest.raises(InputError) as error:
+        recognise(cells, "a.csv")
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(
     ("cell", "word"),
     [
-        ('{"cat": 1, "dog": 0}', "pairs"),
-        ("{cat: 1}", "pairs"),
+        ('{"cat": 0.9, "dog": 0}', "threshold"),
+        ('{"cat": null}', "null"),
+        ('{"cat": 1, "dog"}', "pairs"),
         ('[{"label": "cat"}]', "another list"),
         ("[0, 3]", "number"),
         ("[1. 0. 1.]", "blanks|number|comma"),
@@ -147,7 +176,11 @@ def test_a_column_of_written_lists_comes_back_or_is_refused(writer, cells):
 @given(cells=names_of_cells)
 def test_what_writes_lists_with_brackets_is_not_refused(writer, cells):
     if writer == "Postgres":
-        assume(not any(name.isdecimal() for names in cells for name in names))
+        assume(
+            not any(
+                name.isdecimal() or name.casefold() in ("true", "false") for names in cells for name in names
+            )
+        )
         assume(any(len(names) > 1 or not names[0].isalnum() for names in cells))
     written = [WRITERS[writer](names) for names in cells]
     style = recognise(written, "a.csv")

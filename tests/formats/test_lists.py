@@ -111,3 +111,23 @@ def test_what_cannot_be_read_says_why(tmp_path, text, words):
     with pytest.raises(InputError) as error:
         read_list(written(tmp_path, text), "", options=KEEP)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_with_a_byte_order_mark_are_read(tmp_path, encoding):
+    (tmp_path / "list.txt").write_bytes("a.jpg 1 0 0\r\nb.jpg 0 1 1\r\n".encode(encoding))
+    assert read_list(tmp_path / "list.txt", "", options=KEEP).images == ("a.jpg", "b.jpg")
+
+
+@pytest.mark.parametrize(
+    ("text", "absent", "values"),
+    [
+        ("a.jpg 1 -1\nb.jpg -1 1\n", None, [[1, 0], [0, 1]]),
+        ("a.jpg 1 -1\nb.jpg -1 1\n", "none", [[1, -1], [-1, 1]]),
+        ("a.jpg 1 -1\nb.jpg 0 1\n", None, [[1, -1], [0, 1]]),
+        ("a.jpg 1 -1\nb.jpg 0 1\n", "-1", [[1, 0], [0, 1]]),
+    ],
+)
+def test_what_minus_one_says_is_an_option(tmp_path, text, absent, values):
+    options = ReadOptions(missing="keep", absent=absent, keep_unlabelled=True)
+    assert read_list(written(tmp_path, text), "", options=options).targets.tolist() == values

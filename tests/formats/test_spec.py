@@ -126,4 +126,4 @@ def test_the_labels_of_a_split_are_those_of_the_whole_data_set(tmp_path):
     assert beside.targets.tolist() == [[0, 1, 1], [-1, -1, -1]]
     assert any("in other splits only: cat" in note for note in beside.notes)
     export = open_dataset(f"csv:{tmp_path}/r#valid", options=keep)
-    assert (export.vocabulary.names, export.targets.tolist()) == (("dog", "cat"), [[1, 0], [0, 0]])
+    assert (export.vocabulary.names, export.targets.tolist()) == (("cat", "dog"), [[0, 1], [0, 0]])

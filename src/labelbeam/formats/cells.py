@@ -14,18 +14,22 @@ from dataclasses import dataclass
 from functools import partial
 
 from labelbeam.errors import InputError
-from labelbeam.formats.list_cells import ListCell, list_cell
+from labelbeam.formats.list_cells import OBJECTS, ListCell, list_cell
 from labelbeam.labels.names import clean
 
-DELIMITERS = (";", "|", ",", "、", "，", "；", "،")
+DELIMITERS = (";", "|", ",", "、", "，", "；", "،", "؛")
 """Recognised inside a cell when it is the only one of them there; blanks are, where the words recombine."""
 
 NO_LABEL = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "[]", "()", "{}", "set()"})
 """Cells, in any case, that say "no label"."""
 
 _QUOTED_PART = re.compile(
-    r"""(?:^|(?<=[;|,、，；،\s]))(?:"(?:[^"]|"")*"|'(?:[^']|'')*')(?=\s*(?:[;|,、，；،\s]|$))"""
+    r"""(?:^|(?<=[;|,、，；،؛\s]))(?:"(?:[^"]|"")*"|'(?:[^']|'')*')(?=\s*(?:[;|,、，；،؛\s]|$))"""
 )
+_SCORED = re.compile(r".*[^\W\d_].*\s*[:=]\s*-?\d+([.,]\d+)?\s*%?")
+"""A name and its score, as `cat:0.9`; `16:9` is none."""
+
+_MARK_UP = re.compile(r"<\s*/?\s*[a-zA-Z]+\s*/?\s*>|&(nbsp|amp|lt|gt|quot|#\d+);")
 _EMOTICON = re.compile(r"[:;=][-o^']?[()\[\]{}]+")
 _OPENS = {")": "(", "]": "[", "}": "{"}
 _PLAIN_MARKS = frozenset(".'\"!?@%’·")
@@ -88,6 +92,11 @@ class CellStyle:
                 )
         return labels
 
+    def absent(self, cell: str) -> list[str]:
+        """Return the labels that a cell says are absent: those of an object of 1 and 0; none of other cells."""
+        found = list_cell(cell) if self.notation == OBJECTS else None
+        return [label for name in (found.absent if found else None) or () if (label := clean(name))]
+
 
 def recognise(cells: Iterable[str], where: str, *, place: Callable[[str], str] = lambda _: "") -> CellStyle:
     """Find out how cells hold labels.
@@ -128,6 +137,8 @@ def _of_lists(
 ) -> CellStyle:
     first = next(iter(lists))
     notation = Counter(found.notation for found in lists.values()).most_common(1)[0][0]
+    if any(found.absent is not None for found in lists.values()):
+        _check_objects(lists, plain, where, place)
     bare = [cell for cell, found in lists.items() if not found.quoted]
     unclear = [cell for cell in plain if any(mark in cell for mark in DELIMITERS)]
     if plain and (bare or unclear):
@@ -142,6 +153,28 @@ def _of_lists(
             "brackets. Put quotation marks around labels of a list; if brackets belong to names, say --delimiter ';'."
         )
     return CellStyle(is_list=True, notation=notation, has_plain=bool(plain))
+
+
+def _check_objects(
+    lists: dict[str, ListCell], plain: set[str], where: str, place: Callable[[str], str]
+) -> None:
+    """Refuse objects of 1 and 0 beside other cells, or that leave names out although absent ones have their 0."""
+    others = [*plain, *(cell for cell, found in lists.items() if found.absent is None and found.names)]
+    first = next(cell for cell, found in lists.items() if found.absent is not None)
+    if others:
+        raise InputError(
+            f"{where}{place(first)}: {first[:40]!r} is an object, {min(others)[:40]!r}{place(min(others))} is none. "
+            "Write all cells alike."
+        )
+    keys = {cell: {*found.names, *(found.absent or ())} for cell, found in lists.items()}
+    every = set[str]().union(*keys.values())
+    short = next((cell for cell in keys if keys[cell] < every), None)
+    if short is not None and any(found.absent for found in lists.values()):
+        left = min(every - keys[short])
+        raise InputError(
+            f"{where}{place(short)}: it is ambiguous what {short[:40]!r} says of {left!r}: absent, or unknown, as "
+            "other cells write 0 for what is absent. Write every name in each cell, or only the names that are present."
+        )
 
 
 def _delimiter(distinct: set[str], where: str) -> str | None:
@@ -163,6 +196,11 @@ def _delimiter(distinct: set[str], where: str) -> str | None:
     with_blank = sorted(cell for cell, text in masked.items() if len(text.split()) > 1)
     if not with_blank:
         return None
+    if bullet := next((cell for cell in with_blank if re.match(r"[-*•]\s", cell)), None):
+        raise InputError(
+            f"{where}: {bullet[:40]!r} is a list with a mark before each item. Write ';' between labels; if each cell "
+            "is one label, say so with --delimiter ';'."
+        )
     if _recombine(distinct, partial(_parts, delimiter=" ")):
         marks = {part: cell for cell in with_blank for part in cell.split() if part in suspicious_marks(part)}
         for mark, cell in marks.items():
@@ -188,14 +226,34 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
         >>> refuse_combinations(["animal/dog", "colour/red"], "a.csv")
     """
     names = set(labels)
+    scored = sorted(name for name in names if _SCORED.fullmatch(name))
+    if scored and 2 * len(scored) > len(names):
+        raise InputError(
+            f"{where}: {len(scored)} of {len(names)} labels end in a number, such as {', '.join(map(repr, scored[:3]))}"
+            ". If these are scores or counts, decide on a threshold and write the names that are present; if each is "
+            "one label, --combinations keep."
+        )
+    if marked_up := sorted(name for name in names if _MARK_UP.search(name)):
+        raise InputError(
+            f"{where}: {marked_up[0][:60]!r} holds HTML, which may separate labels. Write ';' between labels; if it "
+            "is one label, --combinations keep."
+        )
     for mark in sorted({mark for name in names for mark in suspicious_marks(name)}):
-        if _recombine(names, partial(_parts, delimiter=mark)):
+        if _recombine(names, partial(_parts, delimiter=mark)) or _of_others(names, mark):
             shown = ", ".join(repr(name) for name in sorted(name for name in names if mark in name)[:3])
             raise InputError(
                 f"{where}: {len(names)} distinct labels look like combinations of labels: {shown}. "
                 f"If {mark!r} separates labels, pass --delimiter {mark!r}; if each is one label, "
                 "--combinations keep."
             )
+
+
+def _of_others(names: set[str], mark: str) -> bool:
+    """Return whether a name is two or more others with a mark between them."""
+    return any(
+        len(parts) > 1 and all(part in names for part in parts)
+        for parts in (_parts(name, mark) for name in names if mark in name)
+    )
 
 
 def suspicious_marks(name: str) -> set[str]:

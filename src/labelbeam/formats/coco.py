@@ -3,9 +3,10 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from json import JSONDecoder
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from labelbeam.data.finder import find_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats.image_names import image_key
-from labelbeam.formats.labelled_images import NO_SIZE, box_notes, size_of
+from labelbeam.formats.labelled_images import NO_SIZE, box_notes, size_of, with_labels_of_all
 from labelbeam.formats.placing import (
     check_way,
     place_images,
@@ -60,6 +61,9 @@ SINGLE_FILES = (ROBOFLOW_FILE, "labels.json", "annotations.json", "result.json")
 """What a folder's only file is called: Roboflow, FiftyOne, many, Label Studio."""
 
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
+
+_TAIL = 1 << 20
+"""Bytes at either end of a file that are looked through for its categories."""
 
 _TRIED = 20
 """Images by which their folder is found: the first one may be lost."""
@@ -134,7 +138,48 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     )
     if base != split and split.endswith(LABELLED):
         options = replace(options, keep_unlabelled=False)
-    return settle(dataset, options, subsets=subsets)
+    found = settle(dataset, options, subsets=subsets)
+    if path.is_file() or len(splits := annotation_files(path)) < 2:
+        return found
+    placeholder = set(map(clean, _names_of(document["categories"]))) - set(names)
+    try:
+        every = {
+            clean(name): None
+            for other in splits.values()
+            for name in _category_names(other, spec, own=(file, document))
+        }
+    except InputError as error:
+        note = f"other splits cannot be read ({error}), so the labels are those of this one."
+        return replace(found, notes=(*found.notes, note))
+    return with_labels_of_all(found, [name for name in every if name and name not in placeholder])
+
+
+def _category_names(
+    file: Path, spec: str, *, own: tuple[Path, Mapping[str, list[dict[str, Any]]]]
+) -> list[str]:
+    """Return the names of a file's categories, in the order of their ids; its images are read only if they must be."""
+    if file == own[0]:
+        return _names_of(own[1]["categories"])
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        for start in (
+            max(0, size - _TAIL),
+            0,
+        ):  # at the end, as official files have them, or at the beginning
+            opened.seek(start)
+            text = opened.read(_TAIL).decode("utf-8", "replace")
+            for found in reversed(list(re.finditer(r'"categories"\s*:\s*(?=\[)', text))):
+                try:
+                    categories, _ = JSONDecoder().raw_decode(text, found.end())
+                except (ValueError, RecursionError):
+                    continue
+                if categories and all(isinstance(_value(entry, "id"), int) for entry in categories):
+                    return _names_of(categories)
+    return _names_of(_load(file, spec)["categories"])
+
+
+def _names_of(categories: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [str(one.get("name", "")) for one in sorted(categories, key=lambda one: int(one["id"]))]
 
 
 def _without_placeholder(

@@ -49,6 +49,7 @@ CONFIDENCE_COLUMNS = frozenset(
     {"confidence", "score", "probability", "prob", "conf", "scores", "confidences"}
 )
 BOX_COLUMNS = frozenset({"xmin", "x_min", "x1", "bbox", "bbox_x"})
+FOLD_COLUMNS = frozenset({"fold", "folds", "kfold"})
 SPLIT_COLUMNS = frozenset({"split", "split_name", "ml_use", "subset"})
 SPLIT_FLAGS = {
     "is_valid": ("valid", "train"),
@@ -105,8 +106,13 @@ BOOKKEEPING = frozenset(
 """Columns that are no labels among columns that are, in any case; `Unnamed: 0` and the like are too."""
 
 YES_NO = {
-    **dict.fromkeys(("1", "1.0", "1.", "true", "t", "yes", "y", "x", "✓", "✔", "+1"), PRESENT),
-    **dict.fromkeys(("0", "0.0", "0.", "false", "f", "no", "n"), ABSENT),
+    **dict.fromkeys(("1", "1.0", "1.", "1,0", "true", "t", "yes", "y", "x", "✓", "✔", "+1"), PRESENT),
+    **dict.fromkeys(("0", "0.0", "0.", "0,0", "-0.0", "false", "f", "no", "n", "✗", "✘"), ABSENT),
+    # as spreadsheets write them in German, French, Spanish, Italian and Portuguese
+    **dict.fromkeys(
+        ("wahr", "vrai", "verdadero", "vero", "verdadeiro", "ja", "oui", "sí", "si", "sì", "sim"), PRESENT
+    ),
+    **dict.fromkeys(("falsch", "faux", "falso", "nein", "non", "não"), ABSENT),
 }
 """Cells, in any case, that say that a label is present or absent."""
 
@@ -229,7 +235,22 @@ def unread_note(table: Table, read: Iterable[int | None]) -> tuple[str, ...]:
     """Return a note about columns that hold something and were not read; none where there are none."""
     columns = set(read)
     others = [name or "(no name)" for j, name in enumerate(table.header) if j not in columns]
-    return (f"columns that were not read: {shown(others)}.",) if others else ()
+    notes = (f"columns that were not read: {shown(others)}.",) if others else ()
+    return (*notes, *fold_note(others))
+
+
+def fold_note(names: Iterable[str]) -> tuple[str, ...]:
+    """Return how a column of folds is read as splits; nothing where no column is one.
+
+    Example:
+        >>> fold_note(["Fold", "size"])[0]
+        "to read the parts of column 'Fold' as splits, call it 'split': #0 is then one part, #not-0 all others."
+    """
+    return tuple(
+        f"to read the parts of column {name!r} as splits, call it 'split': #0 is then one part, #not-0 all others."
+        for name in names
+        if name.casefold() in FOLD_COLUMNS
+    )
 
 
 class RowsSeen:

@@ -109,7 +109,7 @@ def _read_long(table: Table, options: ReadOptions) -> LabelledRows:
         if len(fields) > len(table.header):
             refuse_long_row(table, line, fields)
         said = field_of(fields, confidence) if confidence is not None else "1"
-        value = UNKNOWN if said in ("-1", "-1.0") else YES_NO.get(said.casefold())
+        value = UNKNOWN if said in ("-1", "-1.0", "-1,0") else YES_NO.get(said.casefold())
         if value is None:
             name = table.header[confidence or 0]
             raise InputError(

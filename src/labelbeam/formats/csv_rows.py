@@ -4,7 +4,9 @@ The first step of the CSV reader. Knows nothing of images and labels.
 """
 
 import csv
+import re
 from array import array
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,7 +64,7 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
 
     Args:
         file: the file; it stays open inside the block.
-        encoding: a codec's name; None: UTF-8, with or without a byte order mark.
+        encoding: a codec's name; None: UTF-8, or UTF-16 with its byte order mark.
 
     Yields:
         The table.
@@ -80,6 +82,8 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
         ...         table.header, list(table.rows)
         (('image', 'tags'), [(2, ['a.jpg', 'cat'])])
     """
+    if encoding is None and _is_utf16(file):
+        encoding = "utf-16"
     try:
         text = file.open(encoding=encoding or "utf-8-sig", newline="")
     except LookupError:
@@ -89,6 +93,11 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
     with text:
         try:
             first = _first_lines(text)
+            if first and re.fullmatch(
+                r'"?sep=.?"?\s*', first[-1]
+            ):  # Excel's own line, which the header says again
+                first[-1] = "\n"
+                first += _first_lines(text)
             if not first:
                 raise InputError(
                     f"{file} is empty. A CSV file starts with the names of its columns, such as image,tags."
@@ -103,6 +112,11 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             yield Table(str(file), tuple(header), separator, line, rows, file, encoding, reader.line_num + 1)
         except UnicodeError:
             raise _wrong_encoding(file, encoding) from None
+
+
+def _is_utf16(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE)
 
 
 def _first_lines(text: TextIO) -> list[str]:
@@ -146,8 +160,6 @@ def _wrong_encoding(file: Path, encoding: str | None) -> InputError:
 
 
 def _suggested_encoding(raw: bytes) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "It starts like UTF-16: pass --encoding utf-16."
     try:
         shown = raw.decode("cp932").splitlines()[:3]
     except UnicodeDecodeError:
@@ -165,7 +177,7 @@ def _separator(header: str, file: Path) -> str:
             f"{file}: the first line has {named} between its fields: {header[:80]!r}. "
             "Separate the columns by one of them only."
         )
-    return found[0] if found else ","
+    return found[0] if found else "|" if "|" in outside_quotes else ","
 
 
 # Columns whose cells hold several labels: the distinct cells are kept, and each is taken apart once.
@@ -242,6 +254,8 @@ def read_tag_cells(
     for line, cells in columns.distinct():
         said: dict[str, tuple[int, str]] = {}
         for value, header, cell in zip(columns.headers, headers, cells, strict=True):
+            for absent in style.absent(cell):
+                entries.id_of(absent)
             for label in _labels(style, cell, f"{columns.source}, line {line}, column {header!r}"):
                 if label in said:
                     raise InputError(

@@ -56,13 +56,11 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
     spec = f"csv:{file}" + (f"#{split}" if split else "")
     if file.is_dir():
         files = _roboflow_files(file, split)
-        dataset = read_csv(files.pop(split), options=options)
-        for other in files.values():
-            with opened_table(other, encoding=options.encoding) as table:
-                dataset = with_labels_of_all(
-                    dataset, [*dataset.vocabulary, *read_layout(table, options).names]
-                )
-        return dataset
+        names: dict[str, None] = {}
+        for one in files.values():
+            with opened_table(one, encoding=options.encoding) as table:
+                names |= dict.fromkeys(read_layout(table, options).names)
+        return with_labels_of_all(read_csv(files[split], options=options), list(names))
     with opened_table(file, encoding=options.encoding) as table:
         found = read_layout(table, options)
     return dataset_of_rows(found, split, spec=spec, root=options.root or file.parent, options=options)

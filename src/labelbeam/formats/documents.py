@@ -1,12 +1,32 @@
-"""An XML file of unknown origin, as elements that know their line, without anything that could expand.
+"""Files of unknown origin: lines of text, and XML as elements that know their line, without anything that could expand.
 
-No document type, so no entity; nesting is limited. Used by the readers of `formats`. Knows no layout.
+Of XML no document type, so no entity; nesting is limited. Used by the readers of `formats`. Knows no layout.
 """
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from labelbeam.errors import InputError
+
+
+def text_lines(file: Path) -> list[str]:
+    """Return the lines of a text file, without their ends: UTF-8, or UTF-16 with its byte order mark.
+
+    Raises:
+        InputError: another encoding, or a file that cannot be read.
+    """
+    try:
+        raw = file.read_bytes()
+        utf16 = raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        text = raw.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeError as error:
+        raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from None
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
 
 DEEPEST = 100
 """Levels of nesting; label files have ten."""

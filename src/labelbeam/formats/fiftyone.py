@@ -89,6 +89,7 @@ def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         where = f"{spec}: {file}, labels of {stem!r}"
         said.append((stem, dict.fromkeys(_labels(value, classes, where), PRESENT)))
         unsaid.append(UNKNOWN if value is None else ABSENT)
+    names = classes if home == path else _names_of_splits(path, spec)
     root, keys, notes = _images(home, list(entries), spec)
     if never := sum(value is None for value in entries.values()):
         notes.append(f"{never} images have no entry but null: nobody labelled them, every label is unknown.")
@@ -96,12 +97,22 @@ def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         [(keys[stem], labels) for stem, labels in said],
         spec=spec,
         root=root,
-        names=classes,
+        names=names,
         unsaid=unsaid,
         layout="classes by number" if classes else "labels by name",
         options=options,
         notes=notes,
     )
+
+
+def _names_of_splits(path: Path, spec: str) -> list[str]:
+    """Return the labels of every split: in the order of their classes, sorted where one lists none."""
+    documents = [_document(file, spec) for file in sorted(path.glob(f"*/{LABELS_FILE}"))]
+    names = dict.fromkeys(name for classes, _ in documents for name in classes or ())
+    for classes, entries in documents:
+        if classes is None:
+            names |= {name: None for value in entries.values() for name in _labels(value, None, spec)}
+    return sorted(names) if any(classes is None for classes, _ in documents) else list(names)
 
 
 def _home(path: Path, split: str, spec: str) -> Path:

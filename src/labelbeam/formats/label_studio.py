@@ -13,10 +13,10 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.image_bytes import image_exists
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
 from labelbeam.formats.documents import parse_xml
+from labelbeam.formats.image_names import keys_by_either, plain_path
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import (
     new_list_file,
@@ -40,7 +40,7 @@ _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 """Label Studio puts eight hexadecimal digits and a hyphen before the name of an uploaded file."""
 
 
-def find_images(addresses: Sequence[str], root: Path, spec: str) -> tuple[list[str], list[str]]:
+def image_keys(addresses: Sequence[str], root: Path, spec: str) -> tuple[list[str], list[str]]:
     """Return the image key of each address, and notes about how they were understood.
 
     Args:
@@ -50,67 +50,56 @@ def find_images(addresses: Sequence[str], root: Path, spec: str) -> tuple[list[s
         spec: the data set, for messages.
 
     Raises:
-        InputError: two addresses lead to one file.
+        InputError: two addresses lead to one file, or one to two.
     """
+    names = [path_of(address) for address in addresses]
+    found = keys_by_either(root, names, [_own_name(name) for name in names], spec)
     keys: dict[str, str] = {}
-    renamed = 0
-    for address in addresses:
-        names = list(dict.fromkeys(candidates(address)))
-        key = next((name for name in names if image_exists(root / name)), names[-1])
-        renamed += key != address
+    for key, address in zip(found, addresses, strict=True):
         if key in keys:
             raise InputError(
                 f"{spec}: {keys[key]!r} and {address!r} both lead to {key!r} in {root}. Keep the names that Label "
                 "Studio gave the files (…/media/upload/PROJECT), or remove one of the tasks."
             )
         keys[key] = address
+    renamed = [key for key, address in keys.items() if key != address]
     if not renamed:
         return list(keys), []
-    first = next(key for key, address in keys.items() if key != address)
     return list(keys), [
-        f"{renamed:,} addresses were read as files below {root}, such as {keys[first]} as {first}."
+        f"{len(renamed):,} addresses were read as files below {root}, such as {keys[renamed[0]]} as {renamed[0]}."
     ]
 
 
-def candidates(address: str) -> Iterator[str]:
-    """Yield the names that an address can have below the root, the most exact first, the plainest last.
+def path_of(address: str) -> str:
+    """Return the path that an address names.
 
     Example:
-        >>> list(candidates("/data/upload/3/1a2b3c4d-cat.jpg"))
-        ['upload/3/1a2b3c4d-cat.jpg', '3/1a2b3c4d-cat.jpg', '1a2b3c4d-cat.jpg', 'images/cat.jpg', 'cat.jpg']
-        >>> list(candidates("/data/local-files/?d=my%20photos/cat.jpg"))
-        ['my photos/cat.jpg']
+        >>> path_of("/data/upload/3/1a2b3c4d-cat.jpg"), path_of("/data/local-files/?d=my%20photos/cat.jpg")
+        ('upload/3/1a2b3c4d-cat.jpg', 'my photos/cat.jpg')
+        >>> path_of("https://host/photos/a%20b.jpg?size=100")
+        'photos/a b.jpg'
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
         try:
             parts = urlsplit(address)
         except ValueError:  # brackets in the host
-            parts = urlsplit("")
-        path, query = unquote(parts.path), parts.query
+            return address
+        path, query = unquote(parts.path).lstrip("/"), parts.query
     else:
         path, _, query = address.partition("?")
-    if path.rstrip("/").endswith("/data/local-files") and (named := parse_qs(query).get("d")):
-        local = named[0].replace("\\", "/")
-        if local.startswith("/"):
-            yield local
-        yield local.lstrip("/") or local
-        return
-    if "/data/upload/" in path:
-        uploaded = unquote(path).partition("/data/upload/")[2]
-        name = uploaded.rpartition("/")[2]
-        yield f"upload/{uploaded}"
-        yield uploaded
-        yield name
-        plain = _UPLOAD_PREFIX.sub("", name, count=1) or name
-        yield f"images/{plain}"
-        yield plain
-    elif path != address:
-        inside = path.lstrip("/") or address
-        yield f"images/{inside}"
-        yield inside.rpartition("/")[2] or inside
-        yield inside
-    else:
-        yield address.replace("\\", "/").removeprefix("./")
+    if path.rstrip("/").endswith("data/local-files") and (named := parse_qs(query).get("d")):
+        return plain_path(named[0])
+    if "data/upload/" in path:
+        return "upload/" + unquote(path).partition("data/upload/")[2]
+    return plain_path(path) or address
+
+
+def _own_name(name: str) -> str:
+    """Return the name that an uploaded file had before; of others the name as it is."""
+    if not name.startswith("upload/"):
+        return name
+    last = name.rpartition("/")[2]
+    return _UPLOAD_PREFIX.sub("", last, count=1) or last
 
 
 # Label Studio exports: JSON, JSON_MIN and CSV, with one or several annotators.
@@ -178,7 +167,7 @@ def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS
     refuse_split_in_file(split, path, spec)
     form, control, tasks, unread = _tasks(path, options, spec)
     root = options.root or path.parent
-    keys, notes = find_images([task.image for task in tasks], root, spec)
+    keys, notes = image_keys([task.image for task in tasks], root, spec)
     names = _configured_labels(path.with_suffix(".xml"), control)
     said = [(key, _agreed(task.answers)) for key, task in zip(keys, tasks, strict=True)]
     unsaid = [ABSENT if task.answers else UNKNOWN for task in tasks]

@@ -219,7 +219,7 @@ def labelled_dataset(
 
 
 def with_labels_of_all(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """Return a split with the labels that only other splits have, so that labels never depend on what is read.
+    """Return a split with the labels of all splits, in their order, so that labels never depend on what is read.
 
     Such a label is absent; unknown of an image of which nobody said anything.
 
@@ -228,14 +228,16 @@ def with_labels_of_all(dataset: Dataset, names: Sequence[str]) -> Dataset:
         >>> with_labels_of_all(data, ["ant", "cat"]).targets.tolist()
         [[0, 1], [-1, -1]]
     """
-    if set(names) <= set(dataset.vocabulary.names):
-        return dataset
     every = list(dict.fromkeys([*names, *dataset.vocabulary]))
+    if every == list(dataset.vocabulary):
+        return dataset
     wider = dataset.with_vocabulary(every)
     untold = (dataset.targets == UNKNOWN).all(axis=1)
     new = [j for j, name in enumerate(every) if name not in set(dataset.vocabulary.names)]
     targets = wider.targets.copy()
     targets[np.ix_(~untold, new)] = ABSENT
+    if not new:
+        return replace(wider, targets=targets)
     shown = ", ".join(every[j] for j in new[:5]) + (", …" if len(new) > 5 else "")
     note = f"{len(new)} labels are in other splits only: {shown}."
     return replace(wider, targets=targets, notes=(*dataset.notes, note))

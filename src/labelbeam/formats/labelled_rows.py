@@ -1,5 +1,6 @@
 """Labelled rows of a file as a data set: labels row by row in little memory, image keys, splits, repeats."""
 
+import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from jaxtyping import Int, Int8
 
 from labelbeam.data.dataset import Dataset, ReadOptions, settle
 from labelbeam.data.finder import find_images
+from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import refuse_combinations
 from labelbeam.formats.image_names import image_key
@@ -23,6 +25,8 @@ from labelbeam.labels.vocabulary import Vocabulary
 # values. Neither keeps a Python object per row. Knows nothing of names, images and files.
 
 _CHUNK = 65_536
+_MORE = re.compile(r"\.(?:jpe?g|png|gif|webp|tiff?|bmp|heic|avif)[\s;,|]", re.IGNORECASE)
+"""An image's name ends, and something follows: a line whose separator is not the header's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +316,11 @@ def _keys(found: LabelledRows) -> tuple[list[str], list[str]]:
     """Return the image key of each row, and notes about what was changed."""
     keys, backslashes, addresses = [], 0, 0
     for written, line in zip(found.images, found.lines, strict=True):
+        if (more := _MORE.search(written)) and not written.lower().endswith(tuple(SUFFIXES)):
+            raise InputError(
+                f"{found.source}, line {line}: {written[:80]!r} is more than the name of an image: {more[0][-1]!r} "
+                "stands where another separator should. Separate every line alike."
+            )
         key = image_key(written, f"{found.source}, line {line}")
         if key != written:
             backslashes += "\\" in written

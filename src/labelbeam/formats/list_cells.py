@@ -9,6 +9,7 @@ The grammar of a cell that begins with a bracket:
     member  = quoted | bare
     quoted  = "…" | '…' with the escapes of JSON and Python, also as u'…' and np.str_('…')
     bare    = text without comma, bracket or quotation mark; null, None, nan are no name; numbers are refused
+    object  = "{" [member ":" yes_or_no ("," member ":" yes_or_no)*] "}"    1, 0, true, false, True, False, 1.0, 0.0
 
 Nothing is evaluated. Knows nothing of delimiters, rows and files.
 """
@@ -31,6 +32,10 @@ _BARE = re.compile(r"""[^\s,\[\]{}"'][^,\[\]{}"]*""")
 _BLANKS = re.compile(r"\s*")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z|True\Z|False\Z|true\Z|false\Z")
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "nat"})
+_VALUE = re.compile(r"""\s*:\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,\[\]{}"':]+)(?=\s*[,}])""")
+_YES, _NO = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
+_PAIRS = "it holds pairs, as a JSON object or dict does, other than of names with 1, 0, true or false"
+OBJECTS = "objects of 1 and 0"
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "0": "\0"}
 
@@ -43,11 +48,13 @@ class ListCell:
         names: its members as written, without quotation marks and escapes.
         notation: how such cells are called: `lists`, `sets`, `tuples`, `NumPy arrays`, `Postgres arrays`.
         quoted: whether a member has quotation marks; a text in brackets without any may be a name.
+        absent: names that an object says 0 or false of; None: the cell is no object.
     """
 
     names: tuple[str, ...]
     notation: str
     quoted: bool
+    absent: tuple[str, ...] | None = None
 
 
 def list_cell(cell: str) -> ListCell | None:
@@ -72,6 +79,10 @@ def list_cell(cell: str) -> ListCell | None:
     if not inner or inner[0] not in _OPEN or (inner[0] == "(" and not re.match(r"\(\s*(['\"]|\)$)", inner)):
         return None
     members, end, how = _members(inner, text)
+    if how == ":":
+        if call or inner[end:].strip():
+            raise _wrong(text, f"{inner[end:].strip()[:20]!r} follows its end")
+        return _object(members, text)
     rest = inner[end:]
     if (rest.strip() and not call) or (call and not _DTYPE.fullmatch(rest)):
         raise _wrong(text, f"{rest.strip()[:20]!r} follows its end")
@@ -91,15 +102,18 @@ def _members(text: str, cell: str) -> tuple[list[tuple[str, bool]], int, str]:
     close = _OPEN[text[0]]
     members: list[tuple[str, bool]] = []
     separators: set[str] = set()
+    pairs = 0
     at = _BLANKS.match(text, 1).end()  # type: ignore[union-attr]
     while not text.startswith(close, at):
         member, at = _member(text, at, cell)
         members.append(member)
         after = _BLANKS.match(text, at).end()  # type: ignore[union-attr]
+        if text[0] == "{" and (value := _VALUE.match(text, after)):
+            members[-1] = (f"{member[0]}\0{value[1]}", True)
+            pairs += 1
+            at = after = _BLANKS.match(text, value.end()).end()  # type: ignore[union-attr]
         if text.startswith(":", after):
-            raise _wrong(
-                cell, "it holds pairs, as a JSON object or dict does; write the names that are present"
-            )
+            raise _wrong(cell, _PAIRS)
         if text.startswith(",", after):
             separators.add(",")
             at = _BLANKS.match(text, after + 1).end()  # type: ignore[union-attr]
@@ -113,6 +127,10 @@ def _members(text: str, cell: str) -> tuple[list[tuple[str, bool]], int, str]:
             raise _wrong(
                 cell, f"{shown!r} stands where a comma or {close!r} should" if shown else "it never ends"
             )
+    if pairs:
+        if pairs < len(members) or " " in separators:
+            raise _wrong(cell, _PAIRS)
+        return members, at + 1, ":"
     if len(separators) > 1:
         raise _wrong(cell, "some of its members have commas between them, some blanks")
     return members, at + 1, separators.pop() if separators else ""
@@ -131,10 +149,10 @@ def _member(text: str, at: int, cell: str) -> tuple[tuple[str, bool], int]:
         name = bare[0].rstrip()
         while name.count(")") > name.count("(") and name.endswith(")"):
             name = name[:-1].rstrip()
-        if re.search(r":(\s|$)", name):
-            raise _wrong(
-                cell, "it holds pairs, as a JSON object or dict does; write the names that are present"
-            )
+        if (pair := re.search(r"\s*:(\s|$)", name)) and text.startswith(":", at + len(name[: pair.start()])):
+            name = name[: pair.start()]
+        elif pair:
+            raise _wrong(cell, _PAIRS)
         return (name, False), at + len(name)
     if at >= len(text):
         raise _wrong(cell, "it never ends")
@@ -167,6 +185,27 @@ def _unescaped(body: str, cell: str) -> str:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
         raise _wrong(cell, "it holds half a character") from None
+
+
+def _object(pairs: list[tuple[str, bool]], cell: str) -> ListCell:
+    """Return the names that an object says yes of, and those that it says no of.
+
+    Raises:
+        InputError: another value than 1, 0, true and false, or a name twice.
+    """
+    said = [tuple(pair.split("\0")) for pair, _ in pairs]
+    for name, value in said:
+        if value.casefold() not in _YES | _NO:
+            raise _wrong(
+                cell,
+                f"{name!r} has the value {value[:20]!r}, and only 1, 0, true and false are read. If it is a score, "
+                "decide on a threshold and write the names that are present",
+            )
+    if len({name for name, _ in said}) < len(said):
+        raise _wrong(cell, "it holds a name twice")
+    present = tuple(name for name, value in said if value.casefold() in _YES)
+    absent = tuple(name for name, value in said if value.casefold() in _NO)
+    return ListCell(present, OBJECTS, quoted=True, absent=absent)
 
 
 def _notation(bracket: str, call: re.Match[str] | None, how: str, members: list[tuple[str, bool]]) -> str:

@@ -18,8 +18,10 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import DELIMITERS, recognise
+from labelbeam.formats.documents import text_lines
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.one_hot import MINUS, absent_convention
 from labelbeam.formats.placing import chosen_splits
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
@@ -56,13 +58,15 @@ def read_list(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     """Read a list.
 
     Columns are named by a first line, else by `labels.txt` or the like beside the list, else by their numbers, which is
-    said. In columns of 1 and -1 without a 0, -1 is absent (CelebA); beside 0 it is unknown.
+    said. In columns of 1 and -1 without a 0, -1 is absent (CelebA); beside 0 it is unknown; `absent` says
+    otherwise.
 
     Args:
         path: the list, or a folder with `list_attr_celeba.txt` in it.
         split: of CelebA `train`, `valid` or `test`; else empty or `all`: every line.
         options: `layout` (`one-hot`, `numbers` or `tags`; None: recognised, or an error where two are possible), `root`
-            (folder of the images; None: looked for around the list), `keep_unlabelled`, `missing`.
+            (folder of the images; None: looked for around the list), `absent` (`-1` or `none`), and
+            `keep_unlabelled`, `missing`.
 
     Returns:
         The data set, in the list's order. Labels are in the order of columns or class numbers; words are sorted.
@@ -73,10 +77,12 @@ def read_list(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     """
     spec = f"list:{path}" + (f"#{split}" if split else "")
     file = _list_in(path, spec) if path.is_dir() else path
-    return read_lines(file, _lines(file), split, spec, options=options)
+    return read_lines(file, text_lines(file), split, spec, options=options)
 
 
-def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, options: ReadOptions) -> Dataset:
+def read_lines(
+    file: Path, lines: Sequence[str], split: str, spec: str, *, options: ReadOptions
+) -> Dataset:
     """Read the lines of a list; see `read_list`."""
     _refuse_boxes(lines, file)
     header, rows = _rows(lines, file, spec)
@@ -84,8 +90,10 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
     layout = options.layout or _layout(rows, header, names, file, spec)
     if layout not in LAYOUTS:
         raise InputError(f"{spec}: {unknown_name('--layout', layout, LAYOUTS)}")
-    read = {"one-hot": _one_hot, "numbers": _class_numbers, "tags": _words}[layout]
-    columns, targets, written = read(rows, names, file)
+    if layout == "one-hot":
+        columns, targets, written = _one_hot(rows, names, file, options.absent)
+    else:
+        columns, targets, written = (_class_numbers if layout == "numbers" else _words)(rows, names, file)
     if layout != "tags":
         origin = "the first line" if header else _origin(file)
         nameless = f"called by their numbers, as no {NAME_FILES[0]} is beside the list"
@@ -118,15 +126,6 @@ def _list_in(folder: Path, spec: str) -> Path:
 def _home(file: Path) -> Path:
     """Return the folder that images are looked for around: of CelebA the one above `Anno`."""
     return file.parent.parent if file.parent.name == "Anno" else file.parent
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from None
 
 
 def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None, list[Row]]:
@@ -238,7 +237,7 @@ def _layout(
     )
 
 
-def _one_hot(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labels:
+def _one_hot(rows: Sequence[Row], names: Sequence[str] | None, file: Path, absent: str | None) -> Labels:
     width = len(rows[0][2].split())
     if names is not None and len(names) != width:
         raise InputError(
@@ -260,11 +259,18 @@ def _one_hot(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> La
     targets = np.frombuffer(values, np.int8).reshape(len(rows), width)
     written = "a column of 1 and 0 for each label"
     if (targets == UNKNOWN).any():
-        if (targets == ABSENT).any():
-            written = "a column of 1, 0 and -1 for each label (-1 is unknown)"
-        else:
+        kinds = {ABSENT, MINUS} if (targets == ABSENT).any() else {MINUS}
+        meaning, _ = absent_convention(kinds, absent, str(file))
+        if meaning[MINUS] == ABSENT:
             targets = np.where(targets == UNKNOWN, np.int8(ABSENT), targets)
-            written = "a column of 1 and -1 for each label (-1 is absent, as there is no 0)"
+        signs = "1, 0 and -1" if ABSENT in kinds else "1 and -1"
+        why = (
+            ", as there is no 0; --absent none decides otherwise"
+            if absent is None and ABSENT not in kinds
+            else ""
+        )
+        said = f"-1 is {'absent' if meaning[MINUS] == ABSENT else 'unknown'}{why}"
+        written = f"a column of {signs} for each label ({said})"
     return _columns(names, width, file), targets, written
 
 
@@ -323,7 +329,7 @@ def _names_beside(file: Path) -> list[str] | None:
     beside = _name_file(file)
     if beside is None:
         return None
-    lines = [line.strip() for line in _lines(beside) if line.strip()]
+    lines = [line.strip() for line in text_lines(beside) if line.strip()]
     numbered = [line.split(maxsplit=1) for line in lines]
     if all(len(parts) == 2 for parts in numbered) and sorted(p[0] for p in numbered) == sorted(
         map(str, range(len(lines)))
@@ -351,7 +357,7 @@ def _partition(file: Path, rows: Sequence[Row], spec: str) -> list[str] | None:
     if found is None:
         return None
     parts: dict[str, str] = {}
-    for number, line in enumerate(_lines(found), 1):
+    for number, line in enumerate(text_lines(found), 1):
         if line.strip():
             image, _, part = line.strip().rpartition(" ")
             if part not in {"0", "1", "2"}:

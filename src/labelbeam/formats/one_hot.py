@@ -5,6 +5,7 @@ Cells become one byte each as they are read, the number of the text that they ho
 have no quotation marks, blocks of them are taken apart by NumPy. Knows nothing of image files.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from labelbeam.formats.csv_columns import (
     SplitColumn,
     dropped_columns,
     field_of,
+    fold_note,
     image_column,
     is_bookkeeping,
     refuse_long_row,
@@ -79,6 +81,7 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
             f"columns that are no labels, left out: {shown(name or '(no name)' for name in gone.values())}; "
             "--drop-columns NAME,NAME decides otherwise, --drop-columns none leaves none out."
         )
+        notes += fold_note(gone.values())
     return found.labelled(table, tuple(names), DenseLabels(matrix), "one column per label", notes=notes)
 
 
@@ -119,7 +122,7 @@ class _Texts(dict[str, int]):
     def __missing__(self, text: str) -> int:
         folded = text.strip().casefold()
         said = YES_NO.get(folded, OTHER)
-        if folded in ("-1", "-1.0", "-1."):
+        if folded in ("-1", "-1.0", "-1.", "-1,0"):
             said = MINUS
         elif folded in NO_LABEL or folded == "?":
             said = BLANK
@@ -275,6 +278,8 @@ def _other_values(
     columns = [name for name, is_wrong in zip(names, wrong, strict=True) if is_wrong]
     line = found.lines[int(rows.argmax())]
     detail = f": {shown(map(repr, columns))} hold other values, first in line {line}"
+    if all(re.search(r"[\W_]?\d+$", name) for name in names):
+        detail += "; if each cell of them is one label, pass --layout ragged"
     if len(columns) == len(names):
         return _no_labels(table, detail)
     return InputError(

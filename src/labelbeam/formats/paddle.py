@@ -10,6 +10,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.formats.documents import text_lines
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import understood
 from labelbeam.formats.lists import read_lines
@@ -61,7 +62,7 @@ def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         raise InputError(
             f"{spec} is a folder. Give the list in it, such as paddle:{path / 'train_list.txt'}."
         )
-    lines = _lines(path)
+    lines = text_lines(path)
     if _without_commas(lines):
         return read_lines(path, lines, split, spec, options=options)
     images: list[str] = []
@@ -142,15 +143,6 @@ _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """What `str.splitlines` ends lines at."""
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from None
-
-
 def _row(flags: str, where: str) -> bytes:
     try:
         return bytes(_BYTES[flag.strip()] for flag in flags.split(","))
@@ -166,7 +158,7 @@ def _label_names(path: Path, count: int) -> tuple[tuple[str, ...], str]:
         return tuple(
             map(str, range(count))
         ), f"named by their numbers, as no {LABEL_FILES[0]} is beside the list"
-    lines = [line.strip() for line in _lines(file) if line.strip()]
+    lines = [line.strip() for line in text_lines(file) if line.strip()]
     numbered = [line.split(maxsplit=1) for line in lines]
     ids = [parts[0] for parts in numbered]
     if sorted(ids) == sorted(map(str, range(len(lines)))) and all(len(parts) == 2 for parts in numbered):

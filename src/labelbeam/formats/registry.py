@@ -301,7 +301,7 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "delimiter", "image_column", "tags_column", "layout", "combinations"),
         everything="all",
     ),
-    "list": Format("formats.lists:read_list", (*_FILES, "root", "layout"), everything="all"),
+    "list": Format("formats.lists:read_list", (*_FILES, "root", "layout", "absent"), everything="all"),
     "vertex": Format("formats.cloud_manifests:read_vertex", (*_FILES, "root"), everything="all"),
     "azure": Format("formats.cloud_manifests:read_azure", (*_FILES, "root")),
     "sagemaker": Format("formats.cloud_manifests:read_sagemaker", (*_FILES, "root", "tags_column")),
