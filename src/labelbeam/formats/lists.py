@@ -80,9 +80,7 @@ def read_list(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     return read_lines(file, text_lines(file), split, spec, options=options)
 
 
-def read_lines(
-    file: Path, lines: Sequence[str], split: str, spec: str, *, options: ReadOptions
-) -> Dataset:
+def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, options: ReadOptions) -> Dataset:
     """Read the lines of a list; see `read_list`."""
     _refuse_boxes(lines, file)
     header, rows = _rows(lines, file, spec)
