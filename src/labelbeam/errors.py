@@ -4,6 +4,7 @@ Every message says what is wrong, what was given, what is allowed and what to do
 it without a traceback and exits with status 2; any other exception is a defect of labelbeam (status 1).
 """
 
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 from unicodedata import category
@@ -23,6 +24,18 @@ def printable(text: str, *, lines: bool = True) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(one if _is_shown(one) or (lines and one in "\n\t") else ascii(one)[1:-1] for one in text)
+
+
+def printable_json(text: str) -> str:
+    r"""Return a JSON text whose characters a terminal only shows; what it holds stays the same.
+
+    Example:
+        >>> printable_json('["a' + chr(0x9B) + '2J"]')
+        '["a\\u009b2J"]'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if _is_shown(one) or one in "\n\t" else json.dumps(one)[1:-1] for one in text)
 
 
 def _is_shown(one: str) -> bool:

@@ -130,7 +130,7 @@ def test_versus_refuses_files_that_imply_different_protocols(files, tmp_path):
 def test_the_program_scores_without_importing_torch_and_exits_0(files):
     code = (
         "import sys\n"
-        "from labelbeam.cli import main\n"
+        "from labelbeam.cli.app import main\n"
         "try:\n    main()\n"
         "except SystemExit as done:\n    assert not done.code, done.code\n"
         "assert 'labelbeam.metrics.evaluation' in sys.modules\n"

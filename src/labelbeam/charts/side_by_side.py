@@ -6,6 +6,8 @@ Knows nothing of what the numbers mean.
 from dataclasses import dataclass
 from html import escape
 
+from labelbeam.errors import printable
+
 KINDS = ("paper", "ours", "interval")
 
 
@@ -85,7 +87,7 @@ def print_table(table: SideBySide, *, width: int | None) -> None:
         )
     for line in table.lines:
         style = {"paper": "dim", "ours": "", "interval": "dim italic"}[line.kind]
-        shown.add_row(*(Text(cell) for cell in line.cells), style=style)
+        shown.add_row(*(Text(printable(cell)) for cell in line.cells), style=style)
     console.print(shown)
     for sentence in table.below:
-        console.print(sentence, soft_wrap=True, markup=False)
+        console.print(printable(sentence), soft_wrap=True, markup=False)

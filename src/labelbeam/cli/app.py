@@ -20,12 +20,13 @@ from labelbeam.cli.evaluate import evaluate, score
 from labelbeam.cli.export import export, extend_labels
 from labelbeam.cli.report import explain, report
 from labelbeam.cli.reproduce import demo, reproduce
+from labelbeam.cli.say import say
 from labelbeam.cli.serve import serve
 from labelbeam.cli.suggest import neighbors, suggest
 from labelbeam.cli.tag import tag
 from labelbeam.cli.train import train
 from labelbeam.cli.untag import promote, untag, watch
-from labelbeam.errors import InputError, printable
+from labelbeam.errors import InputError
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
 """Errors of the operating system that are no defect of ours: no space, no permission."""
@@ -86,7 +87,7 @@ def with_messages(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _say(message: str) -> None:
-    print(f"labelbeam: {printable(message)}", file=sys.stderr)
+    say(f"labelbeam: {message}", err=True)
 
 
 data = typer.Typer(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelbeam.cli.options import READ, Differences, takes_options
+from labelbeam.cli.say import say, say_json
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def inspect(
             )
         _write(write_rules, rules_file(found["rules"]["found"], data))
     if json_:
-        typer.echo(_as_json(found))
+        say_json(found)
     elif out is None:
         show_inspection(found)
 
@@ -90,7 +91,7 @@ def _write_page(page: Path, found: dict[str, Any], splits: "Mapping[str, Dataset
     from labelbeam.inspect.page import inspection_page
 
     if advice := font_advice(row["label"] for row in found["labels"]):
-        print(advice, file=sys.stderr)
+        say(advice, err=True)
     _write(page, inspection_page(found, splits))
 
 
@@ -152,14 +153,14 @@ def split(
     notes = (*dataset.notes, *write_parts(dataset, found.parts, out))
     if json_:
         told = {"data": data, "out": str(out), "seed": seed, "group_by": group_by, "groups": found.num_groups}
-        typer.echo(json.dumps({**told, **found.balance.to_json(), "notes": notes}, ensure_ascii=False))
+        say_json({**told, **found.balance.to_json(), "notes": notes})
         return
     for note in notes:
-        typer.echo(f"labelbeam: {note}", err=True)
+        say(f"labelbeam: {note}", err=True)
     _show(found.balance, num_groups=found.num_groups)
     written = "csv" if dataset.features is None else "vectors"
     first = plan.names[0]
-    print(f"{out}: {written}:{out}#{first}, …" + (f", {written}:{out}#not-{first}" if folds else ""))
+    say(f"{out}: {written}:{out}#{first}, …" + (f", {written}:{out}#not-{first}" if folds else ""))
 
 
 def _show(balance: "SplitBalance", *, num_groups: int | None) -> None:
@@ -190,10 +191,7 @@ def _show(balance: "SplitBalance", *, num_groups: int | None) -> None:
     if not worst:
         console.print("Every label is within one image of its share in every part.")
     for one in worst:
-        console.print(
-            f"{one.label}: {one.images:,} of {one.total:,} images in {one.part}, {one.wanted:,.1f} wanted",
-            markup=False,
-        )
+        say(f"{one.label}: {one.images:,} of {one.total:,} images in {one.part}, {one.wanted:,.1f} wanted")
 
 
 # `labelbeam data convert`: a data set from one format to another.
@@ -216,9 +214,9 @@ def convert(
     dataset = open_dataset(source, options=ReadOptions(**read))
     notes = write_dataset(dataset, target, images=images)
     for note in (*dataset.notes, *notes):
-        typer.echo(f"labelbeam: {note}", err=True)
+        say(f"labelbeam: {note}", err=True)
     where: Path | None = parse_spec(target).path
-    typer.echo(f"{where}: {len(dataset):,} images, {len(dataset.vocabulary):,} labels ({target})")
+    say(f"{where}: {len(dataset):,} images, {len(dataset.vocabulary):,} labels ({target})")
 
 
 # `labelbeam data download`: a published data set into a folder, its terms shown first.
@@ -267,10 +265,10 @@ def download(
     with _progress() as report:
         found = install(published, to, labels_only=labels_only, report=report)
     for note in (*found.notes, *(published.notes if found.fetched else ())):
-        typer.echo(f"labelbeam: {note}", err=True)
-    print(found.folder)
+        say(f"labelbeam: {note}", err=True)
+    say(found.folder)
     for spec in published.specs_in(found.folder):
-        print(f"  {spec}")
+        say(f"  {spec}")
 
 
 def _told(published: "PublishedDataset", *, labels_only: bool) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelbeam.cli.options import DECIDE, READ, Differences, takes_options
+from labelbeam.cli.say import say_json
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def evaluate(
     if out is not None:
         write_json(out, result)
     if json_:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        say_json(result)
     elif out is None:
         show_scores(result, more=check_lines(checks))
 
@@ -198,7 +199,7 @@ def score(
     if out is not None:
         write_json(out, result)
     elif json_:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        say_json(result)
     else:
         show_scores(result, per_class=per_class, more=check_lines(checks))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from labelbeam.cli.options import READ, Differences, takes_options
+from labelbeam.cli.say import say
 from labelbeam.errors import InputError
 
 # `labelbeam export`: a run in files that need no PyTorch.
@@ -39,7 +40,7 @@ def export(
     paths = () if calibrate is None else open_dataset(calibrate).paths
     exported = export_run(run, out, to=to, precision=precision, calibrate=paths, rules=rules)
     size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
-    print(
+    say(
         f"{out}: {exported.config.head}, {len(exported.vocabulary)} labels, to {to} ({precision}), {size:.1f} MB"
     )
 
@@ -92,11 +93,11 @@ def extend_labels(
         ) from error
     save_run(replace(found.run, metrics=metrics), out, opening=[f"command: {command}"])
     for note in (*dataset.notes, *found.notes):
-        print(note, file=sys.stderr)
-    print(f"{out}: {len(found.added)} more labels, {len(found.run.vocabulary)} in all")
+        say(note, err=True)
+    say(f"{out}: {len(found.added)} more labels, {len(found.run.vocabulary)} in all")
     for one in found.added:
-        print(
+        say(
             f"  {one.label:20} on {one.present} of {one.images} images; AP {one.average_precision:.3f} on images not "
             f"learned from (chance {one.present / one.images:.3f})"
         )
-    print(f"  scores of the other labels changed by {found.moved:.4f} on average")
+    say(f"  scores of the other labels changed by {found.moved:.4f} on average")

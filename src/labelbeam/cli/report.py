@@ -1,13 +1,13 @@
 """`labelbeam report` and `labelbeam explain`: a run on one page; what in an image speaks for each label."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labelbeam.cli.options import READ, Differences, takes_options
+from labelbeam.cli.say import say, say_json
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def report(
     for path, text in texts.items():
         with written_whole(path) as part:
             part.write_bytes(text.encode("utf-8", "backslashreplace" if path == numbers else "replace"))
-        print(f"labelbeam: {path}", file=sys.stderr)
+        say(f"labelbeam: {path}", err=True)
 
 
 # `labelbeam explain`: what in an image speaks for each label, given the labels before it.
@@ -119,14 +119,14 @@ def explain(
     found = explained(trained, image, target=target, method=method, labels=asked)
     if out is not None:
         for file in write_explanation(found, out):
-            print(f"labelbeam: {file}", file=sys.stderr)
+            say(f"labelbeam: {file}", err=True)
     if page is not None:
         write_page([found], page)
     if json_:
         # Names that are not UTF-8 exist on Linux.
-        typer.echo(json.dumps(told(found), ensure_ascii=False).encode("utf-8", "backslashreplace"))
+        say_json(told(found))
     else:
-        typer.echo(_text(found))
+        say(_text(found))
 
 
 def _text(found: "Explanation") -> str:

@@ -1,6 +1,5 @@
 """`labelbeam reproduce` and `labelbeam demo`: the paper's tables beside ours; the main job on the drawn data set."""
 
-import json
 import shlex
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelbeam.cli.options import ENCODER, READ, Differences, SharedOption, takes_options
+from labelbeam.cli.say import say, say_json
 
 if TYPE_CHECKING:
     from labelbeam.demo import Demo
@@ -77,7 +77,10 @@ def reproduce(
 
         typer.echo("measuring how fast this machine is, for some seconds", err=True)
         plan = plan_of(request)
-        typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else "\n".join(lines_of(plan)))
+        if json_:
+            say_json(plan)
+        else:
+            say("\n".join(lines_of(plan)))
         return
     from labelbeam.charts.side_by_side import print_table
     from labelbeam.paper.page import write_files
@@ -85,16 +88,16 @@ def reproduce(
     from labelbeam.paper.tables import tables_of
 
     command = shlex.join(["labelbeam", *sys.argv[1:]])
-    values = reproduce_all(request, command=command, report=lambda line: typer.echo(line, err=True))
+    values = reproduce_all(request, command=command, report=lambda line: say(line, err=True))
     tables = tables_of(values)
     page, numbers = write_files(request.out, values, tables)
     if json_:
-        typer.echo(json.dumps(values, ensure_ascii=False, allow_nan=False))
+        say_json(values)
         return
     for one in tables:
         if not one.wide:
             print_table(one, width=None if sys.stdout.isatty() else 160)
-    typer.echo("\n".join([*values["verdicts"], "", f"{page}: the page; {numbers}: every number."]))
+    say("\n".join([*values["verdicts"], "", f"{page}: the page; {numbers}: every number."]))
 
 
 # `labelbeam demo`: the main job on the embedded data set, in minutes, without any download.
@@ -122,7 +125,7 @@ def demo(
     from labelbeam.metrics.score_table import write_json
 
     started = time.monotonic()
-    found = run_demo(out, report=lambda line: print(line, file=sys.stderr))
+    found = run_demo(out, report=lambda line: say(line, err=True))
     seconds = time.monotonic() - started
     closed = {
         name: {measure: found.gap_closed(name, measure) for measure in ("log_likelihood", "subset_accuracy")}
@@ -142,7 +145,7 @@ def demo(
     with written_whole(out / "index.html") as part:
         part.write_text(_page(found, closed), encoding="utf-8")
     _show(found, closed)
-    print(f"\n{out / 'index.html'}: tagged pictures. {seconds:.0f} s.")
+    say(f"\n{out / 'index.html'}: tagged pictures. {seconds:.0f} s.")
 
 
 def _cells(found: "Demo") -> list[list[str]]:

@@ -1,7 +1,6 @@
 """`labelbeam serve`: a run as a web service, and the page on which people tag with it."""
 
 import os
-import sys
 from contextlib import ExitStack
 from dataclasses import fields
 from importlib.util import find_spec
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelbeam.errors import InputError, printable, unknown_name
+from labelbeam.cli.say import say
+from labelbeam.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from labelbeam.service.limits import Limits
@@ -137,4 +137,4 @@ def key_from(key_file: Path | None, api_key_env: str | None) -> str | None:
 
 
 def _say(message: str) -> None:
-    print(printable(message), file=sys.stderr, flush=True)
+    say(message, err=True)

@@ -1,7 +1,6 @@
 """`labelbeam suggest` and `labelbeam neighbors`: what to add to an image; what is near a label, an image or a set."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelbeam.cli.options import READ, Differences, names_in, takes_options
+from labelbeam.cli.say import say, say_json
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def suggest(
     accepted, refused = names_in(known, tagger.labels), names_in(rejected, tagger.labels)
     found = tagger.suggest(asked, known=accepted, rejected=refused, count=count, mechanism=mechanism)
     if json_:
-        typer.echo(found.to_json(str(image or vector)))
+        say_json(json.loads(found.to_json(str(image or vector))))
         return
-    print(_text(found))
+    say(_text(found))
     if found.note:
-        print(f"labelbeam: {found.note}", file=sys.stderr)
+        say(f"labelbeam: {found.note}", err=True)
 
 
 def read_row(spec: str, name: str | None) -> "np.ndarray":
@@ -197,7 +197,7 @@ def neighbors(
     if map_ is not None:
         _draw(trained, map_, features, measure)
     if json_:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        say_json(result)
     else:
         _show(result)
 
@@ -254,10 +254,10 @@ def _scores(best: "Sequence[Named]") -> list[dict[str, Any]]:
 def _show(result: Mapping[str, Any]) -> None:
     for query, near in (*result.get("neighbors", {}).items(), *result.get("images", {}).items()):
         named = (f"{one.get('label', one.get('image'))} {one['similarity']:.2f}" for one in near)
-        print(f"{query}\t" + ", ".join(named))
+        say(f"{query}\t" + ", ".join(named))
     if "beside" in result:
         beside = result["beside"]
-        print(
+        say(
             f"{beside['head']}\t"
             + ", ".join(f"{one['label']} {one['score']:.2f}" for one in beside["labels"])
         )

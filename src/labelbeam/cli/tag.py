@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labelbeam.cli.options import DECIDE, Differences, SharedOption, takes_options
-from labelbeam.errors import printable
+from labelbeam.cli.say import say
 
 PAGE_PICTURES = 500
 """Pictures on a page, at most: about 10 MB of thumbnails."""
@@ -116,4 +116,4 @@ def tag(
 
 
 def _say(message: str) -> None:
-    print(printable(message), file=sys.stderr)
+    say(message, err=True)

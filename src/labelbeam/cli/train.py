@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelbeam.cli.options import ENCODER, READ, Differences, takes_options
+from labelbeam.cli.say import say
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -133,19 +134,19 @@ def train(
             tune=tune,
             usual_precision=precision is None,
             command=shlex.join(["labelbeam", *sys.argv[1:]]),
-            report=lambda line: print(line, file=sys.stderr),
+            report=lambda line: say(line, err=True),
         )
     except KeyboardInterrupt:
         if (out / RESUME).exists():
-            print(f"What is done is kept in {out}: go on with --resume.", file=sys.stderr)
+            say(f"What is done is kept in {out}: go on with --resume.", err=True)
         raise
     if not trained.written:
         return
-    print(f"{out}: epoch {trained.best_epoch} of {trained.epochs} kept")
+    say(f"{out}: epoch {trained.best_epoch} of {trained.epochs} kept")
     for name in ("mAP_area", "OF1", "CF1", "subset_accuracy", "MAP@10", "log_likelihood"):
         value = trained.metrics.get(name)
         if value is not None:
-            print(f"  {name:16} {value:.3f}  (validation)")
+            say(f"  {name:16} {value:.3f}  (validation)")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """What comes after `tag`: `untag` takes tags back, `watch` tags as photographs arrive, `promote` changes the run."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from labelbeam.cli.say import say, say_json
 
 
 def untag(
@@ -20,13 +20,13 @@ def untag(
 
     done = take_back(folder, run)
     for file, why in done.not_written.items():
-        print(f"{file}: {why}", file=sys.stderr)
+        say(f"{file}: {why}", err=True)
     if json_:
         told = {"tags": done.tags, "files": done.files, "not_written": done.not_written}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        say_json(told)
     else:
         left = f"; {len(done.not_written):,} files could not be changed" if done.not_written else ""
-        typer.echo(f"{folder}: {done.tags:,} tags of {done.files:,} files taken back{left}")
+        say(f"{folder}: {done.tags:,} tags of {done.files:,} files taken back{left}")
 
 
 def watch(
@@ -57,13 +57,13 @@ def watch(
         run=run, images=names, out=out or folders[0], format=format_, update=True, exclude=exclude or ()
     )
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+    def tell(line: str) -> None:
+        say(line, err=True)
 
     try:
-        look_again(request, {}, every=every, settled=settled, rounds=rounds, report=say)
+        look_again(request, {}, every=every, settled=settled, rounds=rounds, report=tell)
     except KeyboardInterrupt:
-        say("no longer watching.")
+        tell("no longer watching.")
 
 
 def promote(
@@ -75,15 +75,15 @@ def promote(
     """Put a new run in an old one's place, only if it is better on the same photographs (paired, 95 % interval)."""
     from labelbeam.tagging.promotion import promote as compare
 
-    done = compare(new, over, data, report=lambda line: print(f"labelbeam: {line}", file=sys.stderr))
+    done = compare(new, over, data, report=lambda line: say(f"labelbeam: {line}", err=True))
     if json_:
-        typer.echo(json.dumps(done.to_dict(), ensure_ascii=False))
+        say_json(done.to_dict())
         return
-    typer.echo(
+    say(
         f"F1 of decided sets on {done.images:,} photographs: {done.new:.3f} new, {done.old:.3f} old, difference "
         f"{done.new - done.old:+.3f} [{done.low:+.3f}, {done.high:+.3f}]"
     )
-    typer.echo(
+    say(
         f"{over} is the new run now; the old one is {done.kept}."
         if done.promoted
         else f"{over} stays as it is."

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.errors import InputError
+from labelbeam.errors import InputError, printable
 from labelbeam.formats.registry import FORMATS, open_dataset, parse_spec
 from labelbeam.inspect.images import inspected_images, inspected_vectors
 from labelbeam.inspect.labels import inspected_labels
@@ -219,15 +219,7 @@ def show_inspection(found: Values) -> None:
 
 
 def _say(console: "Console", text: str) -> None:
-    console.print(_seen(text), soft_wrap=True, markup=False, emoji=False)
-
-
-def _seen(text: str) -> str:
-    """Return a text that cannot steer the terminal; unseen characters are spelt out."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\u200d" else f"[U+{ord(letter):04X}]"
-        for letter in text
-    )
+    console.print(printable(text), soft_wrap=True, markup=False, emoji=False)
 
 
 def _heading(console: "Console", text: str) -> None:
@@ -244,7 +236,7 @@ def _table(console: "Console", headings: Sequence[str], rows: Sequence[Sequence[
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_seen(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelbeam.errors import InputError
+from labelbeam.errors import InputError, printable
 from labelbeam.files import written_whole
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ def show_scores(result: dict[str, Any], *, per_class: bool = False, more: Sequen
     if intervals and (without := intervals.get("none_of")):
         console.print(f"{', '.join(without)}: no interval; {intervals['why_none']}", soft_wrap=True)
     for line in more:
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(printable(line), soft_wrap=True, markup=False)
     for reason in dict.fromkeys(result["null_because"].values()):
         names = ", ".join(name for name, why in result["null_because"].items() if why == reason)
-        console.print(f"{names}: null, because {reason}", soft_wrap=True, markup=False)
+        console.print(printable(f"{names}: null, because {reason}"), soft_wrap=True, markup=False)
     for note in result["notes"]:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
+        console.print(printable(f"note: {note}"), soft_wrap=True, markup=False)
     if per_class:
         _show_classes(console, result["per_class"])
 
@@ -119,7 +119,7 @@ def _show_classes(console: "Console", per_class: dict[str, dict[str, Any]]) -> N
         ratios = [
             _cell(key, row[key]) for key in ("precision", "recall", "f1", "ap_area", "ap_voc10", "ap_voc11")
         ]
-        table.add_row(escape(name), *counts, *ratios)
+        table.add_row(escape(printable(name)), *counts, *ratios)
     console.print(table)
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from labelbeam.errors import InputError, printable, unknown_name
+from labelbeam.errors import InputError, printable, printable_json, unknown_name
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
 from labelbeam.tagging.journal import Journal, journal, recorded, settings_of
@@ -268,7 +268,7 @@ class Printed:
         self.unreadable += bool(prediction.error)
         if len(self._kept) < self._keep:
             self._kept.append(prediction)
-        sys.stdout.write((prediction.to_json() if self._json else told(prediction)) + "\n")
+        sys.stdout.write((printable_json(prediction.to_json()) if self._json else told(prediction)) + "\n")
         sys.stdout.flush()
 
     def first(self, count: int) -> list[Prediction]:
@@ -290,4 +290,4 @@ def told(prediction: Prediction) -> str:
     marks = "\tfor a person" * (prediction.unseen is False) + "\todd: nothing is promised" * prediction.void
     listed = "".join(f"\n\t{p:.2f} {', '.join(one) or '(no label)'}" for one, p in prediction.sets)
     nothing = "(nothing fits)" if prediction.refused else "(no label)"
-    return f"{name}\t{said or nothing}{marks}{listed}"
+    return printable(f"{name}\t{said or nothing}{marks}{listed}")

@@ -1,0 +1,31 @@
+"""What commands print goes through one function, which a terminal only shows."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+import labelbeam.cli
+from labelbeam.cli.say import say, say_json
+
+FOLDER = Path(labelbeam.cli.__file__).parent
+NAMES = ["\x1b[2J", "a\x9b2J", "a\u202egpj.exe", "\udcff"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_terminal_shows_names_and_obeys_none(name, capsys):
+    say(f"{name}\tcat")
+    say_json({"image": name})
+    text, line = capsys.readouterr().out.splitlines()
+    assert (text + line).replace("\t", "").isprintable()
+    assert json.loads(line) == {"image": name}
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
+def test_no_command_prints_in_another_way(file):
+    if file.stem == "say":
+        return
+    calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call) for call in calls}
+    assert not names & {"print", "typer.echo", "typer.secho", "sys.stdout.write", "click.echo"}
