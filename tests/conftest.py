@@ -21,7 +21,9 @@ from tiny_runs import (  # noqa: E402, F401
     drawn,
     encoder_file,
     finished,
+    learned,
     own_cache,
+    taught,
     train,
 )
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -109,3 +110,37 @@ def finished(train: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
 def copied(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run that a test may spoil."""
     return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+TAUGHT = {"ant": 0.1, "bee": 0.5, "cat": 0.2, "dog": 0.35, "elk": 0.15}
+"""Labels and roughly how often each is present: in another order by name than by number."""
+
+TAUGHT_ROWS = {"train": 600, "val": 150, "test": 150}
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of vectors whose labels follow from eight numbers, nearly always; no dog without a bee."""
+    random = np.random.default_rng(7)
+    features = random.normal(size=(sum(TAUGHT_ROWS.values()), 8)).astype(np.float32)
+    cuts = np.quantile(features, [1 - share for share in TAUGHT.values()], axis=0).diagonal()
+    labels = (features[:, : len(TAUGHT)] > cuts).astype(np.int8)
+    labels[:, 3] &= labels[:, 1]
+    labels ^= (random.random(labels.shape) < 0.01).astype(np.int8)
+    file = tmp_path_factory.mktemp("taught") / "rows.npz"
+    split = np.repeat([*TAUGHT_ROWS], [*TAUGHT_ROWS.values()])
+    np.savez(file, features=features, labels=labels, names=np.array([*TAUGHT]), split=split)
+    return file
+
+
+@pytest.fixture(scope="session")
+def learned(command: Command, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has learned, and gone on too long: its best epoch is not its last. Not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "learned"
+    done = command(
+        *("train", "--data", f"vectors:{taught}#train", "--val", f"vectors:{taught}#val", "--out", folder),
+        *("--epochs", 24, "--batch-size", 32, "--learning-rate", 0.02, "--set", "recipe.patience=0"),
+        *("--set", "recipe.schedule=constant", *SMALL),
+    )
+    assert done.exit_code == 0, done.output
+    return folder

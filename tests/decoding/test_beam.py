@@ -51,10 +51,10 @@ def paper_search(step, row, *, width, end, stop, maximum):
                 done.append((log_prob + steps.pop(step.num_labels), path))
             best = heapq.nlargest(width, steps.items(), key=lambda item: item[1])
             grown += [(log_prob + value, path, outcome) for outcome, value in best]
-        grown = sorted(grown, key=lambda item: -item[0])[:width]
+        grown = sorted(grown, key=lambda item: (-item[0], (*item[1], item[2])))[:width]
         done += [(value, path) for value, path, outcome in grown if outcome == step.num_labels]
         live = [(value, (*path, outcome)) for value, path, outcome in grown if outcome != step.num_labels]
-        done = sorted(done, key=lambda item: -item[0])[:width]
+        done = sorted(done, key=lambda item: (-item[0], item[1]))[:width]
         needed = 1 if stop == "best" else width
         if len(done) >= needed and live and live[0][0] <= done[needed - 1][0]:
             break
@@ -290,6 +290,17 @@ def test_equal_log_probabilities_are_ordered_by_label_sequence(backend):
     pairs = [path for path, _ in found.candidates(0) if len(path) == 2]
     assert pairs == expected[1:]
     assert len({round(values[path], 12) for path in pairs}) == 1  # equal, so the sequence decided
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("width", range(1, 8))
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat"])
+def test_equal_log_probabilities_at_the_edge_of_the_beam_are_kept_by_label_sequence(backend, width, rule):
+    """Of four labels every continuation is alike, so each step has more equals than the beam has room."""
+    trie, row = PrefixTrie(TableStep({}, num_labels=4, allowed=rule, scale=0.0)), np.zeros((1, 5), np.float32)
+    found = beam_search(trie, row, Search(beam_width=width, stop="worst"), backend=backend)
+    expected = paper_search(trie.step, row[0], width=width, end="always", stop="worst", maximum=4)
+    assert [path for path, _ in found.candidates(0)] == [path for _, path in expected]
 
 
 def test_a_length_penalty_prefers_longer_paths_without_changing_their_log_probability():

@@ -16,7 +16,7 @@ from small_pictures import add, picture
 
 from labelbeam.errors import InputError
 from labelbeam.project.project_file import Project, temporary_project
-from labelbeam.project.records import Change, Step
+from labelbeam.project.records import Change, Step, store
 from labelbeam.project.schema import VERSION
 
 SCRIPT = "<script>alert(1)</script>"
@@ -53,6 +53,17 @@ def test_the_same_photograph_is_there_once(path: Path) -> None:
         first, again = add(project, 1, "a.png"), add(project, 1, "b.png")
         assert first == again
         assert len(list(project.images.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, -1])
+def test_a_file_that_was_cut_short_is_written_again_when_the_photograph_comes_again(
+    path: Path, kept: int
+) -> None:
+    with Project(path) as project:
+        stored = add(project, 1).path
+    stored.write_bytes(picture(1)[:kept])
+    assert store(stored.parent, picture(1)) == stored.name
+    assert stored.read_bytes() == picture(1)
 
 
 def test_a_photograph_by_reference_stays_where_it_is(path: Path, tmp_path: Path) -> None:

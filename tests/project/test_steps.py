@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from small_pictures import add
 
 from labelbeam.errors import InputError
+from labelbeam.project import history
 from labelbeam.project.project_file import Project, temporary_project
 from labelbeam.project.records import Change, Step
+
+RECORD = history.record
 
 State = tuple[dict[int, bool], dict[int, dict[str, int]], tuple[str, ...]]
 
@@ -157,6 +160,52 @@ def test_a_label_cannot_be_called_just_anything(project: Project, to: str, words
         project.rename("a", to)
     with pytest.raises(InputError, match="no label 'bote'"):
         project.rename("bote", "boot")
+
+
+@pytest.mark.parametrize("old", [1, 0, None])
+@pytest.mark.parametrize("new", [1, 0, None])
+def test_of_two_labels_that_become_one_an_acceptance_outweighs_and_nothing_is_forgotten(
+    project: Project, old: int | None, new: int | None
+) -> None:
+    project.decide([Change(1, "a", old), Change(1, "b", new)])
+    before = state(project)
+    project.rename("a", "b")
+    decided = [value for value in (old, new) if value is not None]
+    assert project.decisions() == ({1: {"b": max(decided)}} if decided else {})
+    project.undo()
+    assert state(project) == (before if decided else (before[0], {}, ("a", "b", "c")))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda project: project.decide([Change(1, "a", 1), Change(2, "b", 1)]),
+        lambda project: project.rename("a", "b"),
+        lambda project: project.rename("a", "new"),
+        lambda project: project.complete([1, 2]),
+        lambda project: project.remove([1]),
+        lambda project: project.add_labels(["a", "new"]),
+        lambda project: project.undo(),
+    ],
+    ids=["decide", "merge", "rename", "complete", "remove", "add", "undo"],
+)
+def test_a_step_that_fails_half_way_leaves_nothing_behind(
+    project: Project, act: Callable[[Project], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.decide([Change(1, "c", 1), Change(1, "a", 0)])
+    before, turns = state(project), project.turns()
+
+    def fail(connection: object, rows: object) -> Step:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("labelbeam.project.history.record", lambda *given: RECORD(*given) and fail(*given))
+        patch.setattr("labelbeam.project.history._as_it_is", fail)
+        with pytest.raises(MemoryError):
+            act(project)
+    assert (state(project), project.turns()) == (before, turns)
+    with Project(project.path) as again:
+        assert (state(again), again.turns()) == (before, turns)
 
 
 ACTIONS = st.one_of(

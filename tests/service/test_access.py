@@ -47,6 +47,28 @@ def test_a_browser_shows_the_key_once_and_then_a_cookie_that_scripts_cannot_read
     assert client.get("/v1/labels").status_code == 200
 
 
+def test_no_part_of_the_key_and_nothing_longer_is_admitted() -> None:
+    session = Session(KEY)
+    almost = {KEY[:n] for n in range(len(KEY))} | {KEY[n:] for n in range(1, len(KEY))}
+    almost |= {KEY + "x", KEY + KEY, KEY.upper(), KEY.replace("-", "_"), "x" + KEY}
+    for one in almost:
+        assert not session.admits({b"authorization": b"Bearer " + one.encode()}), one
+        assert not session.admits({b"x-api-key": one.encode()}), one
+    assert session.admits({b"authorization": b"Bearer " + KEY.encode()})
+    assert session.admits({b"x-api-key": KEY.encode()})
+    assert not session.admits({})
+    assert not session.admits({b"authorization": b"Basic " + KEY.encode()})
+
+
+def test_the_cookie_hangs_on_a_secret_that_ends_with_the_service() -> None:
+    one, other = Session(KEY), Session(KEY)
+    assert one.cookie != other.cookie, "who has the key cannot make the cookie"
+    for session, admitted in ((one, True), (other, False)):
+        assert session.admits({b"cookie": f"a=b; labelbeam_session={one.cookie}".encode()}) == admitted
+    for n in (0, 1, 64, 127):
+        assert not one.admits({b"cookie": f"labelbeam_session={one.cookie[:n]}".encode()})
+
+
 @pytest.mark.parametrize("key", ["short", "with a space in it", "schlüssel-schlüssel", "a" * 20 + "\n"])
 def test_a_key_that_is_weak_or_that_no_header_carries_is_refused(key: str) -> None:
     with pytest.raises(InputError, match="16 or more printable ASCII"):

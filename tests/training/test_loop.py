@@ -1,5 +1,6 @@
 """The loop on a tiny problem: it learns, resumes exactly, repeats itself, and says when it diverges."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from labelbeam.errors import InputError
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
-from labelbeam.training.loop import LOG, RESUME, fit, mean_nats
+from labelbeam.training.loop import (
+    LOG,
+    RESUME,
+    Progress,
+    _dropout_seed,
+    fit,
+    load_checkpoint,
+    mean_nats,
+    save_checkpoint,
+)
 
 IMAGES, FEATURES, LABELS = 48, 6, 4
 
@@ -95,13 +105,147 @@ def test_training_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    model, progress = train(tmp_path, Recipe(epochs=30, batch_size=16, learning_rate=0.02))
-    scores = [row["val_nats"] for row in progress.history]
-    assert min(scores) < 0.7 * scores[0]
-    features, targets = data()
-    kept = mean_nats(model, FeatureBatches(features[:, :1], targets, 16, 0), device=torch.device("cpu"))
-    assert kept == pytest.approx(min(scores), abs=1e-6)
+class Weighted(nn.Module):
+    """Nats are a weight's value times what comes in, so every gradient is what comes in."""
+
+    def __init__(self, size: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(size))
+
+    def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return inputs @ self.weight
+
+
+def fitted(
+    model: nn.Module, recipe: Recipe, inputs: np.ndarray, *, seed: int = 0, validate=None, optimiser=None
+):
+    """Fit a model to inputs [images size], without files."""
+    targets = np.zeros((len(inputs), 1), np.int8)
+    return fit(
+        model,
+        optimiser or build_optimiser(recipe, model),
+        FeatureBatches(inputs[:, None].astype(np.float32), targets, recipe.batch_size, seed),
+        recipe=recipe,
+        validate=validate,
+        folder=None,
+        seed=seed,
+        settings="",
+        accelerator=Accelerator(cpu=True),
+    )
+
+
+PLAIN = Recipe(
+    optimiser="sgd", momentum=0.0, weight_decay=0.0, schedule="constant", clip_norm=0.0, learning_rate=0.1
+)
+
+
+def test_the_loss_of_images_that_were_not_trained_on_falls(tmp_path: Path) -> None:
+    model, _ = train(tmp_path, Recipe(epochs=30, batch_size=16, learning_rate=0.02))
+    torch.manual_seed(0)
+    features, targets = data(seed=1)
+    unseen = FeatureBatches(features[:, :1], targets, 16, 0)
+    before = CNNRNN(LABELS, FEATURES, LabelModelOptions(embedding_size=4, hidden_size=5)).eval()
+    nats = [mean_nats(one, unseen, device=torch.device("cpu")) for one in (before, model)]
+    assert nats[1] < 0.7 * nats[0]
+
+
+@pytest.mark.parametrize(("scores", "best"), [([3.0, 1.0, 2.0, 1.0], 2), ([3.0, 2.0, 1.0, 4.0], 3)])
+def test_the_best_epoch_is_kept_and_not_the_last(scores: list[float], best: int) -> None:
+    model, seen = Weighted(), []
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        seen.append(float(net.weight))
+        return {"val_nats": scores[len(seen) - 1], "another": -len(seen)}
+
+    progress = fitted(model, replace(PLAIN, epochs=4), np.ones((8, 1)), validate=validate)
+    assert len({*seen}) == 4
+    assert (progress.best_epoch, progress.best_score) == (best, 1.0)
+    assert float(model.weight) == seen[best - 1]
+
+
+def test_the_best_epoch_survives_a_kill_after_it(tmp_path: Path) -> None:
+    model, torn = Weighted(), build_optimiser(PLAIN, Weighted())
+    progress = Progress(3, 1, 0.5, [{"epoch": 1}], {"weight": torch.tensor([7.0])})
+    save_checkpoint(tmp_path / RESUME, progress, model.state_dict(), torn, settings="s")
+    again = load_checkpoint(tmp_path / RESUME, model, build_optimiser(PLAIN, model), settings="s")
+    assert (again.epoch, again.best_epoch, again.best_score) == (3, 1, 0.5)
+    assert again.best["weight"].tolist() == [7.0]
+    assert float(model.weight) == 0.0
+
+
+@pytest.mark.parametrize(("clip", "moved"), [(0.5, 0.05), (0.0, 1.0), (1000.0, 1.0)])
+def test_gradients_are_clipped_to_the_norm_and_only_where_it_is_set(clip: float, moved: float) -> None:
+    model = Weighted(2)
+    fitted(model, replace(PLAIN, epochs=1, clip_norm=clip), np.tile([6.0, 8.0], (4, 1)))
+    assert float(model.weight.detach().norm()) == pytest.approx(moved, rel=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.0])
+def test_the_encoder_moves_by_its_share_of_the_rate(share: float) -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.head = Weighted(), Weighted()
+
+        def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return self.encoder(inputs, targets) + self.head(inputs, targets)
+
+    model, recipe = Both(), replace(PLAIN, epochs=1, encoder_rate=share)
+    fitted(model, recipe, np.ones((4, 1)), optimiser=build_optimiser(recipe, model.head, model.encoder))
+    assert float(model.head.weight) == pytest.approx(-0.1)
+    assert float(model.encoder.weight) == pytest.approx(-0.1 * share)
+
+
+def test_the_rate_follows_the_schedule_step_by_step() -> None:
+    model, recipe = Weighted(), replace(PLAIN, epochs=2, batch_size=2, schedule="cosine", warmup=0.25)
+    fitted(model, recipe, np.ones((8, 1)))
+    assert float(model.weight) == pytest.approx(-0.1 * sum(recipe.rate_at(step, 8) for step in range(8)))
+
+
+def masks(seed: int, epochs: int = 2, process: int = 0) -> list[list[bool]]:
+    """Return what dropout kept in each epoch of a training."""
+
+    class Recording(Weighted):
+        kept: list[list[bool]] = []  # noqa: RUF012  of this class, made anew by each call
+
+        def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                self.kept.append((nn.functional.dropout(torch.ones(64), 0.5) > 0).tolist())
+            return super().forward(inputs, targets)
+
+    fitted(Recording(), replace(PLAIN, epochs=epochs), np.ones((4, 1)), seed=seed)
+    return Recording.kept
+
+
+def test_dropout_is_drawn_from_seed_and_epoch() -> None:
+    first, second = masks(seed=1)
+    assert masks(seed=1) == [first, second]
+    assert first != second
+    assert masks(seed=2)[0] not in (first, second)
+
+
+def test_every_process_has_dropout_of_its_own() -> None:
+    drawn = [_dropout_seed(seed, epoch, process) for seed in (0, 1) for epoch in (0, 1) for process in (0, 1)]
+    assert len({*drawn}) == 8
+    assert _dropout_seed(3, 4, 0) == _dropout_seed(3, 4, 0)
+
+
+def test_order_and_views_of_an_epoch_are_drawn_from_seed_and_epoch() -> None:
+    features = np.arange(80, dtype=np.float32).reshape(40, 2, 1)
+    targets = np.zeros((40, 1), np.int8)
+
+    def drawn(seed: int, epoch: int) -> tuple[list[int], list[int]]:
+        x = torch.cat([one for one, _ in FeatureBatches(features, targets, 16, seed).epoch(epoch)])[
+            :, 0
+        ].int()
+        return (x // 2).tolist(), (x % 2)[(x // 2).argsort()].tolist()
+
+    order, views = drawn(3, 0)
+    assert drawn(3, 0) == (order, views)
+    assert 8 < sum(views) < 32
+    for other in (drawn(3, 1), drawn(4, 0)):
+        assert other[0] != order
+        assert other[1] != views
 
 
 def test_training_stops_when_the_validation_score_stalls(tmp_path: Path) -> None:

@@ -141,3 +141,42 @@ def test_a_killed_training_resumes_to_exactly_what_it_would_have_been(
     assert rows_of(run) == rows_of(whole)
     assert same_model(run, whole)
     assert not (run / "resume.safetensors").exists()
+
+
+def test_an_interrupted_training_is_not_continued_with_another_encoder(
+    train, command, drawn, encoder_file, tmp_path, monkeypatch
+):
+    """Another one under the same name: as its file was trained anew between the two halves."""
+    from labelbeam.encoders.image_encoder import load_encoder, save_encoder
+
+    own = tmp_path / "own.safetensors"
+    shutil.copyfile(encoder_file, own)
+    options = ["--data", f"csv:{drawn / 'tags.csv'}#train", "--out", tmp_path / "run", "--weights", own]
+    options += ["--head", "sigmoid", "--epochs", 2, "--batch-size", 16]
+
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("labelbeam.training.train.epoch_line", killed)
+        with pytest.raises(BaseException, match=""):  # noqa: PT011  how the command line ends is not what is tested
+            assert command("train", *options).exit_code == 0
+    assert (tmp_path / "run" / "resume.safetensors").exists()
+    other = load_encoder(own)
+    next(other.module.parameters()).data *= 1.5
+    own.unlink()
+    save_encoder(other, own)
+    refused = command("train", *options, "--resume")
+    assert refused.exit_code == 2, refused.output
+    assert "other settings" in " ".join(refused.stderr.split())
+    own.unlink()
+    shutil.copyfile(encoder_file, own)
+    assert command("train", *options, "--resume").exit_code == 0
+
+
+def test_an_encoder_whose_share_of_the_rate_is_zero_stays_as_it_was(train, finished, tmp_path):
+    run = train(tmp_path / "run", "--finetune", "--epochs", 1, "--set", "recipe.encoder_rate=0")
+    before, after = (load_file(folder / "encoder.safetensors") for folder in (finished, run))
+    learned = [key for key in before if "running" not in key and "num_batches" not in key]
+    assert learned
+    assert all((before[key] == after[key]).all() for key in learned)

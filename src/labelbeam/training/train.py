@@ -450,4 +450,6 @@ def _validation(batches: Batches, device: torch.device) -> Callable[[nn.Module],
 def _settings(config: RunConfig, encoder: Encoder) -> str:
     """What two halves of a resumed training must share: everything but the patience."""
     fixed = replace(config, recipe=replace(config.recipe, patience=0))
-    return json.dumps([to_plain(fixed), encoder.config, versions()], sort_keys=True, default=str)
+    return json.dumps(
+        [to_plain(fixed), encoder.config, encoder.identity, versions()], sort_keys=True, default=str
+    )

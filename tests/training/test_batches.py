@@ -1,0 +1,65 @@
+"""Batches of pixels: order and mirroring are drawn from seed and epoch, and what is mirrored is mirrored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.training import batches as module
+from labelbeam.training.batches import ImageBatches
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures whose left half says their number and whose right half is black."""
+    folder = tmp_path_factory.mktemp("halves")
+    for i in range(COUNT):
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels[:, :4] = 10 * (i + 1)
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    return sorted(folder.iterdir())
+
+
+def drawn(
+    files: list[Path], *, seed: int = 0, epoch: int | None = 0, flips: bool = True
+) -> list[tuple[int, bool]]:
+    """Return number and mirroring of each picture of an epoch; None: in order."""
+    targets = np.eye(COUNT, dtype=np.int8)
+    batches = ImageBatches(files, targets, Preprocess(8, "squash"), batch_size=7, seed=seed, flips=flips)
+    parts = list(batches.in_order() if epoch is None else batches.epoch(epoch))
+    pixels, rows = (torch.cat(one) for one in zip(*parts, strict=True))
+    assert len(parts) == len(batches)
+    halves = torch.stack([pixels[:, 0, :, :4].mean((1, 2)), pixels[:, 0, :, 4:].mean((1, 2))])
+    dark = float(pixels.min())
+    found = []
+    for i in range(COUNT):
+        left, right = halves[:, i].tolist()
+        assert (left == pytest.approx(dark, abs=1e-5)) != (right == pytest.approx(dark, abs=1e-5))
+        found.append((int(rows[i].argmax()), right > left))
+    brightness = halves.max(dim=0).values[np.argsort([number for number, _ in found])]
+    assert (brightness.diff() > 0).all(), "the targets are another picture's"
+    return found
+
+
+@pytest.mark.parametrize("keep", [2**30, 0], ids=["decoded once", "decoded each epoch"])
+def test_order_and_mirroring_are_drawn_from_seed_and_epoch(
+    files: list[Path], keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_BYTES", keep)
+    first = drawn(files)
+    assert drawn(files) == first
+    assert sorted(number for number, _ in first) == list(range(COUNT))
+    assert 4 < sum(mirrored for _, mirrored in first) < 20
+    for other in (drawn(files, epoch=1), drawn(files, seed=1)):
+        assert [number for number, _ in other] != [number for number, _ in first]
+        assert dict(other) != dict(first)
+
+
+def test_nothing_is_mirrored_in_order_or_where_flips_are_off(files: list[Path]) -> None:
+    assert drawn(files, epoch=None) == [(i, False) for i in range(COUNT)]
+    assert not any(mirrored for _, mirrored in drawn(files, flips=False))
