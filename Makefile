@@ -21,4 +21,8 @@ docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
-.PHONY: demo docs test
+# Single mutations of the source, drawn at random, and which of them no test notices: make mutants MUTANTS='--sample 200 heads'
+mutants: .venv/ready
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/mutants.py $(MUTANTS)
+
+.PHONY: demo docs mutants test

@@ -104,7 +104,6 @@ def test_what_a_person_accepts_moves_what_is_suggested(learned: Path, test_rows:
         for known in ((), ("dog",))
     ]
     plain, given = ([one["bee"] for one in answers] for answers in said)
-    print(plain, given)
     assert np.mean(given) > np.mean(plain) + 0.1
     assert all(b >= a - 0.02 for a, b in zip(plain, given, strict=True))
     assert all("dog" not in one for one in said[1])

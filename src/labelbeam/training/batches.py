@@ -185,13 +185,13 @@ class ImageBatches:
                 if self.kept is not None:
                     pixels = self.kept[torch.from_numpy(rows)]
                 else:
-                    pixels = torch.stack(list(pool.map(self._pixels, rows)))
+                    pixels = torch.stack(list(pool.map(self._pixels, rows.tolist())))
                 flip = torch.from_numpy(mirrored[rows])[:, None, None, None]
                 pixels = torch.where(flip, pixels.flip(3), pixels)
                 yield self.preprocess.normalize(pixels), torch.from_numpy(self.targets[rows].copy())
 
     def _pixels(self, row: int) -> Tensor:
-        return torch.from_numpy(self.preprocess.resized(read_rgb(self.paths[int(row)])))
+        return torch.from_numpy(self.preprocess.resized(read_rgb(self.paths[row])))
 
 
 # What a run is trained on: images read, some held out, columns in label order, and doubts reported before the
