@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import tomllib
 from io import BytesIO
 from pathlib import Path
 
@@ -109,3 +110,14 @@ def test_without_fontconfig_nothing_is_said(monkeypatch):
 def test_fontconfig_itself_knows_letters_and_what_is_no_letter(tmp_path: Path):
     lister = str(shutil.which("fc-list"))
     assert not fonts._has_font(lister, "\U0003fffe")
+
+
+def test_every_template_is_in_the_wheel_and_escapes_what_it_shows() -> None:
+    root = Path(fonts.__file__).parents[1]
+    patterns = tomllib.loads((root.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    shipped = patterns["tool"]["setuptools"]["package-data"]["labelbeam"]
+    templates = sorted(root.rglob("*.jinja"))
+    assert templates == sorted(
+        file for pattern in shipped for file in root.glob(pattern) if file.suffix == ".jinja"
+    )
+    assert "<b>" not in table(["<b>"], [["<b>"]]).replace("&lt;b&gt;", "")

@@ -5,13 +5,18 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import cache
 from html import escape
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from labelbeam.data.images import read_rgb
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # Colours and letters of every page and picture: one design, light and dark.
 #
@@ -193,6 +198,29 @@ th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 6
 """.replace("LETTERS", LETTERS)
 
 
+def render(template: str, **values: Any) -> str:
+    """Return HTML from a template; every value is escaped, unless the template marks it as HTML (`safe`).
+
+    Args:
+        template: its path below the package, such as `charts/page.html.jinja`.
+        values: by the names it uses; one that is missing is an error.
+    """
+    return _templates().get_template(template).render(values)
+
+
+@cache
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("labelbeam", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def page(title: str, body: str) -> str:
     """Return a whole HTML document.
 
@@ -200,11 +228,7 @@ def page(title: str, body: str) -> str:
         title: plain text.
         body: HTML whose variable parts are escaped already.
     """
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<h1>{escape(title)}</h1>\n{body}\n</html>\n"
-    )
+    return render("charts/page.html.jinja", title=title, style=STYLE, body=body) + "\n"
 
 
 def table(headings: list[str], rows: list[list[str]], *, marked: int | None = None) -> str:
@@ -215,12 +239,7 @@ def table(headings: list[str], rows: list[list[str]], *, marked: int | None = No
         rows: cells; the first of a row is its name.
         marked: number of the row that stands out.
     """
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    lines = []
-    for number, cells in enumerate(rows):
-        mark = ' class="ours"' if number == marked else ""
-        lines.append(f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    return f'<div class="wide"><table><tr>{head}</tr>\n' + "\n".join(lines) + "</table></div>"
+    return render("charts/table.html.jinja", headings=headings, rows=rows, marked=marked)
 
 
 def embedded_image(path: Path) -> str:

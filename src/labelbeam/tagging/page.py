@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from labelbeam.charts.page import embedded_image, embedded_thumbnail, font_advice
+from labelbeam.charts.page import embedded_image, embedded_thumbnail, font_advice, render
 from labelbeam.charts.page import page as html_page
 from labelbeam.data.images import UnreadableImage
 from labelbeam.files import written_whole
@@ -39,67 +39,23 @@ def cards(pictures: list[TaggedPicture], *, pixelated: bool = False) -> str:
         pixelated: whether the pictures are small ones: embedded as they are and enlarged without blur;
             others are embedded as thumbnails, with their file names.
     """
-    return '<div class="cards">' + "\n".join(_card(one, pixelated=pixelated) for one in pictures) + "</div>"
+    shown = [(one, _shown(one.path), *_image(one, pixelated=pixelated)) for one in pictures]
+    return render("tagging/cards.html.jinja", cards=shown, pixelated=pixelated)
 
 
-def _card(picture: TaggedPicture, *, pixelated: bool) -> str:
-    said = picture.prediction
-    image = "" if said.error else _image(picture.path, pixelated=pixelated)
-    name = "" if pixelated else _file_name(picture.path)
-    text = f'<p class="bad">{escape(said.error)}</p>' if said.error else _answer(picture)
-    kind = "card small" if pixelated else "card"
-    return f'<div class="{kind}">{image}<div>{name}{text}</div></div>'
-
-
-def _answer(picture: TaggedPicture) -> str:
-    said = picture.prediction
-    truth = None if picture.truth is None else set(picture.truth)
-    sure = "certified" if said.exact else "not certified"
-    path = escape(" → ".join((*said.path, "END")))
-    log_p = "a ranking, no probability" if said.log_prob is None else f"log p = {said.log_prob:.2f}, {sure}"
-    lines = [f'<p class="quiet">{path}<br>{log_p}</p>']
-    lines += [
-        f'<div class="row"><span class="{_colour(one.label, truth)}">{escape(one.label)}</span>'
-        f'<i style="width:{100 * one.score:.0f}%"></i><span>{one.score:.2f}</span></div>'
-        for one in said.labels
-    ]
-    if not said.labels:
-        lines.append('<p class="quiet">no label decided</p>')
-    if truth is not None:
-        missed = sorted(truth - {one.label for one in said.labels})
-        if missed:
-            lines.append(f'<p class="quiet">missed: {escape(", ".join(missed))}</p>')
-        elif truth == {one.label for one in said.labels}:
-            lines.append('<p class="good">the whole set is right</p>')
-    for name, labels, possible in picture.others:
-        verdict = "" if possible else ' <span class="bad">(impossible together)</span>'
-        lines.append(
-            f'<p class="quiet">{escape(name)}: {escape(", ".join(labels) or "nothing")}{verdict}</p>'
-        )
-    return "".join(lines)
-
-
-def _image(path: Path, *, pixelated: bool) -> str:
+def _image(picture: TaggedPicture, *, pixelated: bool) -> tuple[str, str]:
+    """Return the address that embeds a picture, or why it cannot be shown; neither where tagging says why."""
+    if picture.prediction.error:
+        return "", ""
     try:
-        address = embedded_image(path) if pixelated else embedded_thumbnail(path)
+        return embedded_image(picture.path) if pixelated else embedded_thumbnail(picture.path), ""
     except UnreadableImage as error:  # it was there when it was tagged
-        return f'<div class="bad">{escape(error.reason)}</div>'
-    return f'<img src="{address}" alt="{escape(_shown(path))}">'
-
-
-def _file_name(path: Path) -> str:
-    return f'<p class="file">{escape(_shown(path))}</p>'
+        return "", error.reason
 
 
 def _shown(path: Path) -> str:
     """Return a file's name as text; names that are not UTF-8 exist on Linux."""
     return path.name.encode("utf-8", "replace").decode("utf-8")
-
-
-def _colour(label: str, truth: set[str] | None) -> str:
-    if truth is None:
-        return ""
-    return "good" if label in truth else "bad"
 
 
 # The HTML page of a job's first pictures with their tags; small, so that a browser opens it.
