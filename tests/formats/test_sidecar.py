@@ -139,3 +139,21 @@ def test_what_the_files_cannot_hold_is_refused(tmp_path, label, images, way, wor
         write_sidecar(dataset, tmp_path / "to", images=way)
     assert all(word in str(error.value) for word in words), error.value
     assert not (tmp_path / "to").exists()
+
+
+def test_one_damaged_file_among_many_is_that_images_fault(tmp_path):
+    for i in range(20):
+        (tmp_path / f"{i:02}.jpg").write_bytes(b"")
+        (tmp_path / f"{i:02}.txt").write_bytes(b"caf\xe9" if i == 7 else b"cat, dog" if i % 2 else b"dog")
+    (tmp_path / "03.txt").write_bytes("cat, dog".encode("utf-16"))
+    found = read_sidecar(tmp_path, "", options=ReadOptions(keep_unlabelled=True))
+    assert found.vocabulary.names == ("cat", "dog")
+    assert found.targets[[3, 7]].tolist() == [[1, 1], [-1, -1]]
+    assert any("1 .txt files cannot be read" in note and "07.txt" in note for note in found.notes)
+
+
+def test_labels_that_are_all_numbers_are_said_to_be(tmp_path):
+    for name, text in (("a", "0"), ("b", "1\n2")):
+        (tmp_path / f"{name}.jpg").write_bytes(b"")
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert any("every label is a number" in note for note in read_sidecar(tmp_path, "").notes)

@@ -19,7 +19,7 @@ from labelbeam.runs.tagger import Tagger
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = sys.modules["accelerate"] = None
-from labelbeam.cli import main
+from labelbeam.cli.app import main
 main()
 """
 

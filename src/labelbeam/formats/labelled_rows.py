@@ -295,7 +295,7 @@ def numbers_note(names: Sequence[str]) -> tuple[str, ...]:
         >>> numbers_note(["0", "7"]), numbers_note(["7up"])
         (('every label is a number, such as 0: if these are numbers of classes, their names are nowhere.',), ())
     """
-    if not all(name.isdecimal() for name in names):
+    if not names or not all(name.isdecimal() for name in names):
         return ()
     return (
         f"every label is a number, such as {names[0]}: if these are numbers of classes, their names are nowhere.",

@@ -3,6 +3,7 @@
 Reads and writes that layout. Knows nothing of pixels.
 """
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, looks_cut, recognise
 from labelbeam.formats.image_names import stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.labelled_rows import numbers_note
 from labelbeam.formats.placing import (
     check_way,
     new_split_folder,
@@ -27,6 +29,9 @@ from labelbeam.formats.placing import (
 from labelbeam.formats.yolo import is_yolo_text
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
+_FEW = 0.1
+"""The share of files that may be unreadable; beyond it, it is not their fault."""
+
 LARGEST = 1 << 20
 """Bytes of a file that can still be tags of one image."""
 
@@ -36,7 +41,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
 
     Commas separate tags, and so do line ends. Where no file has a comma, what separates them is recognised, or an
     error. An empty file is an image without a label; of an image without a file nobody said anything, so every
-    label is unknown.
+    label is unknown. So it is where a file is damaged or in another encoding and nearly all others are not.
 
     Args:
         path: the folder; its subfolders are read too.
@@ -56,7 +61,10 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     home = path if split in {"", "all"} else split_folder(path, split, spec)
     images = list(list_images([home]))
     files = [_text_file(image, spec) for image in images]
-    texts = {file: _text(file, options.encoding, spec) for file in dict.fromkeys(files) if file is not None}
+    texts, unread = _texts(
+        [file for file in dict.fromkeys(files) if file is not None], options.encoding, spec
+    )
+    files = [None if file in unread else file for file in files]
     if not texts:
         raise InputError(
             f"{spec}: none of {len(images)} images has a .txt file beside it, such as a.txt for a.jpg."
@@ -80,7 +88,10 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         unsaid=unsaid,
         layout=f"a .txt file of tags beside each image, {style}",
         options=options,
-        notes=_notes(home, files, texts),
+        notes=[
+            *_notes(home, files, texts, unread),
+            *numbers_note(sorted({n for _, names in said for n in names})),
+        ],
     )
 
 
@@ -140,6 +151,22 @@ def _text_file(image: Path, spec: str) -> Path | None:
     return found[0] if found else None
 
 
+def _texts(
+    files: Sequence[Path], encoding: str | None, spec: str
+) -> tuple[dict[Path, str], dict[Path, InputError]]:
+    """Return the texts of files, and those that cannot be read: few beside many, else an error."""
+    texts: dict[Path, str] = {}
+    unread: dict[Path, InputError] = {}
+    for file in files:
+        try:
+            texts[file] = _text(file, encoding, spec)
+        except InputError as error:
+            unread[file] = error
+    if len(unread) > _FEW * len(files):
+        raise next(iter(unread.values()))
+    return texts, unread
+
+
 def _text(file: Path, encoding: str | None, spec: str) -> str:
     try:
         with file.open("rb") as opened:
@@ -149,7 +176,8 @@ def _text(file: Path, encoding: str | None, spec: str) -> str:
     if len(raw) > LARGEST:
         raise InputError(f"{spec}: {file} is longer than {LARGEST:,} bytes, which tags of an image are not.")
     try:
-        return raw.decode(encoding or "utf-8-sig").strip().removeprefix("\ufeff")
+        utf16 = raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        return raw.decode(encoding or ("utf-16" if utf16 else "utf-8-sig")).strip().removeprefix("\ufeff")
     except LookupError:
         raise InputError(
             f"there is no encoding {encoding!r}. Use --encoding cp932, utf-8, latin-1, …"
@@ -182,13 +210,22 @@ def _one_line(text: str, style: CellStyle) -> str:
     return (style.delimiter or " ").join(text.splitlines()) if "\n" in text or "\r" in text else text
 
 
-def _notes(home: Path, files: Sequence[Path | None], texts: dict[Path, str]) -> list[str]:
+def _notes(
+    home: Path, files: Sequence[Path | None], texts: dict[Path, str], unread: dict[Path, InputError]
+) -> list[str]:
     notes = []
+    if unread:
+        file, error = next(iter(unread.items()))
+        notes.append(
+            f"{len(unread)} .txt files cannot be read, so every label of their images is unknown, such as {file.name}: "
+            f"{error}"
+        )
     if without := sum(file is None for file in files):
         notes.append(f"{without} images have no .txt file: nobody labelled them, every label is unknown.")
     if shared := len(files) - without - len(texts):
         notes.append(f"{shared} images share a .txt file with another one of the same name.")
     others = {file for file in home.rglob("*.txt") if not file.name.startswith(".")} - texts.keys()
+    others -= unread.keys()
     if others:
         shown = ", ".join(sorted(file.name for file in others)[:5])
         notes.append(f"{len(others)} .txt files belong to no image and were left out: {shown}.")
