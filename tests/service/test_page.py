@@ -271,11 +271,11 @@ def test_nothing_else_is_on_it_takes_one_key_and_moves_on(shown: Shown, tagger: 
     page.keyboard.press("d")
     expect(shown.cards.first).to_have_class(re.compile("complete"))
     expect(shown.cards.nth(1)).to_have_attribute("aria-current", "true")
-    expect(page.locator("#progress")).to_have_text("1 of 3")
+    expect(page.locator("#progress")).to_have_text("1 of 3 decided")
     (said,) = shown.saved().values()
     assert shown.project.known() == {1: said}, "of labels that are decided nowhere nothing is said"
     page.keyboard.press("d")
-    expect(page.locator("#progress")).to_have_text("2 of 3")
+    expect(page.locator("#progress")).to_have_text("2 of 3 decided")
     shown.saved()
     assert shown.project.known() == {1: said, 2: dict.fromkeys(said, 0)}
     page.reload()
@@ -538,3 +538,120 @@ def test_no_click_is_lost_when_the_service_is_killed(
         service.send_signal(signal.SIGKILL)
         service.wait()
         page.context.close()
+
+
+def test_accept_what_is_likely_acts_on_cards_that_were_never_in_sight_and_says_what_it_did(
+    show: Callable[..., Shown], photographs: list[Path], tagger: Tagger
+) -> None:
+    shown = show(viewport={"width": 420, "height": 500})
+    shown.add(photographs[:24])
+    likely = {}
+    for image in range(1, 25):
+        features = shown.project.features(image, tagger.run.encoder.identity)
+        found = tagger.suggest(features, (), (), 99, None)
+        likely[image] = {one.label: 1 for one in found if one.score >= 0.5}
+    count = sum(map(len, likely.values()))
+    assert shown.page.get_by_text("looking …").count() > 0, "every card was in sight"
+    shown.page.keyboard.press("Control+a")
+    shown.page.get_by_role("button", name="Accept what is likely").click()
+    expect(shown.page.locator("#message")).to_contain_text(f"{count} labels accepted on")
+    assert shown.saved() == {image: said for image, said in likely.items() if said}
+    shown.page.keyboard.press("Escape")
+    shown.page.keyboard.press("u")
+    expect(shown.page.locator("#progress")).to_have_text("0 of 24 decided")
+    assert shown.saved() == {}
+
+
+def test_a_label_is_accepted_down_to_here_and_rejected_below_each_as_one_step(
+    show: Callable[..., Shown], photographs: list[Path], tagger: Tagger
+) -> None:
+    shown, label = show(viewport={"width": 1200, "height": 800}), tagger.labels[0]
+    shown.add(photographs[:9])
+    shown.page.keyboard.press("f")
+    shown.page.keyboard.type(label[:3].upper())
+    shown.page.keyboard.press("Enter")
+    expect(shown.page.locator("#shown")).to_contain_text("9 photographs shown of 9")
+    expect(shown.page.locator("#by-label")).to_have_value(label)
+    scores = [float("0" + text) for text in shown.cards.locator(".score").all_inner_texts()]
+    assert len(scores) == 9
+    assert scores == sorted(scores, reverse=True)
+    order = [int(one.get_attribute("data-id")) for one in shown.cards.all()]
+    shown.chip(label, 1).click()
+    shown.chip(label, 1).click()  # rejected: stays so
+    shown.cards.nth(3).locator(".frame").click()
+    shown.page.get_by_role("button", name="Accept down to here").click()
+    expect(shown.page.locator("#message")).to_contain_text("accepted on 3 photographs; 1 were decided before")
+    expected = {image: {label: 1} for image in order[:4]} | {order[1]: {label: 0}}
+    assert shown.saved() == expected
+    shown.page.get_by_role("button", name="Reject below").click()
+    expect(shown.page.locator("#progress")).to_have_text("9 of 9 decided")
+    assert shown.saved() == expected | {image: {label: 0} for image in order[4:]}
+    shown.page.keyboard.press("u")
+    expect(shown.page.locator("#progress")).to_have_text("4 of 9 decided")
+    assert shown.saved() == expected
+    shown.page.select_option("#by-state", "open")
+    expect(shown.cards).to_have_count(5)
+    shown.page.select_option("#by-state", "accepted")
+    expect(shown.cards).to_have_count(3)
+    shown.page.keyboard.press("Escape")
+    expect(shown.cards).to_have_count(9)
+
+
+def test_near_duplicates_are_stacked_and_decided_together(
+    show: Callable[..., Shown], photographs: list[Path], tagger: Tagger, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    with Image.open(photographs[0]) as image:
+        image.convert("RGB").resize((image.width * 2, image.height * 2)).save(
+            tmp_path / "again.jpg", quality=95
+        )
+    shown, label = show(viewport={"width": 1200, "height": 800}), tagger.labels[0]
+    shown.add([*photographs[:3], tmp_path / "again.jpg"])
+    shown.page.fill("#by-label", label)
+    shown.page.keyboard.press("Enter")
+    expect(shown.cards).to_have_count(3)
+    expect(shown.page.locator(".alike")).to_have_text("2 alike")
+    shown.page.locator(".card.stack button[data-label]").click()
+    expect(shown.page.locator("#progress")).to_have_text("2 of 4 decided")
+    assert shown.saved() == {1: {label: 1}, 4: {label: 1}}
+
+
+def test_a_new_tag_comes_before_labels_that_only_have_it_inside(shown: Shown) -> None:
+    page = shown.page
+    for text, first in (("pottedplant", "a new label"), ("plant", "a new label"), ("potted", "pottedplant")):
+        page.keyboard.press("/")
+        page.keyboard.type(text)
+        expect(page.locator("#found [aria-selected=true]")).to_contain_text(first)
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+    assert shown.saved() == {1: {"pottedplant": 1, "plant": 1}}
+    page.keyboard.press("/")
+    page.keyboard.type("potted")
+    page.keyboard.press("Control+Enter")
+    expect(shown.chip("potted")).to_have_attribute("data-state", "accepted")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_the_active_card_covers_no_neighbour_and_the_export_menu_scrolls(
+    show: Callable[..., Shown], photographs: list[Path], width: int
+) -> None:
+    shown = show(viewport={"width": width, "height": 500})
+    shown.add(photographs[:8])
+    shown.page.keyboard.press("m")
+    expect(shown.cards.first.locator("kbd.digit").nth(5)).to_be_attached()
+    boxes = [one.bounding_box() for one in shown.cards.all()]
+    inside = shown.cards.first.locator(".foot .chips").bounding_box()
+    assert inside["y"] + inside["height"] <= boxes[0]["y"] + boxes[0]["height"] + 1
+    for other in boxes[1:]:
+        apart = (
+            other["x"] >= boxes[0]["x"] + boxes[0]["width"]
+            or other["y"] >= boxes[0]["y"] + boxes[0]["height"]
+        )
+        assert apart
+    shown.page.click("#export")
+    menu = shown.page.locator("#menu")
+    box = menu.bounding_box()
+    assert box["y"] + box["height"] <= 500
+    assert menu.evaluate("one => one.scrollHeight > one.clientHeight")
+    assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -298,7 +298,7 @@ def test_a_photograph_that_left_the_disk_is_told_and_the_rest_goes_on(
     (folder / "sub").mkdir(parents=True)
     for i, path in enumerate(photographs[:2]):
         (folder / "sub" / f"{i}.png").write_bytes(path.read_bytes())
-    count, problems = add_folder(project, folder)
+    count, _, problems = add_folder(project, folder)
     assert (count, problems) == (2, [])
     page = client_of(project=project)
     assert [one["name"] for one in page.get("/v1/project").json()["photographs"]] == [
@@ -412,3 +412,44 @@ def test_another_web_site_cannot_decide(filled: TestClient) -> None:
     body = json.dumps({"changes": [{"image": 1, "label": label, "value": 1}]})
     headers = {"Origin": "http://evil.example", "Content-Type": "application/json"}
     assert filled.post("/v1/project/decisions", content=body, headers=headers).status_code == 403
+
+
+def test_keywords_and_folders_come_in_as_decided_once(
+    project: Project, tmp_path: Path, photographs: list[Path]
+) -> None:
+    from labelbeam.formats.photo_metadata.xmp import new_packet
+
+    folder = tmp_path / "photos"
+    for name, path in zip(("boat/a.png", "Unsorted/b.png", "c.png"), photographs, strict=False):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(path.read_bytes())
+    (folder / "boat" / "a.png.xmp").write_bytes(new_packet({"dc:subject": ["Sea", "harbour"]}))
+    project.add_labels(["sea"])
+    assert add_folder(project, folder, take="both") == (3, 1, [])
+    names = {one.id: one.name for one in project.photographs()}
+    said = {names[image]: row for image, row in project.decisions().items()}
+    assert said == {"boat/a.png": {"sea": 1, "harbour": 1, "boat": 1}}
+    (image,) = project.decisions()
+    project.decide([Change(image, "sea", 0)])
+    assert add_folder(project, folder, take="both") == (3, 0, []), "what was rejected must not come back"
+    assert project.decisions()[image]["sea"] == 0
+    with pytest.raises(InputError, match="both, folders, keywords, nothing"):
+        add_folder(project, folder, take="tags")
+
+
+def test_scores_of_many_are_those_of_the_cards_and_of_one_label_from_the_picture_alone(
+    filled: TestClient, tagger: Tagger
+) -> None:
+    label = tagger.labels[0]
+    decide(filled, (1, label, 1))
+    asked = filled.post("/v1/project/scores", json={"photographs": [1, 2, 99]}).json()
+    assert set(asked["scores"]) == {"1", "2"}
+    assert label not in asked["scores"]["1"]
+    for image in (1, 2):
+        cards = filled.get(f"/v1/project/photographs/{image}/suggestions?count=99").json()["suggestions"]
+        said = {one["label"]: one["score"] for one in cards if one["score"] >= 0.05}
+        assert asked["scores"][str(image)] == pytest.approx(said, abs=0.02)
+    alone = filled.post("/v1/project/scores", json={"photographs": [1], "label": label}).json()
+    filled.post("/v1/project/decisions", json={"changes": [{"image": 1, "label": label, "value": None}]})
+    assert filled.post("/v1/project/scores", json={"photographs": [1], "label": label}).json() == alone
+    assert filled.post("/v1/project/scores", json={"photographs": [1], "label": "nothing"}).status_code == 422

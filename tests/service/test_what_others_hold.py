@@ -164,7 +164,7 @@ def test_a_photograph_of_a_named_folder_or_with_the_content_that_was_added_is_sh
     own = tmp_path / "photos/a.png"
     own.write_bytes(picture())
     with Project(tmp_path / "mine.lbp") as project:
-        assert add_folder(project, tmp_path / "photos") == (1, [])
+        assert add_folder(project, tmp_path / "photos") == (1, 0, [])
         own.write_bytes(picture("blue"))  # changed, but the folder was named
         assert client_of(project=project).get("/v1/project/photographs/1/picture").status_code == 200
     with Project(tmp_path / "mine.lbp") as project:  # the next day, without --images
@@ -188,7 +188,7 @@ def test_a_file_name_that_is_not_utf_8_does_not_stop_the_page(client_of, tmp_pat
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / os.fsdecode(b"caf\xe9.png")).write_bytes(picture())
     with Project(tmp_path / "mine.lbp") as project:
-        assert add_folder(project, tmp_path / "photos") == (1, [])
+        assert add_folder(project, tmp_path / "photos") == (1, 0, [])
         page = client_of(project=project)
         (one,) = page.get("/v1/project").json()["photographs"]
         assert one["name"] == "caf?.png"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
+SAID = {"keywords": "keywords", "folders": "folders", "both": "keywords and folders", "nothing": "nothing"}
+
 
 def serve(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
@@ -35,6 +37,10 @@ def serve(
     images: Annotated[
         Path | None, typer.Option(help="Folder of photographs to show on the page; they stay where they are.")
     ] = None,
+    take: Annotated[
+        str,
+        typer.Option(help="What of --images comes in as decided: keywords, folders, both or nothing."),
+    ] = "keywords",
     rules: Annotated[Path | None, typer.Option(help="File of rules that every label set keeps.")] = None,
     limit: Annotated[
         list[str] | None,
@@ -77,8 +83,10 @@ def serve(
         tagger = Tagger.load(run, rules=rules)
         kept = opened.enter_context(temporary_project() if project is None else Project(project))
         if images is not None:
-            count, problems = add_folder(kept, images)
-            _say("\n".join([f"{count:,} photographs in {images}.", *problems]))
+            kept.add_labels(tagger.labels)
+            count, decided, problems = add_folder(kept, images, take=take)
+            came = f" Of {decided:,}, {SAID[take]} came in as decided." if decided else ""
+            _say("\n".join([f"{count:,} photographs in {images}.{came}", *problems]))
         shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
         app = create_app(
             tagger,

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +102,24 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         options=options,
         notes=_notes(counts, damaged, options),
     )
+
+
+def people_said(files: Iterable[Path]) -> Iterator[dict[str, int]]:
+    """Yield for each photograph what people said of it: keywords they gave, and tags of runs that they took away.
+
+    Args:
+        files: photographs; their sidecars are read too, as `read_keywords` does.
+
+    Yields:
+        Label names with PRESENT or ABSENT; tags that runs wrote and nobody touched are left out. Empty where nothing
+        was said, or what was cannot be read.
+    """
+    counts: Counter[str] = Counter()
+    records, options = _Records(), replace(DEFAULTS, machine_tags="unknown")
+    for file in files:
+        found = _found(file, file.name, counts, [])
+        labels = _labels(found.lists, records.of(found, file), options, counts)
+        yield {name: value for name, value in labels.items() if value != UNKNOWN}
 
 
 def _root(path: Path) -> Path:

@@ -172,6 +172,10 @@ class Project:
         rows = self._all(f"{PHOTOGRAPHS} WHERE removed = 0 ORDER BY id")
         return tuple(self._photograph(row) for row in rows)
 
+    def newest(self) -> int:
+        """Return the number of the photograph added last, 0 where there is none; one that left counts too."""
+        return int(self._all("SELECT coalesce(max(id), 0) FROM images")[0][0])
+
     def photograph(self, image: int) -> Photograph:
         """Return a photograph.
 

@@ -19,8 +19,8 @@ ALWAYS = ("/healthz", "/readyz")
 FORMS = ("/v1/tag", "/v1/suggest", "/v1/project/photographs")
 """Paths that take photographs."""
 
-STEPS = ("/v1/project/decisions", "/v1/project/complete", "/v1/project/remove")
-"""Paths that take a list of changes."""
+STEPS = tuple(f"/v1/project/{name}" for name in ("decisions", "complete", "remove", "stacks"))
+"""Paths that take a list of changes, or of all photographs."""
 
 BUSY_SECONDS = 1.0
 """After which a refused client may try again, where nothing better is known."""

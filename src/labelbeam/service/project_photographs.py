@@ -4,7 +4,7 @@ Features are kept in the project, by encoder: a restart encodes nothing again. K
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +13,12 @@ from jaxtyping import Float16
 
 from labelbeam.data.images import UnreadableImage
 from labelbeam.data.listing import LeftOut, list_images
+from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.folder import is_odd
+from labelbeam.formats.keywords import people_said
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Photograph
+from labelbeam.project.records import Change, Photograph, label_names
 from labelbeam.project.schema import Unavailable
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload
@@ -52,7 +56,10 @@ class ProjectPhotographs:
             if isinstance(features, UnreadableImage):
                 kept.append(features)
                 continue
+            before = self.project.newest()
             photograph = self.project.add_photograph(upload.content, name=upload.name)
+            if photograph.id > before:
+                take_over(self.project, {photograph.id: next(people_said([photograph.path]))})
             self.project.keep_features(photograph.id, self._encoder, features)
             kept.append(photograph)
         return kept
@@ -133,29 +140,84 @@ class ProjectPhotographs:
         return [one.id for one in sorted(self.project.photographs(), key=lambda one: one.hash)]
 
 
-def add_folder(project: Project, folder: Path) -> tuple[int, list[str]]:
+TAKEN = ("keywords", "folders", "both", "nothing")
+"""What of a folder of photographs comes in as decided."""
+
+
+def add_folder(project: Project, folder: Path, *, take: str = "keywords") -> tuple[int, int, list[str]]:
     """Add the photographs of a folder by reference, subfolders included; they stay where they are.
+
+    What people said of photographs that are new to the project comes in as decided, as one step. Of those that were
+    there before, what was decided on the page counts.
 
     Args:
         project: the project.
         folder: from the command line, never from a request.
+        take: of `TAKEN`: keywords in the photographs and their sidecars; names of the folders directly below `folder`,
+            but for those that are no labels, such as `Unsorted` or `2023-08`.
 
     Returns:
-        How many photographs the folder has, and what could not be read.
+        How many photographs the folder has, on how many something came in, and what could not be read.
 
     Raises:
-        InputError: there is no such folder, or it has no photograph.
+        InputError: there is no such folder, or it has no photograph; another `take`.
     """
+    if take not in TAKEN:
+        raise unknown_name("--take", take, TAKEN)
     left_out = LeftOut()
     found = list(list_images([folder], left_out=left_out))
     project.named.append(folder)
     problems = left_out.sentences()
-    added = 0
+    count, before, new = 0, project.newest(), {}
     for path in found:
         try:
-            project.add_reference(path, name=path.relative_to(folder).as_posix())
+            one = project.add_reference(path, name=path.relative_to(folder).as_posix())
         except UnreadableImage as error:
             problems.append(str(error))
         else:
-            added += 1
-    return added, problems
+            count += 1
+            if one.id > before:
+                new[one.id] = path
+    said: dict[int, dict[str, int]] = {image: {} for image in new}
+    if take in ("keywords", "both"):
+        said = dict(zip(new, people_said(new.values()), strict=True))
+    if take in ("folders", "both"):
+        for image, path in new.items():
+            *above, _ = path.relative_to(folder).parts
+            if above and not is_odd(above[0]):
+                said[image].setdefault(above[0], PRESENT)
+    return count, take_over(project, said), problems
+
+
+def take_over(project: Project, said: Mapping[int, Mapping[str, int]]) -> int:
+    """Decide what people said of photographs before they came here, as one step.
+
+    A name that differs from one label of the project in case alone is that label; a name that no label can have is
+    left out.
+
+    Args:
+        project: the project.
+        said: by photograph, names with PRESENT or ABSENT.
+
+    Returns:
+        On how many photographs something was decided.
+    """
+    names: dict[str, str] = {}
+    folded: dict[str, list[str]] = {}
+    for label in project.labels():
+        folded.setdefault(label.casefold(), []).append(label)
+    for name in sorted({name for row in said.values() for name in row}):
+        same = folded.get(name.casefold(), [])
+        with suppress(InputError):
+            names[name] = same[0] if len(same) == 1 and name not in same else label_names([name])[0]
+    project.add_labels(dict.fromkeys(names.values()))
+    # Accepted comes last, and the later of two changes counts: "Dog" accepted outweighs "dog" rejected.
+    changes = [
+        Change(image, names[name], value)
+        for wanted in (ABSENT, PRESENT)
+        for image, row in said.items()
+        for name, value in row.items()
+        if value == wanted and name in names
+    ]
+    project.decide(changes)
+    return len({change.image for change in changes})

@@ -21,6 +21,7 @@ from labelbeam.service.limits import Refusal
 from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture
 from labelbeam.service.project_export import export_formats, exported, write_beside
 from labelbeam.service.project_photographs import ProjectPhotographs
+from labelbeam.service.project_scores import MOST, ProjectScores
 from labelbeam.service.reasons import ReasonedSuggestions, Reasons, suggesting_mechanisms
 from labelbeam.service.routes import first_problem
 from labelbeam.service.tagging import TaggingService
@@ -88,6 +89,13 @@ class PhotographsAsked(BaseModel):
     """Photographs of a request."""
 
     photographs: list[Number] = Field(max_length=MOST_CHANGES)
+
+
+class ScoresAsked(BaseModel):
+    """Photographs whose scores are wanted, some at a time."""
+
+    photographs: list[Number] = Field(max_length=MOST)
+    label: str | None = Field(default=None, max_length=200)
 
 
 class CompletionAsked(PhotographsAsked):
@@ -337,6 +345,7 @@ def add(app: FastAPI, service: TaggingService, project: Project, *, saved: bool 
 def _add_photographs(router: APIRouter, service: TaggingService, photographs: ProjectPhotographs) -> None:
     """Add what asks the model."""
     project, reasons = photographs.project, Reasons(service.tagger)
+    many = ProjectScores(photographs, service, reasons)
 
     @router.post(
         "/photographs", summary="Add photographs", openapi_extra={"requestBody": {"content": UPLOADS}}
@@ -385,6 +394,21 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
                 lambda: reasons.suggest(features, decided, count=count, mechanism=mechanism), urgent=True
             )
         return _suggested(found)
+
+    @router.post(
+        "/scores", summary="Scores of many photographs, or of one label on them", **takes(ScoresAsked)
+    )
+    async def scores(asked: Annotated[ScoresAsked, body_of(ScoresAsked)]) -> dict[str, Any]:
+        if asked.label is not None and asked.label not in service.tagger.labels:
+            raise Refusal(
+                422, f"the model does not know the label {asked.label[:80]!r}, so it has no scores."
+            )
+        with told():
+            return await many.ask(asked.photographs, asked.label)
+
+    @router.post("/stacks", summary="Which photographs look alike", **takes(PhotographsAsked))
+    async def stacks(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:
+        return {"stacks": await many.stacks(asked.photographs)}
 
 
 def _add_pictures(router: APIRouter, service: TaggingService, photographs: ProjectPhotographs) -> None:

@@ -133,6 +133,13 @@ class Reasons:
             found.note,
         )
 
+    def scores(
+        self, features: Float[np.ndarray, " features"], decided: Mapping[str, int]
+    ) -> Mapping[str, float]:
+        """Return every undecided label's score, as `suggest` gives it; arguments and errors as there."""
+        evidence = {name: value for name, value in decided.items() if name in self._known}
+        return self._scores(features, evidence, None).scores
+
     def _scores(
         self, features: Float[np.ndarray, " features"], evidence: Mapping[str, int], mechanism: str | None
     ) -> _Scores:

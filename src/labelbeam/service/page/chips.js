@@ -1,6 +1,6 @@
 // A label as a button: suggested, accepted or rejected. Whatever a label is called stays text.
 
-import { LIKELY, after, store } from "./store.js";
+import { LIKELY, after, store, unfolded } from "./store.js";
 import { decide } from "./saving.js";
 
 export function element(name, className = "", text = "") {
@@ -28,13 +28,34 @@ export function because(one) {
 
 // What a photograph's chips are, in their order: [label, its suggestion, its digit].
 export function listed(photo) {
+  if (store.label) {
+    const score = store.scores.get(photo.id);
+    return [{ label: store.label, suggestion: score === undefined ? null : { label: store.label, score }, digit: 1 }];
+  }
   const score = new Map((photo.suggestions ?? []).map((one) => [one.label, one]));
   const inSlot = new Set(photo.slots);
   const before = [...photo.decided.keys()].filter((label) => !inSlot.has(label));
   return [
     ...before.map((label) => ({ label, suggestion: null, digit: 0 })),
-    ...photo.slots.map((label, i) => ({ label, suggestion: score.get(label) ?? null, digit: i + 1 })),
+    ...unfolded(photo).map((label, i) => ({ label, suggestion: score.get(label) ?? null, digit: i + 1 })),
   ];
+}
+
+// The button that unfolds what is below the floor; none where nothing is.
+export function moreButton(photo) {
+  const folded = store.label ? 0 : photo.slots.length - unfolded(photo).length;
+  if (!folded) return [];
+  const button = element("button", "more", `more (${folded})`);
+  button.type = "button";
+  button.dataset.do = "more";
+  button.title = "Less likely labels (m)";
+  return [button];
+}
+
+export function unfold(photo) {
+  if (!photo || photo.more) return;
+  photo.more = true;
+  store.emit("photo", photo.id);
 }
 
 export const likely = (photo) =>
@@ -89,10 +110,4 @@ export function set(id, label, value) {
 
 export function cycle(id, label) {
   set(id, label, after(store.photos.get(id).decided.get(label) ?? null));
-}
-
-export function acceptLikely(ids) {
-  const changes = ids.flatMap((image) => likely(store.photos.get(image)).map((label) => ({ image, label, value: 1 })));
-  decide(changes);
-  store.emit("told", `${changes.length} labels accepted.`);
 }

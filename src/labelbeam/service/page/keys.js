@@ -1,7 +1,9 @@
 // The keyboard: everything that the mouse does.
 
-import { acceptLikely, set } from "./chips.js";
-import { after, store } from "./store.js";
+import { acceptDownTo, acceptLikely, rejectBelow } from "./bulk.js";
+import { set, unfold } from "./chips.js";
+import { search, showAll } from "./filter.js";
+import { after, store, unfolded } from "./store.js";
 import { columns } from "./wall.js";
 import { lookOn } from "./photo.js";
 import { open as type } from "./typing.js";
@@ -23,7 +25,7 @@ function digit(event) {
 
 function slot(number, reject) {
   const photo = store.photo;
-  const label = photo?.slots[number - 1];
+  const label = photo && unfolded(photo)[number - 1];
   if (label === undefined) return;
   const value = photo.decided.get(label) ?? null;
   set(photo.id, label, reject ? (value === 0 ? null : 0) : after(value));
@@ -44,7 +46,8 @@ function move(by, extend) {
 
 export function acceptAndGo() {
   if (store.current === null) return;
-  acceptLikely(store.together(store.current));
+  if (store.label) set(store.current, store.label, 1);
+  else acceptLikely(store.together(store.current));
   store.step(1);
 }
 
@@ -52,7 +55,11 @@ function completeAndGo() {
   if (store.current !== null && nothingElse(store.together(store.current))) store.step(1);
 }
 
-const takeOutCurrent = () => store.current !== null && takeOut(store.together(store.current));
+function takeOutCurrent(event) {
+  if (store.current === null) return;
+  if (event.shiftKey && store.label) rejectBelow(store.current);
+  else takeOut(store.together(store.current));
+}
 
 const command = {
   j: () => move(1),
@@ -65,6 +72,8 @@ const command = {
     store.select(selected);
   },
   a: lookOn,
+  f: search,
+  m: () => unfold(store.photo),
   d: completeAndGo,
   r: openRenaming,
   Delete: takeOutCurrent,
@@ -74,10 +83,10 @@ const command = {
   t: type,
   "?": showHelp,
   " ": () => store.show(!store.large),
-  Enter: acceptAndGo,
+  Enter: (event) => (event.shiftKey && store.label ? acceptDownTo(store.current) : acceptAndGo()),
   Home: () => store.go(store.order[0]),
   End: () => store.go(store.order.at(-1)),
-  Escape: () => (store.selected.size ? store.select([]) : store.show(false)),
+  Escape: () => (store.selected.size ? store.select([]) : store.large ? store.show(false) : store.shown && showAll()),
 };
 
 const controlled = {

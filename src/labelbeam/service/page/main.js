@@ -2,7 +2,8 @@
 
 import "./wall.js";
 import "./photo.js";
-import { acceptLikely } from "./chips.js";
+import { acceptLikely } from "./bulk.js";
+import "./filter.js";
 import { nothingElse, takeOut } from "./marking.js";
 import { showHelp } from "./keys.js";
 import { openMenu } from "./menu.js";
@@ -58,8 +59,8 @@ function message(text, kind = "problem") {
 
 function progress() {
   const done = [...store.photos.values()].filter((photo) => photo.decided.size || photo.complete).length;
-  find("progress").textContent = store.photos.size ? `${done} of ${store.photos.size}` : "";
-  find("progress").title = "photographs with a decision, or with nothing else on them";
+  find("progress").textContent = store.photos.size ? `${done} of ${store.photos.size} decided` : "";
+  find("progress").title = "photographs with at least one decision, or with nothing else on them";
   find("empty").hidden = store.photos.size > 0;
   find("wall").hidden = !store.photos.size || store.large;
 }

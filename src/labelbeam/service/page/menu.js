@@ -28,6 +28,8 @@ export function openMenu(button, items) {
   const left = Math.max(8, Math.min(place.left, window.innerWidth - menu.offsetWidth - 8));
   menu.style.setProperty("left", `${left}px`);
   menu.style.setProperty("top", `${place.bottom + 6}px`);
+  menu.style.setProperty("max-height", `${window.innerHeight - place.bottom - 14}px`);
+  menu.scrollTop = 0;
   menu.firstElementChild?.focus();
 }
 

@@ -1,6 +1,6 @@
 // One photograph, large: every suggestion with its score and its reason, what speaks for a label, the search's tree.
 
-import { because, chip, cycle, element, labelText, listed, percent, replace } from "./chips.js";
+import { because, chip, cycle, element, labelText, listed, moreButton, percent, replace, unfold } from "./chips.js";
 import { attention, picture, showPicture, tree } from "./server.js";
 import { nothingElse, takeOut } from "./marking.js";
 import { LIKELY, store } from "./store.js";
@@ -131,6 +131,11 @@ function draw() {
   const chips = listed(photo);
   replace(section.querySelector(".decided"), chips.filter((one) => !one.digit).map((one) => chip(photo, one)));
   const rows = chips.filter((one) => one.digit).map((one) => row(photo, one));
+  if (moreButton(photo).length) {
+    const more = element("li");
+    more.append(...moreButton(photo));
+    rows.push(more);
+  }
   if (photo.suggestions === null) rows.push(element("li", "waiting", "looking …"));
   replace(section.querySelector(".rows"), rows);
   section.querySelector(".note").textContent = photo.note;
@@ -184,6 +189,7 @@ store.on("view", () => {
   window.scrollTo(0, 0);
 });
 section.addEventListener("click", (event) => {
+  if (event.target.closest("[data-do=more]")) return unfold(store.photo);
   const target = event.target.closest("button[data-label]");
   if (!target) return;
   cycle(store.current, target.dataset.label);

@@ -2,6 +2,8 @@
 
 const SLOTS = 9;
 export const LIKELY = 0.5;
+const FLOOR = 0.1; // suggestions below it are folded away
+const LEAST = 3; // but so many are always shown
 
 class Store extends EventTarget {
   id = "";
@@ -11,6 +13,10 @@ class Store extends EventTarget {
   photos = new Map();
   places = []; // of all photographs in the order of the wall, those too that left and may come back
   order = [];
+  shown = null; // photographs that a filter lets through, in their order; null: all
+  label = ""; // of the view by label
+  scores = new Map(); // of that label, by photograph
+  stacks = new Map(); // of that view: a photograph, and those that look the same below it
   current = null;
   selected = new Set();
   large = false;
@@ -51,7 +57,22 @@ class Store extends EventTarget {
         this.emit("photo", one.id);
       }
     }
+    this.shown?.push(...photographs.map((one) => one.id).filter((id) => !this.places.includes(id)));
     this.arrange(this.places.concat(photographs.map((one) => one.id)));
+  }
+
+  // Show these photographs only (null: all), with a label: the view of that label.
+  look({ label, ids, scores, stacks }) {
+    Object.assign(this, { label, scores, stacks, shown: ids });
+    this.selected = new Set();
+    this.arrange([]);
+    const before = this.current;
+    if (label || !this.order.includes(before)) this.current = this.order[0] ?? null;
+    this.emit("order");
+    this.emit("selection");
+    for (const id of this.order) this.emit("photo", id);
+    if (this.current === null) this.show(false);
+    else if (this.current !== before) this.emit("current", before);
   }
 
   // Which steps undo and redo would turn now, as the service says with everything that changes the project.
@@ -63,7 +84,7 @@ class Store extends EventTarget {
   // Put photographs in an order; those that are not named stay behind.
   arrange(ids) {
     this.places = [...new Set([...ids, ...this.places])];
-    this.order = this.places.filter((id) => this.photos.has(id));
+    this.order = (this.shown ?? this.places).filter((id) => this.photos.has(id));
     this.current ??= this.order[0] ?? null;
   }
 
@@ -96,11 +117,12 @@ class Store extends EventTarget {
 
   // Photographs that a decision on one of them goes to: all selected ones if it is among them.
   together(id) {
-    return this.selected.size > 1 && this.selected.has(id) ? this.order.filter((one) => this.selected.has(one)) : [id];
+    const chosen = this.selected.size > 1 && this.selected.has(id) ? this.order.filter((one) => this.selected.has(one)) : [id];
+    return chosen.flatMap((one) => this.stacks.get(one)?.filter((below) => this.photos.has(below)) ?? [one]);
   }
 
   go(id) {
-    if (id === this.current || !this.photos.has(id)) return;
+    if (id === this.current || !this.photos.has(id) || !this.order.includes(id)) return;
     const before = this.current;
     this.current = id;
     this.emit("current", before);
@@ -167,6 +189,15 @@ function slots(photo) {
     if (label !== undefined) filled.push(label);
   }
   return filled;
+}
+
+// The labels that are shown with their digits: those below the floor are folded away, unless the person unfolds them.
+export function unfolded(photo) {
+  if (store.label) return [store.label];
+  if (photo.more) return photo.slots;
+  const score = new Map((photo.suggestions ?? []).map((one) => [one.label, one.score]));
+  const last = photo.slots.findLastIndex((label) => photo.decided.has(label) || score.get(label) >= FLOOR);
+  return photo.slots.slice(0, Math.max(LEAST, last + 1));
 }
 
 export const after = (value) => (value === 1 ? 0 : value === 0 ? null : 1);

@@ -39,7 +39,9 @@ function draw() {
   const scores = new Map((store.photo?.suggestions ?? []).map((one) => [one.label, one.score]));
   const names = store.labels.map((one) => one.name);
   options = matches(text, names, scores).map((name) => ({ name, isNew: false }));
-  if (text && !names.includes(text)) options.push({ name: text, isNew: true });
+  // A text that no label starts with is a label of its own: it comes before those that have it inside.
+  const begun = options.filter(({ name }) => rank(name, folded(text)) < 2).length;
+  if (text && !names.includes(text)) options.splice(begun, 0, { name: text, isNew: true });
   at = Math.min(at, Math.max(0, options.length - 1));
   list.replaceChildren(...options.map(option));
   if (options.length) input.setAttribute("aria-activedescendant", `found-${at}`);
@@ -114,7 +116,10 @@ input.addEventListener("keydown", (event) => {
   if (event.key === "Escape") close();
   else if (event.key === "ArrowDown") at = Math.min(at + 1, options.length - 1);
   else if (event.key === "ArrowUp") at = Math.max(at - 1, 0);
-  else if (event.key === "Enter") return choose(at, event.shiftKey ? 0 : 1);
+  else if (event.key === "Enter") {
+    const itself = options.findIndex((one) => one.name === exact(input.value));
+    return choose(event.ctrlKey && itself >= 0 ? itself : at, event.shiftKey ? 0 : 1);
+  }
   else return;
   event.preventDefault();
   if (!box.hidden) draw();

@@ -1,6 +1,7 @@
 // All photographs as cards: picture, what is decided, what is suggested.
 
-import { because, chip, cycle, element, labelText, listed, replace } from "./chips.js";
+import { because, chip, cycle, element, labelText, listed, moreButton, replace, unfold } from "./chips.js";
+import { acceptDownTo, rejectBelow } from "./bulk.js";
 import { nothingElse } from "./marking.js";
 import { picture, showPicture } from "./server.js";
 import { store } from "./store.js";
@@ -70,16 +71,40 @@ function nothingButton(photo) {
   return made;
 }
 
+// In the view of a label: everything from the top down to this photograph, or what is below it.
+function runButtons() {
+  return [
+    ["down", "Accept down to here", "Accept it on this photograph and on all before it (Shift Enter)"],
+    ["below", "Reject below", "Reject it on all photographs after this one (Shift Delete)"],
+  ].map(([what, text, title]) => {
+    const made = element("button", "run", text);
+    Object.assign(made, { type: "button", title });
+    made.dataset.do = what;
+    return made;
+  });
+}
+
+function stack(made, id) {
+  const count = store.stacks.get(id)?.length ?? 0;
+  made.classList.toggle("stack", count > 1);
+  made.querySelector(".alike")?.remove();
+  if (count < 2) return;
+  const badge = element("span", "alike", `${count} alike`);
+  badge.title = "Photographs that look the same; what is decided here is decided of all of them";
+  made.querySelector(".frame").append(badge);
+}
+
 function draw(id) {
   const photo = store.photos.get(id);
   const made = cards.get(id);
   if (!made) return;
   const chips = listed(photo);
   const children = chips.map((one) => chip(photo, id === store.current ? one : { ...one, digit: 0 }));
-  if (photo.suggestions === null && near.has(id)) want(id);
-  if (photo.suggestions === null) children.push(element("span", "waiting", "looking …"));
+  if (!store.label && photo.suggestions === null && near.has(id)) want(id);
+  if (!store.label && photo.suggestions === null) children.push(element("span", "waiting", "looking …"));
   if (photo.note && id === store.current && !photo.suggestions?.length) children.push(element("p", "note", photo.note));
-  if (id === store.current) children.push(...most(photo), nothingButton(photo));
+  if (id === store.current) children.push(...moreButton(photo), ...(store.label ? runButtons() : [...most(photo), nothingButton(photo)]));
+  stack(made, id);
   replace(made.querySelector(".chips"), children);
   made.classList.toggle("complete", photo.complete);
 }
@@ -137,6 +162,7 @@ store.on("order", () => {
     return cards.get(id);
   });
   const shown = [...wall.children];
+  wall.classList.toggle("by-label", store.label !== "");
   if (shown.every((one, i) => one === all[i])) wall.append(...all.slice(shown.length));
   else wall.replaceChildren(...all);
   mark();
@@ -170,7 +196,12 @@ wall.addEventListener("click", (event) => {
     if (event.detail) made.focus({ preventScroll: true }); // so that Enter means the photograph again
     return;
   }
-  if (event.target.closest("[data-do=complete]")) {
+  const what = event.target.closest("[data-do]")?.dataset.do;
+  if (what === "more") unfold(store.photos.get(id));
+  else if (what === "down") acceptDownTo(id);
+  else if (what === "below") rejectBelow(id);
+  if (["more", "down", "below"].includes(what)) return made.focus({ preventScroll: true });
+  if (what === "complete") {
     nothingElse(store.together(id));
     return made.focus({ preventScroll: true });
   }

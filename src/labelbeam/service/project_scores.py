@@ -1,0 +1,108 @@
+"""Scores and look-alikes of many photographs of a project at once: what the page's bulk actions and views ask for.
+
+Nothing is decided here: the page says what it will do, and does it as one step that one undo takes back.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from labelbeam.data.images import UnreadableImage
+from labelbeam.inspect.duplicates import Fingerprint, duplicate_groups, fingerprint
+from labelbeam.project.project_file import Project
+from labelbeam.project.records import Photograph
+from labelbeam.service.project_photographs import ProjectPhotographs
+from labelbeam.service.reasons import Reasons
+from labelbeam.service.tagging import TaggingService
+
+MOST = 64
+"""Photographs of a question for scores; the page asks again and shows how far it is."""
+
+FLOOR = 0.05
+"""Least score that is answered, where no label is named."""
+
+
+class ProjectScores:
+    """What the model says of many photographs of a project."""
+
+    def __init__(self, photographs: ProjectPhotographs, service: TaggingService, reasons: Reasons) -> None:
+        """Make it.
+
+        Args:
+            photographs: of the project.
+            service: answers for the run.
+            reasons: what the cards ask; its answers are remembered.
+        """
+        self._photographs, self._service, self._reasons = photographs, service, reasons
+        self._project = photographs.project
+        self._prints: dict[int, Fingerprint] = {}
+
+    async def ask(self, images: Sequence[int], label: str | None = None) -> dict[str, Any]:
+        """Return scores of photographs.
+
+        Args:
+            images: their numbers; those that left the project are passed over.
+            label: of the run: its scores from the picture alone, which no decision moves. None: of every undecided
+                label, given what is decided, as the cards show them.
+
+        Returns:
+            `scores`, by photograph and label (without a named one those of `FLOOR` or more); `unreadable`, the numbers
+            of photographs that are gone from the disk.
+        """
+        there = await self._there(images)
+        features = await self._photographs.features(there)
+        rows = [(one, row) for one, row in zip(there, features, strict=True) if row is not None]
+        decisions = {} if label is not None else await asyncio.to_thread(self._project.decisions)
+        plain = [(one, row) for one, row in rows if one.id not in decisions]
+        scores: dict[int, dict[str, float]] = {}
+        names = self._service.tagger.labels
+        if plain:
+            stacked = np.stack([np.asarray(row) for _, row in plain])
+            answers = await self._service.ask(lambda: self._service.tagger.answer(stacked))
+            for (one, _), row in zip(plain, answers.scores, strict=True):
+                scores[one.id] = dict(zip(names, map(float, row), strict=True))
+        for one, row in rows:
+            if one.id in decisions:
+                scores[one.id] = await self._service.ask(
+                    lambda row=row, decided=decisions[one.id]: dict(self._reasons.scores(row, decided))  # type: ignore[misc]
+                )
+        return {
+            "scores": {
+                image: {
+                    name: round(score, 4)
+                    for name, score in row.items()
+                    if (score >= FLOOR if label is None else name == label)
+                }
+                for image, row in scores.items()
+            },
+            "unreadable": [one.id for one, row in zip(there, features, strict=True) if row is None],
+        }
+
+    async def stacks(self, images: Sequence[int]) -> list[list[int]]:
+        """Return near duplicates among photographs, as `labelbeam data inspect` finds them, in the order given.
+
+        Fingerprints are made once while the service runs.
+        """
+        there = await self._there(images)
+        prints = await asyncio.to_thread(lambda: [self._fingerprint(one) for one in there])
+        groups = await asyncio.to_thread(duplicate_groups, prints)
+        return [[there[i].id for i in group.members] for group in groups]
+
+    async def _there(self, images: Sequence[int]) -> list[Photograph]:
+        known = {one.id: one for one in await asyncio.to_thread(self._project.photographs)}
+        return [known[image] for image in dict.fromkeys(images) if image in known]
+
+    def _fingerprint(self, one: Photograph) -> Fingerprint:
+        if one.id not in self._prints:
+            self._prints[one.id] = _fingerprint(self._project, one)
+        return self._prints[one.id]
+
+
+def _fingerprint(project: Project, one: Photograph) -> Fingerprint:
+    try:
+        project.content(one)  # may it be read?
+    except UnreadableImage as error:
+        return Fingerprint(error=error.reason)
+    return fingerprint(one.path)
