@@ -4,8 +4,8 @@ A simulated person who knows the truth decides every label of every photograph. 
 them; the seconds of each are those of the keystroke-level model (Card, Moran and Newell 1980: a key 0.28 s, pointing
 and clicking 1.30 s), and looking takes `--look` seconds for one label on a small picture, `--read` for all that is on a
 photograph. Card by card every photograph is read, and nothing is missed. Label by label the person looks down the wall
-in falling score until `--patience` photographs in a row lack the label, accepts down to the last that has it, corrects
-the exceptions above, and rejects what is below unseen: what is missed there is counted.
+in falling score until `--patience` photographs in a row lack the label, accepts down to where that leaves fewest
+exceptions, corrects those, and rejects what is below unseen: what is missed there is counted.
 """
 
 import argparse
@@ -50,11 +50,13 @@ def by_label(
             if not present[i - patience : i].any():
                 seen = i
                 break
-        last = int(np.flatnonzero(present[:seen]).max(initial=-1))
-        exceptions = int((~present[: last + 1]).sum())  # rejected first: click, click
-        keys, clicks = TYPED + 2, 2 * exceptions + 1 + 2  # f, its name, Enter; the last one, its two buttons
+        # An exception above the cut is rejected by two clicks, one below it accepted by one; the cut that takes fewest.
+        wrong = np.concatenate(([0], np.cumsum(~present[:seen])))
+        lacking = present[:seen].sum() - np.concatenate(([0], np.cumsum(present[:seen])))
+        keys = TYPED + 2  # f, its name, Enter
+        clicks = int((2 * wrong + lacking).min()) + 3  # and the photograph of the cut, and its two buttons
         looks += seen
-        missed += int(present[last + 1 :].sum())
+        missed += int(present[seen:].sum())
         gestures += keys + clicks
         seconds += look * seen + KEY * keys + CLICK * clicks
     return seconds, gestures, looks, missed
@@ -85,7 +87,7 @@ def main() -> None:
         f"card by card: {60 * decisions / seconds:.0f} decisions a minute, {60 * truth.sum() / seconds:.1f} of them"
     )
     print(f"  present ones; {gestures} gestures, {len(truth)} photographs read, {seconds / 60:.1f} minutes")
-    for patience in sorted({6, options.patience, 24}):
+    for patience in sorted({3, 6, options.patience, 24}):
         seconds, gestures, looks, missed = by_label(scores, truth, look=options.look, patience=patience)
         rate, found = 60 * decisions / seconds, 60 * (truth.sum() - missed) / seconds
         print(

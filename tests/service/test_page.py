@@ -18,6 +18,7 @@ import pytest
 
 from labelbeam.project.project_file import Project
 from labelbeam.runs.tagger import Tagger
+from labelbeam.service import app as app_module
 from labelbeam.service.app import create_app
 from labelbeam.service.limits import Limits
 from labelbeam.service.server import LOOPBACK, bound_socket, web_server
@@ -544,18 +545,29 @@ def test_accept_what_is_likely_acts_on_cards_that_were_never_in_sight_and_says_w
     show: Callable[..., Shown], photographs: list[Path], tagger: Tagger
 ) -> None:
     shown = show(viewport={"width": 420, "height": 500})
+    store = Path(app_module.__file__).with_name("page").joinpath("store.js").read_text(encoding="utf-8")
+    lower = store.replace("LIKELY = 0.5", "LIKELY = 0.1")  # the tests' run is never as sure as 0.5
+    shown.page.route(
+        "**/page/store.js", lambda route: route.fulfill(body=lower, content_type="text/javascript")
+    )
+    shown.page.reload()
     shown.add(photographs[:24])
-    likely = {}
-    for image in range(1, 25):
-        features = shown.project.features(image, tagger.run.encoder.identity)
-        found = tagger.suggest(features, (), (), 99, None)
-        likely[image] = {one.label: 1 for one in found if one.score >= 0.5}
-    count = sum(map(len, likely.values()))
     assert shown.page.get_by_text("looking …").count() > 0, "every card was in sight"
     shown.page.keyboard.press("Control+a")
     shown.page.get_by_role("button", name="Accept what is likely").click()
-    expect(shown.page.locator("#message")).to_contain_text(f"{count} labels accepted on")
-    assert shown.saved() == {image: said for image, said in likely.items() if said}
+    expect(shown.page.locator("#message")).to_contain_text(
+        " labels accepted on 24 photographs", timeout=20_000
+    )
+    accepted = shown.saved()
+    said = shown.page.locator("#message").inner_text()
+    assert said.startswith(f"{sum(map(len, accepted.values()))} labels")
+    assert len(accepted) == 24
+    for image, row in accepted.items():
+        features = shown.project.features(image, tagger.run.encoder.identity)
+        scores = {one.label: one.score for one in tagger.suggest(features, (), (), 99, None)}
+        assert set(row.values()) == {1}
+        assert all(scores[label] > 0.05 for label in row), "scores are sampled: about 0.1"
+        assert {label for label, score in scores.items() if score > 0.2} <= set(row)
     shown.page.keyboard.press("Escape")
     shown.page.keyboard.press("u")
     expect(shown.page.locator("#progress")).to_have_text("0 of 24 decided")

@@ -447,8 +447,9 @@ def test_scores_of_many_are_those_of_the_cards_and_of_one_label_from_the_picture
     assert label not in asked["scores"]["1"]
     for image in (1, 2):
         cards = filled.get(f"/v1/project/photographs/{image}/suggestions?count=99").json()["suggestions"]
-        said = {one["label"]: one["score"] for one in cards if one["score"] >= 0.05}
-        assert asked["scores"][str(image)] == pytest.approx(said, abs=0.02)
+        found = asked["scores"][str(image)]
+        for one in cards:  # scores are sampled
+            assert found.get(one["label"], 0.05) == pytest.approx(max(one["score"], 0.05), abs=0.06)
     alone = filled.post("/v1/project/scores", json={"photographs": [1], "label": label}).json()
     filled.post("/v1/project/decisions", json={"changes": [{"image": 1, "label": label, "value": None}]})
     assert filled.post("/v1/project/scores", json={"photographs": [1], "label": label}).json() == alone

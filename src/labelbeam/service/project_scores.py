@@ -4,7 +4,8 @@ Nothing is decided here: the page says what it will do, and does it as one step 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,27 +55,22 @@ class ProjectScores:
         there = await self._there(images)
         features = await self._photographs.features(there)
         rows = [(one, row) for one, row in zip(there, features, strict=True) if row is not None]
-        decisions = {} if label is not None else await asyncio.to_thread(self._project.decisions)
-        plain = [(one, row) for one, row in rows if one.id not in decisions]
         scores: dict[int, dict[str, float]] = {}
-        names = self._service.tagger.labels
-        if plain:
-            stacked = np.stack([np.asarray(row) for _, row in plain])
+        if label is None:
+            # By the mechanism that the cards ask, one by one: what they mark as likely must be what is accepted.
+            decisions = await asyncio.to_thread(self._project.decisions)
+            for one, row in rows:
+                decided = decisions.get(one.id, {})
+                scores[one.id] = await self._service.ask(partial(self._scored, row, decided))
+        elif rows:
+            stacked = np.stack([np.asarray(row) for _, row in rows])
             answers = await self._service.ask(lambda: self._service.tagger.answer(stacked))
-            for (one, _), row in zip(plain, answers.scores, strict=True):
-                scores[one.id] = dict(zip(names, map(float, row), strict=True))
-        for one, row in rows:
-            if one.id in decisions:
-                scores[one.id] = await self._service.ask(
-                    lambda row=row, decided=decisions[one.id]: dict(self._reasons.scores(row, decided))  # type: ignore[misc]
-                )
+            column = self._service.tagger.labels.index(label)
+            for (one, _), row in zip(rows, answers.scores, strict=True):
+                scores[one.id] = {label: float(row[column])}
         return {
             "scores": {
-                image: {
-                    name: round(score, 4)
-                    for name, score in row.items()
-                    if (score >= FLOOR if label is None else name == label)
-                }
+                image: {name: round(score, 4) for name, score in row.items() if label or score >= FLOOR}
                 for image, row in scores.items()
             },
             "unreadable": [one.id for one, row in zip(there, features, strict=True) if row is None],
@@ -89,6 +85,9 @@ class ProjectScores:
         prints = await asyncio.to_thread(lambda: [self._fingerprint(one) for one in there])
         groups = await asyncio.to_thread(duplicate_groups, prints)
         return [[there[i].id for i in group.members] for group in groups]
+
+    def _scored(self, features: np.ndarray, decided: Mapping[str, int]) -> dict[str, float]:
+        return dict(self._reasons.scores(features, decided))
 
     async def _there(self, images: Sequence[int]) -> list[Photograph]:
         known = {one.id: one for one in await asyncio.to_thread(self._project.photographs)}

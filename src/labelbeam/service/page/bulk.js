@@ -30,7 +30,9 @@ export async function acceptLikely(ids) {
   let found = { scores: new Map(), unreadable: 0 };
   if (unseen.length)
     try {
-      found = await scoresOf(unseen, null, (at, of) => of > TOGETHER && store.emit("notice", `Looking at photographs: ${at} of ${of} …`));
+      found = await scoresOf(unseen, null, (at, of) => {
+        if (of > TOGETHER) store.emit("notice", `Looking at photographs: ${at} of ${of} …`);
+      });
     } catch (error) {
       return store.emit("message", `Nothing was accepted: ${error.message}`);
     }
