@@ -61,7 +61,7 @@ def test_a_map_shows_every_label_and_the_way_by_its_numbers() -> None:
     chart = charts.label_map_chart(space)
     assert chart.count('class="dot"') == 4
     assert "1. says 海の人 (0.75)" in chart
-    assert "2. says END (0.50)" in chart
+    assert "2. says nothing more (0.50)" in chart
     assert re.search(r"drawn \d+ times as long", chart)
     parsed(chart)
 

@@ -12,9 +12,11 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from labelbeam import __version__
 from labelbeam.cli.data import convert, download, inspect, split
 from labelbeam.cli.evaluate import evaluate, score
 from labelbeam.cli.export import export, extend_labels
@@ -104,8 +106,20 @@ for _command in (inspect, split, convert, download):
     data.command()(with_messages(_command))
 
 
+def _version(wanted: bool) -> bool:
+    """Print the version and end, where that was asked; Typer takes what this returns as the option's value."""
+    if wanted:
+        typer.echo(f"labelbeam {__version__}")
+        raise typer.Exit()
+    return wanted
+
+
 @app.callback()
-def labelbeam() -> None:
+def labelbeam(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
     """Multi-label image tagging that knows which labels go together."""
 
 

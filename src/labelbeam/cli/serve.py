@@ -57,6 +57,7 @@ def serve(
             f"serving needs more packages ({', '.join(missing)} missing): pip install 'labelbeam[serve]'."
         )
     from labelbeam.project.project_file import Project, temporary_project
+    from labelbeam.runs.run_directory import fingerprint
     from labelbeam.runs.tagger import Tagger
     from labelbeam.service.access import require_strong_key
     from labelbeam.service.app import create_app
@@ -95,9 +96,12 @@ def serve(
             hosts={*LOOPBACK, shown} if key is None else None,
             project=kept,
             saved=project is not None,
+            run=run.resolve().name,
+            fingerprint=fingerprint(run),
+            log=_say if log else None,
         )
         _say(f"serving {run} at http://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends it).")
-        server = web_server(app, drain_seconds=limits.answer_seconds, log="info" if log else "warning")
+        server = web_server(app, drain_seconds=limits.answer_seconds, log="warning")
         serve_until_stopped(server, listening)
 
 

@@ -40,7 +40,7 @@ def label_map_chart(space: Values) -> str:
     times = _magnified(spots, steps)
     way = [
         Spot(
-            f"{number}. says {step['says'] or 'END'} ({step['probability']:.2f})",
+            f"{number}. says {step['says'] or 'nothing more'} ({step['probability']:.2f})",
             steps[0]["x"] + times * (step["x"] - steps[0]["x"]),
             steps[0]["y"] + times * (step["y"] - steps[0]["y"]),
         )

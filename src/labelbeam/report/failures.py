@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -261,13 +262,60 @@ def _associations(associations: Mapping[str, Values]) -> str:
     return quiet(f"Rank correlation of recall over labels with {'; '.join(told)}.") if told else ""
 
 
+def balance_part(values: Values) -> str:
+    """Return how unevenly labels are spread, and what becomes of the rare ones."""
+    labels = [one for one in values["failures"]["labels"] if one["present"]]
+    if not labels:
+        return quiet("No label is present.")
+    trained = all(one["training_images"] is not None for one in labels)
+    key = "training_images" if trained else "present"
+    ranked = sorted(labels, key=lambda one: (-one[key], one["label"]))
+    most, least = ranked[0], ranked[-1]
+    total = sum(one[key] for one in ranked)
+    tenth = ranked[: max(1, round(len(ranked) / 10))]
+    times = f", {most[key] / least[key]:,.0f} times as many" if least[key] else ""
+    where = "training" if trained else "judged"
+    told = (
+        f"Of the {len(ranked):,} labels that are present, {most['label']} has the most {where} images "
+        f"({most[key]:,.0f}{times}) and {least['label']} the fewest ({least[key]:,.0f}). The most frequent tenth has "
+        f"{percent(sum(one[key] for one in tenth) / total) if total else '–'} of all."
+    )
+    rows = []
+    for name, some in _thirds(ranked):
+        wanted, decided = sum(one["present"] for one in some), sum(one["decided"] for one in some)
+        right = sum(one["right"] for one in some)
+        rows.append(
+            [
+                name,
+                f"{len(some):,}",
+                f"{some[-1][key]:,.0f} to {some[0][key]:,.0f}",
+                percent(right / decided) if decided else "–",
+                percent(right / wanted) if wanted else "–",
+            ]
+        )
+    heads = ["labels", "how many", f"{where} images of each", "precision", "recall"]
+    return (
+        quiet(told)
+        + table(heads, rows)
+        + quiet("Precision and recall of all decisions on those labels together.")
+    )
+
+
+def _thirds(ranked: Sequence[Values]) -> list[tuple[str, Sequence[Values]]]:
+    """Return the frequent, the middle and the rare third; those that have a label."""
+    first, second = -(-len(ranked) // 3), -(-2 * len(ranked) // 3)
+    parts = (("frequent", ranked[:first]), ("middle", ranked[first:second]), ("rare", ranked[second:]))
+    return [(name, some) for name, some in parts if some]
+
+
 def pairs_part(values: Values) -> str:
     """Return pairs of labels that were learned, missed, exaggerated or invented, beside a rival's counts."""
     pairs, missing = values["pairs"], values["missing"]
     if pairs is None:
         return quiet(missing["pairs"])
     ours, rival = pairs["pairs"], pairs["rival_pairs"]
-    heads = ["of the pairs that are associated", "this run", *(["rival"] if rival else [])]
+    beside = _beside(values)
+    heads = ["of the pairs that are associated", "this run", *([beside] if rival else [])]
     sides = [ours, *([rival] if rival else [])]
     rows = [[kind, *(f"{side['counts'][kind]:,}" for side in sides)] for kind in KINDS]
     rows.append(["undecided", *(f"{side['undecided']:,}" for side in sides)])
@@ -285,10 +333,20 @@ def pairs_part(values: Values) -> str:
             f"odds ratio, decided less true (the shift), cut off at ±{REACH:g}, with its 95 % interval."
         )
         parts.append(quiet(text))
-    parts.append(_exclusive(pairs["exclusive"]))
-    parts.append(_near_synonyms(pairs["near_synonyms"]))
-    parts += [quiet(f"No rival's pairs: {missing['rival_pairs']}")] if "rival_pairs" in missing else []
+    parts.append(_exclusive(pairs["exclusive"], beside))
+    parts.append(_near_synonyms(pairs["near_synonyms"], beside))
+    parts += [quiet(f"No pairs of {beside}: {missing['rival_pairs']}")] if "rival_pairs" in missing else []
     return "".join(parts)
+
+
+def _beside(values: Values) -> str:
+    """Return what the run beside it is called: its folder's name."""
+    folder = values.get("about", {}).get("beside")
+    return Path(folder).name if folder else ""
+
+
+def _whose(source: str, beside: str) -> str:
+    return {"truth": "the data", "run": "this run", "rival": beside or "the other run"}.get(source, source)
 
 
 def _forest(pairs: Sequence[Values], heading: str) -> str:
@@ -308,16 +366,16 @@ def _forest(pairs: Sequence[Values], heading: str) -> str:
     return f'<h3>{escape(heading)}</h3><div class="forest">{"".join(lines)}</div>'
 
 
-def _exclusive(found: Values) -> str:
+def _exclusive(found: Values, beside: str) -> str:
     if not found["pairs"]:
         return quiet("No two labels exclude each other in the training data beyond doubt.")
     rows = [
-        [name, f"{one['images']:,}", _share(one["share"]["value"]), _ends(one["share"])]
+        [_whose(name, beside), f"{one['images']:,}", _share(one["share"]["value"]), _ends(one["share"])]
         for name, one in found["rates"].items()
     ]
     body = table(["", "images", "share", "95 % interval"], rows)
     emitted = "; ".join(
-        f"{' + '.join(one['labels'])} ({', '.join(f'{who} {n:,}' for who, n in one['images'].items())})"
+        f"{' + '.join(one['labels'])} ({', '.join(f'{_whose(who, beside)} {n:,}' for who, n in one['images'].items())})"
         for one in found["emitted"][:8]
     )
     told = f"{found['pairs']:,} pairs of labels (nearly) exclude each other in the training data. Images that get both:"
@@ -325,7 +383,7 @@ def _exclusive(found: Values) -> str:
     return f"<h3>Labels that exclude each other</h3>{quiet(told)}{_classed(body)}{more}"
 
 
-def _near_synonyms(found: Values | None) -> str:
+def _near_synonyms(found: Values | None, beside: str) -> str:
     """Return how often both names of what looks alike are decided."""
     if found is None or not found["alike"]:
         return (
@@ -340,7 +398,7 @@ def _near_synonyms(found: Values | None) -> str:
         "Images that get both names:"
     )
     rates = [
-        [name, f"{one['images']:,}", _share(one["share"]["value"]), _ends(one["share"])]
+        [_whose(name, beside), f"{one['images']:,}", _share(one["share"]["value"]), _ends(one["share"])]
         for name, one in found["rates"].items()
     ]
     gap = found["differences"].get("run")
@@ -348,8 +406,8 @@ def _near_synonyms(found: Values | None) -> str:
         ""
         if gap is None
         else quiet(
-            f"This run less the {found['against']}: {100 * gap['value']:+.2f} points ({100 * gap['low']:+.2f} to "
-            f"{100 * gap['high']:+.2f}, images drawn again)."
+            f"This run less {_whose(found['against'], beside)}: {100 * gap['value']:+.2f} points "
+            f"({100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}, images drawn again)."
         )
     )
     rows = [
@@ -364,7 +422,7 @@ def _near_synonyms(found: Values | None) -> str:
     return (
         f"<h3>Near-synonyms</h3>{quiet(told)}"
         f"{_classed(table(['', 'images', 'share', '95 % interval'], rates))}{versus}"
-        f"{_named(['pair', 'vectors', 'images alike', *sources], rows)}"
+        f"{_named(['pair', 'vectors', 'images alike', *(_whose(name, beside) for name in sources)], rows)}"
     )
 
 
@@ -403,9 +461,14 @@ def worst_part(values: Values) -> str:
         ]
         for one in found["first"]
     ]
-    body = table(["image", "nats", "missed", "wrongly decided"], rows)
+    body = table(["image", "surprise", "missed", "wrongly decided"], rows)
     body = body.replace("<table>", '<table class="words">', 1)
-    return quiet(f"Images whose true sets the run held least probable, {by}.") + body
+    return (
+        quiet(
+            f"Images whose true sets the run held least probable, {by}; surprise is -log of that probability."
+        )
+        + body
+    )
 
 
 def _named(heads: list[str], rows: list[list[str]]) -> str:

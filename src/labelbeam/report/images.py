@@ -75,7 +75,7 @@ def _shown(one: ShownImage) -> str:
         f'<div class="shown"><div class="head">{_picture(one.path)}<div><p class="file">'
         f'<span class="why {said["why"]}">{said["why"]}</span> {escape(_text(said["image"]))}</p>'
         f'<div class="tags">{lines}</div>'
-        f"{quiet(' → '.join((*said['path'], 'END')) + '; ' + log_p)}</div></div>{maps}</div>"
+        f"{quiet(' → '.join((*said['path'], 'nothing more')) + '; ' + log_p)}</div></div>{maps}</div>"
     )
 
 
@@ -153,20 +153,23 @@ def search_part(values: Values) -> str:
 
 
 def errors_part(values: Values, paths: Sequence[Path]) -> str:
-    """Return probable label errors with their images."""
+    """Return where the run and the labels of the data differ most, with the images."""
     found = values["label_errors"]
     if found is None:
         return quiet(values["missing"]["label_errors"])
     if not found["errors"]:
         return quiet("None was found.")
     told = (
-        f"{found['count']:,} on {found['images_with_errors']:,} of {found['images']:,} images: {found['missing']:,} "
-        f"labels probably missing, {found['wrong']:,} probably wrong; shown are the {len(found['errors'])} most "
-        "probable, with the probability of what the data say. Honest only for images that the run was not trained on."
+        f"{found['count']:,} times on {found['images_with_errors']:,} of {found['images']:,} images: "
+        f"{found['missing']:,} labels that the run finds and the data lack, {found['wrong']:,} that the data have and "
+        f"the run does not find; shown are the {len(found['errors'])} where it is surest, with the probability that it "
+        "gives what the data say. Which of the two is wrong, the picture tells: in data that people checked it is "
+        "mostly the run. Of images that the run was trained on this says little."
     )
     figures = "".join(
         f"<figure>{_picture(path, side=200)}<figcaption><b>{escape(one['label'])}</b>"
-        f"<span>{'probably missing' if one['given'] == 'absent' else 'probably wrong'} ({one['confidence']:.2f})</span>"
+        f"<span>{'only the run finds it' if one['given'] == 'absent' else 'only the data have it'} "
+        f"({one['confidence']:.2f})</span>"
         f'<span class="quiet">{escape(_text(one["image"]))}</span></figcaption></figure>'
         for one, path in zip(found["errors"], paths, strict=True)
     )

@@ -9,7 +9,7 @@ from labelbeam.charts.charts import CHART_STYLE, legend
 from labelbeam.charts.page import page, quiet, table
 from labelbeam.inspect.page import STYLE as SECTION_STYLE
 from labelbeam.report.charts import label_map_chart
-from labelbeam.report.failures import confusions_part, labels_part, pairs_part, worst_part
+from labelbeam.report.failures import balance_part, confusions_part, labels_part, pairs_part, worst_part
 from labelbeam.report.images import ShownImage, errors_part, images_part, search_part
 from labelbeam.report.run import ReliabilityBin, learning_curve, reliability
 
@@ -88,13 +88,14 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
         ("training", "Training", _training(values)),
         ("calibration", "Are the scores probabilities?", _calibration(values)),
         ("labels", "Label by label", labels_part(values)),
+        ("balance", "Frequent and rare labels", balance_part(values)),
         ("pairs", "Pairs of labels", pairs_part(values)),
         ("confusions", "Confusions", confusions_part(values)),
         ("map", "The label space", _map(values)),
         ("images", "Images", images_part(images, values["missing"])),
         ("search", "One search", search_part(values)),
         ("worst", "The worst images", worst_part(values)),
-        ("errors", "Labels of the data that are probably wrong", errors_part(values, error_paths)),
+        ("errors", "Where the run disagrees with the labels", errors_part(values, error_paths)),
         ("versions", "Made with", _versions(values)),
     ]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
@@ -126,7 +127,7 @@ def _about(values: Values) -> str:
             ("OF1", "F1 over all decisions"),
             ("CF1", "F1 of label averages"),
             ("subset_accuracy", "sets exactly right"),
-            ("log_likelihood", "nats per image, log-likelihood"),
+            ("log_likelihood", "log-likelihood of an image's labels"),
         )
         if scores.get(name) is not None
     ]
@@ -136,8 +137,8 @@ def _about(values: Values) -> str:
     warning = ""
     if known := about["images_in_training_data"]:
         text = (
-            f"{known:,} of the {about['images']:,} images are among the training data: scores, calibration and label "
-            "errors flatter the run."
+            f"{known:,} of the {about['images']:,} images are among the training data: scores, calibration and "
+            "disagreements flatter the run."
         )
         warning = f'<p class="warn">{escape(text)}</p>'
     return f'<dl class="about">{told}</dl>{warning}<div class="tiles">{boxes}</div>'
@@ -174,7 +175,8 @@ def _scores(values: Values) -> str:
     intervals, versus = scores.get("intervals"), scores.get("versus")
     heads = ["score, percent", "value"] + (["95 % interval"] if intervals else [])
     if versus:
-        heads += ["rival", "difference"] if "differences" in versus else ["rival"]
+        beside = Path(about["beside"]).name
+        heads += [beside, "difference"] if "differences" in versus else [beside]
         heads += ["its 95 % interval", "p"] if "differences" in versus else []
     rows = []
     for name, value in scores.items():
@@ -192,8 +194,8 @@ def _scores(values: Values) -> str:
     protocol = scores["protocol"]
     told = (
         f"Protocol: {protocol['name']}, {protocol['decides']}. {protocol['labels_with_a_positive']:,} of "
-        f"{protocol['labels']:,} labels have a positive. mean_labels are labels per image, log_likelihood is nats per "
-        "image; neither is percent."
+        f"{protocol['labels']:,} labels have a positive. mean_labels are labels per image, log_likelihood is a mean "
+        "natural logarithm of probability per image; neither is percent."
     )
     if intervals:
         told += f" Intervals: percentile bootstrap over images, {about['bootstrap']:,} resamples, seed {about['seed']}."
@@ -224,7 +226,7 @@ def _training(values: Values) -> str:
     chart = learning_curve(epochs, lines, title="loss by epoch", best=best)
     if not chart:
         return quiet("There is no training curve: fewer than two epochs were logged.")
-    told = "Loss per image, nats, by epoch. "
+    told = "Loss per image, the negative log-likelihood, by epoch. "
     told += (
         "Training is with dropout, validation without." if validated else "Of training alone; with dropout."
     )

@@ -28,7 +28,7 @@ from labelbeam.heads import decode
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.rules import read_rules
 from labelbeam.runs.build import build_answerer
-from labelbeam.runs.run_directory import ENCODER, RULES, Run, load_run, versions
+from labelbeam.runs.run_directory import ENCODER, RULES, Run, list_files, load_run, versions
 
 PRECISIONS = ("float32", "int8")
 
@@ -94,6 +94,10 @@ def export_run(
                 (part / RULES).write_text(trained.rules.text, encoding="utf-8")
             _write(part / "decode.json", decoder_options(trained))
             shutil.copyfile(decode.__file__, part / "decode.py")
+            there = (
+                file for file in part.iterdir() if file.is_file() and not file.name.startswith("decode.")
+            )
+            list_files(part / "labels.json", {file.name: file for file in there})
             load_run(part)  # what cannot be loaded again does not appear
     except OSError as error:
         raise InputError(

@@ -87,7 +87,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #     features.json        in place of it, of runs trained on vectors: how many features there are, and what
 #   they are
 #     config.yaml          the resolved configuration
-#     labels.json          label names in label order, training counts
+#     labels.json          label names in label order, training counts, the other files that answers depend on
 #     preprocess.json      the transform in front of the encoder
 #     metrics.json         validation scores with their protocol
 #     log.csv              one row per epoch
@@ -114,6 +114,9 @@ PARTS = ("model.safetensors", "config.yaml", "labels.json")
 """What loading a run needs, beside an encoder."""
 
 PROMISES, RULES = "promises.safetensors", "rules.txt"
+
+OF_PEOPLE = frozenset({"labels.json", "metrics.json", LOG, "versions.json", "preprocess.json"})
+"""What no answer depends on; and labels.json, which holds the list of all others."""
 
 OPTIONAL = frozenset(
     {RULES, FEATURES, PROMISES, "calibration.json", "suggester.json", "suggester.safetensors"}
@@ -239,19 +242,24 @@ def save_run(run: Run, folder: Path, *, opening: Sequence[str]) -> None:
         # All is written before anything is replaced (the first last), so that a full disk leaves an older
         # run in the folder as it was.
         with ExitStack() as replaced:
+            text_parts: dict[str, Path] = {}
             for name, text in texts.items():
                 text_part = replaced.enter_context(written_whole(folder / name))
                 text_part.write_text(text, encoding="utf-8")
-            parts = []
+                text_parts[name] = text_part
+            parts, written = [], dict(text_parts)
             if isinstance(run.encoder, GivenFeatures):
                 for name in (ENCODER, "preprocess.json"):  # of an older run in the same folder
                     (folder / name).unlink(missing_ok=True)
             else:
                 parts.append(replaced.enter_context(written_whole(folder / ENCODER)))
                 _save_encoder(run.encoder, parts[0])
+                written[ENCODER] = parts[0]
             for name, head in heads.items():
                 parts.append(replaced.enter_context(written_whole(folder / name)))
                 save_file(dict(head.arrays), parts[-1], metadata={"head": run.config.head})
+                written[name] = parts[-1]
+            list_files(text_parts["labels.json"], written)
             if run.promises is not None:
                 parts.append(replaced.enter_context(written_whole(folder / PROMISES)))
                 save_file(run.promises.arrays(), parts[-1], metadata=run.promises.about())
@@ -265,6 +273,45 @@ def save_run(run: Run, folder: Path, *, opening: Sequence[str]) -> None:
         raise InputError(
             f"{folder} cannot be written ({_first_line(error)}). Make room there, or choose another --out."
         ) from error
+
+
+def list_files(labels: Path, files: Mapping[str, Path]) -> None:
+    """Write into labels.json which files the answers of a run depend on, with their hashes.
+
+    Args:
+        labels: the file.
+        files: those of the run by name, and where they are; what only people read is passed over.
+    """
+    told = _read_json(labels)
+    told["files"] = {
+        name: _hash(path) for name, path in sorted(files.items()) if name not in OF_PEOPLE and name[0] != "."
+    }
+    labels.write_text(_json(told), encoding="utf-8")
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(labels: Path) -> list[str]:
+    """Return the files that a run had when it was written; none where it is older than the list."""
+    told = _read_json(labels).get("files", {})
+    plain = isinstance(told, dict) and all(re.fullmatch(r"[\w.-]+", name) for name in told)
+    return sorted(told) if plain else []
+
+
+def _refuse_incomplete(folder: Path) -> None:
+    """Refuse a copy of a run that lost a file on its way.
+
+    Raises:
+        InputError: a file is missing that the run had.
+    """
+    if lost := [name for name in _listed(folder / "labels.json") if not (folder / name).is_file()]:
+        raise InputError(
+            f"{folder} is not whole: {', '.join(lost)} missing, which it was written with: it would answer otherwise. "
+            'Copy the whole folder; or, to go without, take the name out of "files" in labels.json.'
+        )
 
 
 def _texts(run: Run, opening: Sequence[str]) -> dict[str, str]:
@@ -333,6 +380,7 @@ def load_run(folder: Path) -> Run:
     except InputError as error:
         raise InputError(f"{config_file} is damaged or of another version: {error}") from error
     vocabulary, counts = read_labels(folder / "labels.json")
+    _refuse_incomplete(folder)
     if (folder / FEATURES).is_file():
         encoder: Encoder = _given_features(folder / FEATURES)
     else:

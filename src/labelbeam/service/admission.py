@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelbeam.service.limits import Limits, Refusal
 
-ALWAYS = ("/healthz", "/readyz")
+ALWAYS = ("/healthz", "/readyz", "/metrics")
 """Paths that answer however busy the service is."""
 
 FORMS = ("/v1/tag", "/v1/suggest", "/v1/project/photographs")

@@ -20,6 +20,7 @@ from labelbeam.service.admission import BUSY_SECONDS, Admission
 from labelbeam.service.batches import Closed, Full
 from labelbeam.service.descriptions import REFUSALS
 from labelbeam.service.limits import Limits, Refusal, refused
+from labelbeam.service.monitoring import Counts, Log, Monitoring, metrics_route
 from labelbeam.service.routes import health_routes, label_routes, suggest_routes, tag_routes
 from labelbeam.service.tagging import TaggingService
 
@@ -40,6 +41,9 @@ def create_app(
     hosts: Collection[str] | None = None,
     project: "Project | None" = None,
     saved: bool = True,
+    run: str = "run",
+    fingerprint: str = "",
+    log: Log | None = None,
 ) -> FastAPI:
     """Return the service of a run as an ASGI application.
 
@@ -51,6 +55,9 @@ def create_app(
             own; None: any.
         project: what the page at `/` keeps photographs and decisions in; None: no page.
         saved: whether the project stays when the service ends; the page says so.
+        run: its name, for logs, metrics and `/readyz`.
+        fingerprint: of what its answers depend on (`runs.run_directory.fingerprint`); empty: not said.
+        log: what is called with a line for each request; None: nothing is.
 
     Raises:
         InputError: the key is too short, or a limit is not positive.
@@ -74,8 +81,11 @@ def create_app(
         redoc_url=None,
         responses=REFUSALS,
     )
-    for router in (tag_routes, suggest_routes, label_routes, health_routes):
+    for router in (tag_routes, suggest_routes, label_routes):
         app.include_router(router(service))
+    counts = Counts(run, fingerprint)
+    app.include_router(health_routes(service, run=run, fingerprint=fingerprint))
+    app.include_router(metrics_route(counts, lambda: service.waiting))
     if session is not None:
         app.include_router(session_routes(session))
     if project is not None:
@@ -87,6 +97,7 @@ def create_app(
     app.add_middleware(Admission, limits=limits)
     app.add_middleware(Access, session=session, hosts=hosts, rate=limits.rate, wrong_keys=limits.wrong_keys)
     app.add_middleware(SecureHeaders)
+    app.add_middleware(Monitoring, counts=counts, log=log)
     return app
 
 

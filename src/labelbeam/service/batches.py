@@ -105,6 +105,11 @@ class Batches(Generic[Item, Result]):
         return self._open and all(thread.is_alive() for thread in self._threads)
 
     @property
+    def waiting(self) -> int:
+        """Items that wait now."""
+        return len(self._entries)
+
+    @property
     def has_room(self) -> bool:
         """Whether one more item could be added."""
         return len(self._entries) < self._most_waiting

@@ -154,6 +154,9 @@ class State(BaseModel):
     """Whether the service lives, or takes work."""
 
     state: str
+    run: str | None = Field(None, description="The run's name, in `/readyz`.")
+    fingerprint: str | None = Field(None, description="Changes with anything its answers depend on.")
+    version: str | None = Field(None, description="Of labelbeam.")
 
 
 class Refused(BaseModel):

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from labelbeam import __version__
 from labelbeam.data.images import UnreadableImage
 from labelbeam.runs.choices import decision_from
 from labelbeam.service.admission import BUSY_SECONDS
@@ -29,8 +30,15 @@ from labelbeam.service.uploads import Form, Upload, read_form
 # `GET /healthz` and `GET /readyz`: for whoever watches over the service.
 
 
-def health_routes(service: TaggingService) -> APIRouter:
-    """Return the routes."""
+def health_routes(service: TaggingService, *, run: str, fingerprint: str) -> APIRouter:
+    """Return the routes.
+
+    Args:
+        service: answers for the run.
+        run: its name.
+        fingerprint: of what its answers depend on.
+    """
+    about = {"run": run, "fingerprint": fingerprint, "version": __version__}
     router = APIRouter()
 
     @router.get("/healthz", summary="Does it live?", responses={200: {"model": State}})
@@ -46,9 +54,9 @@ def health_routes(service: TaggingService) -> APIRouter:
     async def readyz() -> JSONResponse:
         """Tell whether an image would be taken now."""
         if service.ready:
-            return JSONResponse({"state": "ready"})
+            return JSONResponse({"state": "ready", **about})
         headers = {"Retry-After": str(round(BUSY_SECONDS))}
-        return JSONResponse({"state": "busy"}, status_code=503, headers=headers)
+        return JSONResponse({"state": "busy", **about}, status_code=503, headers=headers)
 
     return router
 

@@ -114,7 +114,7 @@ def web_server(app: FastAPI, *, drain_seconds: float, log: str) -> uvicorn.Serve
     Args:
         app: the application.
         drain_seconds: how long what is under way may take when it is told to stop.
-        log: least level of what is logged: "warning", or "info" for a line per request.
+        log: least level of what the web server itself logs; a line per request is `service.monitoring`'s.
     """
     config = uvicorn.Config(
         app,
@@ -123,7 +123,7 @@ def web_server(app: FastAPI, *, drain_seconds: float, log: str) -> uvicorn.Serve
         lifespan="on",
         loop="asyncio",
         log_level=log,
-        access_log=log == "info",
+        access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -140,6 +140,11 @@ class TaggingService:
         )
 
     @property
+    def waiting(self) -> int:
+        """Images that wait for the encoder now."""
+        return self._encoding.waiting
+
+    @property
     def ready(self) -> bool:
         """Whether it takes an image now."""
         return self._encoding.alive and self._answering.alive and self._encoding.has_room
