@@ -74,12 +74,12 @@ def _box(node: Node, x: float, y: float, kind: str) -> str:
 
 def _end(node: Node, x: float, y: float, kind: str) -> str:
     chance = node["path_probability"]
-    path = " → ".join((*node["prefix"], "END"))
+    path = " → ".join((*node["prefix"], "nothing more"))
     long = max(2.0, BAR * chance)
     return (
         f'<g><title>{escape(f"{path}: p = {chance:.4f}")}</title><rect class="end{kind}" x="{x:g}" y="{y - 6:g}" '
         f'width="{long:.1f}" height="12" rx="3"/><text class="{"strong" if kind else "quiet"}" '
-        f'x="{x + long + 6:.1f}" y="{y + 4:g}">END {chance:.3f}</text></g>'
+        f'x="{x + long + 6:.1f}" y="{y + 4:g}">nothing more {chance:.3f}</text></g>'
     )
 
 
