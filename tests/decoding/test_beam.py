@@ -296,11 +296,13 @@ def test_equal_log_probabilities_are_ordered_by_label_sequence(backend):
 @pytest.mark.parametrize("width", range(1, 8))
 @pytest.mark.parametrize("rule", ["canonical", "no-repeat"])
 def test_equal_log_probabilities_at_the_edge_of_the_beam_are_kept_by_label_sequence(backend, width, rule):
-    """Of four labels every continuation is alike, so each step has more equals than the beam has room."""
-    trie, row = PrefixTrie(TableStep({}, num_labels=4, allowed=rule, scale=0.0)), np.zeros((1, 5), np.float32)
-    found = beam_search(trie, row, Search(beam_width=width, stop="worst"), backend=backend)
-    expected = paper_search(trie.step, row[0], width=width, end="always", stop="worst", maximum=4)
-    assert [path for path, _ in found.candidates(0)] == [path for _, path in expected]
+    """Of five labels many continuations are alike, so that steps have more equals than the beam has room."""
+    for seed in range(3):
+        row = np.random.default_rng(seed).integers(0, 3, 6).astype(np.float32) * (seed > 0)
+        trie = PrefixTrie(TableStep({}, num_labels=5, allowed=rule, scale=0.0))
+        found = beam_search(trie, row[None], Search(beam_width=width, stop="worst"), backend=backend)
+        expected = paper_search(trie.step, row, width=width, end="always", stop="worst", maximum=5)
+        assert [path for path, _ in found.candidates(0)] == [path for _, path in expected], seed
 
 
 def test_a_length_penalty_prefers_longer_paths_without_changing_their_log_probability():
