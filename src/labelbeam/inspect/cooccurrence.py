@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
-from labelbeam.metrics.intervals import NORMAL_975
+from labelbeam.metrics.intervals import NORMAL_975, shares_of
 
 # Tails of the hypergeometric distribution, for half a million tables at once.
 #
@@ -328,8 +328,4 @@ def wilson_low(hits: int, trials: int) -> float:
         >>> round(wilson_low(50, 50), 3)
         0.929
     """
-    z2 = NORMAL_975**2
-    share = hits / trials
-    middle = share + z2 / (2 * trials)
-    half = NORMAL_975 * float(np.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)))
-    return max(0.0, (middle - half) / (1 + z2 / trials))
+    return float(shares_of(np.array([hits]), np.array([trials])).low[0])
