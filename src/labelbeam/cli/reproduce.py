@@ -75,7 +75,7 @@ def reproduce(
     if dry_run:
         from labelbeam.paper.expected_time import lines_of, plan_of
 
-        typer.echo("measuring how fast this machine is, for some seconds", err=True)
+        say("measuring how fast this machine is, for some seconds", err=True)
         plan = plan_of(request)
         if json_:
             say_json(plan)
