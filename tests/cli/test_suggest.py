@@ -26,7 +26,7 @@ def vector(finished, picture, tmp_path) -> Path:
 
 
 def test_suggestions_are_printed_best_first_under_their_mechanism(command, finished, picture, labels) -> None:
-    done = command("suggest", finished, picture, "--known", labels[0], "--count", 3)
+    done = command("suggest", finished, picture, "--accepted", labels[0], "--count", 3)
     assert done.exit_code == 0, done.output
     first, *lines = done.stdout.splitlines()
     assert first == "mechanism: likelihood-weighting"
@@ -70,7 +70,9 @@ def test_a_row_of_a_matrix_of_one_image_is_a_vector_too(command, finished, vecto
 
 def test_labels_may_be_given_one_by_one(command, finished, picture, labels) -> None:
     once = command("suggest", finished, picture, "--known", f"{labels[0]}, {labels[1]}", "--json").stdout
-    twice = command("suggest", finished, picture, "--known", labels[0], "--known", labels[1], "--json").stdout
+    twice = command(
+        "suggest", finished, picture, "--known", labels[0], "--accepted", labels[1], "--json"
+    ).stdout
     assert once == twice
 
 

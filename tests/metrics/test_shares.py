@@ -17,4 +17,4 @@ def test_the_ends_are_where_a_score_test_just_does_not_reject() -> None:
 
 
 def test_nothing_tried_has_no_share_and_says_so() -> None:
-    assert shares_of(np.array([0]), np.array([0])).told(0) == {"value": None, "low": 0.0, "high": 1.0}
+    assert shares_of(np.array([0]), np.array([0])).to_dict(0) == {"value": None, "low": 0.0, "high": 1.0}

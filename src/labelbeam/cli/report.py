@@ -105,7 +105,7 @@ def explain(
     """Show what in an image speaks for each label of its path, given the labels before it."""
     from labelbeam.cli.options import names_in
     from labelbeam.explain.explained_run import explain as explained
-    from labelbeam.explain.explained_run import told, write_explanation, write_page
+    from labelbeam.explain.explained_run import explanation_dict, write_explanation, write_page
     from labelbeam.metrics.score_table import require_folder
     from labelbeam.runs.run_directory import load_run
 
@@ -124,7 +124,7 @@ def explain(
         write_page([found], page)
     if json_:
         # Names that are not UTF-8 exist on Linux.
-        say_json(told(found))
+        say_json(explanation_dict(found))
     else:
         say(_text(found))
 

@@ -26,8 +26,9 @@ def suggest(
     image: Annotated[
         str | None, typer.Argument(help="The image; with --vector FILE of many rows: the id of one.")
     ] = None,
-    known: Annotated[
-        list[str] | None, typer.Option(help="Labels that the image has: a,b. May be repeated.")
+    accepted: Annotated[
+        list[str] | None,
+        typer.Option("--accepted", "--known", help="Labels that the image has: a,b. May be repeated."),
     ] = None,
     rejected: Annotated[
         list[str] | None, typer.Option(help="Labels that it has not: c,d. May be repeated.")
@@ -58,8 +59,8 @@ def suggest(
         given = "neither was given" if image is None else "both were given"
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
     tagger = Tagger.load(run, rules=rules)
-    accepted, refused = names_in(known, tagger.labels), names_in(rejected, tagger.labels)
-    found = tagger.suggest(asked, known=accepted, rejected=refused, count=count, mechanism=mechanism)
+    present, absent = names_in(accepted, tagger.labels), names_in(rejected, tagger.labels)
+    found = tagger.suggest(asked, known=present, rejected=absent, count=count, mechanism=mechanism)
     if json_:
         say_json(json.loads(found.to_json(str(image or vector))))
         return

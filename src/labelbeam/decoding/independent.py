@@ -70,8 +70,8 @@ class RuledLabels:
         """Return the log-probability that a set keeps the limits.
 
         Args:
-            log_present: log p(label | image); -inf where the label is known to be absent.
-            log_absent: log p(not label | image); -inf where it is known to be present. Both 0 where it does not count.
+            log_present: log p(label | image); -inf where the label is rejected.
+            log_absent: log p(not label | image); -inf where it is accepted. Both 0 where it does not count.
         """
         free = np.logaddexp(log_present[:, self.free], log_absent[:, self.free]).sum(axis=1)
         blocks = [
@@ -105,7 +105,7 @@ class RuledLabels:
             masses = self._backward(log_present[at], log_absent[at], np.logaddexp)
             there: np.ndarray = np.ones((len(masses[0]), 1))  # p(state | image, the limits are kept)
             for t, label in enumerate(self._layers.labels):
-                mass = np.maximum(masses[t], IMPOSSIBLE)  # of states that what is known excludes
+                mass = np.maximum(masses[t], IMPOSSIBLE)  # of states that the evidence excludes
                 going = [
                     there * np.exp(one - mass)
                     for one in self._choices(t, masses[t + 1], log_present[at], log_absent[at])

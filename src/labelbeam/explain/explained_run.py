@@ -148,7 +148,7 @@ def _asked(run: Run, labels: list[str]) -> tuple[int, ...]:
 DIGITS = 6
 
 
-def told(explanation: Explanation) -> dict[str, Any]:
+def explanation_dict(explanation: Explanation) -> dict[str, Any]:
     """Return everything but the maps, as plain JSON values.
 
     Per step: `label`, `given` (the labels before it), `prob`, `value` of the target, `peak` (x and y in the photograph,
@@ -207,7 +207,7 @@ def write_explanation(explanation: Explanation, folder: Path) -> list[Path]:
         with written_whole(maps) as part, part.open("wb") as file:
             np.savez_compressed(file, **stored_maps(explanation))  # type: ignore[arg-type]  # NumPy's stub
         with written_whole(numbers) as part:
-            part.write_text(_json(told(explanation)), encoding="utf-8", errors="backslashreplace")
+            part.write_text(_json(explanation_dict(explanation)), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror}). Choose another --out or make room."

@@ -66,7 +66,7 @@ def _dislike(file: str) -> tuple[int, str]:
     return (min(places) if places else len(_LIKED), file)
 
 
-# A signed map laid over its picture: orange for, blue against; told apart with every kind of colour vision.
+# A signed map laid over its picture: orange for, blue against; distinct with every kind of colour vision.
 #
 # Pixels in, pixels out. Knows no label and no file.
 

@@ -63,7 +63,7 @@ def order_labels(
     return np.argsort(counts if order == "rare" else -counts, kind="stable")
 
 
-# Easiest label first: the order in which labels can be told from an image and the labels before them.
+# Easiest label first: the order in which labels can be predicted from an image and the labels before them.
 #
 # One label after another is placed: each time the one that is best predicted, out of fold, by ridge
 # regression from the image's features and the labels placed so far. Knows features as numbers; knows no

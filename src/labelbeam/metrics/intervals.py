@@ -33,7 +33,7 @@ class Shares:
     low: Float[np.ndarray, " shares"]
     high: Float[np.ndarray, " shares"]
 
-    def told(self, i: int) -> dict[str, float | None]:
+    def to_dict(self, i: int) -> dict[str, float | None]:
         """Return one of them as plain values; null where there was no trial."""
         value = None if np.isnan(self.value[i]) else round(float(self.value[i]), 6)
         return {"value": value, "low": round(float(self.low[i]), 6), "high": round(float(self.high[i]), 6)}

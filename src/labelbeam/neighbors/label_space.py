@@ -32,7 +32,7 @@ from labelbeam.runs.tagger import Tagger
 # Source:
 #     Wang et al. 2016, Figure 2: the query point is the image's point plus what the recurrence adds; the
 #   label whose
-#     embedding suits it best is said next.
+#     embedding suits it best comes next.
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,7 @@ class TogetherRates:
             "images": self.images,
             "against": self.against,
             "rates": {
-                name: {"images": int(self.with_any[i]), "share": self.share.told(i)}
+                name: {"images": int(self.with_any[i]), "share": self.share.to_dict(i)}
                 for i, name in enumerate(self.sources)
             },
             "differences": {

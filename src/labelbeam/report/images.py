@@ -14,7 +14,7 @@ from PIL import Image
 from labelbeam.charts.page import embedded_thumbnail, quiet
 from labelbeam.data.images import UnreadableImage
 from labelbeam.errors import InputError
-from labelbeam.explain.explained_run import explain, told
+from labelbeam.explain.explained_run import explain, explanation_dict
 from labelbeam.explain.explanation import Explanation
 from labelbeam.explain.pictures import overlaid
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
@@ -239,7 +239,7 @@ def shown_images(
                     missing["attention"] = str(error)
             said = _said(evaluation, row, truth[row], decided[row])
             values = {"image": evaluation.dataset.images[row], "why": why, **said}
-            values["explanation"] = None if explanation is None else told(explanation)
+            values["explanation"] = None if explanation is None else explanation_dict(explanation)
             shown.append(ShownImage(row, path, values, explanation))
             advance(1)
     return tuple(shown)

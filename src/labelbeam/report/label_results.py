@@ -136,7 +136,7 @@ class SizeRecall:
                 "area_at_most": self.edges[i + 1],
                 "present": int(self.present[i]),
                 "found": int(self.found[i]),
-                "recall": self.recall.told(i),
+                "recall": self.recall.to_dict(i),
             }
             for i in range(len(self.present))
         ]
@@ -226,8 +226,8 @@ class LabelResults:
                 "present": int(self.present[j]),
                 "decided": int(self.decided[j]),
                 "right": int(self.right[j]),
-                "precision": self.precision.told(j),
-                "recall": self.recall.told(j),
+                "precision": self.precision.to_dict(j),
+                "recall": self.recall.to_dict(j),
                 **{trait: _plain(values[j]) for trait, values in (traits or {}).items()},
             }
             for j, name in enumerate(names)
@@ -279,8 +279,8 @@ def results_by_kind(results: LabelResults, kinds: Sequence[str | None]) -> list[
                 "kind": kind,
                 "labels": int(of.sum()),
                 "present": int(present[0]),
-                "precision": shares_of(right, decided).told(0),
-                "recall": shares_of(right, present).told(0),
+                "precision": shares_of(right, decided).to_dict(0),
+                "recall": shares_of(right, present).to_dict(0),
             }
         )
     return rows

@@ -180,7 +180,7 @@ def calibration_of(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
         told["pooled"] = {
             "ece": pooled.ece,
             "bins": [
-                {"score": float(score), "count": int(count), "share": shares.told(i)}
+                {"score": float(score), "count": int(count), "share": shares.to_dict(i)}
                 for i, (score, count) in enumerate(zip(pooled.score, pooled.count, strict=True))
             ],
         }

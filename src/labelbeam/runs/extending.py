@@ -38,7 +38,7 @@ class AddedLabel:
 
     Attributes:
         label: its name.
-        images: on which it is known.
+        images: on which it is labelled.
         present: of those, with it.
         penalty: chosen by cross-validation.
         log_loss: mean nats per decision, held out.
@@ -77,7 +77,7 @@ def extend_run(run: Run, dataset: Dataset, labels: Sequence[str] = (), *, seed: 
 
     Args:
         run: of a label model, or of a head with a sigmoid per label.
-        dataset: images on which the new labels are known, present and absent.
+        dataset: images on which the new labels are present or absent.
         labels: the new ones, in the order in which they are added; none: all that the run does not have.
         seed: of the folds.
 
