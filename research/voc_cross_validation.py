@@ -28,7 +28,8 @@ from plain_training import standardize, teach
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds, split
 from labelbeam.decoding.search import Search
-from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
+from labelbeam.encoders.catalogue import build_encoder
+from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset

@@ -25,7 +25,7 @@ from labelbeam.formats.vector_table import targets_of_names, targets_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.predict.prediction import Prediction
 from labelbeam.predict.predictions import Predictions
-from labelbeam.runs.by_size import DataSize, recipe_for
+from labelbeam.runs.by_size import DataSize, empty_sets, recipe_for
 from labelbeam.runs.config import RunConfig, configure
 from labelbeam.runs.run_directory import Run, save_run
 from labelbeam.runs.tagger import Tagger
@@ -108,6 +108,11 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         if self.tune is not None:
             best = tune(self._configured, size, features, targets, count=self.tune, seed=seed)
             self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
+        unsaid = empty_sets(self._configured(by_data), targets)
+        by_data = {
+            **by_data,
+            **{part: {**by_data.get(part, {}), **values} for part, values in unsaid.items()},
+        }
         config = self._configured(by_data)
         held_out = None
         if best_epoch is not None and self.epochs is None:

@@ -131,6 +131,7 @@ DECIDE = (
     ),
     SharedOption("search", str, "exact, beam or greedy."),
     SharedOption("beam", int, "Beam width (implies --search beam)."),
+    SharedOption("nothing", float, "Share of the images expected to show none of the labels, such as 0.2."),
     SharedOption(
         "settings",
         list[str],

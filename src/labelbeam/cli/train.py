@@ -59,6 +59,13 @@ def train(
         bool,
         typer.Option("--finetune", help="Train the encoder too, end to end.", rich_help_panel=TRAINING),
     ] = False,
+    nothing: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the photographs to come that show none of the labels, such as 0.2.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     tune: Annotated[
         int | None,
         typer.Option(
@@ -109,6 +116,8 @@ def train(
             epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, precision=precision
         ),
     }
+    if nothing is not None:
+        asked |= {"search": {"nothing": nothing}}
     if finetune:
         asked |= {"train_encoder": True}
     options = _given(**asked)

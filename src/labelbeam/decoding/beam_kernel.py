@@ -85,6 +85,7 @@ class StepKernel(StepArrays):
                 0 if options.stop == "best" else options.beam_width - 1,
                 options.penalty(depth + 1),
                 options.penalty(trie.longest + 1),
+                trie.num_labels,
             )
 
         in_parts(
@@ -131,6 +132,16 @@ def log_normaliser(row, other, first):
     return peak + np.log(total)
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check
+def end_logit(row, other, end):
+    """Return the logit of END, which may stand twice in a row, once as -inf."""
+    logit = np.float64(row[end]) + other[end]
+    if len(row) > end + 1:
+        logit = max(logit, np.float64(row[end + 1]) + other[end + 1])
+    return logit
+
+
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _finish(labels, lengths, log_probs, scores, path, depth, log_prob, score):
@@ -166,7 +177,7 @@ def _finish(labels, lengths, log_probs, scores, path, depth, log_prob, score):
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _advance(
-    trie, image, live, finished, out, depth, canonical, competes, bound_place, penalty, last_penalty
+    trie, image, live, finished, out, depth, canonical, competes, bound_place, penalty, last_penalty, end
 ):
     """Advance every active image by one step; see `beam_arrays.StepArrays` for the same in plain NumPy."""
     rows, weights, peaks, spans, last_labels, is_live = trie
@@ -176,7 +187,6 @@ def _advance(
     done_labels, done_lengths, done_log_probs, scores = finished
     out_slots, out_outcomes, out_log_probs, out_labels = out
     active, width = nodes.shape
-    end = rows.shape[1] - 1
     last = end + 1 if competes else end
     norms = np.empty(width)  # log-normaliser of each live path
     scales = np.empty(width)  # turns a product of weights into a probability relative to the best live path
@@ -198,7 +208,7 @@ def _advance(
                 norms[b] = np.float64(peaks[node]) + image_peaks[i] + np.log(total)
                 scales[b] = np.exp(log_probs[a, b] - log_probs[a, 0]) / total
             if not competes and (not ruled or is_live[node, end]):
-                step = np.float64(rows[node, end]) + image_rows[i, end] - norms[b]
+                step = end_logit(rows[node], image_rows[i], end) - norms[b]
                 if step > -np.inf:
                     log_prob = log_probs[a, b] + min(step, 0.0)
                     _finish(
@@ -213,7 +223,10 @@ def _advance(
             node = nodes[a, b]
             first = last_labels[node] + 1 if canonical else 0
             for outcome in range(first, last):
-                if scales[b] >= 0.0:
+                if outcome == end and rows.shape[1] > end + 1:
+                    step = end_logit(rows[node], image_rows[i], end) - norms[b]
+                    value = np.exp(step + log_probs[a, b] - log_probs[a, 0])
+                elif scales[b] >= 0.0:
                     value = np.float64(weights[node, outcome] * image_weights[i, outcome]) * scales[b]
                 else:
                     value = np.exp(
@@ -248,7 +261,7 @@ def _advance(
             for k in range(kept):
                 if out_outcomes[a, k] == end:
                     b = out_slots[a, k]
-                    step = np.float64(rows[nodes[a, b], end]) + image_rows[i, end] - norms[b]
+                    step = end_logit(rows[nodes[a, b]], image_rows[i], end) - norms[b]
                     log_prob = log_probs[a, b] + min(step, 0.0)
                     _finish(
                         done_labels[i], done_lengths[i], done_log_probs[i], scores[i],

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from jaxtyping import Float, Int
 
-from labelbeam.decoding.beam_kernel import ImageWeights
+from labelbeam.decoding.beam_kernel import ImageWeights, end_logit
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.trie import PrefixTrie
 
@@ -66,6 +66,7 @@ class CompiledExpansion(Expansion):
             ends,
             trie.step.allowed == "canonical",
             trie.step.allowed == "paper",
+            trie.num_labels,
         )
         self.offer(images, entries, ends)
 
@@ -111,23 +112,23 @@ def _take(rest, best, open_mass, images, entries, labels, values):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _fill(trie, image_rows, tree, sums, at, ends, canonical, paper):
+def _fill(trie, image_rows, tree, sums, at, ends, canonical, paper, end):
     rows, last_labels, is_live = trie
     ruled = len(is_live) > 0
     rest, best, totals, parents, labels, depths = tree
     mass, open_mass = sums
     images, entries, nodes = at
-    end = rows.shape[1] - 1
-    shares = np.empty(end + 1)
+    width = rows.shape[1]  # END may stand twice
+    shares = np.empty(width)
     for k in range(len(images)):
         i, e, node = images[k], entries[k], nodes[k]
         first = last_labels[node] + 1 if canonical else 0
         total, prefix = totals[i, e], np.exp(totals[i, e])
         peak = -np.inf
-        for outcome in range(first, end + 1):
+        for outcome in range(first, width):
             peak = max(peak, np.float64(rows[node, outcome]) + image_rows[i, outcome])
         heap = 0.0
-        for outcome in range(first, end + 1):
+        for outcome in range(first, width):
             shares[outcome] = np.exp(np.float64(rows[node, outcome]) + image_rows[i, outcome] - peak)
             heap += shares[outcome]
         norm = peak + np.log(heap)
@@ -159,6 +160,6 @@ def _fill(trie, image_rows, tree, sums, at, ends, canonical, paper):
                         mass[i, label] -= share
                         break
                     entry = parents[i, entry]
-        ends[k] = total + min(np.float64(rows[node, end]) + image_rows[i, end] - norm, 0.0)
+        ends[k] = total + min(end_logit(rows[node], image_rows[i], end) - norm, 0.0)
         if ruled and not is_live[node, end]:
             ends[k] = -np.inf

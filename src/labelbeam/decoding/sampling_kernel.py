@@ -205,7 +205,7 @@ def continue_samples_compiled(
             (trie.rows, trie.weights, trie.spans, trie.labels),
             (image.rows, image.weights, image.spans),
             (items, images, nodes, keys, prefix_keys),
-            gained, has, outcomes, canonical,
+            gained, has, outcomes, canonical, trie.num_labels,
         )  # fmt: skip
         going = outcomes < trie.num_labels
         items, outcomes = items[going], outcomes[going]
@@ -216,12 +216,14 @@ def continue_samples_compiled(
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _advance(trie, image, at, gained, has, outcomes, canonical):
-    """Draw what comes next in each sample, add what that step says of its labels, and move its prefix key on."""
+def _advance(trie, image, at, gained, has, outcomes, canonical, end):
+    """Draw what comes next in each sample, add what that step says of its labels, and move its prefix key on.
+
+    Samples hold a label already, so a second END, which the empty prefix alone has, is not looked at.
+    """
     rows, weights, spans, last_labels = trie
     image_rows, image_weights, image_spans = image
     items, images, nodes, keys, prefix_keys = at
-    end = rows.shape[1] - 1
     masses = np.empty(end + 1)
     for k in range(len(items)):
         item, node = items[k], nodes[k]

@@ -37,6 +37,9 @@ class Search:
     """END is not allowed before this many labels (the paper's protocol for NUS-WIDE: k)."""
     max_labels: int | None = None
     """Paths end at this many labels; with min_labels the same, every path has exactly so many ("path-k")."""
+    nothing: float | None = None
+    """Share of the images that show none of the labels, by which p(empty set) is shifted; None: as it was trained.
+    For runs whose training images all show something."""
     score: str = "marginal"
     """What a label's score is; the paper does not say. `marginal` (default): p(label | image), with bounds.
     `beam`: the share of the beam's finished paths that hold it. `max-step`: the highest probability it had at
@@ -75,6 +78,8 @@ class Search:
             )
             if getattr(self, name) < least
         ]
+        if self.nothing is not None and not 0 < self.nothing < 1:
+            problems.append(f"nothing is {self.nothing}, must lie between 0 and 1")
         if not 0 <= self.length_penalty < float("inf"):
             problems.append(f"length_penalty is {self.length_penalty}, must be 0 or more")
         if self.stderr is not None and not 0 < self.stderr < 1:

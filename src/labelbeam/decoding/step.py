@@ -27,6 +27,9 @@ class LabelStep(Protocol):
     there are outcomes: searches then never call `combine`. Otherwise (h = ReLU) rows are joint embeddings
     and `combine` turns them into logits.
 
+    Additive rows may hold one number more: END again, for prefixes where the image decides about it by another
+    number than elsewhere. A prefix's row then holds -inf in one of the two.
+
     Attributes:
         num_labels: number of labels, END not counted.
         allowed: the rule the model was trained with.
@@ -69,7 +72,7 @@ def check_step(step: LabelStep) -> None:
         raise InputError(
             f"start() must give a state [1 state] and a row [1 width], given {state.shape} and {row.shape}."
         )
-    if step.additive and row.shape[1] != step.num_labels + 1:
+    if step.additive and row.shape[1] - step.num_labels not in (1, 2):
         raise InputError(
             f"an additive step has one number per label and END in a row, {step.num_labels + 1}; "
             f"given rows of {row.shape[1]}. Set additive=False and give combine()."

@@ -44,7 +44,7 @@ class PrefixTrie:
         num_labels: number of labels; END is the outcome `num_labels`.
         longest: the most labels of a path.
         rows: float32 [nodes width]; if additive, -inf where an outcome is not allowed.
-        weights: float32 [nodes outcomes], `exp(row - peak)`, 0 where not allowed; if additive, else [0 0].
+        weights: float32 [nodes width], `exp(row - peak)`, 0 where not allowed; if additive, else [0 0].
         peaks: float32 [nodes], the greatest allowed number of a row (additive only).
         spans: float32 [nodes], greatest minus least allowed number of a row (additive only).
         rules: the machine of the limits that sets must keep; None: there are none.
@@ -92,7 +92,7 @@ class PrefixTrie:
         groups = len(self.rules.start) if self.rules else 0
         state, row = step.start()
         outcomes = self.num_labels + 1
-        numbers = state.shape[1] + row.shape[1] + (outcomes + 2 if step.additive else 0) + self.num_labels
+        numbers = state.shape[1] + row.shape[1] * (1 + step.additive) + 2 * step.additive + self.num_labels
         self.bytes_per_node = 4 * numbers + (0 if step.additive else outcomes) + 4 + 4 + 4 + 8 + 4
         self.bytes_per_node += 4 * groups + outcomes if self.rules else 0
         self.byte_limit = byte_limit
@@ -108,7 +108,7 @@ class PrefixTrie:
         # Pages of an empty array are taken when first written, so the arrays grow without being copied.
         self.states = np.empty((capacity, state.shape[1]), dtype=np.float32)
         self.rows = np.empty((capacity, row.shape[1]), dtype=np.float32)
-        self.weights = np.empty((capacity, outcomes) if step.additive else (0, 0), dtype=np.float32)
+        self.weights = np.empty((capacity, row.shape[1]) if step.additive else (0, 0), dtype=np.float32)
         self.peaks = np.empty(capacity if step.additive else 0, dtype=np.float32)
         self.spans = np.empty(capacity if step.additive else 0, dtype=np.float32)
         self.masks = np.empty((0, 0) if step.additive else (capacity, outcomes), dtype=bool)
@@ -249,6 +249,9 @@ class PrefixTrie:
             logits[~self.masks[nodes]] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        if self.step.additive and logits.shape[1] > self.num_labels + 1:  # END stands twice, once as -inf
+            logits[:, -2] = logits[:, -2:].max(axis=1)
+            logits = logits[:, :-1]
         return logits
 
     def rounding(
@@ -307,6 +310,8 @@ class PrefixTrie:
             self.rows[ids] = rows
             self.masks[ids] = allowed
             return
+        if rows.shape[1] > allowed.shape[1]:  # END stands twice; a prefix has one of them
+            allowed = np.concatenate((allowed, allowed[:, -1:]), axis=1) & (rows > -np.inf)
         masked = np.where(allowed, rows, np.float32(-np.inf))
         peaks = masked.max(axis=1)
         self.rows[ids] = masked

@@ -68,13 +68,19 @@ class LabelModelDecoder:
     def __init__(self, arrays: Arrays, options: dict) -> None:
         self.arrays, self.options, self.rules = arrays, options, options.get("rules", [])
         self.U_l = arrays["U_l"]  # [labels+1 embedding], END last
-        self.end = len(self.U_l) - 1
+        self.end, self.odds = len(self.U_l) - 1, None  # log-odds of the empty set, of the image at hand
 
     def image_vector(self, features: np.ndarray) -> np.ndarray:
         """Return U_I I of one image, from its features."""
         a, values = self.arrays, scaled(self.arrays, self.options, features)
         if "before_U_I.1.weight" in a:
             values = relu(a["before_U_I.1.weight"] @ values + a["before_U_I.1.bias"])
+        if "nothing.weight" in a:  # p(empty set) is a number of its own: all labels absent, each by itself
+            logits = (a["nothing.weight"] @ values + a["nothing.bias"]).astype(np.float64)
+            log_p = min(-np.logaddexp(0, logits).sum(), -1e-6)
+            self.odds = log_p - math.log(-math.expm1(log_p))
+            if share := self.options.get("nothing"):
+                self.odds += math.log(share / (1 - share)) - float(a["nothing_base"][0])
         return a["U_I.weight"] @ values
 
     def read(self, w: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
@@ -97,10 +103,11 @@ class LabelModelDecoder:
     def log_probs(self, output: np.ndarray, image: np.ndarray, path: Labels) -> np.ndarray:
         """Return the log-probability of every label and END after a path; -inf where not allowed or cut by a rule."""
         x = output + image
-        s = self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)
-        s = np.where(self.allowed(path), s.astype(np.float64), -np.inf)
-        s = s - s.max()
-        s = s - np.log(np.exp(s).sum())
+        s = (self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)).astype(np.float64)
+        if not path and self.odds is not None:
+            s[-1] = self.odds + np.logaddexp.reduce(s[:-1][self.arrays["nothing.bias"] > -np.inf])
+        s = np.where(self.allowed(path), s, -np.inf)
+        s = s - np.logaddexp.reduce(s)
         for label in np.flatnonzero(s > -np.inf).tolist() if self.rules else ():
             ended = label == self.end
             if not keeps(self.rules, path if ended else (*path, label), label + (not ended), self.end):

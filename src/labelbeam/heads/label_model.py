@@ -1,12 +1,15 @@
 """A trained label model as arrays, as searches see it: recurrent cells, prefix rows, image rows, one step."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from labelbeam.errors import InputError
 from labelbeam.heads.options import Allowed, LabelModelOptions
 from labelbeam.heads.tensors import Scaling, Tensors
 
@@ -166,8 +169,63 @@ def cell_of(
 # + U_l^T U_I I; with h = ReLU it holds the two terms of the joint embedding, and `combine` multiplies by
 # U_l.
 
+#
+# Where p(empty set | image) is a number of its own (`nothing` = "independent"), END of the empty prefix is decided by
+# it: its logit is log p - log(1 - p) + log sum_l exp s_l, so that END gets p and the labels share 1 - p as they did.
+# Additive rows then hold END twice: for the empty prefix in the last column, for all others in the one before. Other
+# rows hold one number more: 1 for the empty prefix, else 0, beside the image's log p - log(1 - p).
+
 BLOCK = 8192
 """Images projected at a time: bounds the memory of single-precision copies."""
+
+
+NO_NOTHING = (
+    "this run learned from images that show nothing how probable the empty set is (label_model.nothing is 'taught'), "
+    "so --nothing has nothing to shift. Leave it out, or train with --set label_model.nothing=independent."
+)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The probability that an image shows none of the labels, as if they were independent given the image.
+
+    Attributes:
+        weight: of each label's logit, [inputs labels].
+        bias: of each label's logit; -inf for a label that came later: it takes no part.
+        base: log-odds of the empty set if every label were as frequent as in training, independently.
+        shift: added to the log-odds of every image.
+    """
+
+    weight: Float32[np.ndarray, "inputs labels"]
+    bias: Float32[np.ndarray, " labels"]
+    base: float
+    shift: float = 0.0
+
+    @classmethod
+    def of(cls, tensors: Tensors, num_labels: int, width: int) -> "Nothing":
+        """Take the arrays.
+
+        Raises:
+            InputError: an array is missing or of another shape.
+        """
+        weight = tensors.take("nothing.weight", num_labels, width)
+        return cls(
+            weight.T, tensors.take("nothing.bias", num_labels), float(tensors.take("nothing_base", 1)[0])
+        )
+
+    def log_odds(self, inputs: Float32[np.ndarray, "images inputs"]) -> Float[np.ndarray, " images"]:
+        """Return log p - log(1 - p), p the product of the labels' absences, shifted."""
+        logits = (inputs @ self.weight + self.bias).astype(np.float64)
+        log_p = np.minimum(-np.logaddexp(0.0, logits).sum(axis=1), -1e-6)
+        odds: np.ndarray = log_p - np.log(-np.expm1(log_p)) + self.shift
+        return odds
+
+    def end_logit(
+        self, odds: Float[np.ndarray, " images"], logits: Float[np.ndarray, "images labels"]
+    ) -> Float[np.ndarray, " images"]:
+        """Return END's logit after the empty prefix, by which it has these log-odds against the labels."""
+        labels = logits[:, self.bias > -np.inf].astype(np.float64)
+        return odds + np.logaddexp.reduce(labels, axis=1)
 
 
 class TrainedLabelModel:
@@ -181,6 +239,7 @@ class TrainedLabelModel:
         allowed: which outcomes may follow a prefix.
         additive: whether logits are the sum of a prefix row and an image row.
         U_l: label embeddings [labels+1 embedding], END's last.
+        nothing: the probability of the empty set, where it is a number of its own; None: END was taught.
     """
 
     head_name: ClassVar[str] = "cnn-rnn"
@@ -224,6 +283,9 @@ class TrainedLabelModel:
             weight = tensors.take("before_U_I.1.weight", units, width)
             self._hidden, width = (weight.T, tensors.take("before_U_I.1.bias", units)), units
         self._U_I = tensors.take("U_I.weight", size, width).T
+        self.nothing: Nothing | None = None
+        if options.nothing == "independent":
+            self.nothing = Nothing.of(tensors, num_labels, width)
         tensors.finish()
 
     @property
@@ -234,7 +296,7 @@ class TrainedLabelModel:
     def start(self) -> tuple[Float32[np.ndarray, "1 state"], Float32[np.ndarray, "1 width"]]:
         """Return the state and the row of the empty prefix, START read."""
         output, state = self._cell.start()
-        return state, self._prefix_rows(output)
+        return state, self._prefix_rows(output, empty=True)
 
     def step(
         self, states: Float32[np.ndarray, "prefixes state"], labels: Int[np.ndarray, " prefixes"]
@@ -247,16 +309,58 @@ class TrainedLabelModel:
         self, rows: Float32[np.ndarray, "pairs width"], image_rows: Float32[np.ndarray, "pairs width"]
     ) -> Float32[np.ndarray, "pairs outcomes"]:
         """Return the logits of pairs of a prefix row and an image row."""
+        if self.nothing is None:
+            return rows + image_rows if self.additive else self.h(rows + image_rows) @ self.U_l.T
         if self.additive:
-            return rows + image_rows
-        return self.h(rows + image_rows) @ self.U_l.T
+            logits = rows + image_rows
+            return np.hstack((logits[:, :-2], logits[:, -2:].max(axis=1, keepdims=True)))
+        logits = self.h(rows[:, :-1] + image_rows[:, :-1]) @ self.U_l.T
+        empty = rows[:, -1] > 0
+        logits[empty, -1] = self.nothing.end_logit(image_rows[empty, -1], logits[empty, :-1])
+        return logits
 
     def image_rows(
         self, features: Float[np.ndarray, "images features"]
     ) -> Float32[np.ndarray, "images width"]:
         """Return what the searches need of images, from their features."""
         vectors = self.image_vectors(features)
-        return vectors @ self.U_l.T if self.additive else vectors
+        rows = vectors @ self.U_l.T if self.additive else vectors
+        if self.nothing is None:
+            return rows
+        odds = self.nothing_log_odds(features)
+        if self.additive:
+            odds = self.nothing.end_logit(odds, rows[:, :-1] + self.start()[1][:, :-2])
+        return np.hstack((rows, odds[:, None].astype(np.float32)))
+
+    def nothing_log_odds(
+        self, features: Float[np.ndarray, "images features"]
+    ) -> Float[np.ndarray, " images"]:
+        """Return log p - log(1 - p) of the empty set, where it has a probability of its own.
+
+        Raises:
+            InputError: it has none: END was taught.
+        """
+        if self.nothing is None:
+            raise InputError(NO_NOTHING)
+        blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
+        return np.concatenate([self.nothing.log_odds(self.before_projection(block)) for block in blocks])
+
+    def with_prior(self, share: float | None) -> "TrainedLabelModel":
+        """Return the model for images of which a share shows nothing, instead of as many as chance would leave empty.
+
+        Args:
+            share: in (0, 1); None: as it was trained.
+
+        Raises:
+            InputError: END was taught.
+        """
+        if share is None:
+            return self
+        if self.nothing is None:
+            raise InputError(NO_NOTHING)
+        shifted = copy(self)
+        shifted.nothing = replace(self.nothing, shift=math.log(share / (1 - share)) - self.nothing.base)
+        return shifted
 
     def image_vectors(
         self, features: Float[np.ndarray, "images features"]
@@ -284,9 +388,17 @@ class TrainedLabelModel:
         """Eq. (4)'s h."""
         return joint if self.additive else np.maximum(joint, 0)
 
-    def _prefix_rows(self, outputs: np.ndarray) -> np.ndarray:
+    def _prefix_rows(self, outputs: np.ndarray, *, empty: bool = False) -> np.ndarray:
         terms = row_products(outputs, self._from_output)
-        return row_products(terms, self.U_l.T) if self.additive else terms
+        rows = row_products(terms, self.U_l.T) if self.additive else terms
+        if self.nothing is None:
+            return rows
+        if not self.additive:
+            return np.pad(rows, ((0, 0), (0, 1)), constant_values=float(empty))
+        rows = np.pad(rows, ((0, 0), (0, 1)), constant_values=0.0 if empty else -np.inf)
+        if empty:
+            rows[:, -2] = -np.inf
+        return rows
 
     def before_projection(
         self, features: Float[np.ndarray, "images features"]

@@ -211,12 +211,21 @@ class CNNRNN(nn.Module):
             width = options.image_hidden_size
         self.before_U_I = nn.Sequential(*before)
         self.U_I = nn.Linear(width, size, bias=False)
+        self.nothing = nn.Linear(width, num_labels) if options.nothing == "independent" else None
+        if self.nothing is not None:
+            self.register_buffer("nothing_base", torch.zeros(1))
         self.projection_dropout = nn.Dropout(options.projection_dropout)
 
     order: Tensor | None
 
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
-        """Start as drawn: the labels' frequencies are learned."""
+        """Start as drawn: the labels' frequencies are learned; those of the probability of the empty set are given."""
+        if self.nothing is not None:
+            known = (targets != UNKNOWN).sum(dim=0)
+            share = ((targets == PRESENT).sum(dim=0) + 0.5) / (known + 1.0)
+            columns = share if self.order is None else share[self.order.cpu()]
+            self.nothing.bias.data.copy_(torch.logit(columns))
+            self.nothing_base.copy_(log_odds(torch.log1p(-share).sum())[None])
 
     def h(self, joint: Tensor) -> Tensor:
         """Eq. (4)'s h."""
@@ -268,8 +277,28 @@ class CNNRNN(nn.Module):
             # Drawn for steps behind END too, so that what is drawn does not depend on how steps are stored.
             o = o * self.projection_dropout(o.new_ones(*sequences.shape, o.shape[1]))[taught]
         I = self.projection_dropout(I)  # noqa: E741
-        x = self.h(o + nn.functional.embedding(taught.nonzero()[:, 0], I))  # [taught embedding]
-        return x @ self.U_l.T  # [taught outcomes]
+        image, step = taught.nonzero().unbind(dim=1)
+        x = self.h(o + nn.functional.embedding(image, I))  # [taught embedding]
+        s = x @ self.U_l.T  # [taught outcomes]
+        if self.nothing is not None and not self.training:
+            first = step == 0
+            s = s.clone()
+            s[first, -1] = self.nothing_logit(features[image[first]], s[first, :-1])
+        return s
+
+    def nothing_logit(
+        self, features: Float[Tensor, "batch features"], s: Float[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return END's logit at the first step, by which p(empty set) is the product of the labels' absences.
+
+        Args:
+            features: of the images.
+            s: scores of the labels at the first step.
+        """
+        assert self.nothing is not None
+        absent = nn.functional.logsigmoid(-self.nothing(self.before_U_I(self.scaling(features))))
+        asked = self.nothing.bias > -torch.inf  # a label that came later has no probability there
+        return log_odds(absent.sum(dim=1)) + s[:, asked].logsumexp(dim=1)
 
     def forward(
         self,
@@ -302,11 +331,28 @@ class CNNRNN(nn.Module):
         allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
         allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
         taught = sequences != PAD
+        if self.nothing is not None and self.training:
+            allowed[:, 0, -1] = False
+            taught[:, 0] &= sequences[:, 0] < self.num_labels
         logits = self._taught_logits(features, sequences, taught)  # [taught outcomes]
         nats = nn.functional.cross_entropy(
             logits.masked_fill(~allowed[taught], -torch.inf), sequences[taught], reduction="none"
         )
-        return nats.new_zeros(len(targets)).index_add(0, taught.nonzero()[:, 0], nats)
+        total = nats.new_zeros(len(targets)).index_add(0, taught.nonzero()[:, 0], nats)
+        if self.nothing is not None and self.training:
+            total = total + self._absences_nats(features, targets)
+        return total
+
+    def _absences_nats(
+        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the labels' cross-entropies, each by itself, summed: what teaches p(empty set)."""
+        assert self.nothing is not None
+        logits = self.nothing(self.before_U_I(self.scaling(features)))
+        nats = nn.functional.binary_cross_entropy_with_logits(
+            logits, (targets == PRESENT).to(logits.dtype), reduction="none"
+        )
+        return (nats * (targets != UNKNOWN)).sum(dim=1)
 
     def _order_free_nats(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
@@ -358,6 +404,12 @@ class CNNRNN(nn.Module):
                 w = self.U_l[chosen]
         none = torch.zeros(batch, 0, dtype=torch.int64, device=image.device)
         return torch.stack(log_probs, dim=1), torch.stack(emitted, dim=1) if emitted else none
+
+
+def log_odds(log_prob: Tensor) -> Tensor:
+    """Return log p - log(1 - p) of log p; p is taken to be at most 1 - 1e-6."""
+    log_prob = log_prob.clamp(max=-1e-6)
+    return log_prob - torch.log(-torch.expm1(log_prob))
 
 
 def checked_order(

@@ -230,6 +230,9 @@ def decisions_of_label_model(
         path = np.flatnonzero(targets[row] == PRESENT)
         points = head.joint_points(features[row : row + 1], path)  # [steps embedding]
         logits = (points @ head.U_l.T).astype(np.float64)
+        if head.nothing is not None:
+            odds = head.nothing_log_odds(features[row : row + 1])
+            logits[:1, -1] = head.nothing.end_logit(odds, logits[:1, :-1])
         for step, one in enumerate(logits):
             allowed = np.ones(len(ids), dtype=bool)
             if head.allowed == "canonical" and step:
@@ -305,6 +308,9 @@ def label_model_with(head: TrainedLabelModel, weights: Float[np.ndarray, " input
     }
     if "cell.from_label.weight" in old:
         grown["cell.from_label.weight"] = widened("cell.from_label.weight", columns=more)
+    if head.nothing is not None:  # p(no old label) is as it was; the new one competes with END
+        grown["nothing.weight"] = widened("nothing.weight", rows=1)
+        grown["nothing.bias"] = np.append(old["nothing.bias"], -np.inf)
     return {**old, **{name: array.astype(np.float32) for name, array in grown.items()}}
 
 

@@ -32,6 +32,11 @@ Loss = Literal["sequence", "mla", "pla", "remaining-set"]
 yet, alike (`heads.order_free_torch`). The last three need `no-repeat` and run the cell once per image and step,
 instead of once per distinct prefix."""
 
+EmptySet = Literal["taught", "independent"]
+"""How p(empty set | image) is known. `taught` (default): END may come first, as it did in training. `independent`, for
+training images of which none is empty: a probability of its own, that of every label being absent if labels were
+independent given the image, read from the units that U_I reads (`heads.label_model`)."""
+
 WEIGHTINGS = ("equal", "cosine")
 
 
@@ -71,6 +76,8 @@ class LabelModelOptions:
     says is no longer linear in its features; it stays `embedding_size` numbers."""
     image_hidden_dropout: float = 0.0
     """Chance of dropping each of those units."""
+    nothing: str = "taught"
+    """`taught` or `independent`; see `EmptySet`. Training chooses it by the data unless a user does."""
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -79,6 +86,7 @@ class LabelModelOptions:
             ("start", ("learned", "zero")),
             ("allowed", get_args(Allowed)),
             ("loss", get_args(Loss)),
+            ("nothing", get_args(EmptySet)),
         ):
             if getattr(self, name) not in allowed:
                 raise unknown_name(name, getattr(self, name), allowed)
@@ -89,6 +97,11 @@ class LabelModelOptions:
             raise InputError(
                 f"the loss {self.loss!r} has no fixed order, which the allowed outcomes {self.allowed!r} do not fit. "
                 "Give --set label_model.allowed=no-repeat, before --set label_model.loss."
+            )
+        if self.nothing == "independent" and self.loss != "sequence":
+            raise InputError(
+                f"the loss {self.loss!r} teaches END itself, so the empty set has no probability of its own. Give "
+                "--set label_model.nothing=taught."
             )
         if self.embedding_size < 1 or self.hidden_size < 1 or self.image_hidden_size < 0:
             raise InputError(

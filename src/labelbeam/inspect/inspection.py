@@ -154,6 +154,12 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"weight": weight, "section": section, "text": text} for weight, section, text in told]
 
 
+def _without_labels(count: int) -> str:
+    if count:
+        return f"{_n(count, 'image')} without a label"
+    return "no image without a label (a label model then judges by each label's absence how probable that is)"
+
+
 def _n(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
@@ -198,7 +204,7 @@ def show_inspection(found: Values) -> None:
         _say(
             console,
             f"{one['name']}: {one['images']:,} images, {one['labels']:,} labels, {one['mean_labels']:.2f} labels "
-            f"per image; {len(one['images_without_labels']):,} images without a label",
+            f"per image; {_without_labels(len(one['images_without_labels']))}",
         )
         for note in one["notes"]:
             _say(console, f"  {note}")

@@ -83,6 +83,7 @@ class LabelModelAnswerer:
         Raises:
             InputError: as `PrefixTrie`; scores that rules cannot condition.
         """
+        head = head.with_prior(search.nothing)
         self.search, self.step, self.limits = search, head, limits
         if limits and search.score in ("max-step", "first-step"):
             raise InputError(

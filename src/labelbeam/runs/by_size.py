@@ -17,9 +17,17 @@ Measured inside the training parts of the public sets (docs/public_sets.md) and,
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Int8
+
+from labelbeam.heads.registry import HEADS
+from labelbeam.labels.vocabulary import ABSENT
 from labelbeam.runs.recipe import Recipe
+
+if TYPE_CHECKING:
+    from labelbeam.runs.config import RunConfig
 
 UPDATES, BATCHES, LEAST_EPOCHS = 1050, 24, 15
 
@@ -126,6 +134,18 @@ def recipe_for(
     else:
         values["sigmoid"] = {**dropped, **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout})}
     return values
+
+
+def some_empty(targets: Int8[np.ndarray, "images labels"]) -> bool:
+    """Tell whether a training image shows none of the labels; one whose labels are unknown is no such image."""
+    return bool((targets == ABSENT).all(axis=1).any())
+
+
+def empty_sets(config: "RunConfig", targets: Int8[np.ndarray, "images labels"]) -> dict[str, Any]:
+    """Return where a label model has p(empty set) from, as differences: not from training images that do not say it."""
+    if not HEADS[config.head].searches or config.label_model.loss != "sequence" or some_empty(targets):
+        return {}
+    return {"label_model": {"nothing": "independent"}}
 
 
 def format_recipe(size: DataSize, recipe: Recipe) -> str:

@@ -75,6 +75,8 @@ def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
         why = f"it was fitted on the score {run.calibration.score!r}, asked is {score!r}"
     elif HEADS[run.config.head].searches and (search.min_labels or search.max_labels is not None):
         why = "the number of labels is forced, which changes the scores"
+    elif HEADS[run.config.head].searches and search.nothing is not None:
+        why = "how many images show nothing was said, and the calibration was fitted without it"
     else:
         return run.calibration, ""
     return None, f"scores are not calibrated: {why}."
@@ -255,18 +257,22 @@ def reading_of(run: ReadOptions, spec: str, given: Mapping[str, Any]) -> ReadOpt
     return ReadOptions(**{**own, **given})
 
 
-def search_from(config: RunConfig, *, method: str | None, beam: int | None) -> Search:
+def search_from(
+    config: RunConfig, *, method: str | None, beam: int | None, nothing: float | None = None
+) -> Search:
     """Return the run's search with the user's options.
 
     Raises:
-        InputError: an unknown method, a beam width for another method than beam search, or any of it for a head that
-            is not searched.
+        InputError: an unknown method, a beam width for another method than beam search, a share of images that show
+            nothing outside (0, 1), or any of it for a head that is not searched.
     """
     own = config.search
-    for option, value in (("--search", method), ("--beam", beam)):
+    for option, value in (("--search", method), ("--beam", beam), ("--nothing", nothing)):
         if value is not None:
             require(config.head, "searches", f"{option} {value}")
     if beam is not None and method not in (None, "beam"):
         raise InputError(f"--beam {beam} has no use with --search {method}. Leave one of them out.")
     chosen = method or ("beam" if beam is not None else own.method)
-    return replace(own, method=chosen, beam_width=own.beam_width if beam is None else beam)
+    nothing = own.nothing if nothing is None else nothing
+    width = own.beam_width if beam is None else beam
+    return replace(own, method=chosen, beam_width=width, nothing=nothing)

@@ -236,12 +236,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     },
     # Best of 24 tries in cross-validation on 765 photographs (research/voc_cross_validation.py, features of
-    # MobileNetV2): strong regularisation, long enough. With many times as many images, regularise less
-    # (dropouts 0.3, weight decay 0.3) and take larger batches.
+    # MobileNetV2), with h the identity (research/activation.md): strong regularisation, long enough. With many
+    # times as many images, regularise less (dropouts 0.3, weight decay 0.3) and take larger batches.
     "default": {
         "any": {
             "label_model": {
-                "activation": "relu",
                 "image_hidden_size": 1024,
                 "image_hidden_dropout": 0.5,
                 "feature_dropout": 0.7,
@@ -286,8 +285,8 @@ def configure(
         file: YAML with differences.
         settings: texts `key.key=value`, the value as YAML.
         options: nested differences from the command line.
-        by_data: what the data say (`runs.by_size`), as differences; taken by the recipe "default" of a frozen
-            encoder or of vectors. None: nobody has looked at them yet.
+        by_data: what the data say (`runs.by_size`), as differences; taken by the recipe "default". None:
+            nobody has looked at them yet.
 
     Raises:
         InputError: unknown names or keys, values of the wrong type, or a file that is not YAML.
@@ -316,7 +315,7 @@ def configure(
         (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
         (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
     ]
-    if by_data is not None and recipe == "default" and not end_to_end:
+    if by_data is not None and recipe == "default":
         layers.append(("what the data say", by_data))
     for source, values in [*layers, *given]:
         config = from_plain(RunConfig, values, base=config, source=source)

@@ -120,6 +120,7 @@ def decoder_options(run: Run) -> dict[str, Any]:
             "activation": options.activation,
             "allowed": options.allowed,
             "min_labels": length.minimum,
+            "nothing": search.nothing,
             "max_labels": length.longest(cast(AllowedRule, options.allowed), head.num_labels),
         }
     if run.rules is not None:

@@ -316,7 +316,7 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
 
 OF_CALIBRATION = ("tuned_for", "abstain", "promise", "unseen", "sets_among")
 OF_DECISION = ("decide", "threshold", "on_average", *OF_CALIBRATION)
-OF_SEARCH = ("search", "beam", "settings")
+OF_SEARCH = ("search", "beam", "nothing", "settings")
 
 
 def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
@@ -342,5 +342,7 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
     decision = decision_from(config, **{name: asked.get(name) for name in OF_DECISION})
     if several:
         return load_ensemble(runs, decision=decision)
-    search = search_from(config, method=asked.get("search"), beam=asked.get("beam"))
+    search = search_from(
+        config, method=asked.get("search"), beam=asked.get("beam"), nothing=asked.get("nothing")
+    )
     return Tagger(run, decision=decision, search=search, rules=asked.get("rules"))

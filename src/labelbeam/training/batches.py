@@ -23,8 +23,11 @@ from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import accepted_rows, readable_features, readable_images
 from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.heads.arrays_torch import Trainable
+from labelbeam.heads.label_model import NO_NOTHING
+from labelbeam.heads.registry import HEADS
 from labelbeam.labels.order import order_labels
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.runs.by_size import some_empty
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.evaluation import refuse_strangers, some
 from labelbeam.training.loop import Batches
@@ -339,6 +342,30 @@ def doubts(train: Dataset) -> list[str]:
     if never:
         found.append(f"labels that no training image has, never to be predicted: {', '.join(never[:20])}")
     return found
+
+
+def about_nothing(config: RunConfig, train: Dataset) -> list[str]:
+    """Say what becomes of photographs that show none of the labels, where no training image is such.
+
+    Raises:
+        InputError: a share of such photographs (`--nothing`) for a model that learned it from training images.
+    """
+    if not HEADS[config.head].searches:
+        return []
+    own = config.label_model.nothing == "independent"
+    if config.search.nothing is not None and not own:
+        raise InputError(NO_NOTHING)
+    if some_empty(train.targets):
+        return []
+    if not own:
+        return [
+            "no training image shows none of the labels, so this model always finds one: for photographs that may show "
+            "none, add some such images, or --set label_model.nothing=independent."
+        ]
+    return [
+        "no training image shows none of the labels; how probable that is comes from each label's own absence "
+        "(docs/training.md). --nothing 0.2 says which share of the photographs to come shows none."
+    ]
 
 
 # Batches and model of a training: features of a frozen encoder and a head, or pixels and both as one model.

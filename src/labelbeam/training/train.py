@@ -32,7 +32,7 @@ from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
-from labelbeam.runs.by_size import DataSize, format_recipe, recipe_for
+from labelbeam.runs.by_size import DataSize, empty_sets, format_recipe, recipe_for
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises
 from labelbeam.runs.config import RunConfig, to_plain
 from labelbeam.runs.evaluation import evaluate_features
@@ -41,6 +41,7 @@ from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
 from labelbeam.runs.tagger import Tagger
 from labelbeam.training.batches import (
     FeatureBatches,
+    about_nothing,
     doubts,
     easiest_labels_first,
     prepare_batches,
@@ -173,6 +174,7 @@ def train_run(
         report(f"pictures are encoded on {place}.")
     _make_folder(folder)
     config = _by_data(config, configured, train, encoder, tune=tune, report=report)
+    about_nothing(config, train)  # refuses a share that no model could be shifted by, before hours are spent
     if config.order == "easiest":
         train, held_out = easiest_labels_first(config, train, held_out, encoder)
         aside = None if aside is None else aside.with_vocabulary(train.vocabulary.names)
@@ -183,7 +185,7 @@ def train_run(
             config, train, held_out, encoder, head, accelerator
         )
     apart = held_out.notes if held_out is not None and config.validation is not None else ()
-    for note in (*train.notes, *apart, *notes, *doubts(train)):
+    for note in (*train.notes, *apart, *notes, *doubts(train), *about_nothing(config, train)):
         report(note)
     if anew:
         _forget(folder)
@@ -266,10 +268,13 @@ def _by_data(
             raise InputError(
                 "--tune is for the recipe 'default' and frozen encoders or vectors. Leave it out."
             )
-        return config
+        if configured is None:
+            return config
+        return replace(config, label_model=configured(empty_sets(config, train.targets)).label_model)
     sparse = train.features is not None and is_sparse(train.features)
     size = DataSize(len(train), encoder.num_features, len(train.vocabulary), sparse)
     by_data: Mapping[str, Any] = recipe_for(size, config.head)
+    unsaid = empty_sets(config, train.targets)
     if tune:
         if train.features is not None:
             rows: Rows = train.features
@@ -279,8 +284,9 @@ def _by_data(
         by_data = try_configurations(
             configured, size, rows, train.targets, count=tune, seed=config.seed, report=report
         ).differences
+    by_data = {**by_data, **{part: {**by_data.get(part, {}), **values} for part, values in unsaid.items()}}
     fitted = replace(configured(by_data), encoder=config.encoder)
-    if by_data and not tune:
+    if "recipe" in by_data and not tune:
         report(format_recipe(size, fitted.recipe))
     return fitted
 

@@ -1,0 +1,206 @@
+"""The empty set's own probability: exact in every search, in training as in answering, and what is said of it."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from labelbeam.decoding.beam import beam_search
+from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.evidence import conditional_marginals
+from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.search import Search
+from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.errors import InputError
+from labelbeam.heads import decode
+from labelbeam.heads.arrays_torch import arrays_of, trained
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
+from labelbeam.heads.new_label import label_model_with
+from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.runs.by_size import empty_sets
+from labelbeam.runs.config import RunConfig
+from tiny_runs import SMALL
+
+LABELS, FEATURES, HIDDEN = 5, 6, 7
+SETS = np.array(list(itertools.product((0, 1), repeat=LABELS)), dtype=np.int8)
+EITHER = pytest.mark.parametrize("activation", ["identity", "relu"])
+
+
+def model(activation: str = "identity", allowed: str = "canonical") -> CNNRNN:
+    torch.manual_seed(0)
+    options = LabelModelOptions(
+        embedding_size=4,
+        hidden_size=8,
+        activation=activation,
+        allowed=allowed,
+        image_hidden_size=HIDDEN,
+        nothing="independent",
+    )
+    made = CNNRNN(LABELS, FEATURES, options, scaling="none")
+    made.start_from(torch.randint(0, 2, (20, LABELS)).to(torch.int8))
+    return made.eval()
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((6, FEATURES)).astype(np.float32)
+
+
+def all_sets(head: TrainedLabelModel, *, nothing: float | None = None) -> np.ndarray:
+    """Return the log-probability of every set, float64 [images sets]."""
+    answerer = LabelModelAnswerer(head, Search(nothing=nothing))
+    return np.array([answerer.set_log_prob(np.repeat(x[None], len(SETS), axis=0), SETS) for x in images()])
+
+
+def absences(made: CNNRNN) -> np.ndarray:
+    logits = made.nothing(made.before_U_I(torch.from_numpy(images())))
+    return torch.sigmoid(-logits).prod(dim=1).detach().numpy()
+
+
+@EITHER
+@pytest.mark.parametrize("allowed", ["canonical", "no-repeat"])
+def test_the_empty_set_has_the_product_of_the_absences_and_all_sets_sum_to_one(activation, allowed):
+    made = model(activation, allowed)
+    probs = np.exp(all_sets(trained(made)))
+    np.testing.assert_allclose(probs[:, 0], absences(made), rtol=1e-5)
+    np.testing.assert_allclose(probs.sum(axis=1), 1.0, rtol=1e-5)
+
+
+@EITHER
+def test_training_and_answering_agree_on_every_set(activation):
+    made = model(activation)
+    for x, said in zip(images(), all_sets(trained(made)), strict=True):
+        nats = made(torch.from_numpy(x).repeat(len(SETS), 1), torch.from_numpy(SETS))
+        np.testing.assert_allclose(-nats.detach().numpy(), said, atol=1e-5)
+
+
+@EITHER
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_searches_marginals_and_evidence_are_those_of_the_enumerated_sets(activation, backend):
+    if backend == "numba" and (activation == "relu" or not _numba()):
+        pytest.skip("Numba does additive models only")
+    head = trained(model(activation))
+    rows, log_probs, trie = head.image_rows(images()), all_sets(head), PrefixTrie(head)
+    best = best_paths(trie, rows, budget=500, backend=backend)
+    assert best.exact.all()
+    np.testing.assert_allclose(best.log_probs, log_probs.max(axis=1), atol=1e-5)
+    for end in ("always", "competes"):
+        beam = beam_search(trie, rows, Search(beam_width=8, end=end), backend=backend)
+        np.testing.assert_allclose(beam.log_probs[:, 0], log_probs.max(axis=1), atol=1e-5)
+    probs = np.exp(log_probs)
+    wanted = probs @ SETS
+    whole = label_marginals(trie, rows, expansions=500, samples=0, backend=backend)
+    np.testing.assert_allclose(whole.score, wanted, atol=1e-5)
+    some = label_marginals(trie, rows, expansions=2, samples=0, backend=backend)
+    assert (some.low <= wanted + 1e-6).all()
+    assert (wanted <= some.high + 1e-6).all()
+    known = np.full(wanted.shape, -1, dtype=np.int8)
+    known[:, 1], known[3:, 2] = 0, 1
+    agree = probs * np.stack([((one < 0) | (one == SETS)).all(axis=1) for one in known])
+    found = conditional_marginals(trie, rows, known, expansions=500)
+    np.testing.assert_allclose(found.score, agree @ SETS / agree.sum(axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(found.evidence, agree.sum(axis=1), atol=1e-5)
+
+
+@EITHER
+def test_the_exported_decoder_finds_the_same_sets(activation):
+    made = model(activation)
+    for nothing in (None, 0.9):
+        head = trained(made)
+        options = {
+            "cell": "lstm", "activation": activation, "allowed": "canonical", "scaling": "l2",
+            "min_labels": 0, "max_labels": LABELS, "nothing": nothing,
+        }  # fmt: skip
+        decoder = decode.LabelModelDecoder(arrays_of(made), options)
+        head.scaling = type(head.scaling)("l2", head.scaling.mean, head.scaling.deviation)
+        said = LabelModelAnswerer(head, Search(nothing=nothing)).answer(images())
+        for x, path, log_prob in zip(images(), said.paths, said.log_probs, strict=True):
+            found, nats, exact = decoder.best_first(x)
+            assert (found, exact) == (tuple(path), True)
+            assert nats == pytest.approx(log_prob, abs=1e-5)
+            assert decoder.beam(x, 8)[1] == pytest.approx(log_prob, abs=1e-5)
+
+
+def test_a_said_share_shifts_the_odds_of_the_empty_set_and_leaves_the_others_as_they_were_to_each_other():
+    head = trained(model())
+    before, after = all_sets(head), all_sets(head, nothing=0.2)
+    odds = [one[:, 0] - np.log(-np.expm1(one[:, 0])) for one in (before, after)]
+    np.testing.assert_allclose(odds[1] - odds[0], math.log(0.25) - head.nothing.base, atol=1e-5)
+    np.testing.assert_allclose(np.diff(before[:, 1:]), np.diff(after[:, 1:]), atol=1e-5)
+
+
+def test_the_base_is_the_chance_that_independent_labels_of_these_frequencies_leave_an_image_empty():
+    made = model()
+    targets = np.zeros((99, LABELS), dtype=np.int8)
+    targets[:49, 0] = 1
+    made.start_from(torch.from_numpy(targets))
+    share = 1 - (np.array([49, 0, 0, 0, 0]) + 0.5) / 100
+    assert made.nothing_base.item() == pytest.approx(math.log(share.prod() / (1 - share.prod())), abs=1e-5)
+
+
+def test_a_share_for_a_model_that_learned_from_empty_images_is_an_error_that_says_why():
+    taught = trained(CNNRNN(LABELS, FEATURES, LabelModelOptions(hidden_size=4)))
+    with pytest.raises(InputError, match=r"nothing to shift.*label_model.nothing=independent"):
+        LabelModelAnswerer(taught, Search(nothing=0.2))
+
+
+def test_a_label_that_comes_later_competes_with_end_and_leaves_the_old_odds_of_nothing():
+    made = model()
+    head = trained(made)
+    weights = np.zeros(4 + HIDDEN)
+    weights[0] = -1e-6  # hardly ever said, so that the others are as they were
+    arrays = label_model_with(head, weights)
+    arrays["U_l"][LABELS, :4] *= 0
+    grown = TrainedLabelModel(
+        arrays,
+        LabelModelOptions(embedding_size=5, hidden_size=8, image_hidden_size=HIDDEN, nothing="independent"),
+        scaling="none",
+        num_labels=LABELS + 1,
+    )
+    wider = np.pad(SETS, ((0, 0), (0, 1)))
+    answerer = LabelModelAnswerer(grown, Search())
+    for x, old in zip(images(), all_sets(head), strict=True):
+        new = answerer.set_log_prob(np.repeat(x[None], len(SETS), axis=0), wider)
+        # At the first step END keeps its odds against each old label.
+        root = head.combine(head.start()[1], head.image_rows(x[None]))[0]
+        more = grown.combine(grown.start()[1], grown.image_rows(x[None]))[0]
+        np.testing.assert_allclose(more[-1] - more[:LABELS], root[-1] - root[:LABELS], atol=1e-4)
+        assert (new < old).all()
+
+
+def test_only_training_images_that_show_something_make_the_empty_set_a_number_of_its_own():
+    shown = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.int8)
+    assert empty_sets(RunConfig(), shown) == {"label_model": {"nothing": "independent"}}
+    assert empty_sets(RunConfig(), np.vstack((shown, [[0, 0]])).astype(np.int8)) == {}
+    assert empty_sets(RunConfig(head="sigmoid"), shown) == {}
+
+
+def _numba() -> bool:
+    from labelbeam.decoding.backend import has_numba
+
+    return has_numba()
+
+
+def test_train_says_it_and_evaluate_shifts_it(command, tmp_path):
+    features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    labels = (features[:, :3] > 0).astype(np.int8)
+    labels[labels.sum(axis=1) == 0, 0] = 1
+    np.savez(tmp_path / "v.npz", features=features, labels=labels, names=np.array(["a", "b", "c"]))
+    spec, run = f"vectors:{tmp_path / 'v.npz'}", tmp_path / "run"
+    small = (*SMALL, "--set", "suggester=false")
+    done = command("train", "--data", spec, "--out", run, "--epochs", 2, *small)
+    assert done.exit_code == 0, done.output
+    assert "no training image shows none of the labels" in done.stderr
+    sizes = []
+    for share in (0.01, 0.99):
+        judged = command("evaluate", run, "--data", spec, "--nothing", share, "--json", "--bootstrap", 0)
+        assert judged.exit_code == 0, judged.output
+        sizes.append(json.loads(judged.stdout)["mean_labels_predicted"])
+    assert sizes[0] > sizes[1]
+    taught = ("--set", "label_model.nothing=taught", "--nothing", 0.2)
+    refused = command("train", "--data", spec, "--out", tmp_path / "no", "--epochs", 2, *small, *taught)
+    assert refused.exit_code == 2
+    assert "nothing to shift" in refused.stderr
