@@ -62,10 +62,13 @@ def absences(made: CNNRNN) -> np.ndarray:
 
 @EITHER
 @pytest.mark.parametrize("allowed", ["canonical", "no-repeat"])
-def test_the_empty_set_has_the_product_of_the_absences_and_all_sets_sum_to_one(activation, allowed):
+def test_the_empty_set_has_the_product_of_the_absences_at_their_share_and_all_sets_sum_to_one(
+    activation, allowed
+):
     made = model(activation, allowed)
-    probs = np.exp(all_sets(trained(made)))
-    np.testing.assert_allclose(probs[:, 0], absences(made), rtol=1e-5)
+    share = torch.sigmoid(made.nothing_base).item()  # as many as independent labels would leave empty
+    probs = np.exp(all_sets(trained(made), nothing=share))
+    np.testing.assert_allclose(probs[:, 0], absences(made), rtol=1e-4)
     np.testing.assert_allclose(probs.sum(axis=1), 1.0, rtol=1e-5)
 
 
@@ -128,7 +131,8 @@ def test_a_said_share_shifts_the_odds_of_the_empty_set_and_leaves_the_others_as_
     head = trained(model())
     before, after = all_sets(head), all_sets(head, nothing=0.2)
     odds = [one[:, 0] - np.log(-np.expm1(one[:, 0])) for one in (before, after)]
-    np.testing.assert_allclose(odds[1] - odds[0], math.log(0.25) - head.nothing.base, atol=1e-5)
+    trained_share = head.nothing.base + head.nothing.shift
+    np.testing.assert_allclose(odds[1] - odds[0], math.log(0.25) - trained_share, atol=1e-5)
     np.testing.assert_allclose(np.diff(before[:, 1:]), np.diff(after[:, 1:]), atol=1e-5)
 
 
@@ -138,6 +142,7 @@ def test_the_base_is_the_chance_that_independent_labels_of_these_frequencies_lea
     targets[:49, 0] = 1
     made.start_from(torch.from_numpy(targets))
     share = 1 - (np.array([49, 0, 0, 0, 0]) + 0.5) / 100
+    assert torch.sigmoid(made.nothing_share).item() == pytest.approx((50 + 1) / (99 + 2))
     assert made.nothing_base.item() == pytest.approx(math.log(share.prod() / (1 - share.prod())), abs=1e-5)
 
 

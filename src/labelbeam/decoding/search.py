@@ -38,7 +38,7 @@ class Search:
     max_labels: int | None = None
     """Paths end at this many labels; with min_labels the same, every path has exactly so many ("path-k")."""
     nothing: float | None = None
-    """Share of the images that show none of the labels, by which p(empty set) is shifted; None: as it was trained.
+    """Share of the images that show none of the labels, by which p(empty set) is shifted; None: the training's.
     For runs whose training images all show something."""
     score: str = "marginal"
     """What a label's score is; the paper does not say. `marginal` (default): p(label | image), with bounds.

@@ -78,9 +78,9 @@ class LabelModelDecoder:
         if "nothing.weight" in a:  # p(empty set) is a number of its own: all labels absent, each by itself
             logits = (a["nothing.weight"] @ values + a["nothing.bias"]).astype(np.float64)
             log_p = min(-np.logaddexp(0, logits).sum(), -1e-6)
-            self.odds = log_p - math.log(-math.expm1(log_p))
-            if share := self.options.get("nothing"):
-                self.odds += math.log(share / (1 - share)) - float(a["nothing_base"][0])
+            self.odds = log_p - math.log(-math.expm1(log_p)) - float(a["nothing_base"][0])
+            share = self.options.get("nothing")
+            self.odds += math.log(share / (1 - share)) if share else float(a["nothing_share"][0])
         return a["U_I.weight"] @ values
 
     def read(self, w: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:

@@ -193,13 +193,13 @@ class Nothing:
         weight: of each label's logit, [inputs labels].
         bias: of each label's logit; -inf for a label that came later: it takes no part.
         base: log-odds of the empty set if every label were as frequent as in training, independently.
-        shift: added to the log-odds of every image.
+        shift: added to the log-odds of every image: those of the share of images that show nothing, minus `base`.
     """
 
     weight: Float32[np.ndarray, "inputs labels"]
     bias: Float32[np.ndarray, " labels"]
     base: float
-    shift: float = 0.0
+    shift: float
 
     @classmethod
     def of(cls, tensors: Tensors, num_labels: int, width: int) -> "Nothing":
@@ -209,9 +209,8 @@ class Nothing:
             InputError: an array is missing or of another shape.
         """
         weight = tensors.take("nothing.weight", num_labels, width)
-        return cls(
-            weight.T, tensors.take("nothing.bias", num_labels), float(tensors.take("nothing_base", 1)[0])
-        )
+        base, share = (float(tensors.take(name, 1)[0]) for name in ("nothing_base", "nothing_share"))
+        return cls(weight.T, tensors.take("nothing.bias", num_labels), base, share - base)
 
     def log_odds(self, inputs: Float32[np.ndarray, "images inputs"]) -> Float[np.ndarray, " images"]:
         """Return log p - log(1 - p), p the product of the labels' absences, shifted."""
@@ -346,7 +345,7 @@ class TrainedLabelModel:
         return np.concatenate([self.nothing.log_odds(self.before_projection(block)) for block in blocks])
 
     def with_prior(self, share: float | None) -> "TrainedLabelModel":
-        """Return the model for images of which a share shows nothing, instead of as many as chance would leave empty.
+        """Return the model for images of which a share shows nothing, instead of the training's share.
 
         Args:
             share: in (0, 1); None: as it was trained.

@@ -14,7 +14,7 @@ from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats
 from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
 from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
 from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 # Recurrent cells over label embeddings: what o(t) is, given the labels so far.
 #
@@ -213,7 +213,9 @@ class CNNRNN(nn.Module):
         self.U_I = nn.Linear(width, size, bias=False)
         self.nothing = nn.Linear(width, num_labels) if options.nothing == "independent" else None
         if self.nothing is not None:
+            # Log-odds of an empty set: if labels were independent and as frequent as in training; and in training.
             self.register_buffer("nothing_base", torch.zeros(1))
+            self.register_buffer("nothing_share", torch.zeros(1))
         self.projection_dropout = nn.Dropout(options.projection_dropout)
 
     order: Tensor | None
@@ -226,6 +228,8 @@ class CNNRNN(nn.Module):
             columns = share if self.order is None else share[self.order.cpu()]
             self.nothing.bias.data.copy_(torch.logit(columns))
             self.nothing_base.copy_(log_odds(torch.log1p(-share).sum())[None])
+            empty = (targets == ABSENT).all(dim=1).sum()
+            self.nothing_share.copy_(torch.logit((empty + 1) / (len(targets) + 2))[None])
 
     def h(self, joint: Tensor) -> Tensor:
         """Eq. (4)'s h."""
@@ -289,7 +293,7 @@ class CNNRNN(nn.Module):
     def nothing_logit(
         self, features: Float[Tensor, "batch features"], s: Float[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:
-        """Return END's logit at the first step, by which p(empty set) is the product of the labels' absences.
+        """Return END's logit at the first step: the odds of the labels' absences, shifted to the share of empty sets.
 
         Args:
             features: of the images.
@@ -298,7 +302,8 @@ class CNNRNN(nn.Module):
         assert self.nothing is not None
         absent = nn.functional.logsigmoid(-self.nothing(self.before_U_I(self.scaling(features))))
         asked = self.nothing.bias > -torch.inf  # a label that came later has no probability there
-        return log_odds(absent.sum(dim=1)) + s[:, asked].logsumexp(dim=1)
+        shift = self.nothing_share - self.nothing_base
+        return log_odds(absent.sum(dim=1)) + shift + s[:, asked].logsumexp(dim=1)
 
     def forward(
         self,

@@ -35,7 +35,8 @@ instead of once per distinct prefix."""
 EmptySet = Literal["taught", "independent"]
 """How p(empty set | image) is known. `taught` (default): END may come first, as it did in training. `independent`, for
 training images of which none is empty: a probability of its own, that of every label being absent if labels were
-independent given the image, read from the units that U_I reads (`heads.label_model`)."""
+independent given the image, read from the units that U_I reads, and shifted to the share of empty images, in training
+or said by a user (`heads.label_model`)."""
 
 WEIGHTINGS = ("equal", "cosine")
 

@@ -157,7 +157,7 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
 def _without_labels(count: int) -> str:
     if count:
         return f"{_n(count, 'image')} without a label"
-    return "no image without a label (a label model then judges by each label's absence how probable that is)"
+    return "no image without a label (if photographs to come show none, say which share: --nothing 0.2)"
 
 
 def _n(count: int, noun: str) -> str:

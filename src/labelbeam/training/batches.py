@@ -363,8 +363,8 @@ def about_nothing(config: RunConfig, train: Dataset) -> list[str]:
             "none, add some such images, or --set label_model.nothing=independent."
         ]
     return [
-        "no training image shows none of the labels; how probable that is comes from each label's own absence "
-        "(docs/training.md). --nothing 0.2 says which share of the photographs to come shows none."
+        "no training image shows none of the labels, so this run hardly expects such a photograph. If some of those to "
+        "come show none, say which share: --nothing 0.2, here or when tagging (docs/training.md)."
     ]
 
 
