@@ -68,7 +68,7 @@ class LabelModelDecoder:
     def __init__(self, arrays: Arrays, options: dict) -> None:
         self.arrays, self.options, self.rules = arrays, options, options.get("rules", [])
         self.U_l = arrays["U_l"]  # [labels+1 embedding], END last
-        self.end, self.odds = len(self.U_l) - 1, None  # log-odds of the empty set, of the image at hand
+        self.end, self.odds = len(self.U_l) - 1, math.nan  # log-odds of the empty set, of the image at hand
 
     def image_vector(self, features: np.ndarray) -> np.ndarray:
         """Return U_I I of one image, from its features."""
@@ -104,7 +104,7 @@ class LabelModelDecoder:
         """Return the log-probability of every label and END after a path; -inf where not allowed or cut by a rule."""
         x = output + image
         s = (self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)).astype(np.float64)
-        if not path and self.odds is not None:
+        if not path and not math.isnan(self.odds):
             s[-1] = self.odds + np.logaddexp.reduce(s[:-1][self.arrays["nothing.bias"] > -np.inf])
         s = np.where(self.allowed(path), s, -np.inf)
         s = s - np.logaddexp.reduce(s)

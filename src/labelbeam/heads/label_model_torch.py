@@ -219,6 +219,9 @@ class CNNRNN(nn.Module):
         self.projection_dropout = nn.Dropout(options.projection_dropout)
 
     order: Tensor | None
+    nothing: nn.Linear | None
+    nothing_base: Tensor
+    nothing_share: Tensor
 
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
         """Start as drawn: the labels' frequencies are learned; those of the probability of the empty set are given."""
