@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelbeam.predict.search import Search
 from safetensors.numpy import save_file
 
+from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.predict.decision import Decision
 from labelbeam.runs.run_directory import load_run
