@@ -14,8 +14,15 @@ import pytest
 from typer.testing import Result
 
 FROZEN = Path(__file__).parent / "frozen"
-CHANGED = {"versions": "of the machine it runs on"}
-"""Keys whose values are meant to differ since, and why."""
+OF_MAP = (
+    "the bootstrap's intervals of mAP missed the value too often (docs/protocol.md); half-sampling is used"
+)
+CHANGED = {
+    "versions": "of the machine it runs on",
+    "intervals.method": "it names the way of the intervals of mAP too",
+    **{f"intervals.of.mAP_{kind}": OF_MAP for kind in ("area", "voc10", "voc11")},
+}
+"""The ends of places whose values are meant to differ since, and why."""
 
 
 @pytest.fixture
@@ -27,7 +34,7 @@ def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def differences(before: object, now: object, where: str = "") -> list[str]:
     """Return what was there before and is not the same now; what is new is no difference."""
-    if where.rsplit(".", 1)[-1] in CHANGED:
+    if any(f".{where}".endswith(f".{place}") for place in CHANGED):
         return []
     if isinstance(before, dict) and isinstance(now, dict):
         missing = [f"{where}.{key} is gone" for key in before if key not in now]

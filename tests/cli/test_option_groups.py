@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import labelbeam
 from labelbeam.cli.options import ENCODER, READ, takes_options
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.encoders.encoder import EncoderConfig
@@ -63,3 +64,8 @@ def test_three_numbers_are_three_numbers(text):
 
     with pytest.raises(InputError, match=r"--std .* is not three numbers"):
         show(std=text)
+
+
+def test_the_version_is_that_of_the_package(command):
+    done = command("--version")
+    assert (done.exit_code, done.stdout) == (0, f"labelbeam {labelbeam.__version__}\n")

@@ -141,7 +141,7 @@ def test_what_is_not_on_a_complete_photograph_is_absent_and_what_came_later_unkn
     np.testing.assert_array_equal(data.targets, expected)
 
 
-def test_training_on_a_project_where_people_only_accept_warns(
+def test_a_project_where_people_only_accept_is_warned_of_and_not_trained_on(
     command: Callable, tmp_path: Path, drawn: Path, encoder_file: Path
 ) -> None:
     data = open_dataset(f"csv:{drawn / 'tags.csv'}#train")
@@ -154,8 +154,10 @@ def test_training_on_a_project_where_people_only_accept_warns(
         *("train", "--data", f"project:{tmp_path / 'a.lbp'}", "--head", "sigmoid", "--weights", encoder_file),
         *("--out", tmp_path / "run", "--epochs", 1),
     )
-    assert done.exit_code == 0, done.output
-    assert "nowhere known to be absent" in " ".join(done.output.split())
+    words = " ".join(done.output.split())
+    assert done.exit_code == 2, done.output
+    assert "all that can be learned is to say every label of every image" in words
+    assert not (tmp_path / "run").exists()
 
 
 def test_photographs_elsewhere_are_copied_from_a_folder_that_is_named(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ TAGS_COLUMNS = frozenset(
 CONFIDENCE_COLUMNS = frozenset(
     {"confidence", "score", "probability", "prob", "conf", "scores", "confidences"}
 )
+TAGGED_COLUMNS = ("image", "tags", "scores", "status", "error")
+"""What `tag --out FILE.csv` writes: the labels of an image in one cell, their scores in the next in the same order."""
 BOX_COLUMNS = frozenset({"xmin", "x_min", "x1", "bbox", "bbox_x"})
 FOLD_COLUMNS = frozenset({"fold", "folds", "kfold"})
 SPLIT_COLUMNS = frozenset({"split", "split_name", "ml_use", "subset"})

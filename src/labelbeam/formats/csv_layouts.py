@@ -16,6 +16,7 @@ from labelbeam.formats.csv_columns import (
     CONFIDENCE_COLUMNS,
     IMAGE_COLUMNS,
     SPLIT_COLUMNS,
+    TAGGED_COLUMNS,
     TAGS_COLUMNS,
     YES_NO,
     RowsSeen,
@@ -56,7 +57,7 @@ def recognise_layout(table: Table, options: ReadOptions) -> str:
     Raises:
         InputError: several columns that could hold the image or the labels.
     """
-    if options.tags_column is not None:
+    if options.tags_column is not None or tuple(table.header[: len(TAGGED_COLUMNS)]) == TAGGED_COLUMNS:
         return "tags"
     if _names_split(table.header):
         return "ragged"

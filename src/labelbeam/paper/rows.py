@@ -11,7 +11,7 @@ import numpy as np
 from labelbeam.demo import head_config
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.registry import HEADS
-from labelbeam.runs.config import RunConfig, configure
+from labelbeam.runs.config import OF_HEADS, RunConfig, configure
 
 # The rows of a reproduction's tables: a name, the head that is trained for it, and its differences from
 # that head.
@@ -186,9 +186,9 @@ def row_config(
     """
     layers: list[Mapping[str, Any]] = [options, {"suggester": False, "seed": seed}, row.settings]
     if recipe == "default" and scenes:
-        layers.insert(0, _of_scenes(row.head))
+        layers.insert(0, _used_by(row.head, _of_scenes(row.head)))
     elif recipe == "default" and training_images >= MANY_IMAGES:
-        layers.insert(0, LARGE)
+        layers.insert(0, _used_by(row.head, LARGE))
     merged: dict[str, Any] = {}
     for layer in [*layers, settings]:
         merged = _laid_over(merged, layer)
@@ -216,6 +216,15 @@ def _of_scenes(head: str) -> dict[str, Any]:
         },
     }
     return part
+
+
+def _used_by(head: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of nested options that a head has a use for; `labelbeam train` refuses the others."""
+    row = HEADS[head]
+    used = {*row.options, *row.reads, *(["recipe"] if row.learns else [])}
+    return {
+        part: value for part, value in options.items() if part in used or part not in (*OF_HEADS, "recipe")
+    }
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Wraps what a tagger yields; reads ahead only what is shown. Knows no model.
 
 import importlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from html import escape
 from itertools import islice
 from typing import Any
@@ -31,6 +31,13 @@ class Predictions(Iterator[Prediction]):
 
     def __next__(self) -> Prediction:
         return self._seen.popleft() if self._seen else next(self._coming)
+
+    def close(self) -> None:
+        """End before the last one: what makes them lets go of the files it reads ahead."""
+        self._seen.clear()
+        if isinstance(self._coming, Generator):
+            self._coming.close()
+        self._coming = iter(())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return all that are left as plain rows: image, labels, path, log_prob, exact, error, and scores by label."""

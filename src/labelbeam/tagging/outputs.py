@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from labelbeam.errors import InputError, printable, printable_json, unknown_name
+from labelbeam.formats.csv_columns import TAGGED_COLUMNS
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
 from labelbeam.tagging.journal import Journal, journal, recorded, settings_of
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices, Sidecars
 from labelbeam.tagging.sources import Choices
-from labelbeam.tagging.tables import CSV_COLUMNS, csv_table, is_our_parquet, parquet_table
+from labelbeam.tagging.tables import csv_table, is_our_parquet, parquet_table
 
 # Where the results of a job go, and in which format: what the user named, and what may be replaced there.
 #
@@ -111,7 +112,7 @@ class Destination:
             return is_our_parquet(self.file)
         with self.file.open("rb") as file:
             start = file.read(64).lstrip()
-        return not start or start.startswith((b"{", ",".join(CSV_COLUMNS).encode()))
+        return not start or start.startswith((b"{", ",".join(TAGGED_COLUMNS).encode()))
 
 
 def destination(out: Path | None, format: str | None, *, update: bool = False) -> Destination | None:

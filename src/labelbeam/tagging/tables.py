@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelbeam.errors import InputError
+from labelbeam.formats.csv_columns import TAGGED_COLUMNS
 from labelbeam.formats.csv_table import is_plain, labels_cell, row_writer
 from labelbeam.predict.prediction import DIGITS, Prediction
 from labelbeam.tagging.journal import records, status
 
 if TYPE_CHECKING:
     import pyarrow
-
-CSV_COLUMNS = ("image", "tags", "scores", "status", "error")
-"""The columns of every CSV file of ours; with `all_scores` one more for each label."""
 
 ROWS = 4096
 """Rows of a row group: what is in memory at a time."""
@@ -45,7 +43,7 @@ def csv_table(labels: Sequence[str], *, all_scores: bool) -> Callable[[Path, Pat
         # A name that is not UTF-8 becomes \\udcXX, which is what JSON calls it too.
         with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             rows = row_writer(file)
-            rows.writerow([*CSV_COLUMNS, *more])
+            rows.writerow([*TAGGED_COLUMNS, *more])
             for one in records(lines):
                 rows.writerow(
                     [
