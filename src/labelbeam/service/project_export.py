@@ -94,14 +94,22 @@ XMP = "xmp"
 """Name of the export of sidecars."""
 
 FILES = {"csv": "tags.csv", "jsonl": "tags.jsonl", "labelstudio": "tasks.json", "cvat": "annotations.xml"} | {
-    **{"mmpretrain": "annotations.json", "paddle": "tags.txt", "cleanlab": "labels.json"},
+    **{
+        "mmpretrain": "annotations.json",
+        "paddle": "tags.txt",
+        "cleanlab": "labels.json",
+        "createml": "annotations.json",
+    },
 }
 """Formats that are one file, and what it is called: it names the photographs, which stay where they are."""
 
+NO_EXPORTS = frozenset({"keywords", "vectors"})
+"""Written elsewhere: `keywords` into the photographs themselves, `vectors` by an encoder."""
+
 
 def export_formats() -> tuple[str, ...]:
-    """Return the names of all exports: sidecars, then every format that has a writer."""
-    return (XMP, *(name for name, entry in FORMATS.items() if entry.write and name != "keywords"))
+    """Return the names of all exports: sidecars, then every format that has a writer and holds photographs."""
+    return (XMP, *(name for name, entry in FORMATS.items() if entry.write and name not in NO_EXPORTS))
 
 
 @contextmanager
