@@ -104,6 +104,8 @@ def train(
     if finetune:
         options["train_encoder"] = True
     images = _opened(data)
+    if "missing_tags" in images.protocol:
+        options["read"] = {"missing_tags": images.protocol["missing_tags"]}
     held_out = None if validation is None else _opened(validation)
     options |= {"data": images.spec} | ({} if held_out is None else {"validation": held_out.spec})
 

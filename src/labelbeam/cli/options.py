@@ -63,6 +63,11 @@ READ = (
     SharedOption("machine_tags", str, "Keywords that a run wrote and nobody touched: present or unknown."),
     SharedOption("tag_root", str, "Keywords below this root are machine tags, such as auto."),
     SharedOption(
+        "missing_tags",
+        str,
+        "What a label is that an image is not tagged with: absent (default), unknown, or unlikely.",
+    ),
+    SharedOption(
         "aliases", Path, "File of other names, old -> new on each line; merged where both are there."
     ),
     SharedOption("deny", str, "Labels to leave out: a,b or a file with one a line."),

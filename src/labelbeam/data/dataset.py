@@ -15,7 +15,7 @@ from jaxtyping import Int
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.finder import FoundImages, find_images
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ class Dataset:
 CHOICES = {
     "difficult": ("unknown", "absent", "present"),
     "missing": ("error", "skip", "report", "keep"),
+    "missing_tags": ("absent", "unknown", "unlikely"),
     "layout": ("tags", "one-hot", "long", "ragged", "numbers"),
     "combinations": ("error", "keep"),
     "keyword_level": ("leaf", "top", "path", "all"),
@@ -194,6 +195,9 @@ class ReadOptions:
         machine_tags: keywords; what a run wrote and no person touched: `present` or `unknown`; None: present, and
             unknown where something is learnt or judged.
         tag_root: keywords; the root of machine tags in hierarchies; empty: the record of what runs wrote says which.
+        missing_tags: every format; what a label is that an image is not tagged with: `absent`, `unknown` (it leaves
+            loss and metrics), or `unlikely`: unknown too, but a training counts it as absent with a small weight. What
+            the data write as absent stays so; where they write nothing else, a 0 is no more than a missing tag.
         aliases: every format; file of lines `old -> new`: labels under another name, merged where both are there.
         deny: every format; labels to leave out, a file with one a line or names with commas between them.
         keep_only: every format; the only labels to keep, given as for `deny`; None: all.
@@ -225,6 +229,7 @@ class ReadOptions:
     keyword_level: str = "leaf"
     machine_tags: str | None = None
     tag_root: str = ""
+    missing_tags: str = "absent"
     aliases: Path | None = None
     deny: str | None = None
     keep_only: str | None = None
@@ -246,6 +251,11 @@ class ReadOptions:
         if self.min_images < 0:
             raise InputError(f"--min-images must be 0 or more, given {self.min_images}.")
 
+    @property
+    def unsaid(self) -> int:
+        """What a label is of which the data say nothing, as a value of targets."""
+        return ABSENT if self.missing_tags == "absent" else UNKNOWN
+
     def changed(self) -> tuple[str, ...]:
         """Return the names of the options that differ from their defaults."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) != field.default)
@@ -253,7 +263,7 @@ class ReadOptions:
 
 DEFAULTS = ReadOptions()
 
-OF_LABELS = ("aliases", "deny", "keep_only", "implications", "min_images")
+OF_LABELS = ("missing_tags", "aliases", "deny", "keep_only", "implications", "min_images")
 """Switches that every format has, because they apply to what any reader gives (`data.tidy`)."""
 
 # Which images of a data set stay: those whose files are there, those that have a label.

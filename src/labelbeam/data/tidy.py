@@ -22,7 +22,7 @@ def tidy(dataset: Dataset, options: ReadOptions) -> Dataset:
 
     Args:
         dataset: as a reader gave it.
-        options: `aliases`, `implications`, `deny`, `keep_only`, `min_images` and `keep_unlabelled`.
+        options: `missing_tags`, `aliases`, `implications`, `deny`, `keep_only`, `min_images` and `keep_unlabelled`.
 
     Returns:
         The data set with notes about what changed; what changes the labels is in its protocol too.
@@ -38,6 +38,8 @@ def tidy(dataset: Dataset, options: ReadOptions) -> Dataset:
         >>> tidy(data, ReadOptions(deny="dog")).vocabulary.names
         ('cat',)
     """
+    if options.missing_tags != "absent":
+        dataset = _with_missing_tags(dataset, options.missing_tags)
     dataset = _renamed(
         dataset, {name: clean(name) for name in dataset.vocabulary}, why="are one when composed"
     )
@@ -59,6 +61,19 @@ def tidy(dataset: Dataset, options: ReadOptions) -> Dataset:
         dataset = _without_emptied(dataset, labelled)
     notes = [note for note in variants_note(dataset.vocabulary) if note not in dataset.notes]
     return _noted(dataset, *notes)
+
+
+def _with_missing_tags(dataset: Dataset, meaning: str) -> Dataset:
+    """Take what is not tagged for unknown, unless the reader has: where nothing is unknown, it cannot tell the two."""
+    targets = dataset.targets
+    if not (targets == UNKNOWN).any():
+        targets = np.where(targets == ABSENT, np.int8(UNKNOWN), targets)
+    written = int((targets == ABSENT).sum())
+    note = (
+        f"missing tags are {meaning}: {int((targets == UNKNOWN).sum()):,} labels of images are unknown, "
+        f"{written:,} are known to be absent."
+    )
+    return _with_protocol(_noted(replace(dataset, targets=targets), note), missing_tags=meaning)
 
 
 def _renamed(dataset: Dataset, new_names: Mapping[str, str], *, why: str) -> Dataset:

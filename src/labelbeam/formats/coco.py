@@ -123,7 +123,7 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     if len(names) < len(categories):
         again = [name for name, count in Counter(categories.values()).items() if count > 1]
         notes = [*notes, f"categories of one name are one label: {', '.join(map(repr, again[:5]))}."]
-    targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}")
+    targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}", options.unsaid)
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())
     home = options.root or (path.parent if path.is_file() else path)
@@ -212,7 +212,11 @@ def _named(images: list[dict[str, Any]], file: Path, spec: str) -> list[dict[str
 
 
 def _targets(
-    document: Mapping[str, list[dict[str, Any]]], images: list[int], categories: Mapping[int, str], where: str
+    document: Mapping[str, list[dict[str, Any]]],
+    images: list[int],
+    categories: Mapping[int, str],
+    where: str,
+    unsaid: int,
 ) -> np.ndarray:
     """Return int8 [images labels]; labels are the distinct names of the categories, in their order."""
     annotations = document["annotations"]
@@ -220,7 +224,7 @@ def _targets(
     rows = {image_id: i for i, image_id in enumerate(images)}
     column = {category: column_of[name] for category, name in categories.items()}
     federated = any("neg_category_ids" in image for image in document["images"])
-    targets = np.full((len(rows), len(column_of)), UNKNOWN if federated else ABSENT, dtype=np.int8)
+    targets = np.full((len(rows), len(column_of)), UNKNOWN if federated else unsaid, dtype=np.int8)
     for image in document["images"] if federated else ():
         never = image.get("neg_category_ids")
         for category in never if isinstance(never, list) else [never]:

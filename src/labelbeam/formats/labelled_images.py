@@ -197,7 +197,7 @@ def labelled_dataset(
         raise InputError(f"{spec}: no image has a label, so there is nothing to learn. Check the labels.")
     refuse_reserved(column, spec)
     targets = np.full((len(said), len(column)), ABSENT, dtype=np.int8)
-    targets[:] = np.reshape(np.asarray(unsaid, dtype=np.int8), (-1, 1))
+    targets[:] = np.reshape(np.minimum(unsaid, options.unsaid).astype(np.int8), (-1, 1))
     for row, (_, labels) in zip(targets, said, strict=True):
         strongest: dict[str, int] = {}
         for name, value in labels.items():
@@ -218,10 +218,10 @@ def labelled_dataset(
     return settle(dataset, options)
 
 
-def with_labels_of_all(dataset: Dataset, names: Sequence[str]) -> Dataset:
+def with_labels_of_all(dataset: Dataset, names: Sequence[str], unsaid: int = ABSENT) -> Dataset:
     """Return a split with the labels of all splits, in their order, so that labels never depend on what is read.
 
-    Such a label is absent; unknown of an image of which nobody said anything.
+    Such a label is `unsaid`; unknown of an image of which nobody said anything.
 
     Example:
         >>> data = Dataset("", Path(), ("a", "b"), Vocabulary(("cat",)), np.array([[1], [-1]], dtype=np.int8))
@@ -235,7 +235,7 @@ def with_labels_of_all(dataset: Dataset, names: Sequence[str]) -> Dataset:
     untold = (dataset.targets == UNKNOWN).all(axis=1)
     new = [j for j, name in enumerate(every) if name not in set(dataset.vocabulary.names)]
     targets = wider.targets.copy()
-    targets[np.ix_(~untold, new)] = ABSENT
+    targets[np.ix_(~untold, new)] = unsaid
     if not new:
         return replace(wider, targets=targets)
     shown = ", ".join(every[j] for j in new[:5]) + (", …" if len(new) > 5 else "")

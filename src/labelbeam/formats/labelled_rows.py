@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -250,7 +250,7 @@ def dataset_of_rows(
         split: a split of the rows; empty or `all`: every row.
         spec: the data set argument.
         root: folder that relative image paths start from.
-        options: `combinations`, `keep_unlabelled`, `missing`.
+        options: `combinations`, `keep_unlabelled`, `missing`, `missing_tags`.
         notes: what the reader has to say besides.
 
     Raises:
@@ -258,6 +258,8 @@ def dataset_of_rows(
             image given twice with different labels; an unknown split; image files that are missing.
     """
     _check_labels(found, options)
+    if isinstance(found.said, SparseLabels) and options.unsaid < found.said.unsaid:
+        found = replace(found, said=replace(found.said, unsaid=options.unsaid))
     keys, key_notes = _keys(found)
     root, keys = _apart_by_subset(root, keys, found.splits)
     leakage = _leakage(keys, found.splits)

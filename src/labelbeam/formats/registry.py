@@ -160,13 +160,14 @@ def _combined(spec: str, options: ReadOptions) -> Dataset:
     specs = [part.strip() for part in spec.split(PLUS)]
     entries = [FORMATS[parse_spec(part).format] for part in specs]
     reading = [name for name in options.changed() if name not in OF_LABELS]
+    of_labels = {"deny": options.deny, "missing_tags": options.missing_tags}
     if foreign := [name for name in reading if not any(name in entry.options for entry in entries)]:
         flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
         raise InputError(f"{spec}: none of these formats has an option {flags}.")
     parts = []
     for part, entry in zip(specs, entries, strict=True):
         own = {name: getattr(options, name) for name in reading if name in entry.options}
-        parts.append(open_dataset(part, options=ReadOptions(**own, deny=options.deny)))
+        parts.append(open_dataset(part, options=ReadOptions(**own, **of_labels)))
     return tidy(combine(parts, spec), options)
 
 
@@ -197,7 +198,7 @@ def _read_split(
         except InputError as error:
             note = f"other splits cannot be read ({error}), so the labels are those of this one."
             return replace(found, notes=(*found.notes, note))
-        return with_labels_of_all(found, whole_names)
+        return with_labels_of_all(found, whole_names, options.unsaid)
     # By path: where the images of a split lie in one folder, keys may start there.
     held_out = set(read(parsed.path, but, options=replace(options, keep_unlabelled=True)).paths)
     whole: Dataset = read(parsed.path, entry.everything, options=options)

@@ -129,7 +129,7 @@ def read_voc(
         root=root,
         images=tuple(files.values()),
         vocabulary=Vocabulary(names),
-        targets=_targets(objects, names, options.difficult),
+        targets=_targets(objects, names, options),
         protocol={"difficult": options.difficult},
         notes=tuple(notes),
     )
@@ -227,11 +227,11 @@ def _all_labels(home: Path, spec: str) -> tuple[str, ...]:
     return tuple(sorted({name for file in files for name in read_annotation(file, spec).objects}))
 
 
-def _targets(objects: list[Objects], names: tuple[str, ...], difficult: str) -> np.ndarray:
+def _targets(objects: list[Objects], names: tuple[str, ...], options: ReadOptions) -> np.ndarray:
     """Return int8 [images labels] of present, absent and unknown."""
-    only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[difficult]
+    only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[options.difficult]
     column = {name: j for j, name in enumerate(names)}
-    targets = np.zeros((len(objects), len(names)), dtype=np.int8)
+    targets = np.full((len(objects), len(names)), options.unsaid, dtype=np.int8)
     for row, found in zip(targets, objects, strict=True):
         for name, normal in found.items():
             row[column[name]] = PRESENT if normal else only_difficult

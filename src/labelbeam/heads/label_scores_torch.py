@@ -47,6 +47,7 @@ class LabelScores(nn.Module):
         options = options or SigmoidOptions()
         check_sizes(num_labels, num_features)
         self.num_labels, self.options = num_labels, options
+        self.unknown_weight = 0.0
         self.scaling = FeatureScaling(scaling, num_features)
         layers: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
         width = num_features
@@ -63,7 +64,8 @@ class LabelScores(nn.Module):
     @torch.no_grad()
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
         """Set the biases to the log-odds of the labels' training frequencies, one image added to each side."""
-        present, observed = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
+        present, unknown = (targets == PRESENT).sum(dim=0) + 1.0, (targets == UNKNOWN).sum(dim=0)
+        observed = len(targets) - unknown + 2.0 + self.unknown_weight * unknown
         self.last.bias.copy_(torch.logit(present / observed))
 
     def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
@@ -73,6 +75,9 @@ class LabelScores(nn.Module):
 
 class SigmoidHead(LabelScores):
     """One probability per label, each by itself; arguments as `LabelScores`.
+
+    `unknown_weight` above 0 counts an unknown label as absent, with this weight ("weak negatives", Cole et al. 2021,
+    Multi-label learning from single positive labels, eq. 4; theirs is 1 / (labels - 1)).
 
     Example:
         >>> head = SigmoidHead(num_labels=3, num_features=8)
@@ -89,7 +94,7 @@ class SigmoidHead(LabelScores):
 
         Args:
             features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown (left out of the sum).
+            targets: 1 present, 0 absent, -1 unknown (left out of the sum, or weighted by `unknown_weight`).
 
         Raises:
             InputError: features or targets of another width than the head's.
@@ -99,7 +104,7 @@ class SigmoidHead(LabelScores):
         losses = nn.functional.binary_cross_entropy_with_logits(
             self.logits(features), present, reduction="none"
         )
-        return losses.masked_fill(targets == UNKNOWN, 0.0).sum(dim=1)
+        return losses.where(targets != UNKNOWN, self.unknown_weight * losses).sum(dim=1)
 
 
 # The any-subset head: a sigmoid per label that takes evidence about the other labels.

@@ -30,7 +30,9 @@ Distribution = Literal["sequence", "independent", "tree", "ranking"]
 """What a head's numbers are. `sequence`: p(next label), searched for sets. `independent`: p(label), each by itself.
 `tree`: p(set) on a tree of labels, exact without a search. `ranking`: only which label comes first."""
 
-Capability = Literal["searches", "probabilities", "extends", "explains", "label_points", "learns", "ordered"]
+Capability = Literal[
+    "searches", "probabilities", "extends", "explains", "label_points", "learns", "ordered", "weighs"
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class HeadRow:
         explains: whether pictures can show what in an image speaks for a label.
         label_points: whether it has a point per label, so that labels have neighbours.
         learns: whether it is trained step by step; one that is not takes no recipe and trains no encoder.
+        weighs: whether its loss can count an unknown label as absent with a small weight.
         conditions: whether it takes accepted and rejected labels as input.
         decoder: how the decoder of an export reads it: "label-model", "sigmoid", or "other" (it does not).
     """
@@ -64,6 +67,7 @@ class HeadRow:
     explains: bool = False
     label_points: bool = True
     learns: bool = True
+    weighs: bool = False
     conditions: bool = False
     decoder: Literal["label-model", "sigmoid", "other"] = "other"
 
@@ -121,8 +125,10 @@ HEADS: Mapping[str, HeadRow] = {
         **_SEQUENCE,
         differences={"label_model": {"cell": "none"}},
     ),
-    "sigmoid": HeadRow("a sigmoid per label, linear in the features", **_SIGMOID),
-    "sigmoid-mlp": HeadRow("a sigmoid per label after a hidden layer", **_SIGMOID, differences=_MLP),
+    "sigmoid": HeadRow("a sigmoid per label, linear in the features", **_SIGMOID, weighs=True),
+    "sigmoid-mlp": HeadRow(
+        "a sigmoid per label after a hidden layer", **_SIGMOID, differences=_MLP, weighs=True
+    ),
     "any-subset": HeadRow(
         "a sigmoid per label that reads which other labels are accepted or rejected",
         **_SIGMOID
@@ -181,6 +187,7 @@ _WITHOUT: Mapping[Capability, str] = {
     "extends": "cannot be given a label without training it anew",
     "explains": "has no gradient that a picture could show",
     "label_points": "compares images, not labels: it has no point per label",
+    "weighs": "cannot count a missing tag as absent with a small weight",
     "learns": "learns nothing: it remembers the training images",
 }
 

@@ -151,13 +151,21 @@ class Comparison:
             )
 
     @cached_property
+    def never_absent(self) -> Bool[np.ndarray, " labels"]:
+        """Labels that are unknown wherever they are not present: no decision and no ranking of them can be wrong."""
+        return ~(self.truth == 0).any(axis=0) & (self.truth == -1).any(axis=0)
+
+    @property
+    def only_present(self) -> bool:
+        """Whether of no image it is known what is absent, so that whatever asks for wrong labels has no answer."""
+        return bool((self.truth == -1).any() and not (self.truth == 0).any())
+
+    @cached_property
     def sorted_labels(self) -> list[SortedLabel]:
         """Each label's images by score, sorted once for all resamples; empty without scores."""
         if self.scores is None:
             return []
-        # A label that is unknown wherever it is not present is judged by nothing: any ranking would look perfect.
-        lost = ~(self.truth == 0).any(axis=0) & (self.truth == -1).any(axis=0)
-        truth = np.where(lost, np.int8(-1), self.truth)
+        truth = np.where(self.never_absent, np.int8(-1), self.truth)
         return [sort_label(truth[:, c], self.scores[:, c]) for c in range(len(self.names))]
 
 

@@ -16,6 +16,8 @@ from labelbeam.metrics.counts import Counts, count
 from labelbeam.metrics.ranking import RULES, average_precision, average_precision_at, exact_k_ceiling
 
 DECISION_NUMBERS = ("OP", "OR", "OF1", "CP", "CR", "CF1", "CF1_mean_of_classes", "subset_accuracy")
+WRONG_ONES = ("OP", "OF1", "CP", "CF1", "CF1_mean_of_classes", "subset_accuracy")
+"""Those for which it must be known what is absent."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ def numbers(
     values[f"MAP@{comparison.map_depth}"] = _weighted_mean(per_image, weights)
     if average_precisions:
         values |= _mean_average_precisions(comparison, weights)
+    if comparison.only_present:
+        values |= {
+            name: np.full(len(weights), np.nan) for name in values if name in WRONG_ONES or "AP" in name
+        }
     if comparison.log_likelihood is not None:
         values["log_likelihood"] = _weighted_mean(comparison.log_likelihood, weights)
     return values
@@ -179,6 +185,8 @@ def evaluate(comparison: Comparison) -> Scores:
 
 def _reason(name: str, comparison: Comparison) -> str:
     """Say why a number is null."""
+    if comparison.only_present and (name in WRONG_ONES or "AP" in name):
+        return "of no image is it known what is absent, so nothing that is said can be wrong."
     if comparison.decisions is None and (name in DECISION_NUMBERS or name == "mean_labels_predicted"):
         return comparison.reasons.get("decisions", "no decision protocol was chosen.")
     if name.startswith("MAP@") and comparison.ranking is None:
@@ -193,10 +201,11 @@ def _reason(name: str, comparison: Comparison) -> str:
 def _per_class(comparison: Comparison) -> dict[str, ClassScores]:
     truth, decided = comparison.truth, comparison.decisions
     counts = count(truth, np.zeros(truth.shape, dtype=np.bool_) if decided is None else decided)
+    lost = comparison.never_absent
     precision, recall, f1 = (
-        ratios.class_precision(counts),
+        np.where(lost, np.nan, ratios.class_precision(counts)),
         ratios.class_recall(counts),
-        ratios.class_f1(counts),
+        np.where(lost, np.nan, ratios.class_f1(counts)),
     )
     once = np.ones((1, len(truth)), dtype=np.int64)
     ap = [

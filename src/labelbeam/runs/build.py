@@ -18,7 +18,7 @@ from labelbeam.labels.rules import Rules
 from labelbeam.predict.answers import Answerer, RankingAnswerer, SigmoidAnswerer, TreeAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.under_rules import RuledSigmoidAnswerer
-from labelbeam.runs.config import RunConfig
+from labelbeam.runs.config import RunConfig, weight_of_unknown
 
 if TYPE_CHECKING:
     from labelbeam.heads.arrays_torch import Trainable
@@ -57,7 +57,9 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> "Tra
         built: Trainable = row.module_class()(
             num_labels, feature_size, *parts, scaling=config.scaling, **more
         )
-        return built
+    if row.weighs:
+        built.unknown_weight = weight_of_unknown(config, num_labels)
+    return built
 
 
 def start_head(head: "Trainable", targets: Int8[np.ndarray, "images labels"]) -> None:

@@ -131,6 +131,9 @@ class RunConfig:
     validation_fraction: float = 0.15
     """Share of the training images held out where `validation` is None; 0 trains without validation."""
     read: ReadOptions = field(default_factory=ReadOptions)
+    missing_weight: float | None = None
+    """Weight of a missing tag as absent, where `read.missing_tags` is `unlikely`; None: 1 / (labels - 1). If a share r
+    of the tags is missing at random, (1 - r) / (1 + r) puts a label's threshold of 0.5 where it belongs."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     train_encoder: bool = False
     """Whether the encoder is trained too, end to end; otherwise it is frozen and its features are cached."""
@@ -194,11 +197,24 @@ class RunConfig:
                 "order 'easiest' is found from a frozen encoder's features. Leave --finetune out, or take another "
                 "order, such as --order frequent."
             )
+        if self.read.missing_tags == "unlikely" and not row.weighs:
+            require(self.head, "weighs", "--missing-tags unlikely")
+        if self.missing_weight is not None and not 0 < self.missing_weight <= 1:
+            raise InputError(
+                f"missing_weight is {self.missing_weight}; it must be above 0 and at most 1, such as 0.1."
+            )
         if self.train_encoder and not row.learns:
             require(self.head, "learns", "--finetune")
         for name in ("seed", "order_seed"):
             if (getattr(self, name) or 0) < 0:
                 raise InputError(f"the {name} is {getattr(self, name)}; it must not be negative.")
+
+
+def weight_of_unknown(config: RunConfig, num_labels: int) -> float:
+    """Return with what weight a training counts an unknown label as absent; 0 unless missing tags are unlikely."""
+    if config.read.missing_tags != "unlikely":
+        return 0.0
+    return config.missing_weight if config.missing_weight is not None else 1 / max(num_labels - 1, 1)
 
 
 OF_HEADS = ("label_model", "sigmoid", "asymmetric", "neighbours")

@@ -247,7 +247,13 @@ def training_data(
         fractions = (1 - held, held)
         rows, held_out_rows = split(train.targets, fractions, seed=config.seed)
         train, held_out = train.subset(np.sort(rows)), train.subset(np.sort(held_out_rows))
-    _refuse_positive_only(train)
+    if config.read.missing_tags != "unlikely":
+        _refuse_positive_only(train)
+    if aside is not None and not (aside.targets == ABSENT).any():
+        raise InputError(
+            f"{aside.spec}: of no image is it known what is absent, so nothing can be promised: any label would look "
+            "right. Name images that are fully labelled (--calibrate SPEC)."
+        )
     if not (train.targets == PRESENT).any():
         raise InputError(f"{config.data}: no image has a label, so there is nothing to learn.")
     order = order_labels(train.targets, config.order, seed=order_seed(config))
@@ -274,8 +280,8 @@ def _refuse_positive_only(train: Dataset) -> None:
         raise InputError(
             f"{train.spec}: of none of its {some} labels is an image known to be without it, so all that can be "
             "learned is to say every label of every image. Say what is absent (in a table, 0; --absent names another "
-            "value), or "
-            "give data in which a label that is not listed is absent."
+            "value), give data in which a label that is not listed is absent, or take missing tags for weak evidence "
+            "(--missing-tags unlikely --head sigmoid)."
         )
 
 
@@ -310,9 +316,14 @@ def easiest_labels_first(
 
 def _other_data(config: RunConfig, spec: str, train: Dataset, held_out: Dataset | None = None) -> Dataset:
     """Return validation or calibration images, with a note of labels that the training images do not have."""
-    # `min_images` is about the training data: labels that are rare here are no less labels.
+    # `min_images` is about the training data: labels that are rare here are no less labels. Whoever names images to
+    # judge by has them fully labelled, whatever is missing among the training images.
     if held_out is None:
-        held_out = open_dataset(spec, options=for_learning(spec, replace(config.read, min_images=0)))
+        reading = replace(config.read, min_images=0, missing_tags="absent")
+        held_out = open_dataset(spec, options=for_learning(spec, reading))
+        if config.read.missing_tags != "absent":
+            note = f"{spec} is taken to be fully labelled: what is not tagged there is absent."
+            held_out = replace(held_out, notes=(*held_out.notes, note))
     refuse_strangers(held_out, train.vocabulary, of=config.data)
     if strange := sorted(set(held_out.vocabulary) - set(train.vocabulary)):
         note = f"labels of {held_out.spec} that {config.data} does not have, not looked at: {some(strange)}"
@@ -320,9 +331,16 @@ def _other_data(config: RunConfig, spec: str, train: Dataset, held_out: Dataset 
     return held_out
 
 
-def doubts(train: Dataset) -> list[str]:
-    """Say what a user should know before waiting for the training."""
+def doubts(train: Dataset, weight: float = 0.0) -> list[str]:
+    """Say what a user should know before waiting for the training.
+
+    Args:
+        train: what is trained on.
+        weight: of an unknown label as absent.
+    """
     found = []
+    if weight:
+        return [f"a missing tag counts as absent with weight {weight:.3g} (--set missing_weight=…)."]
     unknown = float((train.targets == UNKNOWN).mean())
     if unknown > MANY_UNKNOWN:
         found.append(

@@ -27,14 +27,14 @@ from labelbeam.features.of_dataset import readable_features
 from labelbeam.heads.arrays_torch import Trainable, trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.vocabulary import PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.by_size import DataSize, empty_sets, format_recipe, recipe_for
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises
-from labelbeam.runs.config import RunConfig, to_plain
+from labelbeam.runs.config import RunConfig, to_plain, weight_of_unknown
 from labelbeam.runs.evaluation import evaluate_features
 from labelbeam.runs.recipe import build_optimiser
 from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
@@ -185,7 +185,8 @@ def train_run(
             config, train, held_out, encoder, head, accelerator
         )
     apart = held_out.notes if held_out is not None and config.validation is not None else ()
-    for note in (*train.notes, *apart, *notes, *doubts(train), *about_nothing(config, train)):
+    weight = weight_of_unknown(config, len(train.vocabulary))
+    for note in (*train.notes, *apart, *notes, *doubts(train, weight), *about_nothing(config, train)):
         report(note)
     if anew:
         _forget(folder)
@@ -398,7 +399,8 @@ def _judged(run: Run, train: Dataset, held_out: Dataset) -> Run:
     """Return the run with its scores on held-out images, and its calibration, where one is wanted."""
     held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
     run = replace(run, metrics=_validation_metrics(run, held_out, features[:, 0]))
-    if not run.config.calibrate:
+    # Against tags alone every label would be certain.
+    if not run.config.calibrate or not (held_out.targets == ABSENT).any():
         return run
     rows = np.unique(np.linspace(0, len(train) - 1, MOST_TRAINING_IMAGES).astype(int))
     _, seen, _ = readable_features(train.subset(rows), run.encoder, flips=False)
