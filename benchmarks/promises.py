@@ -9,7 +9,6 @@ target's precision, or the highest with its recall, on the same calibration imag
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -156,9 +155,11 @@ def _of_vectors(folder: Path, name: str) -> Sample:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    labels = re.findall(r'<label name="([^"]+)"', (folder / f"{name}.xml").read_text(encoding="utf-8"))
+    from labelbeam.formats.registry import open_dataset
+
     (seen, learned), (new, truth) = (
-        _arff(folder / f"{name}-{part}.arff", labels) for part in ("train", "test")
+        (data.features[:], data.targets == 1)
+        for data in (open_dataset(f"vectors:{folder / name}-{part}.arff") for part in ("train", "test"))
     )
     some = learned.any(axis=0) & ~learned.all(axis=0)
     learned, truth, scaling = learned[:, some], truth[:, some], StandardScaler().fit(seen)
@@ -175,28 +176,6 @@ def _of_vectors(folder: Path, name: str) -> Sample:
     return Sample(
         scores, truth, scores >= 0.5, nowhere, nowhere, mass_before(independent_sets(scores), truth)
     )
-
-
-def _arff(path: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and labels of an ARFF file, dense or sparse; names of attributes may be quoted."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    start = next(i for i, line in enumerate(lines) if line.strip().lower() == "@data")
-    names = [
-        line.split(None, 2)[1].strip("'\"") for line in lines[:start] if line.lower().startswith("@attribute")
-    ]
-    rows = []
-    for line in filter(str.strip, lines[start + 1 :]):
-        row = np.zeros(len(names))
-        if line.lstrip().startswith("{"):
-            for pair in filter(None, line.strip()[1:-1].split(",")):
-                column, value = pair.split()
-                row[int(column)] = float({"YES": 1}.get(value, value))
-        else:
-            row[:] = [float(value) for value in line.split(",")]
-        rows.append(row)
-    values, of_label = np.array(rows), np.isin(names, labels)
-    order = [names.index(one) for one in labels]
-    return values[:, ~of_label], values[:, order] > 0.5
 
 
 if __name__ == "__main__":

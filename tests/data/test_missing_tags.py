@@ -6,7 +6,8 @@ import pytest
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.registry import open_dataset
+from labelbeam.formats.registry import maybe_incomplete, open_dataset
+from labelbeam.inspect.inspection import inspect_data, open_splits
 
 
 def read(spec: str, meaning: str, **more) -> list[list[int]]:
@@ -80,3 +81,24 @@ def test_it_is_said_and_part_of_the_protocol(tmp_path) -> None:
     )
     with pytest.raises(InputError, match="--missing-tags"):
         ReadOptions(missing_tags="unlikly")
+
+
+def test_tags_that_may_be_missing_are_mentioned_where_people_list_tags(tmp_path) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text("image,tags\na.jpg,cat;dog\nb.jpg,dog\nc.jpg,owl\nd.jpg,\n")
+
+    def told(meaning: str) -> str:
+        options = ReadOptions(missing="keep", missing_tags=meaning)
+        return maybe_incomplete(open_dataset(f"csv:{table}", options=options))
+
+    assert told("absent").startswith("of 4 images 3 have one label or none")
+    assert told("unlikely") == ""
+    table.write_text("image,tags\na.jpg,cat;dog\nb.jpg,dog;owl\nc.jpg,owl\n")
+    assert told("absent") == ""
+
+
+def test_an_inspection_says_that_tags_may_be_missing(tmp_path) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text("image,tags\na.jpg,cat\nb.jpg,dog\nc.jpg,owl\n")
+    found = inspect_data(open_splits([f"csv:{table}"], options=ReadOptions(missing="keep")), images=False)
+    assert any("--missing-tags unlikely" in one["text"] for one in found["findings"])

@@ -30,7 +30,7 @@ def test_one_such_label_among_others_is_named(tmp_path) -> None:
     train, _, _ = training_data(
         RunConfig(data="made:up", validation_fraction=0.0), (labelled(tmp_path, targets), None)
     )
-    assert [line for line in doubts(train) if "to say them: cat." in line]
+    assert [line for line in doubts(train) if "them: cat. Leave" in line]
 
 
 def test_a_label_that_every_image_is_known_to_have_is_no_reason_to_refuse(tmp_path) -> None:

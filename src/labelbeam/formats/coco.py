@@ -151,7 +151,8 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     except InputError as error:
         note = f"other splits cannot be read ({error}), so the labels are those of this one."
         return replace(found, notes=(*found.notes, note))
-    return with_labels_of_all(found, [name for name in every if name and name not in placeholder])
+    names_of_all = [name for name in every if name and name not in placeholder]
+    return with_labels_of_all(found, names_of_all, options.unsaid)
 
 
 def _category_names(

@@ -60,7 +60,7 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
         for one in files.values():
             with opened_table(one, encoding=options.encoding) as table:
                 names |= dict.fromkeys(read_layout(table, options).names)
-        return with_labels_of_all(read_csv(files[split], options=options), list(names))
+        return with_labels_of_all(read_csv(files[split], options=options), list(names), options.unsaid)
     with opened_table(file, encoding=options.encoding) as table:
         found = read_layout(table, options)
     return dataset_of_rows(found, split, spec=spec, root=options.root or file.parent, options=options)

@@ -16,6 +16,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists
 from labelbeam.formats.combined import PLUS, combine
 from labelbeam.formats.labelled_images import with_labels_of_all
+from labelbeam.labels.vocabulary import PRESENT
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,40 @@ def _read_split(
     return replace(whole.subset(rows), notes=(*whole.notes, note))
 
 
+MOSTLY = 0.5
+"""Share of images with one label or none from which tags may be missing."""
+
+
+def maybe_incomplete(dataset: Dataset) -> str:
+    """Say that tags may be missing, where people list tags and most images have one or none; empty: nothing says so.
+
+    A possibility, no finding: images with one label each look the same.
+
+    Args:
+        dataset: as `open_dataset` gives it.
+
+    Example:
+        >>> import numpy as np
+        >>> from labelbeam.labels.vocabulary import Vocabulary
+        >>> data = Dataset("csv:a.csv", Path(), ("a", "b"), Vocabulary(("cat", "dog", "owl")),
+        ...                np.array([[1, 0, 0], [0, 1, 0]], dtype=np.int8))
+        >>> maybe_incomplete(data)[:67]
+        'of 2 images 2 have one label or none, and only what is there is lis'
+        >>> maybe_incomplete(replace(data, spec="voc2007:a#train"))
+        ''
+    """
+    entry = FORMATS.get(dataset.spec.partition(":")[0])
+    if entry is None or not entry.lists_tags or "missing_tags" in dataset.protocol:
+        return ""
+    few = int(((dataset.targets == PRESENT).sum(axis=1) <= 1).sum())
+    if len(dataset.vocabulary) < 3 or few < MOSTLY * len(dataset):
+        return ""
+    return (
+        f"of {len(dataset):,} images {few:,} have one label or none, and only what is there is listed: if tags are "
+        "missing, take them for --missing-tags unlikely (or unknown) rather than absent."
+    )
+
+
 def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple[str, ...]:
     """Write a data set in the format that an argument names.
 
@@ -264,6 +299,7 @@ class Format:
         needs_path: whether the argument has a PATH.
         everything: the split that is every image; None: there is none, and `#not-SPLIT` is not for this format.
         labels_by_split: whether the files of a split do not name labels that only other splits have.
+        lists_tags: whether it holds tags that people list as they come to mind, so that one may be missing.
         patterns: whether PATH may be a pattern of several files, which the reader looks up itself.
     """
 
@@ -273,6 +309,7 @@ class Format:
     needs_path: bool = True
     everything: str | None = None
     labels_by_split: bool = False
+    lists_tags: bool = False
     patterns: bool = False
 
 
@@ -302,18 +339,27 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "delimiter", "image_column", "tags_column", "layout", "combinations"),
         everything="all",
     ),
-    "list": Format("formats.lists:read_list", (*_FILES, "root", "layout", "absent"), everything="all"),
+    "list": Format(
+        "formats.lists:read_list", (*_FILES, "root", "layout", "absent"), everything="all", lists_tags=True
+    ),
     "vertex": Format("formats.cloud_manifests:read_vertex", (*_FILES, "root"), everything="all"),
     "azure": Format("formats.cloud_manifests:read_azure", (*_FILES, "root")),
     "sagemaker": Format("formats.cloud_manifests:read_sagemaker", (*_FILES, "root", "tags_column")),
     "nuswide81": Format("formats.nuswide:read_nuswide81", _FILES, everything="all"),
     "nuswide1000": Format("formats.nuswide:read_nuswide1000", _FILES, everything="all"),
-    "csv": Format("formats.csv_table:read_csv", _CSV_OPTIONS, "formats.csv_table:write_csv", everything=""),
+    "csv": Format(
+        "formats.csv_table:read_csv",
+        _CSV_OPTIONS,
+        "formats.csv_table:write_csv",
+        everything="",
+        lists_tags=True,
+    ),
     "folder": Format(
         "formats.folder:read_folder",
         (*_FILES, "odd_folders"),
         "formats.folder:write_folder",
         everything="all",
+        lists_tags=True,
         labels_by_split=True,
     ),
     "sidecar": Format(
@@ -321,6 +367,7 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "delimiter", "encoding"),
         "formats.sidecar:write_sidecar",
         everything="all",
+        lists_tags=True,
         labels_by_split=True,
     ),
     "imagefolder": Format(
@@ -328,6 +375,7 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "delimiter", "encoding", "tags_column", "combinations", "drop_columns", "absent"),
         "formats.imagefolder:write_imagefolder",
         everything="all",
+        lists_tags=True,
         labels_by_split=True,
     ),
     "mmpretrain": Format(
@@ -340,7 +388,10 @@ FORMATS: dict[str, Format] = {
         "formats.cleanlab:read_cleanlab", (*_FILES, "root"), "formats.cleanlab:write_cleanlab"
     ),
     "jsonl": Format(
-        "formats.json_lines:read_json_lines", (*_FILES, "root"), "formats.json_lines:write_json_lines"
+        "formats.json_lines:read_json_lines",
+        (*_FILES, "root"),
+        "formats.json_lines:write_json_lines",
+        lists_tags=True,
     ),
     "labelstudio": Format(
         "formats.label_studio:read_label_studio",
@@ -367,12 +418,14 @@ FORMATS: dict[str, Format] = {
         (*_FILES, "delimiter", "tags_column"),
         "formats.webdataset:write_webdataset",
         everything="all",
+        lists_tags=True,
         patterns=True,
     ),
     "keywords": Format(
         "formats.keywords:read_keywords",
         (*_FILES, "keyword_level", "machine_tags", "tag_root"),
         "formats.keywords:write_keywords",
+        lists_tags=True,
         patterns=True,
     ),
     "vectors": Format(

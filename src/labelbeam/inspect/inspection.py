@@ -129,6 +129,8 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
             told.append(
                 ("look", "sizes", f"{_n(count, 'image')} of {data['name']} without a label ({share}).")
             )
+        if data["maybe_incomplete"]:
+            told.append(("look", "sizes", f"{data['name']}: {data['maybe_incomplete']}"))
         if data["unknown"]:
             share = f"{100 * data['unknown'] / (data['images'] * data['labels']):.2g} %"
             told.append(("look", "labels", (

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int8
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.formats.registry import maybe_incomplete
 from labelbeam.inspect.cooccurrence import (
     Pairs,
     examined_pairs,
@@ -189,6 +190,7 @@ def _data_row(name: str, dataset: Dataset, counts: LabelStatistics) -> dict[str,
         "images_by_number_of_labels": counts.sizes.tolist(),
         "images_with_unknown": counts.with_unknown,
         "images_without_labels": [dataset.images[i] for i in counts.without_labels],
+        "maybe_incomplete": maybe_incomplete(dataset),
         "protocol": dict(dataset.protocol),
         "notes": list(dataset.notes),
     }

@@ -16,7 +16,7 @@ from labelbeam.metrics.counts import Counts, count
 from labelbeam.metrics.ranking import RULES, average_precision, average_precision_at, exact_k_ceiling
 
 DECISION_NUMBERS = ("OP", "OR", "OF1", "CP", "CR", "CF1", "CF1_mean_of_classes", "subset_accuracy")
-WRONG_ONES = ("OP", "OF1", "CP", "CF1", "CF1_mean_of_classes", "subset_accuracy")
+WRONG_ONES = ("OP", "OF1", "CP", "CF1", "CF1_mean_of_classes", "subset_accuracy", "log_likelihood")
 """Those for which it must be known what is absent."""
 
 
@@ -110,12 +110,12 @@ def numbers(
     values[f"MAP@{comparison.map_depth}"] = _weighted_mean(per_image, weights)
     if average_precisions:
         values |= _mean_average_precisions(comparison, weights)
+    if comparison.log_likelihood is not None:
+        values["log_likelihood"] = _weighted_mean(comparison.log_likelihood, weights)
     if comparison.only_present:
         values |= {
             name: np.full(len(weights), np.nan) for name in values if name in WRONG_ONES or "AP" in name
         }
-    if comparison.log_likelihood is not None:
-        values["log_likelihood"] = _weighted_mean(comparison.log_likelihood, weights)
     return values
 
 

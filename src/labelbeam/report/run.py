@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
+from labelbeam.formats.registry import maybe_incomplete
 from labelbeam.metrics.intervals import shares_of
 from labelbeam.parsing import read_json
 from labelbeam.runs.evaluation import Evaluation, evaluate_features
@@ -81,7 +82,8 @@ def subject_of(folder: Path, dataset: Dataset, *, loaded: Run | None = None) -> 
     run = loaded or load_run(folder)
     tagger = Tagger(run)
     kept, features, notes = readable_features(dataset, run.encoder, flips=False)
-    measured = evaluate_features(tagger, kept, features[:, 0], notes=(*kept.notes, *notes))
+    maybe = [note for note in (maybe_incomplete(dataset),) if note]
+    measured = evaluate_features(tagger, kept, features[:, 0], notes=(*kept.notes, *maybe, *notes))
     return Subject(folder, tagger, measured, features[:, 0].astype(np.float32))
 
 
