@@ -160,15 +160,15 @@ def _combined(spec: str, options: ReadOptions) -> Dataset:
     """Read the parts of a combined data set, each with the switches that it has; one that none has is an error."""
     specs = [part.strip() for part in spec.split(PLUS)]
     entries = [FORMATS[parse_spec(part).format] for part in specs]
-    reading = [name for name in options.changed() if name not in OF_LABELS]
-    of_labels = {"deny": options.deny, "missing_tags": options.missing_tags}
-    if foreign := [name for name in reading if not any(name in entry.options for entry in entries)]:
+    asked = [name for name in options.changed() if name not in OF_LABELS]
+    if foreign := [name for name in asked if not any(name in entry.options for entry in entries)]:
         flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
         raise InputError(f"{spec}: none of these formats has an option {flags}.")
     parts = []
     for part, entry in zip(specs, entries, strict=True):
-        own = {name: getattr(options, name) for name in reading if name in entry.options}
-        parts.append(open_dataset(part, options=ReadOptions(**own, **of_labels)))
+        own = {name: getattr(options, name) for name in asked if name in entry.options}
+        reading = ReadOptions(**own, deny=options.deny, missing_tags=options.missing_tags)
+        parts.append(open_dataset(part, options=reading))
     return tidy(combine(parts, spec), options)
 
 
