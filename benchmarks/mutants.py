@@ -16,7 +16,9 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -204,12 +206,14 @@ def failing_test(copy: Path, tests: list[str], seconds: float) -> str | None:
     """
     report = copy / "mutants.json"
     report.unlink(missing_ok=True)
-    runner = multiprocessing.get_context("fork").Process(target=_run, args=(copy, tests, report))
+    runner = multiprocessing.get_context("fork").Process(target=_run, args=(copy, tests, report, seconds))
     runner.start()
-    runner.join(seconds)
+    runner.join(10 * seconds)  # what waits for ever uses no processor
     if runner.is_alive():
         os.killpg(runner.pid, 9)
         runner.join()
+        return "hung"
+    if runner.exitcode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "hung"
     if not report.exists():
         return "the test run ended by itself"
@@ -230,10 +234,13 @@ class _First:
             self.failed = str(report.nodeid)
 
 
-def _run(copy: Path, tests: list[str], report: Path) -> None:
+def _run(copy: Path, tests: list[str], report: Path, seconds: float) -> None:
     import pytest
 
     os.setpgid(0, 0)
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (int(seconds), int(seconds))
+    )  # so that a busy machine kills no mutant
     os.chdir(copy)
     os.environ["PYTHONPATH"] = str(copy / "src")
     sys.path.insert(0, str(copy / "src"))
@@ -252,7 +259,7 @@ def killed_by(copy: Path, mutant: Mutant, seconds: float, sound: dict[str, bool]
     Args:
         copy: the tree it is put into, and taken out of again.
         mutant: what to try.
-        seconds: until a run of tests counts as hung.
+        seconds: of processor time until a run of tests counts as hung.
         sound: tests that failed, and whether they pass without a mutation; filled on the way.
     """
     original = (ROOT / mutant.file).read_text("utf-8")
@@ -287,7 +294,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(USUAL), help="packages or files below src/labelbeam")
     parser.add_argument("--sample", type=int, default=60, help="mutants drawn over all of them")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=3.0, help="until a run of tests counts as hung")
+    parser.add_argument(
+        "--minutes", type=float, default=3.0, help="of processor time until a run of tests counts as hung"
+    )
     parser.add_argument(
         "--until", type=float, default=float("inf"), help="minutes after which no other is begun"
     )
