@@ -63,7 +63,8 @@ def test_images_inside_an_archive_are_written_and_read_back(tmp_path, archived, 
 @pytest.mark.parametrize("name", WRITERS)
 def test_keys_that_lead_out_of_the_folder_are_placed_inside_it(tmp_path, name):
     (tmp_path / "root/sub").mkdir(parents=True)
-    places = (tmp_path / "root/sub/a.png", tmp_path / "root/sub/b.png", tmp_path / "root/c.png")
+    (tmp_path / "root/own").mkdir()
+    places = (tmp_path / "root/own/a.png", tmp_path / "root/sub/b.png", tmp_path / "root/c.png")
     for i, place in enumerate(places):
         place.write_bytes(picture(4 + 2 * i))
     keys = (str(places[0]), "../root/sub/b.png", "c.png")
