@@ -2,6 +2,7 @@
 
 import ast
 import re
+import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -94,6 +95,9 @@ def test_the_command_line_says_it_with_status_2(option, runs, command, drawn) ->
 def test_a_head_takes_every_decision_or_says_why_not(head, rule, runs, tmp_path) -> None:
     bare = Path(shutil.copytree(runs(head), tmp_path / "not calibrated"))
     (bare / "calibration.json").unlink()
+    about = json.loads((bare / "labels.json").read_text(encoding="utf-8"))
+    del about["files"]["calibration.json"]
+    (bare / "labels.json").write_text(json.dumps(about), encoding="utf-8")
     for run in (runs(head), bare):
         ranks = not HEADS[head].probabilities and not ask(run, {}).calibrated
         if rule == "expected-f1" and ranks:
