@@ -60,7 +60,9 @@ def test_a_wrong_question_for_neighbors_says_why(
 
 def test_health_and_readiness(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"state": "alive"}
-    assert client.get("/readyz").json() == {"state": "ready"}
+    ready = client.get("/readyz").json()
+    assert ready["state"] == "ready"
+    assert {"run", "fingerprint"} <= set(ready)
 
 
 def test_a_service_that_has_ended_is_alive_but_takes_no_work(client: TestClient) -> None:

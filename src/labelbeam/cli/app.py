@@ -109,7 +109,7 @@ for _command in (inspect, split, convert, download):
 def _version(wanted: bool) -> bool:
     """Print the version and end, where that was asked; Typer takes what this returns as the option's value."""
     if wanted:
-        typer.echo(f"labelbeam {__version__}")
+        say(f"labelbeam {__version__}")
         raise typer.Exit()
     return wanted
 

@@ -279,8 +279,9 @@ def looks_cut(name: str) -> bool:
     """
     if name.isalnum():
         return False
-    if name.count('"') % 2 or (name[0] == "'" and name[-1] != "'") or re.search(r"[^s']'$", name):
-        return name.count("'") % 2 == 1 or '"' in name
+    odd = name.count('"') % 2 or (name[0] == "'" and name[-1] != "'") or re.search(r"[^s']'$", name)
+    if odd and (name.count("'") % 2 == 1 or '"' in name):
+        return True
     open_now: list[str] = []
     for char in _EMOTICON.sub("", name) if any(map(str.isalnum, name)) else "":
         if char in _OPENS.values():

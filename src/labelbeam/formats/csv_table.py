@@ -1,10 +1,11 @@
 """Labels in a CSV file, in the dialects seen in the wild: read, and written."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -140,14 +141,14 @@ def write_csv(
 class _UnixLines:
     """A file that gets rows ending in CR LF, and holds them ending in LF."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: io.TextIOBase) -> None:
         self._file = file
 
     def write(self, row: str) -> int:
         return self._file.write(row.removesuffix("\r\n") + "\n")
 
 
-def row_writer(file: IO[str]) -> Any:
+def row_writer(file: io.TextIOBase) -> Any:
     r"""Return a writer of rows in which every name survives.
 
     Python before 3.11.9 quotes a carriage return only where it is part of a line's end (CPython's gh-67044).

@@ -62,7 +62,7 @@ def risk_p_value(
     mean = np.minimum(np.asarray(mean_loss, dtype=np.float64), most)
     with np.errstate(divide="ignore", invalid="ignore"):  # 0 log 0 is 0
         divergence = np.nan_to_num(mean * np.log(mean / most)) + (1 - mean) * np.log((1 - mean) / (1 - most))
-    return np.exp(-np.asarray(images) * divergence)
+    return np.asarray(np.exp(-np.asarray(images) * divergence))
 
 
 def error_p_value(

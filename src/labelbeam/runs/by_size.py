@@ -103,7 +103,7 @@ def recipe_for(
 
     Example:
         >>> recipe_for(DataSize(650, 1280, 20), "cnn-rnn")["recipe"]
-        {'batch_size': 32, 'epochs': 50, 'learning_rate': 0.001, 'weight_decay': 3.0}
+        {'batch_size': 32, 'epochs': 50, 'learning_rate': 0.001, 'weight_decay': 3.0, 'patience': 12}
     """
     if head not in HEADS_BY_SIZE:
         return {}
