@@ -41,7 +41,7 @@ LABEL_HOMES = (
 MOST_FILES = 500_000
 """Files that are looked through below a folder, at most, where a name says no folder."""
 
-_DEEPEST = 6
+_DEEPEST = 16
 _TRIED = 2_000
 """Names of a group by which its folder is found."""
 
