@@ -251,3 +251,14 @@ def test_shards_are_written_from_shards(tmp_path):
 def test_images_must_go_into_the_shards(tmp_path):
     with pytest.raises(InputError, match="--images link"):
         write_webdataset(photos(tmp_path / "photos", 1), tmp_path / "a", split="", images="keep")
+
+
+def test_a_photograph_outside_of_the_named_folder_is_not_packed(tmp_path):
+    (tmp_path / "named").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    dataset = Dataset(
+        "csv:x", tmp_path / "named", ("../secret.png",), Vocabulary(("cat",)), np.ones((1, 1), np.int8)
+    )
+    with pytest.raises(InputError, match="lies outside of"):
+        write_webdataset(dataset, tmp_path / "new", split="", images="copy")
+    assert not (tmp_path / "new").exists()

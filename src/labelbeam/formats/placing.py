@@ -209,6 +209,21 @@ def placed_keys(images: Iterable[str]) -> list[str]:
     ]
 
 
+def require_own_image(source: Path, within: Path) -> None:
+    """Refuse to carry a file that is no image, or lies outside of the folder that was named.
+
+    Raises:
+        InputError: either of the two.
+        OSError: it is missing.
+    """
+    if not Path(os.path.abspath(source)).is_relative_to(os.path.abspath(within)):  # noqa: PTH100  links are not followed
+        raise InputError(
+            f"the image file {source} lies outside of {within}, and is not placed from there. Name a folder that holds "
+            "all images with --root, or leave files where they are with --images keep."
+        )
+    _require_image(source)
+
+
 def place_image(source: Path, target: Path, *, images: str, within: Path) -> None:
     """Put an image file at a place, as a hard link where `images` is `link` and that is possible, else a copy.
 
@@ -223,13 +238,8 @@ def place_image(source: Path, target: Path, *, images: str, within: Path) -> Non
         InputError: the source is missing, lies elsewhere or is no image; two images want the same place, or no file
             can be there.
     """
-    if not Path(os.path.abspath(source)).is_relative_to(os.path.abspath(within)):  # noqa: PTH100  links are not followed
-        raise InputError(
-            f"the image file {source} lies outside of {within}, and is not placed from there. Name a folder that holds "
-            "all images with --root, or leave files where they are with --images keep."
-        )
     try:
-        _require_image(source)
+        require_own_image(source, within)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise InputError(

@@ -20,7 +20,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
 from labelbeam.formats.label_members import LabelSource, choose_source, read_samples
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.placing import check_way, refuse_unwritable
+from labelbeam.formats.placing import check_way, refuse_unwritable, require_own_image
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 # Which files the shards of a data set are, and what lies beside them.
@@ -296,7 +296,7 @@ def _write_shards(dataset: Dataset, folder: Path, prefix: str, spec: str) -> Non
     number = count = size = 0
     with ExitStack() as current:
         for i, key in enumerate(dataset.images):
-            content = _image(dataset.path(i), spec)
+            content = _image(dataset.path(i), spec, dataset.root)
             if number == 0 or count == MOST_IMAGES or size + len(content) > MOST_BYTES:
                 current.close()
                 place = folder / f"{prefix}-{number:06d}.tar"
@@ -314,8 +314,9 @@ def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
     shard.addfile(info, io.BytesIO(content))
 
 
-def _image(path: Path, spec: str) -> bytes:
+def _image(path: Path, spec: str, within: Path) -> bytes:
     try:
+        require_own_image(path, within)
         return image_bytes(path)
     except OSError as error:
         raise InputError(
