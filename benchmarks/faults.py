@@ -40,7 +40,7 @@ PATIENCE = 240.0
 SCENES = 60
 STEPS = 200
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["labelbeam.cli", "labelbeam.runs.tagger", "labelbeam.service.app"])
+FORKED.set_forkserver_preload(["labelbeam.cli", "labelbeam.runs.tagger", "labelbeam.service.server"])
 
 
 def labelbeam(arguments: Sequence[str], log: str, cache: str) -> None:

@@ -27,8 +27,7 @@ from labelbeam.decoding.step import AllowedRule, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.heads import arrays_torch as handing_over
-from labelbeam.labels.evidence import drawn_evidence
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.labels.vocabulary import Vocabulary, drawn_evidence
 from labelbeam.metrics.calibration import remaining_nats
 from labelbeam.runs.build import build_head
 from labelbeam.runs.config import configure

@@ -19,8 +19,7 @@ from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.search import Search
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.label_scores import log_sigmoid
-from labelbeam.labels.evidence import drawn_evidence
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, drawn_evidence
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.suggest.mechanisms import EXPANSIONS, SAMPLES
 

@@ -24,8 +24,8 @@ from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.metrics.comparison import Threshold, compare
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.runs.by_size import DataSize, recipe_for
 from labelbeam.runs.config import configure
+from labelbeam.runs.recipe import DataSize, recipe_for
 from labelbeam.training.learning import learn
 
 RATES = (0.0, 0.2, 0.5, 0.8)

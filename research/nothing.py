@@ -40,8 +40,8 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.build import build_head, start_head
-from labelbeam.runs.by_size import DataSize, recipe_for
 from labelbeam.runs.config import configure
+from labelbeam.runs.recipe import DataSize, recipe_for
 from labelbeam.runs.run_directory import versions
 
 SEEDS, SHARES = (0, 1, 2), (0.05, 0.2)

@@ -399,7 +399,7 @@ def _calibration(file: Path) -> object:
 
 def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
     """Yield the readers of what clients of the service send."""
-    from labelbeam.service.limits import Refusal
+    from labelbeam.service.admission import Refusal
     from labelbeam.service.routes import _question
     from labelbeam.service.uploads import read_form
 

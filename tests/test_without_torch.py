@@ -27,7 +27,7 @@ NEEDS_TORCH = {
         "explain.targets",
         "labels.sequences",
         "runs.export",
-        "tagging.engine",
+        "tagging.sources",
     ),
     *(
         "encoders.catalogue",

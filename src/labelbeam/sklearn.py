@@ -23,10 +23,9 @@ from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.vector_table import targets_of_names, targets_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
-from labelbeam.predict.prediction import Prediction
-from labelbeam.predict.predictions import Predictions
-from labelbeam.runs.by_size import DataSize, empty_sets, recipe_for
+from labelbeam.predict.prediction import Prediction, Predictions
 from labelbeam.runs.config import RunConfig, configure
+from labelbeam.runs.recipe import DataSize, empty_sets, recipe_for
 from labelbeam.runs.run_directory import Run, save_run
 from labelbeam.runs.tagger import Tagger
 

@@ -8,7 +8,7 @@ import pytest
 from labelbeam.cli import serve as verb
 from labelbeam.cli.serve import key_from, limits_from, serve
 from labelbeam.errors import InputError
-from labelbeam.service.limits import Limits
+from labelbeam.service.admission import Limits
 from labelbeam.service.server import bound_socket
 
 

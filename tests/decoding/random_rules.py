@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 
 
 def random_limits(generator: np.random.Generator, num_labels: int, most: int = 4) -> list[Limit]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labelbeam.decoding.allowed import PAPER_MAX_LABELS, PathLength, allowed_outcomes
+from labelbeam.decoding.step import PAPER_MAX_LABELS, PathLength, allowed_outcomes
 from labelbeam.errors import InputError
 
 

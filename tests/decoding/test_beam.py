@@ -7,11 +7,10 @@ from enumeration import ReluStep, all_paths, may_follow, random_rows, ranked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.likelihood import path_log_prob
 from labelbeam.decoding.search import Search
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

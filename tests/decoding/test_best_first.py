@@ -6,11 +6,10 @@ from enumeration import ReluStep, all_paths, random_rows, ranked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.search import Search
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

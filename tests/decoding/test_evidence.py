@@ -5,12 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefix_feed import prefix_feed
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.evidence_tree import EvidenceTree, draw_frontier, weighted_samples
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.random_numbers import sample_keys
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

@@ -7,7 +7,7 @@ from random_rules import kept_sets, random_limits
 from labelbeam.decoding import independent
 from labelbeam.decoding.independent import RuledLabels
 from labelbeam.errors import InputError
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 
 
 def cases(count, *, seed=0):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from enumeration import ReluStep, all_paths, random_rows
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.likelihood import path_log_prob, set_log_prob
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

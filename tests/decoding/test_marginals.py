@@ -6,11 +6,10 @@ from enumeration import ReluStep, all_paths, random_rows, true_marginals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.random_numbers import race, sample_keys, uniforms
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

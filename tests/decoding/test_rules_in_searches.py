@@ -8,16 +8,15 @@ import pytest
 from enumeration import ReluStep, all_paths, random_rows, ranked
 from random_rules import kept_sets, random_limits
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import sample_sets
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 
 HAS_NUMBA = find_spec("numba") is not None
 ANY = PathLength()

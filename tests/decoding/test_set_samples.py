@@ -4,9 +4,8 @@ from enumeration import ReluStep, all_paths, random_rows, true_marginals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.set_samples import sample_sets
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 

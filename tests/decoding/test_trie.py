@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from enumeration import ReluStep
 
-from labelbeam.decoding.allowed import PathLength
-from labelbeam.decoding.step import TableStep
+from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
 from labelbeam.errors import InputError
 

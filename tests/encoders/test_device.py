@@ -1,6 +1,6 @@
 import pytest
 
-from labelbeam.encoders.device import Accelerators, accelerator_for, place_on
+from labelbeam.encoders.encoder import Accelerators, accelerator_for, place_on
 from labelbeam.encoders.graph_encoder import execution_providers
 from labelbeam.errors import InputError
 

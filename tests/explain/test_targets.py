@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.step import PathLength
 from labelbeam.errors import InputError
 from labelbeam.explain.targets import TARGETS, label_targets, path_targets, step_target
 from labelbeam.heads.arrays_torch import trained

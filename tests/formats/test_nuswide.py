@@ -13,7 +13,13 @@ from mutations import damages, reads_or_refuses
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.nuswide import HASHING21, SPLITS, paper_side, read_nuswide81, read_nuswide1000
+from labelbeam.formats.nuswide import (
+    HASHING21,
+    SPLITS,
+    paper_side,
+    read_nuswide81,
+    read_nuswide1000,
+)
 from nuswide_layout import digits, write_concepts, write_lists, write_photo_ids, write_tags
 
 LABELS_ONLY = ReadOptions(missing="keep")

@@ -6,7 +6,7 @@ import pytest
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.voc_folder import read_voc_folder
+from labelbeam.formats.voc import read_voc_folder
 
 
 def xml(filename: str, *objects: str, difficult: str = "0") -> str:

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_scores_torch import AsymmetricHead, AsymmetricOptions, SigmoidHead, SigmoidOptions
+from labelbeam.heads.label_scores_torch import (
+    AsymmetricHead,
+    AsymmetricOptions,
+    SigmoidHead,
+    SigmoidOptions,
+)
 
 LABELS, FEATURES = 4, 3
 

@@ -15,7 +15,7 @@ from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores import TrainedSigmoid
 from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
-from labelbeam.labels.limits import Limit, satisfiable
+from labelbeam.labels.rules import Limit, satisfiable
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.under_rules import RuledSigmoidAnswerer

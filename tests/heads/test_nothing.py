@@ -21,8 +21,8 @@ from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.new_label import label_model_with
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.runs.by_size import empty_sets
 from labelbeam.runs.config import RunConfig
+from labelbeam.runs.recipe import empty_sets
 from tiny_runs import SMALL
 
 LABELS, FEATURES, HIDDEN = 5, 6, 7

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelbeam.inspect.duplicates import DuplicateGroup, duplicate_groups, fingerprint, fingerprints, is_blank
+from labelbeam.inspect.duplicates import (
+    DuplicateGroup,
+    duplicate_groups,
+    fingerprint,
+    fingerprints,
+    is_blank,
+)
 
 
 def picture(seed: int, *, width: int = 240, height: int = 180) -> Image.Image:

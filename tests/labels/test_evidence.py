@@ -1,8 +1,7 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.evidence import evidence_row
-from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.labels.vocabulary import Vocabulary, evidence_row
 
 VOCABULARY = Vocabulary(("person", "horse", "dog"))
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.limits import Limit, satisfiable, smallest_contradiction
-from labelbeam.labels.rules import parse_rules, read_rules
+from labelbeam.labels.rules import Limit, parse_rules, read_rules, satisfiable, smallest_contradiction
 from labelbeam.labels.vocabulary import Vocabulary
 
 NAMES = Vocabulary(

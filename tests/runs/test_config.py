@@ -7,7 +7,15 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS
-from labelbeam.runs.config import RECIPES, RunConfig, configure, from_plain, read_yaml, to_plain, write_yaml
+from labelbeam.runs.config import (
+    RECIPES,
+    RunConfig,
+    configure,
+    from_plain,
+    read_yaml,
+    to_plain,
+    write_yaml,
+)
 
 
 @pytest.fixture

@@ -11,7 +11,14 @@ from labelbeam.scenes.bayes import (
     population,
     true_distribution,
 )
-from labelbeam.scenes.world import HIDDEN, VOCABULARY, Cues, label_distribution, sample_cues, sample_labels
+from labelbeam.scenes.world import (
+    HIDDEN,
+    VOCABULARY,
+    Cues,
+    label_distribution,
+    sample_cues,
+    sample_labels,
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from labelbeam.project.project_file import temporary_project
 from labelbeam.runs.tagger import Tagger
-from labelbeam.service.app import create_app
-from labelbeam.service.server import LOOPBACK, bound_socket, web_server
+from labelbeam.service.server import LOOPBACK, bound_socket, create_app, web_server
 from tiny_runs import (  # noqa: F401
     _cache,
     command,

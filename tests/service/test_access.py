@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from labelbeam.errors import InputError
 from labelbeam.service.access import MOST_CLIENTS, Rates, Session
-from labelbeam.service.limits import Limits
+from labelbeam.service.admission import Limits
 from labelbeam.service.server import LOOPBACK
 
 KEY = "correct-horse-battery-staple"

@@ -9,8 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from labelbeam.service import admission
-from labelbeam.service.admission import Admission
-from labelbeam.service.limits import Limits, Refusal
+from labelbeam.service.admission import Admission, Limits, Refusal
 
 QUICK = Limits(body_bytes=1000, receive_seconds=0.3, answer_seconds=0.3, requests=2, held_bytes=1500)
 

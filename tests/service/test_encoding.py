@@ -14,8 +14,8 @@ from PIL import Image
 from labelbeam.data.image_container import prepared
 from labelbeam.data.images import UnreadableImage
 from labelbeam.runs.tagger import Tagger
+from labelbeam.service.admission import Limits
 from labelbeam.service.answering import FULL_PASS, SMALL_PASS, UploadEncoder, is_large, passes
-from labelbeam.service.limits import Limits
 from labelbeam.service.uploads import Upload
 
 

@@ -18,10 +18,9 @@ import pytest
 
 from labelbeam.project.project_file import Project
 from labelbeam.runs.tagger import Tagger
-from labelbeam.service import app as app_module
-from labelbeam.service.app import create_app
-from labelbeam.service.limits import Limits
-from labelbeam.service.server import LOOPBACK, bound_socket, web_server
+from labelbeam.service import server as app_module
+from labelbeam.service.admission import Limits
+from labelbeam.service.server import LOOPBACK, bound_socket, create_app, web_server
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs a browser's driver: pip install playwright"

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from labelbeam.cli.serve import serve
-from labelbeam.service.limits import Limits
+from labelbeam.service.admission import Limits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")

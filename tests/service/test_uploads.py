@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelbeam.service.limits import Refusal
+from labelbeam.service.admission import Refusal
 from labelbeam.service.uploads import LONGEST_FIELD, Form, read_form
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'

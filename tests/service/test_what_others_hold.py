@@ -16,7 +16,7 @@ from PIL import Image
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change
 from labelbeam.service.access import Access
-from labelbeam.service.limits import without_places
+from labelbeam.service.admission import without_places
 from labelbeam.service.project_photographs import add_folder
 
 

@@ -9,8 +9,8 @@ from labelbeam.encoders.graph_encoder import GraphEncoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.runs.tagger import Tagger
-from labelbeam.tagging import engine as engine_of_job
-from labelbeam.tagging.engine import with_job_engine
+from labelbeam.tagging import sources as engine_of_job
+from labelbeam.tagging.sources import with_job_engine
 
 
 @pytest.fixture

@@ -25,9 +25,8 @@ from labelbeam.cli.reproduce import demo, reproduce
 from labelbeam.cli.say import say
 from labelbeam.cli.serve import serve
 from labelbeam.cli.suggest import neighbors, suggest
-from labelbeam.cli.tag import tag
+from labelbeam.cli.tag import promote, tag, untag, watch
 from labelbeam.cli.train import train
-from labelbeam.cli.untag import promote, untag, watch
 from labelbeam.errors import InputError
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})

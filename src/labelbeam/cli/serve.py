@@ -13,7 +13,7 @@ from labelbeam.cli.say import say
 from labelbeam.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from labelbeam.service.limits import Limits
+    from labelbeam.service.admission import Limits
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
@@ -60,11 +60,11 @@ def serve(
     from labelbeam.runs.run_directory import fingerprint
     from labelbeam.runs.tagger import Tagger
     from labelbeam.service.access import require_strong_key
-    from labelbeam.service.app import create_app
     from labelbeam.service.project_photographs import add_folder
     from labelbeam.service.server import (
         LOOPBACK,
         bound_socket,
+        create_app,
         is_loopback,
         serve_until_stopped,
         web_server,
@@ -111,7 +111,7 @@ def limits_from(texts: "list[str] | tuple[()]") -> "Limits":
     Raises:
         InputError: an unknown limit, no number, or one that is not positive.
     """
-    from labelbeam.service.limits import Limits
+    from labelbeam.service.admission import Limits
 
     kinds = {one.name: type(getattr(Limits(), one.name)) for one in fields(Limits)}
     said = {}

@@ -4,7 +4,7 @@ The condition is on the finished set: it holds every accepted label and no rejec
 (leaving a label out of a softmax is not the same as learning that it is absent) nor feeding a prefix
 (`benchmarks/prefix_feed.py` has that, for comparison). Bounds are those of a ratio of masses; between them the
 estimate is the finished mass plus weighted samples of the open mass (both: `evidence_tree`). Knows the trie and
-image rows; names of labels are elsewhere (`labels.evidence`).
+image rows; names of labels are elsewhere (`labels.vocabulary`).
 """
 
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def conditional_marginals(
     Args:
         trie: prefixes of the label model.
         image_rows: float32, one row per image.
-        evidence: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.evidence`).
+        evidence: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.vocabulary`).
         expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
             evidence. More of them never widen a bound.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is then the
@@ -147,7 +147,7 @@ def check_evidence(trie: PrefixTrie, evidence: Int8[np.ndarray, "rows columns"],
     if evidence.shape != (images, trie.num_labels) or not np.isin(evidence, (-1, 0, 1)).all():
         raise InputError(
             f"evidence must be {(images, trie.num_labels)} of 1 (accepted), 0 (rejected) and -1 (not known), given "
-            f"{evidence.shape}. `labels.evidence.evidence_row` makes a row from names."
+            f"{evidence.shape}. `labels.vocabulary.evidence_row` makes a row from names."
         )
 
 

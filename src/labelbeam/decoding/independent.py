@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float64
 
 from labelbeam.decoding.rule_machine import DEAD, Layers, groups_of, layers_of
 from labelbeam.errors import InputError
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 
 IMPOSSIBLE = -1e300
 """In place of minus infinity where a difference is taken."""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from labelbeam.errors import InputError
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 
 DEAD = -1
 SETTLED = np.iinfo(np.int16).max

@@ -15,11 +15,10 @@ from threading import RLock
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.allowed import PathLength, allowed_outcomes
 from labelbeam.decoding.rule_machine import RuleMachine
-from labelbeam.decoding.step import LabelStep, check_step
+from labelbeam.decoding.step import LabelStep, PathLength, allowed_outcomes, check_step
 from labelbeam.errors import InputError
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 
 DEFAULT_BYTE_LIMIT = 512 * 2**20
 LONG_PATH = 64

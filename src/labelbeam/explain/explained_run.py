@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from labelbeam.data.images import read_rgb
-from labelbeam.decoding.allowed import PathLength
+from labelbeam.decoding.step import PathLength
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.explain.explanation import END, Explanation, StepMap, seen_region

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from labelbeam.decoding.allowed import PathLength, allowed_outcomes
+from labelbeam.decoding.step import PathLength, allowed_outcomes
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead

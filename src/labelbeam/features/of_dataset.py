@@ -11,8 +11,7 @@ from jaxtyping import Float
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.images import UnreadableImage, read_rgb
-from labelbeam.encoders.device import accelerators, place_on
-from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.encoder import Encoder, accelerators, place_on
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
@@ -29,7 +28,7 @@ def readable_features(
         dataset: the images, or vectors in place of them, which are returned as they are.
         encoder: frozen; its features are cached under its weights, its transform and each image's content.
         flips: whether there is a second view, of the mirrored image.
-        device: where the encoder runs; None: the best there is (`encoders.device`).
+        device: where the encoder runs; None: the best there is (`encoders.encoder`).
 
     Returns:
         The data set without unreadable images, half-precision [images views features] (vectors as they are), and

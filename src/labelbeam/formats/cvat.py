@@ -14,7 +14,12 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.documents import parse_xml
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import NO_SIZE, labelled_dataset, size_of
-from labelbeam.formats.placing import new_list_file, refuse_unwritable, refuse_unwritable_images, unknown_note
+from labelbeam.formats.placing import (
+    new_list_file,
+    refuse_unwritable,
+    refuse_unwritable_images,
+    unknown_note,
+)
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 # CVAT for images 1.1: one XML file of images with tags.

@@ -34,7 +34,13 @@ from labelbeam.formats.photo_metadata.photographs import (
     sidecar_lists,
     write_sidecar,
 )
-from labelbeam.formats.photo_metadata.written import RECORD, WrittenTags, place_of, read_record, record_folder
+from labelbeam.formats.photo_metadata.written import (
+    RECORD,
+    WrittenTags,
+    place_of,
+    read_record,
+    record_folder,
+)
 from labelbeam.formats.photo_metadata.xmp import new_packet, with_lists
 from labelbeam.formats.placing import (
     check_way,

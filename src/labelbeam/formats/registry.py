@@ -323,7 +323,7 @@ _CSV_OPTIONS = (
 FORMATS: dict[str, Format] = {
     "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS, "formats.voc:write_voc2007"),
     "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS, "formats.voc:write_voc2012"),
-    "voc": Format("formats.voc_folder:read_voc_folder", _VOC_OPTIONS, everything="all"),
+    "voc": Format("formats.voc:read_voc_folder", _VOC_OPTIONS, everything="all"),
     "coco": Format("formats.coco:read_coco", (*_FILES, "root"), "formats.coco:write_coco"),
     "yolo": Format("formats.yolo:read_yolo", _FILES, everything="all"),
     "labelme": Format("formats.labelme:read_labelme", (*_FILES, "tags_column"), everything="all"),

@@ -14,11 +14,9 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import is_file
-from labelbeam.formats.arff import parts_of, read_arff
-from labelbeam.formats.libsvm import read_libsvm
+from labelbeam.formats.vector_files import read_arrow, read_npy, read_npz
 from labelbeam.formats.vector_table import VectorTable
-from labelbeam.formats.vectors_arrow import read_arrow
-from labelbeam.formats.vectors_numpy import read_npy, read_npz
+from labelbeam.formats.vector_texts import parts_of, read_arff, read_libsvm
 from labelbeam.labels.names import clean, refuse_reserved
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 

@@ -19,7 +19,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
 from labelbeam.formats.csv_table import write_csv
 from labelbeam.formats.placing import refuse_existing
-from labelbeam.formats.vectors_arrow import KIND_KEY, NAMES_KEY, pyarrow_module
+from labelbeam.formats.vector_files import KIND_KEY, NAMES_KEY, pyarrow_module
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 SUFFIXES = (".npz", ".npy", ".parquet", ".arrow")

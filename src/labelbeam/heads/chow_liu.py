@@ -84,7 +84,7 @@ def check_evidence(evidence: Int8[np.ndarray, "images columns"], num_labels: int
     if evidence.shape[1] != num_labels or not np.isin(evidence, (PRESENT, ABSENT, UNKNOWN)).all():
         raise InputError(
             f"evidence must be [images {num_labels}] of 1 (accepted), 0 (rejected) and -1 (neither), given "
-            f"{evidence.shape}. `labels.evidence.evidence_row` makes a row from names."
+            f"{evidence.shape}. `labels.vocabulary.evidence_row` makes a row from names."
         )
 
 

@@ -52,7 +52,7 @@ def encoder_rate(config: EncoderConfig, *, workers: int | None = None) -> tuple[
         InputError: an encoder that cannot be built here.
     """
     from labelbeam.encoders.catalogue import build_encoder
-    from labelbeam.encoders.device import accelerators, place_on
+    from labelbeam.encoders.encoder import accelerators, place_on
     from labelbeam.features.extract import extract
 
     encoder = build_encoder(replace(config, pretrained=False))

@@ -13,7 +13,14 @@ from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.registry import open_dataset
 from labelbeam.paper.benchmarks import Benchmark, benchmark_named
-from labelbeam.paper.rows import IN_THE_TABLE, ROWS, Settings, configurations, row_config, rows_named
+from labelbeam.paper.rows import (
+    IN_THE_TABLE,
+    ROWS,
+    Settings,
+    configurations,
+    row_config,
+    rows_named,
+)
 from labelbeam.runs.config import RECIPES, RunConfig, configure, to_plain
 
 # One training of a reproduction, and the `labelbeam train` command that makes the same run by itself.

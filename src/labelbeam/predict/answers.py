@@ -14,7 +14,7 @@ from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, log_sigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
 from labelbeam.heads.tree import TrainedTree
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:

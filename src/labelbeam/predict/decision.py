@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from labelbeam.decoding.likely_sets import ListedSets
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.conformal import CONFIDENCE
 from labelbeam.predict.fitness import ALPHA

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Int8
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.best_first import CertifiedPaths, best_paths
 from labelbeam.decoding.evidence import ConditionalMarginals, conditional_marginals
@@ -21,6 +20,7 @@ from labelbeam.decoding.marginals import Marginals, label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
+from labelbeam.decoding.step import PathLength
 from labelbeam.decoding.trie import DEFAULT_BYTE_LIMIT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel

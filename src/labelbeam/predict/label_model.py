@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int8
 
-from labelbeam.decoding.allowed import PathLength
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
@@ -14,10 +13,11 @@ from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples, sample_sets
+from labelbeam.decoding.step import PathLength
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 from labelbeam.predict.answers import Answerer, Answers
 from labelbeam.predict.partial_likelihood import known_log_prob, known_orders_log_prob

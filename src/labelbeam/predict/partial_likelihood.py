@@ -5,9 +5,8 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float, Int, Int8
 
-from labelbeam.decoding.allowed import PathLength, allowed_outcomes
 from labelbeam.decoding.likelihood import MOST_ORDERED
-from labelbeam.decoding.step import LabelStep
+from labelbeam.decoding.step import LabelStep, PathLength, allowed_outcomes
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 

@@ -11,7 +11,7 @@ from labelbeam.decoding.independent import ruled_labels
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.heads.label_scores import TrainedSigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
-from labelbeam.labels.limits import Limit
+from labelbeam.labels.rules import Limit
 from labelbeam.predict.answers import Answers, SigmoidAnswerer
 
 SAMPLES = 400

@@ -26,7 +26,13 @@ from labelbeam.report.label_results import (
     recall_by_size,
     results_by_kind,
 )
-from labelbeam.report.mistakes import Confusion, WorstImage, confusions, summed_log_likelihood, worst_images
+from labelbeam.report.mistakes import (
+    Confusion,
+    WorstImage,
+    confusions,
+    summed_log_likelihood,
+    worst_images,
+)
 from labelbeam.runs.evaluation import Evaluation
 
 # Where a run fails, and what failing goes with: the tables of a report, with names.

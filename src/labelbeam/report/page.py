@@ -9,7 +9,13 @@ from labelbeam.charts.charts import CHART_STYLE, legend
 from labelbeam.charts.page import page, quiet, table
 from labelbeam.inspect.page import STYLE as SECTION_STYLE
 from labelbeam.report.charts import label_map_chart
-from labelbeam.report.failures import balance_part, confusions_part, labels_part, pairs_part, worst_part
+from labelbeam.report.failures import (
+    balance_part,
+    confusions_part,
+    labels_part,
+    pairs_part,
+    worst_part,
+)
 from labelbeam.report.images import ShownImage, errors_part, images_part, search_part
 from labelbeam.report.run import ReliabilityBin, learning_curve, reliability
 

@@ -13,8 +13,7 @@ from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.registry import HEADS, Distribution, Head
-from labelbeam.labels.limits import Limit
-from labelbeam.labels.rules import Rules
+from labelbeam.labels.rules import Limit, Rules
 from labelbeam.predict.answers import Answerer, RankingAnswerer, SigmoidAnswerer, TreeAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.under_rules import RuledSigmoidAnswerer

@@ -302,7 +302,7 @@ def configure(
         file: YAML with differences.
         settings: texts `key.key=value`, the value as YAML.
         options: nested differences from the command line.
-        by_data: what the data say (`runs.by_size`), as differences; taken by the recipe "default". None:
+        by_data: what the data say (`runs.recipe`), as differences; taken by the recipe "default". None:
             nobody has looked at them yet.
 
     Raises:

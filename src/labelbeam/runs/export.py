@@ -17,8 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from labelbeam.decoding.allowed import PathLength
-from labelbeam.decoding.step import AllowedRule
+from labelbeam.decoding.step import AllowedRule, PathLength
 from labelbeam.encoders.exported import DESCRIPTION, EXPORT, GRAPH, TARGETS
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.encoders.image_encoder import ImageEncoder

@@ -3,13 +3,20 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Int8
 
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.registry import HEADS
+from labelbeam.labels.vocabulary import ABSENT
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from labelbeam.runs.config import RunConfig
 
 OPTIMISERS = ("adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -115,3 +122,160 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
         for chosen, decay in ((matrices, recipe.weight_decay), (vectors, 0.0))
         if chosen
     ]
+
+
+# The default recipe by what the data say: how long, in which steps and how strongly regularised a head is
+# trained.
+#
+# One rule for photographs and vectors. What it rests on:
+#
+# - Updates, not epochs, bring a head there: about `UPDATES` of them, in batches of a `BATCHES`-th of the
+#   rows, and every
+#   row at least `LEAST_EPOCHS` times.
+# - AdamW forgets over 1 / (rate * decay) updates. Kept as a share of the whole training, that time needs no
+#   new value
+#   where rows or batches change (Wang and Aitchison 2024, arXiv 2405.13698); `decay` here is whole training
+#   over it.
+# - How much is dropped and forgotten follows from the rows that there are for each feature: below 1 a head
+#   learns its
+#   rows by heart, above 10 hardly.
+# - 0/1 features that are rare (words) are divided by one deviation for all, not each by its own: a word
+#   that no training
+#   row has would else count a thousandfold.
+#
+# Measured inside the training parts of the public sets (docs/public_sets.md) and, for photographs, by
+# `research/voc_cross_validation.py`. Knows no data set, only its size.
+
+UPDATES, BATCHES, LEAST_EPOCHS = 1050, 24, 15
+
+REDUNDANT = 64
+"""Features below which fewer are dropped: a handful holds no copies of what is dropped."""
+
+HEADS_BY_SIZE = ("cnn-rnn", "no-rnn", "sigmoid", "sigmoid-mlp", "any-subset")
+"""Heads whose recipe follows from the data; the baselines keep the one that was chosen for each."""
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """What a recipe depends on.
+
+    Attributes:
+        rows: to be trained on.
+        features: of a row.
+        labels: that there are.
+        sparse: whether most features are zero in most rows.
+    """
+
+    rows: int
+    features: int
+    labels: int
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How strongly a head is regularised.
+
+    Attributes:
+        name: in words.
+        feature_dropout: chance of dropping a feature.
+        dropout: of dropping a hidden unit or a number of a projection.
+        decay: the whole training over the time in which AdamW forgets.
+        learning_rate: of the label model and of two-layer heads.
+    """
+
+    name: str
+    feature_dropout: float
+    dropout: float
+    decay: float
+    learning_rate: float
+
+
+STRONG = Strength("strong", 0.7, 0.5, 3.15, 1e-3)
+MIDDLE = Strength("middle", 0.5, 0.5, 1.0, 2e-3)
+LIGHT = Strength("light", 0.3, 0.3, 0.3, 2e-3)
+
+
+def strength_for(size: DataSize) -> Strength:
+    """Return how strongly heads are regularised, by rows per feature.
+
+    Example:
+        >>> [strength_for(DataSize(rows, 100, 5)).name for rows in (50, 500, 5000)]
+        ['strong', 'middle', 'light']
+    """
+    per_feature = size.rows / size.features
+    return STRONG if per_feature < 1 else MIDDLE if per_feature <= 10 else LIGHT
+
+
+def recipe_for(
+    size: DataSize, head: str, *, strength: Strength | None = None, length: float = 1.0
+) -> dict[str, Any]:
+    """Return the default recipe as differences, as `runs.config.configure` takes them; empty for other heads.
+
+    Args:
+        size: of the training data.
+        head: a name of `runs.config.HEADS`.
+        strength: None: `strength_for(size)`.
+        length: of the training, as a multiple of the rule's.
+
+    Example:
+        >>> recipe_for(DataSize(650, 1280, 20), "cnn-rnn")["recipe"]
+        {'batch_size': 32, 'epochs': 50, 'learning_rate': 0.001, 'weight_decay': 3.0, 'patience': 12}
+    """
+    if head not in HEADS_BY_SIZE:
+        return {}
+    strength = strength or strength_for(size)
+    batch = min(256, max(16, 2 ** round(math.log2(max(1, size.rows / BATCHES)))))
+    per_epoch = math.ceil(size.rows / batch)
+    epochs = max(1, round(length * max(LEAST_EPOCHS, UPDATES / per_epoch)))
+    rate = 3e-3 if head == "sigmoid" else strength.learning_rate
+    recipe = {
+        "batch_size": batch,
+        "epochs": epochs,
+        "learning_rate": rate,
+        "weight_decay": round(strength.decay / (rate * epochs * per_epoch), 4),
+        "patience": max(10, epochs // 4),
+    }
+    values: dict[str, Any] = {"recipe": recipe}
+    if size.sparse:
+        values["scaling"] = "common"
+    dropped = {"feature_dropout": round(strength.feature_dropout * min(1.0, size.features / REDUNDANT), 3)}
+    if head in ("cnn-rnn", "no-rnn"):
+        values["label_model"] = {
+            **dropped,
+            "image_hidden_dropout": strength.dropout,
+            "projection_dropout": strength.dropout,
+            # A short list of labels needs no more; the paper's 512 are for 80 and 81.
+            "hidden_size": 128 if size.labels < 16 else 512 if size.labels > 64 else 256,
+        }
+    else:
+        values["sigmoid"] = {**dropped, **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout})}
+    return values
+
+
+def some_empty(targets: Int8[np.ndarray, "images labels"]) -> bool:
+    """Tell whether a training image shows none of the labels; one whose labels are unknown is no such image."""
+    return bool((targets == ABSENT).all(axis=1).any())
+
+
+def empty_sets(config: "RunConfig", targets: Int8[np.ndarray, "images labels"]) -> dict[str, Any]:
+    """Return where a label model has p(empty set) from, as differences: not from training images that do not say it."""
+    if not HEADS[config.head].searches or config.label_model.loss != "sequence" or some_empty(targets):
+        return {}
+    return {"label_model": {"nothing": "independent"}}
+
+
+def format_recipe(size: DataSize, recipe: Recipe) -> str:
+    """Return what was chosen and why, in a sentence.
+
+    Args:
+        size: of the training data.
+        recipe: that is trained by; what the user asked for is in it.
+    """
+    scaling = "; features are mostly zeros, so one deviation scales them all" if size.sparse else ""
+    return (
+        f"recipe for {size.rows:,} rows, {size.features:,} features and {size.labels:,} labels: "
+        f"{strength_for(size).name} regularisation ({size.rows / size.features:.2g} rows a feature), batches of "
+        f"{recipe.batch_size}, at most {recipe.epochs} epochs, rate {recipe.learning_rate:g}, weight decay "
+        f"{recipe.weight_decay:g}{scaling}."
+    )

@@ -15,8 +15,7 @@ from jaxtyping import Float, Int8
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.evidence import evidence_row
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, evidence_row
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.predict.prediction import DIGITS, ScoredLabel

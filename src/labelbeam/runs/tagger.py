@@ -11,15 +11,14 @@ from jaxtyping import Float
 
 from labelbeam.data.memory_images import image_of, images_of, is_image
 from labelbeam.decoding.search import Search
-from labelbeam.encoders.device import best_device
+from labelbeam.encoders.encoder import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
 from labelbeam.labels.implications import Implications
 from labelbeam.labels.rules import Rules, as_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
-from labelbeam.predict.prediction import Prediction, predictions_of
-from labelbeam.predict.predictions import Predictions
+from labelbeam.predict.prediction import Prediction, Predictions, predictions_of
 from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.choices import (

@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelbeam.errors import InputError
-from labelbeam.service.limits import Refusal
+from labelbeam.service.admission import Refusal
 
 # Who may ask: the key, the rate, and that no other web site asks in a person's name.
 #

@@ -17,7 +17,7 @@ from labelbeam.features.cache import to_half
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, predictions_of
 from labelbeam.runs.tagger import Tagger
-from labelbeam.service.limits import Limits
+from labelbeam.service.admission import Limits
 from labelbeam.service.uploads import Upload
 
 # Bytes of uploads to features, some images at a time: look, decode, resize, encode.

@@ -17,7 +17,7 @@ from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change, Photograph, Step
 from labelbeam.project.schema import Unavailable
 from labelbeam.runs.tagger import Tagger
-from labelbeam.service.limits import Refusal
+from labelbeam.service.admission import Refusal
 from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture
 from labelbeam.service.project_export import export_formats, exported, write_beside
 from labelbeam.service.project_photographs import ProjectPhotographs

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from labelbeam import __version__
 from labelbeam.data.images import UnreadableImage
 from labelbeam.runs.choices import decision_from
-from labelbeam.service.admission import BUSY_SECONDS
+from labelbeam.service.admission import BUSY_SECONDS, Refusal
 from labelbeam.service.descriptions import (
     LabelsAnswer,
     NeighborsAnswer,
@@ -23,7 +23,6 @@ from labelbeam.service.descriptions import (
     SuggestQuestion,
     TagAnswer,
 )
-from labelbeam.service.limits import Refusal
 from labelbeam.service.tagging import Tagged, TaggingService
 from labelbeam.service.uploads import Form, Upload, read_form
 

@@ -14,10 +14,11 @@ from typing import TypeVar
 import numpy as np
 
 from labelbeam.data.images import UnreadableImage
-from labelbeam.encoders.device import best_device
+from labelbeam.encoders.encoder import best_device
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import Tagger
+from labelbeam.service.admission import Limits
 from labelbeam.service.answering import (
     FULL_PASS,
     Encoded,
@@ -27,7 +28,6 @@ from labelbeam.service.answering import (
     share_cores,
 )
 from labelbeam.service.batches import Batches
-from labelbeam.service.limits import Limits
 from labelbeam.service.uploads import Upload
 
 # Feature vectors of images that were seen, kept for later clicks and for the same image again; bounded.

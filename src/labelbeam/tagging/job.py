@@ -21,11 +21,19 @@ from labelbeam.project.records import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
 from labelbeam.runs.tagger import Tagger, asked_tagger
-from labelbeam.tagging.engine import SAMPLED, with_job_engine
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices
-from labelbeam.tagging.sources import Choices, Source, from_images, on_cluster, open_store, through_store
+from labelbeam.tagging.sources import (
+    SAMPLED,
+    Choices,
+    Source,
+    from_images,
+    on_cluster,
+    open_store,
+    through_store,
+    with_job_engine,
+)
 
 # What a job of tagging has before it: how many images, and some of them, found in one listing.
 #

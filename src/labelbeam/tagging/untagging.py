@@ -10,7 +10,11 @@ from pathlib import Path
 from labelbeam.errors import InputError
 from labelbeam.formats.photo_metadata.embedding import ExifTool
 from labelbeam.formats.photo_metadata.own_tags import OwnTags
-from labelbeam.formats.photo_metadata.photographs import embedded_lists, sidecar_lists, write_sidecar
+from labelbeam.formats.photo_metadata.photographs import (
+    embedded_lists,
+    sidecar_lists,
+    write_sidecar,
+)
 from labelbeam.formats.photo_metadata.written import WrittenTags, record_folder
 from labelbeam.tagging.outputs import RECORD
 from labelbeam.tagging.sidecars import text_of

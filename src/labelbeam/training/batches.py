@@ -27,9 +27,9 @@ from labelbeam.heads.label_model import NO_NOTHING
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.order import order_labels
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
-from labelbeam.runs.by_size import some_empty
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.evaluation import refuse_strangers, some
+from labelbeam.runs.recipe import some_empty
 from labelbeam.training.loop import Batches
 
 # Training batches from features that are there already: order and views are drawn from (seed, epoch).

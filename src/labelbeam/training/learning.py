@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from jaxtyping import Float, Int, Int8
 
 from labelbeam.data.feature_rows import FeatureRows
-from labelbeam.encoders.device import accelerator_for
+from labelbeam.encoders.encoder import accelerator_for
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS, Head

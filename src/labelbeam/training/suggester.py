@@ -17,7 +17,7 @@ from torch import nn
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.heads.label_scores_torch import AnySubsetHead
-from labelbeam.labels.evidence import drawn_evidence
+from labelbeam.labels.vocabulary import drawn_evidence
 from labelbeam.metrics.calibration import remaining_nats
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.build import build_head

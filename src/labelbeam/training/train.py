@@ -17,8 +17,7 @@ from torch import nn
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.encoders.catalogue import build_encoder
-from labelbeam.encoders.device import accelerator_for, accelerators, place_on
-from labelbeam.encoders.encoder import Encoder, EncoderConfig
+from labelbeam.encoders.encoder import Encoder, EncoderConfig, accelerator_for, accelerators, place_on
 from labelbeam.encoders.given_features import given_features
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.lite import usual_encoder
@@ -32,11 +31,10 @@ from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
-from labelbeam.runs.by_size import DataSize, empty_sets, format_recipe, recipe_for
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises
 from labelbeam.runs.config import RunConfig, to_plain, weight_of_unknown
 from labelbeam.runs.evaluation import evaluate_features
-from labelbeam.runs.recipe import build_optimiser
+from labelbeam.runs.recipe import DataSize, build_optimiser, empty_sets, format_recipe, recipe_for
 from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
 from labelbeam.runs.tagger import Tagger
 from labelbeam.training.batches import (
@@ -150,7 +148,7 @@ def train_run(
         folder: the run directory to fill; made if it is not there.
         command: how the user called this, for config.yaml.
         anew: forget an interrupted training in the folder; done only once data and encoder are in order.
-        configured: from what the data say (`runs.by_size`) to the configuration that is trained; None: `config` is.
+        configured: from what the data say (`runs.recipe`) to the configuration that is trained; None: `config` is.
         tune: how many configurations are tried inside the training part; None: the rule's is taken.
         usual_precision: whether an encoder is trained in the precision that suits the device (no other was asked for).
         report: called with each line that a person may want to read.

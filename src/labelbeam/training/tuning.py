@@ -1,6 +1,6 @@
 """A configuration chosen inside the training part: some are tried on held-out rows of it, the best is kept.
 
-The first of them is the rule's own (`runs.by_size`), so that trying one is choosing nothing; then what changes most:
+The first of them is the rule's own (`runs.recipe`), so that trying one is choosing nothing; then what changes most:
 strength, length, depth. Small data are judged by three folds, large ones by a part of a draw. Knows no file.
 """
 
@@ -14,8 +14,8 @@ from jaxtyping import Int8
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.stratified import split
 from labelbeam.errors import InputError
-from labelbeam.runs.by_size import LIGHT, MIDDLE, STRONG, DataSize, recipe_for, strength_for
 from labelbeam.runs.config import RunConfig
+from labelbeam.runs.recipe import LIGHT, MIDDLE, STRONG, DataSize, recipe_for, strength_for
 from labelbeam.training.learning import Learned, Rows, as_rows, learn
 
 MOST_ROWS = 5000

@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from labelbeam.formats.photo_metadata.keyword_lists import Lists, entry_of, holds, label_levels, seeded
+from labelbeam.formats.photo_metadata.keyword_lists import (
+    Lists,
+    entry_of,
+    holds,
+    label_levels,
+    seeded,
+)
 
 ListChanges = dict[str, list[str] | None]
 """New entries of each list that changes; None: the list is taken out."""
