@@ -107,12 +107,12 @@ def test_labels_without_a_number_leave_no_point() -> None:
 
 def test_names_in_a_crowd_do_not_cover_one_another() -> None:
     rng = np.random.default_rng(0)
-    spots = [Spot(f"label {i}", *map(float, rng.random(2)), weight=float(i)) for i in range(90)]
+    spots = [Spot(f"label {i}", *map(float, rng.random(2)), weight=float(i)) for i in range(200)]
     chart = scatter(spots, title="crowd")
-    assert chart.count("<circle") == 90
+    assert chart.count("<circle") == 200
     on = {screen: len(re.findall(rf'class="halo(?: {screen})?"', chart)) for screen in ("wide", "narrow")}
-    assert 20 < on["narrow"] < on["wide"] < 90  # some find no place, on a phone more of them
-    assert "label 89</text>" in chart  # the weightiest does
+    assert 20 < on["narrow"] < on["wide"] < 200  # some find no place, on a phone more of them
+    assert "label 199</text>" in chart  # the weightiest does
 
 
 def test_axes_are_drawn_and_reliability_has_a_disc_per_bin() -> None:

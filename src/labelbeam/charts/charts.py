@@ -17,6 +17,7 @@ svg.chart { display: block; overflow: visible; --one: var(--bar); --two: var(--s
 svg.chart.rows { width: calc(100% - 166px); margin-left: 150px; }
 svg.chart text { font: 12px LETTERS; fill: var(--ink); }
 svg.chart text.quiet { fill: var(--quiet); } svg.chart text.strong { font-weight: 650; }
+svg.chart .leader line { stroke: var(--quiet); stroke-width: 1; }
 svg.chart .grid { stroke: var(--line); stroke-width: 1; } svg.chart .rail { fill: var(--line); opacity: .55; }
 svg.chart .dot { fill: var(--one); } svg.chart .dot.two { fill: var(--two); }
 svg.chart .dot.hollow { fill: var(--paper); stroke: var(--one); stroke-width: 2; }

@@ -184,7 +184,12 @@ body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background:
   font: 16px/1.5 LETTERS; }
 h1 { font-size: 1.7rem; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
 p { max-width: 46rem; } .quiet { color: var(--quiet); } .good { color: var(--good); } .bad { color: var(--bad); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; background: linear-gradient(to right, var(--paper) 1.5rem, transparent 3rem) local,
+  linear-gradient(to left, var(--paper) 1.5rem, transparent 3rem) 100% 0 local,
+  linear-gradient(to right, var(--line), transparent 1rem),
+  linear-gradient(to left, var(--line), transparent 1rem) 100% 0; background-repeat: no-repeat;
+  background-size: 3rem 100%, 3rem 100%, 1rem 100%, 1rem 100%; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 650; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
@@ -195,6 +200,8 @@ th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 6
 .row i { height: .5rem; border-radius: .25rem; background: var(--bar); display: block; }
 .row span:first-child { overflow-wrap: anywhere; } .file { overflow-wrap: anywhere; font-weight: 600; margin: 0; }
 .row span:last-child { text-align: right; color: var(--quiet); }
+@media (max-width: 40rem) { th { white-space: normal; vertical-align: bottom; }
+  th, td { padding-left: .45rem; padding-right: .45rem; } }
 """.replace("LETTERS", LETTERS)
 
 

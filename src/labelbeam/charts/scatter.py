@@ -1,12 +1,13 @@
 """Points in a plane with their names, and a way through it; or points against two axes.
 
 Positions are in percent and letters in pixels, so that both stay readable on a phone. Names are placed where they
-cover nothing, the weightiest first, for a wide screen and for a narrow one; what finds no place keeps its hint.
+cover nothing, the weightiest first, for a wide screen and for a narrow one, further off with a line to the point
+where it is crowded; what finds no place keeps its hint.
 Everything a user wrote is escaped. Knows nothing of what the points mean.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -18,6 +19,9 @@ HEIGHT = 460
 
 WIDTHS = {"wide": 540, "narrow": 345}
 """Widths that names are placed for, pixels, by the class of the names that are shown there; the chart stretches."""
+
+APART = 22
+"""Pixels between a point and its name from which on a line joins them."""
 
 LETTER = 6.6
 """Width of a Latin letter, pixels; others are wider."""
@@ -60,6 +64,18 @@ class Axis:
     name: str
     ticks: tuple[float, ...]
     logarithmic: bool = False
+
+
+def even_ticks(low: float, high: float) -> tuple[float, ...]:
+    """Return three to seven round values that span a range.
+
+    Example:
+        >>> even_ticks(0.0, 4.95)
+        (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+    """
+    span = max(high - low, 1e-6)
+    step = next(s for s in (base * 10.0**p for p in range(-7, 10) for base in (1, 2, 5)) if span / s <= 5)
+    return tuple(round(i * step, 9) for i in range(math.floor(low / step), math.ceil(high / step) + 1))
 
 
 def scatter(
@@ -192,18 +208,30 @@ def _name(name: str, x: float, y: float, radius: float, taken: Taken, kind: str,
     if len(set(places.values())) == 1:
         places = {"": next(iter(places.values()))}
     return "".join(
-        f'<text class="{f"{kind} {screen}".strip()}" x="{x:.2f}%" dx="{place[1]:.1f}" y="{y + place[2]:.1f}" '
+        _leader(x, y, place, screen)
+        + f'<text class="{f"{kind} {screen}".strip()}" x="{x:.2f}%" dx="{place[1]:.1f}" y="{y + place[2]:.1f}" '
         f'text-anchor="{place[0]}">{escape(shown)}</text>'
         for screen, place in places.items()
         if place is not None
     )
 
 
-def _free(
-    at: float, y: float, radius: float, wide: float, taken: np.ndarray, width: int
-) -> tuple[tuple[str, float, float], Box] | tuple[None, None]:
-    """Return the first place for a name that is free (its anchor, its distance from the point), and its box."""
-    for anchor, dx, dy in (
+def _leader(x: float, y: float, place: tuple[str, float, float], screen: str) -> str:
+    """Return a thin line from a point to a name that stands apart from it; empty for one that is beside it."""
+    _, dx, dy = place
+    if math.hypot(dx, dy) < APART:
+        return ""
+    # Percent and pixels do not add up in an attribute, so an inner picture starts at the point.
+    to = f'x2="{dx:.1f}" y2="{dy - 4:.1f}"'
+    return (
+        f'<svg class="{f"leader {screen}".strip()}" x="{x:.2f}%" y="{y:.1f}" overflow="visible">'
+        f'<line x1="0" y1="0" {to}/></svg>'
+    )
+
+
+def _places(radius: float) -> Iterator[tuple[str, float, float]]:
+    """Yield places for a name, the nearest first: its anchor, and its distance from the point."""
+    yield from (
         ("start", radius + 3, 4.0),
         ("end", -radius - 3, 4.0),
         ("middle", 0.0, -radius - 4),
@@ -212,7 +240,18 @@ def _free(
         ("start", radius, radius + 10),
         ("end", -radius, -radius - 1),
         ("end", -radius, radius + 10),
-    ):
+    )
+    for far in range(24, 110, 14):
+        for up in (-far, far):
+            yield "start", radius + far / 2, up + 4.0
+            yield "end", -radius - far / 2, up + 4.0
+
+
+def _free(
+    at: float, y: float, radius: float, wide: float, taken: np.ndarray, width: int
+) -> tuple[tuple[str, float, float], Box] | tuple[None, None]:
+    """Return the first place for a name that is free (its anchor, its distance from the point), and its box."""
+    for anchor, dx, dy in _places(radius):
         left = at + dx - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
         box = (left, y + dy - 11, left + wide, y + dy + 3)
         inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= HEIGHT + 10

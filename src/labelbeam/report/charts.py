@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labelbeam.charts.interval_rows import Mark, Row, change_rows, interval_rows
-from labelbeam.charts.scatter import Axis, Spot, scatter
+from labelbeam.charts.scatter import Axis, Spot, even_ticks, scatter
 from labelbeam.explain.tree_chart import tree_chart
 
 Values = Mapping[str, Any]
@@ -160,7 +160,7 @@ def trait_chart(labels: Sequence[Values], trait: str) -> str:
         for one in both
     ]
     values = [one[trait] for one in both]
-    ticks = _powers(min(values), max(values)) if logarithmic else _even(min(values), max(values))
+    ticks = _powers(min(values), max(values)) if logarithmic else even_ticks(min(values), max(values))
     axes = Axis(name, ticks, logarithmic), Axis("recall", (0.0, 0.25, 0.5, 0.75, 1.0))
     return scatter(spots, axes=axes, title=f"recall against {name}")
 
@@ -175,10 +175,3 @@ def _powers(low: float, high: float) -> tuple[float, ...]:
     first = max((step for step in steps if step <= low), default=steps[0])
     last = min((step for step in steps if step >= high), default=steps[-1])
     return tuple(step for step in steps if first <= step <= last)
-
-
-def _even(low: float, high: float) -> tuple[float, ...]:
-    """Return three to seven round values that span a range."""
-    span = max(high - low, 1e-6)
-    step = next(s for s in (base * 10.0**p for p in range(-7, 10) for base in (1, 2, 5)) if span / s <= 5)
-    return tuple(round(i * step, 9) for i in range(int(low // step), int(-(-high // step)) + 1))

@@ -48,7 +48,7 @@ ul.quiet { font-size: .9rem; padding-left: 1.2rem; max-width: 52rem; overflow-wr
 .shown .why { font-size: .75rem; border: 1px solid currentcolor; border-radius: 1rem; padding: .02rem .6rem;
   font-weight: 600; } .shown .why.worst { color: var(--bad); }
 .tags { display: grid; gap: .15rem; font-size: .85rem; margin: .5rem 0; max-width: 34rem; }
-.tags > div { display: grid; grid-template-columns: minmax(6rem, 9rem) minmax(3rem, 1fr) 6.4rem 4.4rem; gap: .6rem;
+.tags > div { display: grid; grid-template-columns: minmax(5rem, 7rem) minmax(4rem, 1fr) 6.4rem 3.6rem; gap: .6rem;
   align-items: center; } .tags b { font-weight: 400; overflow-wrap: anywhere; } .tags .decided b { font-weight: 700; }
 .tags span { font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .8rem; }
 .tags svg { display: block; } .tags .reach { fill: var(--bar); opacity: .35; }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from labelbeam.charts.scatter import even_ticks
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
@@ -227,7 +228,8 @@ def learning_curve(
     values = [value for line in lines.values() for value in line if value is not None]
     if not values or len(epochs) < 2:
         return ""
-    low, high = min(0.0, *values), max(values)
+    ticks = even_ticks(min(0.0, *values), max(values))
+    low, high = ticks[0], ticks[-1]
     span, wide = (high - low) or 1.0, (epochs[-1] - epochs[0]) or 1.0
 
     def x(epoch: float) -> float:
@@ -237,12 +239,9 @@ def learning_curve(
         return HIGH * (1 - (value - low) / span) + 8
 
     parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        value = low + share * span
+    for value in ticks:
         parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(
-            f'<text class="quiet" x="-8" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value, span)}</text>'
-        )
+        parts.append(f'<text class="quiet" x="-8" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     shown = dict.fromkeys((epochs[0], epochs[len(epochs) // 2], epochs[-1]))
     parts += [
         f'<text class="quiet" x="{x(epoch):.2f}%" y="{HIGH + FOOT}" text-anchor="middle">{epoch:g}</text>'
@@ -267,10 +266,6 @@ def learning_curve(
         f'<svg class="chart learning-curve" role="img" width="100%" height="{HIGH + FOOT + 8}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )
-
-
-def _number(value: float, span: float) -> str:
-    return f"{value:.3f}" if span < 0.1 else f"{value:.2f}" if span < 1 else f"{value:.1f}"
 
 
 # Are probabilities what they say? Share of present labels against the probability given to them.
