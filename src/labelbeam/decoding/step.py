@@ -19,7 +19,7 @@ from labelbeam.errors import InputError, unknown_name
 # images. Knows no LSTM, no image, no search; models implement it, `decoding.trie` calls it.
 
 AllowedRule = Literal["canonical", "no-repeat", "paper"]
-"""Which outcomes may follow a prefix, by name (`decoding.step` has the rules)."""
+"""Which outcomes may follow a prefix, by name (`allowed_outcomes` below has the rules)."""
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from labelbeam.labels.vocabulary import Vocabulary
 # Limits on counts of labels, and which of them contradict each other: the fewest that no set of labels
 # keeps together.
 #
-# What rules (`labels.rules`) mean. Decided here by propagation and search, independently of the machine
+# What rules mean. Decided here by propagation and search, independently of the machine
 # that searches of label models run on.
 
 MOST_ROUNDS = 300
@@ -174,7 +174,7 @@ def _smallest_hitting(sets: Sequence[frozenset[int]]) -> list[int]:
 #     never: nsfw                            always: photo
 #
 # Every rule is one or more `Limit`s: low <= labels of `plus` in the set - labels of `minus` in the set <=
-# high. Knows names and ids; `labels.rules` finds rules that no set keeps, `decoding.rule_machine` searches
+# high. Knows names and ids; the part above finds rules that no set keeps, `decoding.rule_machine` searches
 # under limits.
 
 FORMS = (
