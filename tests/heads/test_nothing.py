@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,9 +29,10 @@ from tiny_runs import SMALL
 LABELS, FEATURES, HIDDEN = 5, 6, 7
 SETS = np.array(list(itertools.product((0, 1), repeat=LABELS)), dtype=np.int8)
 EITHER = pytest.mark.parametrize("activation", ["identity", "relu"])
+ROW = pytest.mark.parametrize("per_label", [0.0, 0.5])
 
 
-def model(activation: str = "identity", allowed: str = "canonical") -> CNNRNN:
+def model(activation: str = "identity", allowed: str = "canonical", per_label: float = 0.0) -> CNNRNN:
     torch.manual_seed(0)
     options = LabelModelOptions(
         embedding_size=4,
@@ -39,9 +41,11 @@ def model(activation: str = "identity", allowed: str = "canonical") -> CNNRNN:
         allowed=allowed,
         image_hidden_size=HIDDEN,
         nothing="independent",
+        per_label=per_label,
     )
     made = CNNRNN(LABELS, FEATURES, options, scaling="none")
     made.start_from(torch.randint(0, 2, (20, LABELS)).to(torch.int8))
+    torch.nn.init.normal_(made.per_label.weight)
     return made.eval()
 
 
@@ -56,16 +60,17 @@ def all_sets(head: TrainedLabelModel, *, nothing: float | None = None) -> np.nda
 
 
 def absences(made: CNNRNN) -> np.ndarray:
-    logits = made.nothing(made.before_U_I(torch.from_numpy(images())))
+    logits = made.per_label(made.before_U_I(torch.from_numpy(images())))
     return torch.sigmoid(-logits).prod(dim=1).detach().numpy()
 
 
 @EITHER
+@ROW
 @pytest.mark.parametrize("allowed", ["canonical", "no-repeat"])
 def test_the_empty_set_has_the_product_of_the_absences_at_their_share_and_all_sets_sum_to_one(
-    activation, allowed
+    activation, allowed, per_label
 ):
-    made = model(activation, allowed)
+    made = model(activation, allowed, per_label)
     share = torch.sigmoid(made.nothing_base).item()  # as many as independent labels would leave empty
     probs = np.exp(all_sets(trained(made), nothing=share))
     np.testing.assert_allclose(probs[:, 0], absences(made), rtol=1e-4)
@@ -73,19 +78,21 @@ def test_the_empty_set_has_the_product_of_the_absences_at_their_share_and_all_se
 
 
 @EITHER
-def test_training_and_answering_agree_on_every_set(activation):
-    made = model(activation)
+@ROW
+def test_training_and_answering_agree_on_every_set(activation, per_label):
+    made = model(activation, per_label=per_label)
     for x, said in zip(images(), all_sets(trained(made)), strict=True):
         nats = made(torch.from_numpy(x).repeat(len(SETS), 1), torch.from_numpy(SETS))
         np.testing.assert_allclose(-nats.detach().numpy(), said, atol=1e-5)
 
 
 @EITHER
+@ROW
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_searches_marginals_and_evidence_are_those_of_the_enumerated_sets(activation, backend):
+def test_searches_marginals_and_evidence_are_those_of_the_enumerated_sets(activation, backend, per_label):
     if backend == "numba" and (activation == "relu" or not _numba()):
         pytest.skip("Numba does additive models only")
-    head = trained(model(activation))
+    head = trained(model(activation, per_label=per_label))
     rows, log_probs, trie = head.image_rows(images()), all_sets(head), PrefixTrie(head)
     best = best_paths(trie, rows, budget=500, backend=backend)
     assert best.exact.all()
@@ -109,13 +116,14 @@ def test_searches_marginals_and_evidence_are_those_of_the_enumerated_sets(activa
 
 
 @EITHER
-def test_the_exported_decoder_finds_the_same_sets(activation):
-    made = model(activation)
+@ROW
+def test_the_exported_decoder_finds_the_same_sets(activation, per_label):
+    made = model(activation, per_label=per_label)
     for nothing in (None, 0.9):
         head = trained(made)
         options = {
             "cell": "lstm", "activation": activation, "allowed": "canonical", "scaling": "l2",
-            "min_labels": 0, "max_labels": LABELS, "nothing": nothing,
+            "min_labels": 0, "max_labels": LABELS, "nothing": nothing, "per_label": per_label,
         }  # fmt: skip
         decoder = decode.LabelModelDecoder(arrays_of(made), options)
         head.scaling = type(head.scaling)("l2", head.scaling.mean, head.scaling.deviation)
@@ -152,8 +160,9 @@ def test_a_share_for_a_model_that_learned_from_empty_images_is_an_error_that_say
         LabelModelAnswerer(taught, Search(nothing=0.2))
 
 
-def test_a_label_that_comes_later_competes_with_end_and_leaves_the_old_odds_of_nothing():
-    made = model()
+@ROW
+def test_a_label_that_comes_later_competes_with_end_and_leaves_the_old_odds_of_nothing(per_label):
+    made = model(per_label=per_label)
     head = trained(made)
     weights = np.zeros(4 + HIDDEN)
     weights[0] = -1e-6  # hardly ever said, so that the others are as they were
@@ -161,7 +170,13 @@ def test_a_label_that_comes_later_competes_with_end_and_leaves_the_old_odds_of_n
     arrays["U_l"][LABELS, :4] *= 0
     grown = TrainedLabelModel(
         arrays,
-        LabelModelOptions(embedding_size=5, hidden_size=8, image_hidden_size=HIDDEN, nothing="independent"),
+        LabelModelOptions(
+            embedding_size=5,
+            hidden_size=8,
+            image_hidden_size=HIDDEN,
+            nothing="independent",
+            per_label=per_label,
+        ),
         scaling="none",
         num_labels=LABELS + 1,
     )
@@ -174,6 +189,30 @@ def test_a_label_that_comes_later_competes_with_end_and_leaves_the_old_odds_of_n
         more = grown.combine(grown.start()[1], grown.image_rows(x[None]))[0]
         np.testing.assert_allclose(more[-1] - more[:LABELS], root[-1] - root[:LABELS], atol=1e-4)
         assert (new < old).all()
+
+
+@EITHER
+@pytest.mark.parametrize("nothing", ["taught", "independent"])
+def test_with_nothing_else_in_the_scores_sets_have_the_probability_of_independent_labels(activation, nothing):
+    made = model(activation, per_label=0.5)
+    made.options = replace(made.options, nothing=nothing)
+    torch.nn.init.zeros_(made.U_l)
+    z = made.per_label(made.before_U_I(torch.from_numpy(images()))).detach().numpy().astype(np.float64)
+    alone = -(np.logaddexp(0, -z) @ SETS.T) - np.logaddexp(0, z) @ (1 - SETS).T
+    arrays = arrays_of(made)
+    if nothing == "taught":
+        arrays = {name: array for name, array in arrays.items() if not name.startswith("nothing")}
+    head = TrainedLabelModel(arrays, made.options, scaling="none", num_labels=LABELS)
+    share = torch.sigmoid(made.nothing_base).item() if nothing == "independent" else None
+    np.testing.assert_allclose(all_sets(head, nothing=share), alone, atol=1e-4)
+    np.testing.assert_allclose(head.per_label_logits(images()), z, atol=1e-5)
+
+
+def test_a_run_from_before_the_labels_own_logits_had_a_name_answers_as_it_did():
+    made = model()
+    old = {name.replace("per_label.", "nothing."): array for name, array in arrays_of(made).items()}
+    head = TrainedLabelModel(old, made.options, scaling="none", num_labels=LABELS)
+    np.testing.assert_array_equal(all_sets(head), all_sets(trained(made)))
 
 
 def test_only_training_images_that_show_something_make_the_empty_set_a_number_of_its_own():

@@ -32,7 +32,7 @@ def some_images() -> tuple[torch.Tensor, torch.Tensor]:
 def run_of(net: CNNRNN, features: torch.Tensor, targets: torch.Tensor, truth: bool):
     known, present = targets != -1, targets == 1
     steps = int(present.sum(dim=1).max()) + 1
-    return net.own_run(features, known, sayable=present if truth else known, steps=steps)
+    return net.own_run(features, known, sayable=present if truth else known, steps=steps)[:2]
 
 
 @pytest.mark.parametrize("keep_hits", [False, True])
@@ -136,7 +136,7 @@ def test_a_few_steps_of_training_teach_two_labels_that_always_come_together(loss
         optimiser.zero_grad()
         net(features, targets).mean().backward()
         optimiser.step()
-    _, said = net.eval().own_run(
+    _, said, _ = net.eval().own_run(
         features[:1],
         torch.ones(1, LABELS, dtype=torch.bool),
         sayable=torch.ones(1, LABELS, dtype=torch.bool),

@@ -66,21 +66,30 @@ class LabelModelDecoder:
     """The label model of CNN-RNN (Wang et al. 2016, eq. 1 to 5); letters as in the paper."""
 
     def __init__(self, arrays: Arrays, options: dict) -> None:
+        arrays = {
+            name.replace("nothing.", "per_label."): array for name, array in arrays.items()
+        }  # an old name
         self.arrays, self.options, self.rules = arrays, options, options.get("rules", [])
         self.U_l = arrays["U_l"]  # [labels+1 embedding], END last
-        self.end, self.odds = len(self.U_l) - 1, math.nan  # log-odds of the empty set, of the image at hand
+        # Of the image at hand: log-odds of the empty set, and what labels by themselves add to every step.
+        self.end, self.odds, self.row = len(self.U_l) - 1, math.nan, np.zeros(len(self.U_l))
 
     def image_vector(self, features: np.ndarray) -> np.ndarray:
         """Return U_I I of one image, from its features."""
         a, values = self.arrays, scaled(self.arrays, self.options, features)
         if "before_U_I.1.weight" in a:
             values = relu(a["before_U_I.1.weight"] @ values + a["before_U_I.1.bias"])
-        if "nothing.weight" in a:  # p(empty set) is a number of its own: all labels absent, each by itself
-            logits = (a["nothing.weight"] @ values + a["nothing.bias"]).astype(np.float64)
-            log_p = min(-np.logaddexp(0, logits).sum(), -1e-6)
-            self.odds = log_p - math.log(-math.expm1(log_p)) - float(a["nothing_base"][0])
-            share = self.options.get("nothing")
-            self.odds += math.log(share / (1 - share)) if share else float(a["nothing_share"][0])
+        if "per_label.weight" in a:  # log-odds of each label by itself
+            z = (a["per_label.weight"] @ values + a["per_label.bias"]).astype(np.float64)
+            if self.options.get("per_label"):
+                self.row[:-1] = np.where(z > -np.inf, z, 0)
+                if self.options["allowed"] == "canonical":
+                    self.row[:-2] += np.logaddexp(0, z[:0:-1]).cumsum()[::-1]
+            if "nothing_base" in a:  # p(empty set) is a number of its own: all labels absent
+                log_p = min(-np.logaddexp(0, z).sum(), -1e-6)
+                self.odds = log_p - math.log(-math.expm1(log_p)) - float(a["nothing_base"][0])
+                share = self.options.get("nothing")
+                self.odds += math.log(share / (1 - share)) if share else float(a["nothing_share"][0])
         return a["U_I.weight"] @ values
 
     def read(self, w: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
@@ -103,9 +112,11 @@ class LabelModelDecoder:
     def log_probs(self, output: np.ndarray, image: np.ndarray, path: Labels) -> np.ndarray:
         """Return the log-probability of every label and END after a path; -inf where not allowed or cut by a rule."""
         x = output + image
-        s = (self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)).astype(np.float64)
+        s = (self.U_l @ (relu(x) if self.options["activation"] == "relu" else x)).astype(
+            np.float64
+        ) + self.row
         if not path and not math.isnan(self.odds):
-            s[-1] = self.odds + np.logaddexp.reduce(s[:-1][self.arrays["nothing.bias"] > -np.inf])
+            s[-1] = self.odds + np.logaddexp.reduce(s[:-1][self.arrays["per_label.bias"] > -np.inf])
         s = np.where(self.allowed(path), s, -np.inf)
         s = s - np.logaddexp.reduce(s)
         for label in np.flatnonzero(s > -np.inf).tolist() if self.rules else ():

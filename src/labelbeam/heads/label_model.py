@@ -1,6 +1,7 @@
 """A trained label model as arrays, as searches see it: recurrent cells, prefix rows, image rows, one step."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -170,10 +171,14 @@ def cell_of(
 # U_l.
 
 #
-# Where p(empty set | image) is a number of its own (`nothing` = "independent"), END of the empty prefix is decided by
-# it: its logit is log p - log(1 - p) + log sum_l exp s_l, so that END gets p and the labels share 1 - p as they did.
-# Additive rows then hold END twice: for the empty prefix in the last column, for all others in the one before. Other
-# rows hold one number more: 1 for the empty prefix, else 0, beside the image's log p - log(1 - p).
+# Where labels have logits of their own (`scores_labels`), z = W v + b reads what U_I reads, v. With `per_label` above 0
+# the image row is U_l^T U_I v + r(z), r as in `per_label_row`; rows that are not additive hold r(z) beside U_I v, and 0
+# in a prefix's row.
+#
+# Where p(empty set | image) is a number of its own (`nothing` = "independent"), it is that of z, and END of the empty
+# prefix is decided by it: its logit is log p - log(1 - p) + log sum_l exp s_l, so that END gets p and the labels share
+# 1 - p as they did. Additive rows then hold END twice: for the empty prefix in the last column, for all others in the
+# one before. Other rows hold one number more: 1 for the empty prefix, else 0, beside the image's log p - log(1 - p).
 
 BLOCK = 8192
 """Images projected at a time: bounds the memory of single-precision copies."""
@@ -184,47 +189,61 @@ NO_NOTHING = (
     "so --nothing has nothing to shift. Leave it out, or train with --set label_model.nothing=independent."
 )
 
+NO_PER_LABEL = (
+    "this run has no score of each label by itself (label_model.per_label is 0). Take another score, or train with "
+    "--set label_model.per_label=1."
+)
+
 
 @dataclass(frozen=True)
 class Nothing:
     """The probability that an image shows none of the labels, as if they were independent given the image.
 
     Attributes:
-        weight: of each label's logit, [inputs labels].
-        bias: of each label's logit; -inf for a label that came later: it takes no part.
         base: log-odds of the empty set if every label were as frequent as in training, independently.
         shift: added to the log-odds of every image: those of the share of images that show nothing, minus `base`.
     """
 
-    weight: Float32[np.ndarray, "inputs labels"]
-    bias: Float32[np.ndarray, " labels"]
     base: float
     shift: float
 
     @classmethod
-    def of(cls, tensors: Tensors, num_labels: int, width: int) -> "Nothing":
+    def of(cls, tensors: Tensors) -> "Nothing":
         """Take the arrays.
 
         Raises:
             InputError: an array is missing or of another shape.
         """
-        weight = tensors.take("nothing.weight", num_labels, width)
         base, share = (float(tensors.take(name, 1)[0]) for name in ("nothing_base", "nothing_share"))
-        return cls(weight.T, tensors.take("nothing.bias", num_labels), base, share - base)
+        return cls(base, share - base)
 
-    def log_odds(self, inputs: Float32[np.ndarray, "images inputs"]) -> Float[np.ndarray, " images"]:
+    def log_odds(self, z: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
         """Return log p - log(1 - p), p the product of the labels' absences, shifted."""
-        logits = (inputs @ self.weight + self.bias).astype(np.float64)
-        log_p = np.minimum(-np.logaddexp(0.0, logits).sum(axis=1), -1e-6)
+        log_p = np.minimum(-np.logaddexp(0.0, z.astype(np.float64)).sum(axis=1), -1e-6)
         odds: np.ndarray = log_p - np.log(-np.expm1(log_p)) + self.shift
         return odds
 
-    def end_logit(
-        self, odds: Float[np.ndarray, " images"], logits: Float[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
-        """Return END's logit after the empty prefix, by which it has these log-odds against the labels."""
-        labels = logits[:, self.bias > -np.inf].astype(np.float64)
-        return odds + np.logaddexp.reduce(labels, axis=1)
+
+def per_label_row(
+    z: Float[np.ndarray, "images labels"], *, canonical: bool
+) -> Float32[np.ndarray, "images labels"]:
+    """Return what labels that are independent given the image add to their scores at every step; END gets 0.
+
+    Under `canonical` r_l = z_l + sum over later labels m of log(1 + exp z_m): with nothing else in the scores, the
+    probability of a set is then exactly the product over labels of sigmoid(z_l) or its complement. Else r_l = z_l.
+
+    Args:
+        z: log-odds of each label by itself; -inf for one that came later: it takes no part.
+        canonical: whether only labels after the last one may come.
+
+    Example:
+        >>> per_label_row(np.zeros((1, 2)), canonical=True).round(3).tolist()
+        [[0.6930000185966492, 0.0]]
+    """
+    row = np.where(z > -np.inf, z, 0).astype(np.float64)
+    if canonical:
+        row[:, :-1] += np.logaddexp(0, z[:, :0:-1].astype(np.float64)).cumsum(axis=1)[:, ::-1]
+    return row.astype(np.float32)
 
 
 class TrainedLabelModel:
@@ -264,6 +283,8 @@ class TrainedLabelModel:
         Raises:
             InputError: an array is missing, of another shape, or not expected.
         """
+        # Before 0.1 the labels' own logits served the empty set alone, and were called after it.
+        arrays = {re.sub(r"^nothing\.", "per_label.", name): array for name, array in arrays.items()}
         tensors, size = Tensors(arrays), options.embedding_size
         self.arrays, self.options = arrays, options
         self.scaling = Scaling.of(tensors, scaling, num_features)
@@ -282,9 +303,11 @@ class TrainedLabelModel:
             weight = tensors.take("before_U_I.1.weight", units, width)
             self._hidden, width = (weight.T, tensors.take("before_U_I.1.bias", units)), units
         self._U_I = tensors.take("U_I.weight", size, width).T
-        self.nothing: Nothing | None = None
-        if options.nothing == "independent":
-            self.nothing = Nothing.of(tensors, num_labels, width)
+        self._per_label: tuple[np.ndarray, np.ndarray] | None = None
+        if options.scores_labels:
+            weight = tensors.take("per_label.weight", num_labels, width)
+            self._per_label = (weight.T, tensors.take("per_label.bias", num_labels))
+        self.nothing = Nothing.of(tensors) if options.nothing == "independent" else None
         tensors.finish()
 
     @property
@@ -308,41 +331,73 @@ class TrainedLabelModel:
         self, rows: Float32[np.ndarray, "pairs width"], image_rows: Float32[np.ndarray, "pairs width"]
     ) -> Float32[np.ndarray, "pairs outcomes"]:
         """Return the logits of pairs of a prefix row and an image row."""
-        if self.nothing is None:
-            return rows + image_rows if self.additive else self.h(rows + image_rows) @ self.U_l.T
         if self.additive:
             logits = rows + image_rows
-            return np.hstack((logits[:, :-2], logits[:, -2:].max(axis=1, keepdims=True)))
-        logits = self.h(rows[:, :-1] + image_rows[:, :-1]) @ self.U_l.T
-        empty = rows[:, -1] > 0
-        logits[empty, -1] = self.nothing.end_logit(image_rows[empty, -1], logits[empty, :-1])
+            return (
+                logits
+                if self.nothing is None
+                else np.hstack((logits[:, :-2], logits[:, -2:].max(axis=1, keepdims=True)))
+            )
+        size = self.U_l.shape[1]
+        logits = self.h(rows[:, :size] + image_rows[:, :size]) @ self.U_l.T
+        if self.options.per_label:
+            logits[:, :-1] += image_rows[:, size : size + self.num_labels]
+        if self.nothing is not None:
+            empty = rows[:, -1] > 0
+            logits[empty, -1] = self.end_logit(image_rows[empty, -1], logits[empty, :-1])
         return logits
 
     def image_rows(
         self, features: Float[np.ndarray, "images features"]
     ) -> Float32[np.ndarray, "images width"]:
         """Return what the searches need of images, from their features."""
-        vectors = self.image_vectors(features)
-        rows = vectors @ self.U_l.T if self.additive else vectors
-        if self.nothing is None:
+        blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
+        return np.concatenate([self._image_rows(block) for block in blocks])
+
+    def _image_rows(self, features: np.ndarray) -> np.ndarray:
+        v = self.before_projection(features)
+        I = v @ self._U_I  # noqa: E741  the paper's letter
+        z = None if self._per_label is None else self._z(v)
+        rows = I @ self.U_l.T if self.additive else I
+        if z is not None and self.options.per_label:
+            r = per_label_row(z, canonical=self.allowed == "canonical")
+            if self.additive:
+                rows[:, :-1] += r
+            else:
+                rows = np.hstack((rows, r))
+        if z is None or self.nothing is None:
             return rows
-        odds = self.nothing_log_odds(features)
+        odds = self.nothing.log_odds(z)
         if self.additive:
-            odds = self.nothing.end_logit(odds, rows[:, :-1] + self.start()[1][:, :-2])
+            odds = self.end_logit(odds, rows[:, :-1] + self.start()[1][:, :-2])
         return np.hstack((rows, odds[:, None].astype(np.float32)))
 
-    def nothing_log_odds(
+    def per_label_logits(
         self, features: Float[np.ndarray, "images features"]
-    ) -> Float[np.ndarray, " images"]:
-        """Return log p - log(1 - p) of the empty set, where it has a probability of its own.
+    ) -> Float32[np.ndarray, "images labels"]:
+        """Return the log-odds of each label by itself; -inf for one that came later.
 
         Raises:
-            InputError: it has none: END was taught.
+            InputError: this model was trained without.
         """
-        if self.nothing is None:
-            raise InputError(NO_NOTHING)
+        if self._per_label is None:
+            raise InputError(NO_PER_LABEL)
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
-        return np.concatenate([self.nothing.log_odds(self.before_projection(block)) for block in blocks])
+        return np.concatenate([self._z(self.before_projection(block)) for block in blocks])
+
+    def _z(self, v: Float32[np.ndarray, "images width"]) -> Float32[np.ndarray, "images labels"]:
+        assert self._per_label is not None
+        weight, bias = self._per_label
+        z: np.ndarray = v @ weight + bias
+        return z
+
+    def end_logit(
+        self, odds: Float[np.ndarray, " images"], logits: Float[np.ndarray, "images labels"]
+    ) -> Float[np.ndarray, " images"]:
+        """Return END's logit after the empty prefix, by which it has these log-odds against the labels."""
+        assert self._per_label is not None
+        labels = logits[:, self._per_label[1] > -np.inf].astype(np.float64)
+        return odds + np.logaddexp.reduce(labels, axis=1)
 
     def with_prior(self, share: float | None) -> "TrainedLabelModel":
         """Return the model for images of which a share shows nothing, instead of the training's share.
@@ -366,7 +421,7 @@ class TrainedLabelModel:
     ) -> Float32[np.ndarray, "images embedding"]:
         """Return U_I I, the image as the label model knows it."""
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
-        return np.concatenate([self._image_vectors(block) for block in blocks])
+        return np.concatenate([self.before_projection(block) @ self._U_I for block in blocks])
 
     def joint_points(
         self, features: Float[np.ndarray, "1 features"], path: Int[np.ndarray, " labels"]
@@ -390,6 +445,8 @@ class TrainedLabelModel:
     def _prefix_rows(self, outputs: np.ndarray, *, empty: bool = False) -> np.ndarray:
         terms = row_products(outputs, self._from_output)
         rows = row_products(terms, self.U_l.T) if self.additive else terms
+        if not self.additive and self.options.per_label:
+            rows = np.pad(rows, ((0, 0), (0, self.num_labels)))
         if self.nothing is None:
             return rows
         if not self.additive:
@@ -408,6 +465,3 @@ class TrainedLabelModel:
             return values
         weight, bias = self._hidden
         return np.maximum(values @ weight + bias, 0)
-
-    def _image_vectors(self, features: np.ndarray) -> np.ndarray:
-        return self.before_projection(features) @ self._U_I

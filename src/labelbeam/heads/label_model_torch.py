@@ -144,6 +144,7 @@ def build_cell(name: str, embedding_size: int, hidden_size: int, *, bias: bool =
 #     o(t), r(t) = cell(r(t-1), w_k(t))      recurrence over the labels so far     (3)
 #     x_t = h(U_o^x o(t) + U_I^x I)          joint embedding; the image joins here, at every step   (4)
 #     s(t) = U_l^T x_t                       scores, with the same U_l               (5)
+#            + r(z), z = W I                  where labels have logits of their own (`per_label_row`); not in the paper
 #     p(t) = softmax(s(t)) over the allowed labels and END
 
 
@@ -211,25 +212,31 @@ class CNNRNN(nn.Module):
             width = options.image_hidden_size
         self.before_U_I = nn.Sequential(*before)
         self.U_I = nn.Linear(width, size, bias=False)
-        self.nothing = nn.Linear(width, num_labels) if options.nothing == "independent" else None
-        if self.nothing is not None:
+        self.per_label = nn.Linear(width, num_labels) if options.scores_labels else None
+        if self.per_label is not None:
+            nn.init.zeros_(self.per_label.weight)
+            nn.init.zeros_(self.per_label.bias)
+        self.empty_apart = options.nothing == "independent"
+        if self.empty_apart:
             # Log-odds of an empty set: if labels were independent and as frequent as in training; and in training.
             self.register_buffer("nothing_base", torch.zeros(1))
             self.register_buffer("nothing_share", torch.zeros(1))
         self.projection_dropout = nn.Dropout(options.projection_dropout)
 
     order: Tensor | None
-    nothing: nn.Linear | None
+    per_label: nn.Linear | None
     nothing_base: Tensor
     nothing_share: Tensor
 
+    @torch.no_grad()
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
-        """Start as drawn: the labels' frequencies are learned; those of the probability of the empty set are given."""
-        if self.nothing is not None:
-            known = (targets != UNKNOWN).sum(dim=0)
-            share = ((targets == PRESENT).sum(dim=0) + 0.5) / (known + 1.0)
-            columns = share if self.order is None else share[self.order.cpu()]
-            self.nothing.bias.data.copy_(torch.logit(columns))
+        """Start as drawn; labels by themselves start at their frequencies, of which the empty set's share is taken."""
+        if self.per_label is None:
+            return
+        known = (targets != UNKNOWN).sum(dim=0)
+        share = ((targets == PRESENT).sum(dim=0) + 0.5) / (known + 1.0)
+        self.per_label.bias.copy_(torch.logit(share if self.order is None else share[self.order.cpu()]))
+        if self.empty_apart:
             self.nothing_base.copy_(log_odds(torch.log1p(-share).sum())[None])
             empty = (targets == ABSENT).all(dim=1).sum()
             self.nothing_share.copy_(torch.logit((empty + 1) / (len(targets) + 2))[None])
@@ -252,9 +259,34 @@ class CNNRNN(nn.Module):
             outputs.append(output)
         return self.U_o(torch.cat(outputs))
 
+    def image_inputs(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch width"]:
+        """Return what U_I and the labels' own logits read: hidden units, or the scaled features."""
+        return self.before_U_I(self.scaling(features))
+
     def image_vectors(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch embedding"]:
         """Return U_I I, the image as the label model knows it."""
-        return self.U_I(self.before_U_I(self.scaling(features)))
+        return self.U_I(self.image_inputs(features))
+
+    def per_label_row(self, z: Float[Tensor, "batch labels"]) -> Float[Tensor, "batch outcomes"]:
+        """Return what labels that are independent given the image add to the scores of every step.
+
+        Under `canonical` r_l = z_l + sum over later labels m of log(1 + exp z_m), and 0 for END: with nothing else in
+        the scores, the probability of a set is then exactly the product over labels of sigmoid(z_l) or its complement.
+        Under the other rules r_l = z_l.
+
+        Args:
+            z: log-odds of each label by itself; -inf for one that has none.
+
+        Example:
+            >>> model = CNNRNN(num_labels=2, num_features=1)
+            >>> model.per_label_row(torch.tensor([[0.0, 0.0]])).round(decimals=3).tolist()
+            [[0.693, 0.0, 0.0]]
+        """
+        row = z.masked_fill(z == -torch.inf, 0.0)
+        if self.options.allowed == "canonical":
+            softplus = nn.functional.softplus(z)
+            row = row + softplus.flip(1).cumsum(dim=1).flip(1) - softplus
+        return nn.functional.pad(row, (0, 1))
 
     def logits(
         self, features: Float[Tensor, "batch features"], sequences: Int[Tensor, "batch steps"]
@@ -264,22 +296,23 @@ class CNNRNN(nn.Module):
         `forward` computes the same for the steps that are taught alone.
         """
         every_step = torch.ones_like(sequences, dtype=torch.bool)
-        return self._taught_logits(features, sequences, every_step).unflatten(0, sequences.shape)
+        return self._taught_logits(features, sequences, every_step)[0].unflatten(0, sequences.shape)
 
     def _taught_logits(
         self,
         features: Float[Tensor, "batch features"],
         sequences: Int[Tensor, "batch steps"],
         taught: Bool[Tensor, "batch steps"],
-    ) -> Float[Tensor, "taught outcomes"]:
-        """Return s(t) of the taught steps, image by image.
+    ) -> tuple[Float[Tensor, "taught outcomes"], Float[Tensor, "batch labels"] | None]:
+        """Return s(t) of the taught steps, image by image, and the logits of labels by themselves, where there are any.
 
         The recurrence runs once per distinct prefix of the batch. Dropout comes after the gather, drawn
         per image and step, so that sharing changes neither loss nor gradients.
         """
         prefixes = distinct_prefixes(sequences, self.num_labels)
         o = nn.functional.embedding(prefixes.rows[taught], self.prefix_vectors(prefixes.levels))
-        I = self.image_vectors(features)  # noqa: E741  the paper's letter
+        v = self.image_inputs(features)
+        I = self.U_I(v)  # noqa: E741  the paper's letter
         if self.training and self.projection_dropout.p:
             # Drawn for steps behind END too, so that what is drawn does not depend on how steps are stored.
             o = o * self.projection_dropout(o.new_ones(*sequences.shape, o.shape[1]))[taught]
@@ -287,26 +320,28 @@ class CNNRNN(nn.Module):
         image, step = taught.nonzero().unbind(dim=1)
         x = self.h(o + nn.functional.embedding(image, I))  # [taught embedding]
         s = x @ self.U_l.T  # [taught outcomes]
-        if self.nothing is not None and not self.training:
+        z = None if self.per_label is None else self.per_label(v)
+        if z is not None and self.options.per_label:
+            s = s + nn.functional.embedding(image, self.per_label_row(z))
+        if z is not None and self.empty_apart and not self.training:
             first = step == 0
             s = s.clone()
-            s[first, -1] = self.nothing_logit(features[image[first]], s[first, :-1])
-        return s
+            s[first, -1] = self.nothing_logit(z[image[first]], s[first, :-1])
+        return s, z
 
     def nothing_logit(
-        self, features: Float[Tensor, "batch features"], s: Float[Tensor, "batch labels"]
+        self, z: Float[Tensor, "batch labels"], s: Float[Tensor, "batch labels"]
     ) -> Float[Tensor, " batch"]:
         """Return END's logit at the first step: the odds of the labels' absences, shifted to the share of empty sets.
 
         Args:
-            features: of the images.
+            z: log-odds of each label by itself.
             s: scores of the labels at the first step.
         """
-        assert self.nothing is not None
-        absent = nn.functional.logsigmoid(-self.nothing(self.before_U_I(self.scaling(features))))
-        asked = self.nothing.bias > -torch.inf  # a label that came later has no probability there
+        absent = nn.functional.logsigmoid(-z).sum(dim=1)
+        asked = (z > -torch.inf).any(dim=0)  # a label that came later has no probability there
         shift = self.nothing_share - self.nothing_base
-        return log_odds(absent.sum(dim=1)) + shift + s[:, asked].logsumexp(dim=1)
+        return log_odds(absent) + shift + s[:, asked].logsumexp(dim=1)
 
     def forward(
         self,
@@ -332,46 +367,45 @@ class CNNRNN(nn.Module):
         if self.order is not None:
             targets = targets[:, self.order]
         if self.options.loss != "sequence":
-            return self._order_free_nats(features, targets)
+            nats, z = self._order_free_nats(features, targets)
+            return self._with_absences(nats, z, targets)
         if shuffle is None and self.shuffle:
             shuffle = torch.default_generator if self.training else torch.Generator().manual_seed(0)
         sequences = sequences_of(targets, shuffle=shuffle)
         allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
         allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
         taught = sequences != PAD
-        if self.nothing is not None and self.training:
+        if self.empty_apart and self.training:
             allowed[:, 0, -1] = False
             taught[:, 0] &= sequences[:, 0] < self.num_labels
-        logits = self._taught_logits(features, sequences, taught)  # [taught outcomes]
+        logits, z = self._taught_logits(features, sequences, taught)  # [taught outcomes]
         nats = nn.functional.cross_entropy(
             logits.masked_fill(~allowed[taught], -torch.inf), sequences[taught], reduction="none"
         )
         total = nats.new_zeros(len(targets)).index_add(0, taught.nonzero()[:, 0], nats)
-        if self.nothing is not None and self.training:
-            total = total + self._absences_nats(features, targets)
-        return total
+        return self._with_absences(total, z, targets)
 
-    def _absences_nats(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
+    def _with_absences(
+        self, nats: Float[Tensor, " batch"], z: Float[Tensor, "batch labels"] | None, targets: Tensor
     ) -> Float[Tensor, " batch"]:
-        """Return the labels' cross-entropies, each by itself, summed: what teaches p(empty set)."""
-        assert self.nothing is not None
-        logits = self.nothing(self.before_U_I(self.scaling(features)))
-        nats = nn.functional.binary_cross_entropy_with_logits(
-            logits, (targets == PRESENT).to(logits.dtype), reduction="none"
+        """Return what training lowers: in training, the labels' own cross-entropies are added with their weight."""
+        if z is None or not self.training:
+            return nats
+        own = nn.functional.binary_cross_entropy_with_logits(
+            z, (targets == PRESENT).to(z.dtype), reduction="none"
         )
-        return (nats * (targets != UNKNOWN)).sum(dim=1)
+        return nats + (self.options.per_label or 1.0) * (own * (targets != UNKNOWN)).sum(dim=1)
 
     def _order_free_nats(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch labels"] | None]:
         present, observed = targets == PRESENT, targets != UNKNOWN
         remaining_set, steps = self.options.loss == "remaining-set", int(present.sum(dim=1).max()) + 1
         sayable = present if remaining_set else observed
-        log_probs, emitted = self.own_run(features, observed, sayable=sayable, steps=steps)
+        log_probs, emitted, z = self.own_run(features, observed, sayable=sayable, steps=steps)
         if remaining_set:
-            return remaining_set_nats(log_probs, emitted, targets)
-        return aligned_nats(log_probs, emitted, targets, keep_hits=self.options.loss == "pla")
+            return remaining_set_nats(log_probs, emitted, targets), z
+        return aligned_nats(log_probs, emitted, targets, keep_hits=self.options.loss == "pla"), z
 
     def own_run(
         self,
@@ -380,7 +414,11 @@ class CNNRNN(nn.Module):
         *,
         sayable: Bool[Tensor, "batch labels"],
         steps: int,
-    ) -> tuple[Float[Tensor, "batch steps outcomes"], Int[Tensor, "batch paths"]]:
+    ) -> tuple[
+        Float[Tensor, "batch steps outcomes"],
+        Int[Tensor, "batch paths"],
+        Float[Tensor, "batch labels"] | None,
+    ]:
         """Let the model say labels of its own choice: at each step the most probable one that it may say.
 
         END is never chosen. An image whose sayable labels are all emitted goes on with anything; its steps from
@@ -393,16 +431,21 @@ class CNNRNN(nn.Module):
             steps: how many steps; one label fewer is emitted.
 
         Returns:
-            Log-probabilities at each step (-inf: not allowed), and the labels emitted, [batch steps-1].
+            Log-probabilities at each step (-inf: not allowed), the labels emitted, [batch steps-1], and the logits of
+            labels by themselves, where there are any.
         """
         batch = len(features)
-        image = self.projection_dropout(self.image_vectors(features))  # [batch embedding]
+        v = self.image_inputs(features)
+        image = self.projection_dropout(self.U_I(v))  # [batch embedding]
+        z = None if self.per_label is None else self.per_label(v)
         w, state, remaining = self.start.expand(batch, -1), self.cell.start(batch), observed
         end = observed.new_ones(batch, 1)
         log_probs, emitted = [], []
         for step in range(steps):
             o, state = self.cell(w, state)
             s = self.h(self.projection_dropout(self.U_o(o)) + image) @ self.U_l.T  # [batch outcomes]
+            if z is not None and self.options.per_label:
+                s = s + self.per_label_row(z)
             allowed = torch.cat((remaining, end), dim=1)
             log_probs.append(s.masked_fill(~allowed, -torch.inf).log_softmax(dim=1))
             if step < steps - 1:
@@ -411,7 +454,7 @@ class CNNRNN(nn.Module):
                 remaining = remaining.scatter(1, chosen[:, None], False)
                 w = self.U_l[chosen]
         none = torch.zeros(batch, 0, dtype=torch.int64, device=image.device)
-        return torch.stack(log_probs, dim=1), torch.stack(emitted, dim=1) if emitted else none
+        return torch.stack(log_probs, dim=1), torch.stack(emitted, dim=1) if emitted else none, z
 
 
 def log_odds(log_prob: Tensor) -> Tensor:

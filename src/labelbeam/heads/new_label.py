@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model import TrainedLabelModel, per_label_row
 from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
@@ -226,13 +226,16 @@ def decisions_of_label_model(
     """
     inputs, offsets, image, last = [], [], [], []
     ids, read = np.arange(head.num_labels + 1), head.before_projection(features)
+    own = head.per_label_logits(features) if head.options.scores_labels else None
     for row in range(len(targets)):
         path = np.flatnonzero(targets[row] == PRESENT)
         points = head.joint_points(features[row : row + 1], path)  # [steps embedding]
         logits = (points @ head.U_l.T).astype(np.float64)
-        if head.nothing is not None:
-            odds = head.nothing_log_odds(features[row : row + 1])
-            logits[:1, -1] = head.nothing.end_logit(odds, logits[:1, :-1])
+        z = None if own is None else own[row : row + 1]
+        if z is not None and head.options.per_label:
+            logits[:, :-1] += per_label_row(z, canonical=head.allowed == "canonical")
+        if z is not None and head.nothing is not None:
+            logits[:1, -1] = head.end_logit(head.nothing.log_odds(z), logits[:1, :-1])
         for step, one in enumerate(logits):
             allowed = np.ones(len(ids), dtype=bool)
             if head.allowed == "canonical" and step:
@@ -308,9 +311,9 @@ def label_model_with(head: TrainedLabelModel, weights: Float[np.ndarray, " input
     }
     if "cell.from_label.weight" in old:
         grown["cell.from_label.weight"] = widened("cell.from_label.weight", columns=more)
-    if head.nothing is not None:  # p(no old label) is as it was; the new one competes with END
-        grown["nothing.weight"] = widened("nothing.weight", rows=1)
-        grown["nothing.bias"] = np.append(old["nothing.bias"], -np.inf)
+    if head.options.scores_labels:  # z of the new label is none: it changes nothing of the old ones
+        grown["per_label.weight"] = widened("per_label.weight", rows=1)
+        grown["per_label.bias"] = np.append(old["per_label.bias"], -np.inf)
     return {**old, **{name: array.astype(np.float32) for name, array in grown.items()}}
 
 

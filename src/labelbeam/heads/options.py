@@ -35,8 +35,8 @@ instead of once per distinct prefix."""
 EmptySet = Literal["taught", "independent"]
 """How p(empty set | image) is known. `taught` (default): END may come first, as it did in training. `independent`, for
 training images of which none is empty: a probability of its own, that of every label being absent if labels were
-independent given the image, read from the units that U_I reads, and shifted to the share of empty images, in training
-or said by a user (`heads.label_model`)."""
+independent given the image (`per_label`'s numbers), shifted to the share of empty images, in training or stated by a
+user (`heads.label_model`)."""
 
 WEIGHTINGS = ("equal", "cosine")
 
@@ -79,6 +79,14 @@ class LabelModelOptions:
     """Chance of dropping each of those units."""
     nothing: str = "taught"
     """`taught` or `independent`; see `EmptySet`. Training chooses it by the data unless a user does."""
+    per_label: float = 0.0
+    """Weight of each label's own cross-entropy beside the sequence's loss. Above 0 the image row is the paper's U_l^T
+    U_I I plus the logits z of labels that are independent given the image (`heads.label_model`); 0: the paper's."""
+
+    @property
+    def scores_labels(self) -> bool:
+        """Whether the model has a logit of each label by itself, for the image row or for the empty set."""
+        return self.per_label > 0 or self.nothing == "independent"
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -94,6 +102,10 @@ class LabelModelOptions:
         for name in ("projection_dropout", "feature_dropout", "image_hidden_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        if not 0 <= self.per_label < float("inf"):
+            raise InputError(
+                f"per_label is {self.per_label}; it must be 0 (no such term) or a weight, such as 1."
+            )
         if self.loss != "sequence" and self.allowed != "no-repeat":
             raise InputError(
                 f"the loss {self.loss!r} has no fixed order, which the allowed outcomes {self.allowed!r} do not fit. "

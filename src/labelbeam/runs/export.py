@@ -118,6 +118,7 @@ def decoder_options(run: Run) -> dict[str, Any]:
             "cell": options.cell,
             "activation": options.activation,
             "allowed": options.allowed,
+            "per_label": options.per_label,
             "min_labels": length.minimum,
             "nothing": search.nothing,
             "max_labels": length.longest(cast(AllowedRule, options.allowed), head.num_labels),
