@@ -38,6 +38,7 @@ def read_arrays(path: Path) -> Arrays:
     arrays = {}
     for name, entry in header.items():
         first, last = (8 + size + offset for offset in entry["data_offsets"])
+        name = name.replace("nothing.", "per_label.")  # what older runs call it
         arrays[name] = np.frombuffer(raw[first:last], dtype=TYPES[entry["dtype"]]).reshape(entry["shape"])
     return arrays
 
@@ -66,9 +67,6 @@ class LabelModelDecoder:
     """The label model of CNN-RNN (Wang et al. 2016, eq. 1 to 5); letters as in the paper."""
 
     def __init__(self, arrays: Arrays, options: dict) -> None:
-        arrays = {
-            name.replace("nothing.", "per_label."): array for name, array in arrays.items()
-        }  # an old name
         self.arrays, self.options, self.rules = arrays, options, options.get("rules", [])
         self.U_l = arrays["U_l"]  # [labels+1 embedding], END last
         # Of the image at hand: log-odds of the empty set, and what labels by themselves add to every step.
