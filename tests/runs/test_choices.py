@@ -18,7 +18,7 @@ def test_search_and_decision_of_a_trained_run_can_be_set() -> None:
         "threshold",
     )
     assert search_from(config, method=None, beam=3).score == "max-step"
-    assert decision_from(config, decide=None, threshold=None).rule == "threshold"
+    assert decision_from(config, {"decide": None, "threshold": None}).rule == "threshold"
 
 
 @pytest.mark.parametrize(

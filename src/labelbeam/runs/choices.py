@@ -188,24 +188,18 @@ def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     return config
 
 
-def decision_from(
-    config: RunConfig,
-    *,
-    decide: str | None,
-    threshold: float | None,
-    tuned_for: str | None = None,
-    abstain: float | None = None,
-    promise: str | None = None,
-    on_average: bool | None = None,
-    unseen: float | None = None,
-    sets_among: float | None = None,
-) -> Decision:
+def decision_from(config: RunConfig, given: Mapping[str, Any]) -> Decision:
     """Return the run's decision with the user's options.
+
+    Args:
+        config: the run's.
+        given: by name of the option, which is the field of `Decision` (`decide` is its rule); None: not given.
 
     Raises:
         InputError: an unknown rule, a threshold outside [0, 1], or two things that exclude each other.
     """
-    own = config.decision
+    own, given = config.decision, {name: value for name, value in given.items() if value is not None}
+    decide, threshold, tuned_for, promise = map(given.get, ("decide", "threshold", "tuned_for", "promise"))
     for option, value in (("--threshold", threshold), ("--tuned-for", tuned_for)):
         if value is not None and decide not in (None, "threshold"):
             raise InputError(f"{option} {value} has no use with --decide {decide}. Leave one of them out.")
@@ -221,20 +215,10 @@ def decision_from(
         own = replace(own, rule="path", promise=None)
     if decide is not None or threshold is not None or promise is not None:
         own = replace(own, tuned_for=None)
-    chosen = decide or ("threshold" if (threshold, tuned_for) != (None, None) else own.rule)
+    rule = decide or ("threshold" if (threshold, tuned_for) != (None, None) else own.rule)
     if promise is not None:
-        chosen = "promise"
-    return replace(
-        own,
-        rule=chosen,
-        threshold=own.threshold if threshold is None else threshold,
-        tuned_for=tuned_for or own.tuned_for,
-        abstain=own.abstain if abstain is None else abstain,
-        promise=promise or own.promise,
-        on_average=own.on_average if on_average is None else on_average,
-        unseen=own.unseen if unseen is None else unseen,
-        sets_among=own.sets_among if sets_among is None else sets_among,
-    )
+        rule = "promise"
+    return replace(own, rule=rule, **{name: value for name, value in given.items() if name != "decide"})
 
 
 def reading_of(run: ReadOptions, spec: str, given: Mapping[str, Any]) -> ReadOptions:

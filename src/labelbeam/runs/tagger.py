@@ -1,7 +1,7 @@
 """The tagger: a run, or several as one, in Python. Images in, predictions out; the command line only calls it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -314,7 +314,7 @@ def load_ensemble(folders: Sequence[Path], *, decision: Decision | None = None) 
 # Shared by the commands that decide label sets; the options are `cli.options.DECIDE`.
 
 OF_CALIBRATION = ("tuned_for", "abstain", "promise", "unseen", "sets_among")
-OF_DECISION = ("decide", "threshold", "on_average", *OF_CALIBRATION)
+OF_DECISION = ("decide", *(field.name for field in fields(Decision) if field.name != "rule"))
 OF_SEARCH = ("search", "beam", "nothing", "settings")
 
 
@@ -338,7 +338,7 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
         )
     run = load_run(runs[0])
     config = with_settings(run.config, asked.get("settings", ()))
-    decision = decision_from(config, **{name: asked.get(name) for name in OF_DECISION})
+    decision = decision_from(config, {name: asked.get(name) for name in OF_DECISION})
     if several:
         return load_ensemble(runs, decision=decision)
     search = search_from(

@@ -171,14 +171,16 @@ def tag_routes(service: TaggingService) -> APIRouter:
         """Tag one or many images; an image that cannot be read gets an `error`, the others their answers."""
         decision = decision_from(
             service.tagger.run.config,
-            decide=decide,
-            threshold=threshold,
-            tuned_for=tuned_for,
-            abstain=abstain,
-            promise=promise,
-            on_average=on_average,
-            unseen=unseen,
-            sets_among=sets_among,
+            {
+                "decide": decide,
+                "threshold": threshold,
+                "tuned_for": tuned_for,
+                "abstain": abstain,
+                "promise": promise,
+                "on_average": on_average,
+                "unseen": unseen,
+                "sets_among": sets_among,
+            },
         )
         uploads = await images_of(request, service)
         tagged = await service.tag(uploads, decision=decision, all_scores=all_scores)
