@@ -59,6 +59,20 @@ def train(
         bool,
         typer.Option("--finetune", help="Train the encoder too, end to end.", rich_help_panel=TRAINING),
     ] = False,
+    local: Annotated[
+        str | None,
+        typer.Option(
+            help="What places of the picture add to the scores: csra or log-sum-exp (default: none); small objects are "
+            "found better.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    grid_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="Most GB of disk for the maps that --local needs (default: 20)", rich_help_panel=TRAINING
+        ),
+    ] = None,
     nothing: Annotated[
         float | None,
         typer.Option(
@@ -110,6 +124,7 @@ def train(
         "promise_fraction": calibrate_fraction,
         "order": order,
         "seed": seed,
+        "grid_limit": grid_limit,
         "read": read,
         "encoder": encoder,
         "recipe": _given(
@@ -118,6 +133,8 @@ def train(
     }
     if nothing is not None:
         asked |= {"search": {"nothing": nothing}}
+    if local is not None:
+        asked |= {"local": {"name": local}}
     if finetune:
         asked |= {"train_encoder": True}
     options = _given(**asked)

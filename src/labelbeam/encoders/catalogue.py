@@ -6,7 +6,7 @@ weights come from; does not know labels, features or runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from labelbeam.encoders import published as hub
 from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.encoders.image_encoder import ImageEncoder, channels_last, rebuild_encoder
+from labelbeam.encoders.last_map import WithMap, with_map
 from labelbeam.encoders.lite import LITE, lite_weights
 from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess
@@ -102,7 +103,13 @@ def _from_own_file(config: EncoderConfig, weights: Weights) -> ImageEncoder:
             )
     base = dict(built["preprocess"])
     built["preprocess"] = _transform(config, base).to_dict()
-    return rebuild_encoder(built, weights.tensors, source=str(weights.path))
+    encoder = rebuild_encoder(built, weights.tensors, source=str(weights.path))
+    network, shape = encoder.module, None
+    if isinstance(network, WithMap):
+        network = network.network
+    if config.grid:
+        network, shape = with_map(network, config.grid, size=encoder.preprocess.size)
+    return replace(encoder, module=network, map_shape=shape)
 
 
 def _refuse(config: EncoderConfig, *options: str) -> None:
@@ -120,10 +127,10 @@ def _tiny(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
     arguments: dict[str, Any] = {"width": config.width or 128, "pooling": _own_pooling(config, "avg+max")}
     module = _seeded(config.seed, lambda: TinyEncoder(**arguments))
     if weights is None:
-        return _encoder(module, "tiny", arguments, _transform(config, _TINY_INPUT))
+        return _encoder(module, "tiny", arguments, _transform(config, _TINY_INPUT), config.grid)
     base = _stated_input(config, weights, {"size": 96, "resize": "squash"})
     load_strictly(module, weights.tensors, source=str(weights.path))
-    return _encoder(module, "tiny", arguments, _transform(config, base))
+    return _encoder(module, "tiny", arguments, _transform(config, base), config.grid)
 
 
 def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
@@ -142,7 +149,7 @@ def _squeezenet(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
         )
     else:
         base = {}
-    return _encoder(module, "squeezenet1_1", arguments, _transform(config, base))
+    return _encoder(module, "squeezenet1_1", arguments, _transform(config, base), config.grid)
 
 
 def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
@@ -160,7 +167,7 @@ def _vgg16(config: EncoderConfig, weights: Weights | None) -> ImageEncoder:
             base = _stated_input(config, weights, base)
         trunk = {key: value for key, value in weights.tensors.items() if not key.startswith("classifier.6.")}
         load_strictly(module, trunk, source=str(weights.path))
-    return _encoder(module, "vgg16", arguments, _transform(config, base))
+    return _encoder(module, "vgg16", arguments, _transform(config, base), config.grid)
 
 
 def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
@@ -179,7 +186,7 @@ def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
     }
     tensors, source = lite_weights(name)
     module = timm_encoder.build_with_weights(tensors=tensors, source=source, **arguments)
-    return _encoder(module, "timm", arguments, preprocess)
+    return _encoder(module, "timm", arguments, preprocess, config.grid)
 
 
 def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
@@ -217,17 +224,19 @@ def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
         )
     else:
         module = _seeded(config.seed, lambda: timm_encoder.build(**arguments))
-    return _encoder(module, "timm", arguments, preprocess)
+    return _encoder(module, "timm", arguments, preprocess, config.grid)
 
 
 def _encoder(
-    module: nn.Module, architecture: str, arguments: Mapping[str, Any], preprocess: Preprocess
+    module: nn.Module, architecture: str, arguments: Mapping[str, Any], preprocess: Preprocess, grid: int
 ) -> ImageEncoder:
-    module = channels_last(module.eval())
+    module, shape = channels_last(module.eval()), None
     num_features = timm_encoder.probe(
         module, size=preprocess.size, name=str(arguments.get("model", architecture))
     )
-    return ImageEncoder(module, num_features, preprocess, architecture, arguments)
+    if grid:
+        module, shape = with_map(module, grid, size=preprocess.size)
+    return ImageEncoder(module, num_features, preprocess, architecture, arguments, map_shape=shape)
 
 
 def _seeded(seed: int, build: Any) -> Any:

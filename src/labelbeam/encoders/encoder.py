@@ -7,6 +7,7 @@ Knows nothing of files, caches or engines.
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,11 +23,54 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+@dataclass(frozen=True)
+class MapShape:
+    """The last map of an encoder, which stands behind the pooled vector in each of its rows, place by place.
+
+    Attributes:
+        grid: places a side.
+        channels: numbers of a place.
+
+    Raises:
+        InputError: a number below 1.
+
+    Example:
+        >>> MapShape(11, 1280).numbers
+        154880
+    """
+
+    grid: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        if self.grid < 1 or self.channels < 1:
+            raise InputError(
+                f"a map has at least one place and one channel, given {self.grid} x {self.grid} places of "
+                f"{self.channels}."
+            )
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of a map."""
+        return self.grid**2 * self.channels
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "MapShape | None":
+        """Return the map that an encoder's configuration speaks of; None: it has none.
+
+        Raises:
+            KeyError: a number is missing.
+            ValueError: it is none.
+        """
+        told = config.get("map")
+        return None if told is None else cls(int(told["grid"]), int(told["channels"]))
+
+
 class Encoder(ABC):
     """A network from pixels to features, with its transform.
 
     Attributes:
-        num_features: columns of what it returns.
+        num_features: numbers of its pooled vector: the first columns of what it returns.
         preprocess: from a decoded picture to what `encode` takes (`Preprocess.resized`).
         precision: "float32" for the network's own numbers; else what they were rounded to: "bfloat16", or
             "int8" and what it was calibrated on. Features of different precisions are different features.
@@ -37,6 +81,16 @@ class Encoder(ABC):
     preprocess: Preprocess
     precision: str
     engine: str = "torch"
+
+    @property
+    def map_shape(self) -> MapShape | None:
+        """Its last map, where rows hold it behind the pooled vector (`encoders.last_map`); None: they do not."""
+        return MapShape.of(self.config)
+
+    @property
+    def row_size(self) -> int:
+        """Columns of what it returns."""
+        return self.num_features + (self.map_shape.numbers if self.map_shape else 0)
 
     @property
     @abstractmethod
@@ -71,10 +125,10 @@ class Encoder(ABC):
         """
 
     @abstractmethod
-    def encode(self, pixels: UInt8[np.ndarray, "batch 3 size size"]) -> Float32[np.ndarray, "batch features"]:
-        """Return the features of resized pictures (RGB, 0..255); called by several threads at once.
+    def encode(self, pixels: UInt8[np.ndarray, "batch 3 size size"]) -> Float32[np.ndarray, "batch row"]:
+        """Return the pooled vectors, and maps where there are, of resized pictures (RGB, 0..255).
 
-        The encoder must be `ready`.
+        Called by several threads at once; the encoder must be `ready`.
         """
 
 
@@ -92,6 +146,7 @@ class EncoderConfig:
         weights: a .safetensors file, or a .pth; None for published weights (fetched where there is a
             network), and for "tiny" initial values.
         pretrained: False for initial values from `seed`.
+        grid: places a side of the last map, at most, that are kept beside the pooled vector; 0 for none.
         pooling: of the last map: "default", or one the architecture has ("avg", "max", "avg+max", "gem", …).
         feature: of VGG-16: "fc7-relu" (the usual one) or "fc7".
         width: of "tiny" and of reduced VGG-16s; None for the usual one.
@@ -111,6 +166,7 @@ class EncoderConfig:
     name: str = ""
     weights: Path | None = None
     pretrained: bool = True
+    grid: int = 0
     pooling: str = "default"
     feature: str | None = None
     width: int | None = None

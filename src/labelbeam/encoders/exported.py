@@ -23,7 +23,7 @@ class AbsentEncoder(Encoder):
     """The description of an encoder that is not there.
 
     Attributes:
-        num_features: columns of its features.
+        num_features: numbers of its pooled vector.
         preprocess: from a decoded picture to its input.
         described: identity and encoder, as `encoders.graph_encoder.GraphEncoder.described`.
         precision: of its features.
@@ -64,7 +64,7 @@ class AbsentEncoder(Encoder):
         made_by = self.config.get("arguments", {}).get("model", self.config["architecture"])
         raise InputError(
             f"this run was exported to NumPy: it holds no image encoder, so it cannot read pictures. Give it features "
-            f"({self.num_features} numbers an image, made by {made_by!r}): python decode.py "
+            f"({self.row_size} numbers an image, made by {made_by!r}): python decode.py "
             "features.npy, labelbeam suggest RUN --vector FILE, or Tagger.tag_features. To tag pictures, export with "
             "--to onnx."
         )

@@ -39,7 +39,7 @@ class GraphEncoder(Encoder):
 
     Attributes:
         path: the graph, an `.onnx` file.
-        num_features: columns of what it returns.
+        num_features: numbers of its pooled vector.
         preprocess: from a decoded picture to its input; the normalisation is inside the graph.
         described: what its description says: identity, precision, encoder.
         engine: "onnx" or "openvino".
@@ -93,7 +93,7 @@ class GraphEncoder(Encoder):
             InputError: a graph that its engine refuses or cannot run, or that gives anything but features.
         """
         features = self._run(pixels)
-        wanted = (len(pixels), self.num_features)
+        wanted = (len(pixels), self.row_size)
         if features.shape != wanted or features.dtype != np.float32:
             raise InputError(
                 f"{self.path} gives {features.dtype} {list(features.shape)}, its description speaks of float32 "

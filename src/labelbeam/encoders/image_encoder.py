@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from labelbeam.encoders import timm_encoder
-from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.encoder import Encoder, MapShape
+from labelbeam.encoders.last_map import WithMap
 from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder, Vgg16
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.encoders.weights import (
@@ -48,11 +49,12 @@ class ImageEncoder(Encoder):
     """A network from pixels to features, with its transform, in PyTorch.
 
     Attributes:
-        module: pixels float32 `[batch 3 size size]` to features `[batch features]`; built in evaluation mode.
-        num_features: columns of what it returns.
+        module: pixels float32 `[batch 3 size size]` to rows `[batch row]`; built in evaluation mode.
+        num_features: numbers of the pooled vector.
         preprocess: from a decoded picture to its input.
         architecture: one of `ARCHITECTURES`.
         arguments: plain JSON values that the architecture is built with.
+        map_shape: of its last map, where its rows hold that behind the pooled vector.
         precision: of `encode`: "float32", or "bfloat16" (convolutions and products; features to 8 bits).
     """
 
@@ -62,15 +64,18 @@ class ImageEncoder(Encoder):
     architecture: str
     arguments: Mapping[str, Any]
     precision: str = "float32"
+    map_shape: MapShape | None = None  # type: ignore[assignment]  # the base reads it from `config`
 
     @property
     def config(self) -> dict[str, Any]:
         """What it takes to build it again, beside its weights: plain JSON values."""
+        there = {} if self.map_shape is None else {"map": asdict(self.map_shape)}
         return {
             "architecture": self.architecture,
             "arguments": dict(self.arguments),
             "num_features": self.num_features,
             "preprocess": self.preprocess.to_dict(),
+            **there,
         }
 
     @property
@@ -81,7 +86,8 @@ class ImageEncoder(Encoder):
         call (10 ms for MobileNetV2, half a second for VGG-16): a remembered hash could be a stale one.
         """
         arguments = json.dumps(dict(self.arguments), sort_keys=True, separators=(",", ":"))
-        return f"{self.architecture}{arguments}:{content_hash(self.module)}"
+        grid = "" if self.map_shape is None else f":map {self.map_shape.grid}"
+        return f"{self.architecture}{arguments}{grid}:{content_hash(self.module)}"
 
     def ready(self, device: str) -> "ImageEncoder":
         """Return the encoder in evaluation mode on a device, a copy where that changes anything.
@@ -98,8 +104,8 @@ class ImageEncoder(Encoder):
             return self
         return replace(self, module=copy.deepcopy(self.module).eval().to(device))
 
-    def encode(self, pixels: UInt8[np.ndarray, "batch 3 size size"]) -> Float32[np.ndarray, "batch features"]:
-        """Return the features of resized pictures, one pass through the network where it is."""
+    def encode(self, pixels: UInt8[np.ndarray, "batch 3 size size"]) -> Float32[np.ndarray, "batch row"]:
+        """Return the rows of resized pictures, one pass through the network where it is."""
         first = self._first()
         where = first.device if first is not None else torch.device("cpu")
         rough = self.precision == "bfloat16"
@@ -130,12 +136,17 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
     if name not in ARCHITECTURES:
         raise unknown_name("encoder architecture", str(name), ARCHITECTURES)
     try:
-        arguments = dict(config["arguments"])
+        arguments, shape = dict(config["arguments"]), MapShape.of(config)
+
+        def built() -> nn.Module:
+            network = ARCHITECTURES[name](**arguments)
+            return network if shape is None else WithMap(network, shape.grid)
+
         with torch.device(
             "meta"
         ):  # a file may claim a network of any size: what it holds decides, before memory is taken
-            refuse_other_weights(ARCHITECTURES[name](**arguments), weights, source=source)
-        module = ARCHITECTURES[name](**arguments)
+            refuse_other_weights(built(), weights, source=source)
+        module = built()
     except (TypeError, KeyError) as error:
         raise InputError(
             f"{source}: encoder {name!r} cannot be built from its arguments ({error})."
@@ -143,7 +154,7 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
     load_strictly(module, weights, source=source)
     preprocess = Preprocess.from_dict(config["preprocess"])
     module = channels_last(module.eval())
-    return ImageEncoder(module, int(config["num_features"]), preprocess, name, dict(config["arguments"]))
+    return ImageEncoder(module, int(config["num_features"]), preprocess, name, arguments, map_shape=shape)
 
 
 def channels_last(module: nn.Module) -> nn.Module:

@@ -81,7 +81,16 @@ class SqueezeNet11(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Return the pooled features of a batch of normalised pictures."""
-        maps = self.features(pixels)  # [batch 512 h w]
+        return self.forward_head(self.forward_features(pixels))
+
+    def forward_features(
+        self, pixels: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 512 h w"]:
+        """Return the last map."""
+        return self.features(pixels)
+
+    def forward_head(self, maps: Float[Tensor, "batch 512 h w"]) -> Float[Tensor, "batch features"]:
+        """Return the pooled features of last maps."""
         pooled = []
         if "avg" in self.pooling:
             pooled.append(maps.mean((2, 3)))
@@ -138,7 +147,16 @@ class TinyEncoder(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Return the features of a batch of normalised pictures."""
-        maps = self.stages(pixels)  # [batch width size/16 size/16]
+        return self.forward_head(self.forward_features(pixels))
+
+    def forward_features(
+        self, pixels: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch channels h w"]:
+        """Return the last map, of a sixteenth of the side."""
+        return self.stages(pixels)
+
+    def forward_head(self, maps: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch features"]:
+        """Return the pooled features of last maps."""
         if self.pooling == "avg":
             return maps.mean((2, 3))
         if self.pooling == "max":
@@ -218,6 +236,16 @@ class Vgg16(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Return fc7 of a batch of normalised pictures; at least 32 px a side."""
-        maps = self.avgpool(self.features(pixels))  # [batch 8*width 7 7]
+        return self.forward_head(self.forward_features(pixels))
+
+    def forward_features(
+        self, pixels: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch channels h w"]:
+        """Return the last map, after the fifth pooling."""
+        return self.features(pixels)
+
+    def forward_head(self, maps: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch features"]:
+        """Return fc7 of last maps."""
+        maps = self.avgpool(maps)  # [batch 8*width 7 7]
         fc7 = self.classifier(torch.flatten(maps, 1))  # [batch features]
         return torch.relu(fc7) if self.feature == "fc7-relu" else fc7

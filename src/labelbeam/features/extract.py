@@ -181,6 +181,7 @@ def extract(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_error: str = "raise",
+    out: Float16[np.ndarray, "images row"] | None = None,
 ) -> Features:
     """Return the features of image files, each distinct picture computed once.
 
@@ -193,6 +194,7 @@ def extract(
         workers: threads; None for one per core, at most `MOST_WORKERS`.
         progress: called with (files done, files in all) as they are done, in order.
         on_error: "raise" at the first unreadable file, or "keep" and report it in `Features.errors`.
+        out: where the rows go, such as a mapped file; None: new memory.
 
     Returns:
         One row per path, in the order given. A row is the same, to half precision, in whatever batch it was.
@@ -209,7 +211,8 @@ def extract(
     if on_error not in ("raise", "keep"):
         raise InputError(f"on_error is {on_error!r}; allowed: 'raise', 'keep'.")
     paths = list(paths)
-    values = np.full((len(paths), encoder.num_features), np.nan, dtype=np.float16)
+    values = np.empty((len(paths), encoder.row_size), dtype=np.float16) if out is None else out
+    values[:] = np.nan
     errors: dict[int, UnreadableImage] = {}
     several = workers if workers is not None else _usual_workers()
     stream = stream_features(
@@ -289,7 +292,7 @@ def stream_features(
 def _store(encoder: Encoder, root: Path | None, *, remember: bool) -> FeatureCache | Memory:
     if root is None:
         return Memory(remember=remember)
-    return FeatureCache(root, encoder.key, num_features=encoder.num_features)
+    return FeatureCache(root, encoder.key, num_features=encoder.row_size)
 
 
 def _cores() -> int:

@@ -31,6 +31,8 @@ def trained(module: Trainable) -> Head:
         module: on any device, in any mode.
     """
     row = HEADS[module.head_name]
+    local = getattr(module, "local", None)
+    more = {} if local is None else {"local": local.options}
     return row.trained(
-        arrays_of(module), module.options, scaling=module.scaling.name, num_labels=module.num_labels
+        arrays_of(module), module.options, scaling=module.scaling.name, num_labels=module.num_labels, **more
     )

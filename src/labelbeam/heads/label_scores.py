@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Float32, Float64, Int8
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import relu
-from labelbeam.heads.options import SigmoidOptions
+from labelbeam.heads.local import Local
+from labelbeam.heads.options import LocalOptions, SigmoidOptions
 from labelbeam.heads.tensors import Scaling, Tensors
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
@@ -40,6 +41,7 @@ class TrainedScores:
         options: of the training.
         scaling: of features.
         num_labels: how many numbers an image gets.
+        local: what places of the encoder's map add to them; None: nothing.
         last: the last layer's weights [labels width], a row per label.
     """
 
@@ -51,6 +53,7 @@ class TrainedScores:
         scaling: str,
         num_labels: int,
         num_features: int | None = None,
+        local: LocalOptions | None = None,
     ) -> None:
         """Take a head's arrays.
 
@@ -60,6 +63,7 @@ class TrainedScores:
             scaling: its name.
             num_labels: how many labels the run has.
             num_features: what the encoder gives; None: what the arrays say.
+            local: of the training; None: the head has no local evidence.
 
         Raises:
             InputError: an array is missing, of another shape, or not expected.
@@ -74,13 +78,15 @@ class TrainedScores:
             self._hidden, width = (weight.T, tensors.take("before.1.bias", hidden_size)), hidden_size
         self.last = tensors.take("last.weight", num_labels, width)
         self._bias = tensors.take("last.bias", num_labels)
+        self.local = Local.of(tensors, local, num_labels, after=self.scaling.num_features) if local else None
         self._take(tensors, hidden_size)
         tensors.finish()
 
     def logits(self, features: Float[np.ndarray, "images features"]) -> Float32[np.ndarray, "images labels"]:
         """Return one number per label, unbounded."""
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
-        return np.concatenate([self._last(self._before(block)) for block in blocks])
+        logits = np.concatenate([self._last(self._before(block)) for block in blocks])
+        return logits if self.local is None else logits + self.local.scores(features)
 
     @property
     def label_points(self) -> Float32[np.ndarray, "labels width"]:

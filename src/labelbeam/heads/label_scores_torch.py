@@ -7,7 +7,8 @@ from jaxtyping import Float, Int8, Shaped
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
-from labelbeam.heads.options import AsymmetricOptions, SigmoidOptions
+from labelbeam.heads.local_torch import local_scores
+from labelbeam.heads.options import AsymmetricOptions, LocalOptions, SigmoidOptions
 from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
@@ -28,6 +29,8 @@ class LabelScores(nn.Module):
         options: shape and dropouts.
         scaling: what is done to features first: `standardize` (call `.scaling.fit` with training features), `l2` or
             `none`.
+        local: what places of the encoder's map add to the scores; None: nothing.
+        channels: numbers of a place.
 
     Raises:
         InputError: a size below 1 or an unknown scaling.
@@ -42,6 +45,8 @@ class LabelScores(nn.Module):
         options: SigmoidOptions | None = None,
         *,
         scaling: str = "none",
+        local: LocalOptions | None = None,
+        channels: int = 0,
     ) -> None:
         super().__init__()
         options = options or SigmoidOptions()
@@ -60,6 +65,7 @@ class LabelScores(nn.Module):
         # own frequencies (`start_from`) spares the hundreds of steps a bias needs to get there.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+        self.local = local_scores(local, num_labels, channels, after=num_features)
 
     @torch.no_grad()
     def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
@@ -70,7 +76,8 @@ class LabelScores(nn.Module):
 
     def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
         """Return one number per label, unbounded."""
-        return self.last(self.before(self.scaling(features)))
+        logits = self.last(self.before(self.scaling(features)))
+        return logits if self.local is None else logits + self.local(features)
 
 
 class SigmoidHead(LabelScores):

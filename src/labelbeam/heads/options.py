@@ -145,6 +145,39 @@ class SigmoidOptions:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
 
 
+LOCAL = ("none", "csra", "log-sum-exp")
+"""How the places of the encoder's last map are pooled into one score per label; each has a file in `heads`."""
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """Local evidence: what each place of the encoder's last map says of each label, beside the pooled vector.
+
+    Raises:
+        InputError: a name or number outside what is allowed.
+    """
+
+    name: str = "none"
+    """`none`, `csra` (class-specific residual attention) or `log-sum-exp`."""
+    weight: float = 0.3
+    """Of the strongest places beside the average of all, for `csra`."""
+    temperature: float = 1.0
+    """How much the strongest places count above others: 0 all alike, large the strongest alone."""
+    dropout: float = 0.5
+    """Chance of dropping each channel of an image's map."""
+
+    def __post_init__(self) -> None:
+        if self.name not in LOCAL:
+            raise unknown_name("local evidence", self.name, LOCAL)
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"local.dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if not self.weight >= 0 or not self.temperature > 0:
+            raise InputError(
+                f"local.weight must be at least 0 and local.temperature above 0, given {self.weight} and "
+                f"{self.temperature}."
+            )
+
+
 @dataclass(frozen=True)
 class AsymmetricOptions:
     """The loss's three numbers; the defaults are those that its authors use for COCO.

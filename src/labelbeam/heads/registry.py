@@ -31,7 +31,7 @@ Distribution = Literal["sequence", "independent", "tree", "ranking"]
 `tree`: p(set) on a tree of labels, exact without a search. `ranking`: only which label comes first."""
 
 Capability = Literal[
-    "searches", "probabilities", "extends", "explains", "label_points", "learns", "ordered", "weighs"
+    "searches", "probabilities", "extends", "explains", "label_points", "learns", "ordered", "weighs", "local"
 ]
 
 
@@ -52,6 +52,7 @@ class HeadRow:
         label_points: whether it has a point per label, so that labels have neighbours.
         learns: whether it is trained step by step; one that is not takes no recipe and trains no encoder.
         weighs: whether its loss can count an unknown label as absent with a small weight.
+        local: whether places of the encoder's map can add to its scores.
         conditions: whether it takes accepted and rejected labels as input.
         decoder: how the decoder of an export reads it: "label-model", "sigmoid", or "other" (it does not).
     """
@@ -68,6 +69,7 @@ class HeadRow:
     label_points: bool = True
     learns: bool = True
     weighs: bool = False
+    local: bool = False
     conditions: bool = False
     decoder: Literal["label-model", "sigmoid", "other"] = "other"
 
@@ -125,9 +127,9 @@ HEADS: Mapping[str, HeadRow] = {
         **_SEQUENCE,
         differences={"label_model": {"cell": "none"}},
     ),
-    "sigmoid": HeadRow("a sigmoid per label, linear in the features", **_SIGMOID, weighs=True),
+    "sigmoid": HeadRow("a sigmoid per label, linear in the features", **_SIGMOID, weighs=True, local=True),
     "sigmoid-mlp": HeadRow(
-        "a sigmoid per label after a hidden layer", **_SIGMOID, differences=_MLP, weighs=True
+        "a sigmoid per label after a hidden layer", **_SIGMOID, differences=_MLP, weighs=True, local=True
     ),
     "any-subset": HeadRow(
         "a sigmoid per label that reads which other labels are accepted or rejected",
@@ -187,6 +189,7 @@ _WITHOUT: Mapping[Capability, str] = {
     "extends": "cannot be given a label without training it anew",
     "explains": "has no gradient that a picture could show",
     "label_points": "compares images, not labels: it has no point per label",
+    "local": "does not look at places of the picture",
     "weighs": "cannot count a missing tag as absent with a small weight",
     "learns": "learns nothing: it remembers the training images",
 }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from labelbeam.data.feature_rows import READ_TOGETHER, FeatureRows
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.local_torch import row_size
 from labelbeam.heads.options import ScalingName
 
 
@@ -35,10 +36,10 @@ class FeatureScaling(nn.Module):
         if self.name not in ("standardize", "common"):
             return
         # In blocks: half-precision features of a large data set need not exist in single precision at once.
-        total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+        total, squares = np.zeros(self.feature_size), np.zeros(self.feature_size)
         rows = len(features)
         for block in (features[first : first + READ_TOGETHER] for first in range(0, rows, READ_TOGETHER)):
-            values = block.astype(np.float64)
+            values = block[:, : self.feature_size].astype(np.float64)
             total += values.sum(axis=0)
             squares += (values**2).sum(axis=0)
         mean = total / len(features)
@@ -50,8 +51,8 @@ class FeatureScaling(nn.Module):
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)))
 
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
-        """Return the scaled features, in single precision."""
-        features = features.float()
+        """Return the scaled features, in single precision; of rows with a map, those of the pooled vector."""
+        features = features[:, : self.feature_size].float()
         if self.name == "l2":
             return nn.functional.normalize(features, dim=1)
         return (features - self.mean).div_(self.deviation)  # one array less to write
@@ -79,7 +80,7 @@ def check_batch(head: Any, features: Tensor, targets: Tensor) -> Tensor:
     Raises:
         InputError: another width, other numbers of images, or floating-point targets that are not 1, 0 or -1.
     """
-    wanted = (head.scaling.feature_size, head.num_labels)
+    wanted = (row_size(head, features), head.num_labels)
     given = tuple(features.shape), tuple(targets.shape)
     if features.ndim != 2 or targets.ndim != 2 or (features.shape[1], targets.shape[1]) != wanted:
         raise InputError(

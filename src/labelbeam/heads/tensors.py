@@ -94,7 +94,7 @@ class Scaling:
     def __call__(
         self, features: Float[np.ndarray, "images features"]
     ) -> Float32[np.ndarray, "images features"]:
-        """Return the scaled features.
+        """Return the scaled features; of rows with a map, those of the pooled vector.
 
         Args:
             features: as the encoder gives them, any precision.
@@ -103,7 +103,7 @@ class Scaling:
             >>> Scaling("l2", np.zeros(2, np.float32), np.ones(2, np.float32))(np.array([[3.0, 4.0]])).tolist()
             [[0.6000000238418579, 0.800000011920929]]
         """
-        features = features.astype(np.float32)
+        features = features[:, : len(self.mean)].astype(np.float32)
         return directions(features) if self.name == "l2" else (features - self.mean) / self.deviation
 
 

@@ -38,10 +38,16 @@ RULED: Mapping[Distribution, Callable[[Any, Search, tuple[Limit, ...]], Answerer
 """What answers under rules; other heads cannot be conditioned on them."""
 
 
-def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> "Trainable":
+def build_head(config: RunConfig, *, num_labels: int, feature_size: int, channels: int = 0) -> "Trainable":
     """Build a head to be trained, with initial values drawn from the configuration's seed; needs PyTorch.
 
     The global random state is as before.
+
+    Args:
+        config: of the run.
+        num_labels: how many labels there are.
+        feature_size: numbers of the encoder's pooled vector.
+        channels: of its map, for local evidence.
 
     Raises:
         InputError: names that the configuration could not check.
@@ -49,7 +55,9 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int) -> "Tra
     import torch
 
     row = HEADS[config.head]
-    more = {"shuffle": config.order == "shuffle"} if row.ordered else {}
+    more: dict[str, Any] = {"shuffle": config.order == "shuffle"} if row.ordered else {}
+    if row.local:
+        more |= {"local": config.local, "channels": channels}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         parts = [getattr(config, part) for part in row.options]
@@ -86,12 +94,14 @@ def stored_head(
         InputError: arrays that do not fit the configuration or the numbers.
     """
     row = HEADS[config.head]
+    more = {"local": config.local} if row.local else {}
     return row.trained(
         arrays,
         getattr(config, row.options[0]),
         scaling=config.scaling,
         num_labels=num_labels,
         num_features=num_features,
+        **more,
     )
 
 
@@ -99,7 +109,10 @@ def trainable_head(head: Head, config: RunConfig) -> "Trainable":
     """Return a trained head as a torch module in evaluation mode, for what needs gradients; needs PyTorch."""
     import torch
 
-    module = build_head(config, num_labels=head.num_labels, feature_size=head.scaling.num_features)
+    channels = len(head.local.weight) if HEADS[config.head].local and head.local is not None else 0
+    module = build_head(
+        config, num_labels=head.num_labels, feature_size=head.scaling.num_features, channels=channels
+    )
     module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in head.arrays.items()})
     return module.eval()
 

@@ -17,6 +17,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.options import (
     AsymmetricOptions,
     LabelModelOptions,
+    LocalOptions,
     NeighbourOptions,
     SigmoidOptions,
 )
@@ -150,6 +151,10 @@ class RunConfig:
     label_model: LabelModelOptions = field(default_factory=LabelModelOptions)
     sigmoid: SigmoidOptions = field(default_factory=SigmoidOptions)
     """Of every head that is a network from features to one number per label."""
+    local: LocalOptions = field(default_factory=LocalOptions)
+    """What places of the encoder's last map add to label scores; `encoder.grid` says how many places."""
+    grid_limit: float = 20.0
+    """Most GB of disk that the maps of a data set may take."""
     asymmetric: AsymmetricOptions = field(default_factory=AsymmetricOptions)
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
     recipe: Recipe = field(default_factory=Recipe)
@@ -203,6 +208,15 @@ class RunConfig:
             raise InputError(
                 f"missing_weight is {self.missing_weight}; it must be above 0 and at most 1, such as 0.1."
             )
+        if self.local.name != "none":
+            require(self.head, "local", f"--local {self.local.name}")
+        elif self.encoder.grid:
+            raise InputError(
+                f"--grid {self.encoder.grid} is of the map that local evidence is taken from. Add --local csra, or "
+                "leave it out."
+            )
+        if not self.grid_limit > 0:
+            raise InputError(f"--grid-limit is {self.grid_limit}; it is in GB and above 0, such as 20.")
         if self.train_encoder and not row.learns:
             require(self.head, "learns", "--finetune")
         for name in ("seed", "order_seed"):
@@ -217,7 +231,7 @@ def weight_of_unknown(config: RunConfig, num_labels: int) -> float:
     return config.missing_weight if config.missing_weight is not None else 1 / max(num_labels - 1, 1)
 
 
-OF_HEADS = ("label_model", "sigmoid", "asymmetric", "neighbours")
+OF_HEADS = ("label_model", "sigmoid", "local", "asymmetric", "neighbours")
 """Parts of the configuration that only some heads read."""
 
 TREE_SEARCH = frozenset({"samples", "seed"})

@@ -24,7 +24,7 @@ from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.heads.label_scores import TrainedAnySubset
-from labelbeam.heads.options import SigmoidOptions
+from labelbeam.heads.options import LocalOptions, SigmoidOptions
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.names import refuse_reserved
 from labelbeam.labels.rules import Rules, read_rules
@@ -77,7 +77,8 @@ def suggester_config(config: RunConfig) -> RunConfig:
     sigmoid, differences = config.sigmoid, HEADS[ANY_SUBSET].differences
     if not sigmoid.hidden_size:
         sigmoid = replace(SigmoidOptions(**differences["sigmoid"]), feature_dropout=sigmoid.feature_dropout)
-    return replace(config, head=ANY_SUBSET, sigmoid=sigmoid)
+    encoder = replace(config.encoder, grid=0)
+    return replace(config, head=ANY_SUBSET, sigmoid=sigmoid, encoder=encoder, local=LocalOptions())
 
 
 # The run directory: everything that using a trained model needs, on another machine, offline.

@@ -145,7 +145,7 @@ def check_features(run: Run, features: np.ndarray) -> None:
     Raises:
         InputError: another shape, no floating-point numbers, NaN or infinity.
     """
-    size = run.encoder.num_features
+    size = run.encoder.row_size
     if features.shape != (size,) or features.dtype.kind != "f":
         raise InputError(
             f"an image's features must be {size} floating-point numbers, as many as this run's encoder gives; given "

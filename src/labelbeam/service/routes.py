@@ -75,7 +75,7 @@ def label_routes(service: TaggingService) -> APIRouter:
         return {
             "labels": [{"label": name, "training_images": count} for name, count in rows],
             "head": run.config.head,
-            "features": run.encoder.num_features,
+            "features": run.encoder.row_size,
         }
 
     @router.get(

@@ -298,7 +298,7 @@ def _tag_vectors(
     for note in table.notes:
         report(note)
     encoder = tagger.run.encoder
-    wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.num_features)
+    wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.row_size)
     given = GivenVectors(replace(table, features=wanted.accept(table.features, spec)))
     source = through_store(tagger, given, choices, read=False)
     with ExitStack() as opened:

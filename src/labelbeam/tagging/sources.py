@@ -114,7 +114,7 @@ def open_store(folder: Path, encoder: Encoder, *, write: bool) -> VectorStore:
     Raises:
         InputError: as `VectorStore`.
     """
-    return VectorStore(folder, encoder.key, num_features=encoder.num_features, write=write)
+    return VectorStore(folder, encoder.key, num_features=encoder.row_size, write=write)
 
 
 def stored_or_read(

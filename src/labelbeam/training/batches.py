@@ -448,17 +448,21 @@ def _feature_batches(
     if train.features is not None:
         features: Rows = accepted_rows(train, encoder)
     else:
-        train, features, notes = readable_features(train, encoder, flips=config.flips)
+        train, features, notes = readable_features(
+            train, encoder, flips=config.flips, limit=config.grid_limit
+        )
     batches = FeatureBatches(
         features, train.targets, size, config.seed, accelerator.process_index, accelerator.num_processes
     )
     head.scaling.fit(batches.flat)
+    if getattr(head, "local", None) is not None:
+        head.local.fit(batches.flat)
     if held_out is None:
         return head, batches, None, notes
     if held_out.features is not None:
         features = accepted_rows(held_out, encoder)
     else:
-        held_out, features, more = readable_features(held_out, encoder, flips=False)
+        held_out, features, more = readable_features(held_out, encoder, flips=False, limit=config.grid_limit)
     return head, batches, FeatureBatches(features, held_out.targets, size, config.seed), notes + more
 
 

@@ -66,7 +66,9 @@ def train_suggester(
         InputError: the loss is not finite.
     """
     own = suggester_config(config)
-    built = build_head(own, num_labels=train.targets.shape[1], feature_size=train.flat.shape[1])
+    built = build_head(
+        own, num_labels=train.targets.shape[1], feature_size=answerer.step.scaling.num_features
+    )
     head = cast(AnySubsetHead, built)
     head.scaling.fit(train.flat)
     head.start_from(torch.from_numpy(train.targets.copy()))

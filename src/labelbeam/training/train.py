@@ -22,7 +22,7 @@ from labelbeam.encoders.given_features import given_features
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.lite import usual_encoder
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.of_dataset import disk_of_maps, readable_features
 from labelbeam.heads.arrays_torch import Trainable, trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS
@@ -167,16 +167,25 @@ def train_run(
         report = _silent
     train, held_out, aside = training_data(config, datasets)
     config = _with_usual_encoder(config, train, report)
+    config = _with_grid(config, train, tune=tune)
     encoder = _encoder(config, train)
     if train.features is None:
         report(f"pictures are encoded on {place}.")
+    said = disk_of_maps(encoder, len(train), flips=config.flips, limit=config.grid_limit)
+    if said and not config.train_encoder:
+        report(said)
     _make_folder(folder)
     config = _by_data(config, configured, train, encoder, tune=tune, report=report)
     about_nothing(config, train)  # refuses a share that no model could be shifted by, before hours are spent
     if config.order == "easiest":
         train, held_out = easiest_labels_first(config, train, held_out, encoder)
         aside = None if aside is None else aside.with_vocabulary(train.vocabulary.names)
-    head = build_head(config, num_labels=len(train.vocabulary), feature_size=encoder.num_features)
+    head = build_head(
+        config,
+        num_labels=len(train.vocabulary),
+        feature_size=encoder.num_features,
+        channels=encoder.map_shape.channels if encoder.map_shape else 0,
+    )
     start_head(head, train.targets)
     with accelerator.local_main_process_first():  # the others find the features in the cache
         model, train_batches, held_out_batches, notes = prepare_batches(
@@ -300,6 +309,26 @@ def _with_usual_encoder(config: RunConfig, train: Dataset, report: Callable[[str
             f"encoder: {name} (none was named; --encoder dinov2 or siglip see more, where the hub can be reached)."
         )
     return replace(config, encoder=replace(config.encoder, name=name))
+
+
+GRID = 11
+"""Places a side of the maps that local evidence is taken from, where nobody says another number."""
+
+
+def _with_grid(config: RunConfig, train: Dataset, *, tune: int | None) -> RunConfig:
+    """Return the configuration with a grid, where there is to be local evidence.
+
+    Raises:
+        InputError: data without pictures, or configurations to be tried, for local evidence.
+    """
+    if config.local.name == "none":
+        return config
+    train.refuse_without_pictures(f"local evidence (--local {config.local.name})")
+    if tune:
+        raise InputError(
+            f"--tune tries heads on pooled vectors, --local {config.local.name} needs maps. Leave one out."
+        )
+    return replace(config, encoder=replace(config.encoder, grid=config.encoder.grid or GRID))
 
 
 def _encoder(config: RunConfig, train: Dataset) -> Encoder:
