@@ -79,6 +79,7 @@ class LabelModelDecoder:
             values = relu(a["before_U_I.1.weight"] @ values + a["before_U_I.1.bias"])
         if "per_label.weight" in a:  # log-odds of each label by itself
             z = (a["per_label.weight"] @ values + a["per_label.bias"]).astype(np.float64)
+            z += local_scores(a, self.options, features)
             if self.options.get("per_label"):
                 self.row[:-1] = np.where(z > -np.inf, z, 0)
                 if self.options["allowed"] == "canonical":
@@ -191,6 +192,7 @@ class SigmoidDecoder:
         if "before.1.weight" in a:
             values = relu(a["before.1.weight"] @ values + a["before.1.bias"])
         logits = (a["last.weight"] @ values + a["last.bias"]).astype(np.float64)
+        logits += local_scores(a, self.options, features)
         if rules := self.options.get("rules"):
             return most_probable(logits, rules)
         decided = [int(label) for label in np.argsort(-logits, kind="stable") if logits[label] >= 0]
@@ -213,10 +215,23 @@ def most_probable(logits: np.ndarray, rules: Rules) -> Found:
 
 def scaled(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndarray:
     """Return an image's features as the head reads them."""
-    values = features.astype(np.float32)
+    values = features[: len(arrays["scaling.mean"])].astype(np.float32)
     if options["scaling"] == "l2":
         return values / max(float(np.sqrt((values * values).sum())), 1e-12)
     return (values - arrays["scaling.mean"]) / arrays["scaling.deviation"]
+
+
+def local_scores(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndarray | float:
+    """Return what the places of the encoder's map, behind the pooled vector, add to each label; 0 without a map."""
+    if "local.weight" not in arrays:
+        return 0.0
+    weight = arrays["local.weight"] / arrays["local.deviation"]  # [labels channels]
+    places = features[len(arrays["scaling.mean"]) :].astype(np.float32).reshape(-1, weight.shape[1])
+    s, told = places @ weight.T - weight @ arrays["local.mean"], options["local"]
+    powers = np.exp(told["temperature"] * (s - s.max(axis=0)))  # [places labels]
+    if told["name"] == "csra":  # Zhu and Wu 2021
+        return s.mean(axis=0) + told["weight"] * (s * powers / powers.sum(axis=0)).sum(axis=0)
+    return s.max(axis=0) + np.log(powers.mean(axis=0)) / told["temperature"]
 
 
 def main() -> None:
@@ -233,7 +248,7 @@ def main() -> None:
     if options["kind"] not in kinds:
         sys.exit(f"the head {options['head']!r} needs labelbeam itself: pip install labelbeam")
     head = kinds[options["kind"]](read_arrays(here / "model.safetensors"), options)
-    features, wanted = np.load(asked.features, allow_pickle=False), len(head.arrays["scaling.mean"])
+    features, wanted = np.load(asked.features, allow_pickle=False), options["numbers"]
     if features.ndim != 2 or features.shape[1] != wanted or not np.isfinite(features).all():
         sys.exit(f"{asked.features} must hold finite numbers [images {wanted}], it holds {features.shape}")
     if asked.beam is not None and (asked.beam < 1 or options["kind"] != "label-model"):

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from labelbeam.errors import InputError
-from labelbeam.heads.options import Allowed, LabelModelOptions
+from labelbeam.heads.local import Local
+from labelbeam.heads.options import Allowed, LabelModelOptions, LocalOptions
 from labelbeam.heads.tensors import Scaling, Tensors
 
 # The recurrent cells of a label model, as arrays: what o(t) is, given the labels so far.
@@ -257,6 +258,7 @@ class TrainedLabelModel:
         allowed: which outcomes may follow a prefix.
         additive: whether logits are the sum of a prefix row and an image row.
         U_l: label embeddings [labels+1 embedding], END's last.
+        local: what places of the encoder's map add to z, the labels' own logits; None: nothing.
         nothing: the probability of the empty set, where it is a number of its own; None: END was taught.
     """
 
@@ -270,6 +272,7 @@ class TrainedLabelModel:
         scaling: str,
         num_labels: int,
         num_features: int | None = None,
+        local: LocalOptions | None = None,
     ) -> None:
         """Take a label model's arrays.
 
@@ -279,6 +282,7 @@ class TrainedLabelModel:
             scaling: its name.
             num_labels: END not counted.
             num_features: what the encoder gives; None: what the arrays say.
+            local: of the training; None: the model has no local evidence.
 
         Raises:
             InputError: an array is missing, of another shape, or not expected.
@@ -307,6 +311,8 @@ class TrainedLabelModel:
         if options.scores_labels:
             weight = tensors.take("per_label.weight", num_labels, width)
             self._per_label = (weight.T, tensors.take("per_label.bias", num_labels))
+        after = self.scaling.num_features
+        self.local = Local.of(tensors, local, num_labels, after=after) if local else None
         self.nothing = Nothing.of(tensors) if options.nothing == "independent" else None
         tensors.finish()
 
@@ -357,7 +363,7 @@ class TrainedLabelModel:
     def _image_rows(self, features: np.ndarray) -> np.ndarray:
         v = self.before_projection(features)
         I = v @ self._U_I  # noqa: E741  the paper's letter
-        z = None if self._per_label is None else self._z(v)
+        z = None if self._per_label is None else self._z(v, features)
         rows = I @ self.U_l.T if self.additive else I
         if z is not None and self.options.per_label:
             r = per_label_row(z, canonical=self.allowed == "canonical")
@@ -383,13 +389,15 @@ class TrainedLabelModel:
         if self._per_label is None:
             raise InputError(NO_PER_LABEL)
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
-        return np.concatenate([self._z(self.before_projection(block)) for block in blocks])
+        return np.concatenate([self._z(self.before_projection(block), block) for block in blocks])
 
-    def _z(self, v: Float32[np.ndarray, "images width"]) -> Float32[np.ndarray, "images labels"]:
+    def _z(
+        self, v: Float32[np.ndarray, "images width"], features: Float[np.ndarray, "images row"]
+    ) -> Float32[np.ndarray, "images labels"]:
         assert self._per_label is not None
         weight, bias = self._per_label
         z: np.ndarray = v @ weight + bias
-        return z
+        return z if self.local is None else z + self.local.scores(features)
 
     def end_logit(
         self, odds: Float[np.ndarray, " images"], logits: Float[np.ndarray, "images labels"]

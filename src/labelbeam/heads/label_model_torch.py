@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int, Int8, Shaped
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.heads.options import CellName, LabelModelOptions
+from labelbeam.heads.local_torch import LocalScores, local_scores
+from labelbeam.heads.options import NEEDS_PER_LABEL, CellName, LabelModelOptions, LocalOptions
 from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats
 from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
 from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
@@ -185,6 +186,8 @@ class CNNRNN(nn.Module):
         scaling: str = "none",
         order: Sequence[int] | Int[np.ndarray, " labels"] | None = None,
         shuffle: bool = False,
+        local: LocalOptions | None = None,
+        channels: int = 0,
     ) -> None:
         super().__init__()
         options = options or LabelModelOptions()
@@ -216,6 +219,9 @@ class CNNRNN(nn.Module):
         if self.per_label is not None:
             nn.init.zeros_(self.per_label.weight)
             nn.init.zeros_(self.per_label.bias)
+        self.local = local_scores(local, num_labels, channels, after=num_features)
+        if self.local is not None and not options.per_label:
+            raise InputError(NEEDS_PER_LABEL)
         self.empty_apart = options.nothing == "independent"
         if self.empty_apart:
             # Log-odds of an empty set: if labels were independent and as frequent as in training; and in training.
@@ -225,6 +231,7 @@ class CNNRNN(nn.Module):
 
     order: Tensor | None
     per_label: nn.Linear | None
+    local: LocalScores | None
     nothing_base: Tensor
     nothing_share: Tensor
 
@@ -266,6 +273,15 @@ class CNNRNN(nn.Module):
     def image_vectors(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch embedding"]:
         """Return U_I I, the image as the label model knows it."""
         return self.U_I(self.image_inputs(features))
+
+    def _z(
+        self, v: Float[Tensor, "batch width"], features: Float[Tensor, "batch row"]
+    ) -> Float[Tensor, "batch labels"] | None:
+        """Return the logits of labels by themselves, local evidence included, where there are any."""
+        if self.per_label is None:
+            return None
+        z = self.per_label(v)
+        return z if self.local is None else z + self.local(features)
 
     def per_label_row(self, z: Float[Tensor, "batch labels"]) -> Float[Tensor, "batch outcomes"]:
         """Return what labels that are independent given the image add to the scores of every step.
@@ -320,7 +336,7 @@ class CNNRNN(nn.Module):
         image, step = taught.nonzero().unbind(dim=1)
         x = self.h(o + nn.functional.embedding(image, I))  # [taught embedding]
         s = x @ self.U_l.T  # [taught outcomes]
-        z = None if self.per_label is None else self.per_label(v)
+        z = self._z(v, features)
         if z is not None and self.options.per_label:
             s = s + nn.functional.embedding(image, self.per_label_row(z))
         if z is not None and self.empty_apart and not self.training:
@@ -437,7 +453,7 @@ class CNNRNN(nn.Module):
         batch = len(features)
         v = self.image_inputs(features)
         image = self.projection_dropout(self.U_I(v))  # [batch embedding]
-        z = None if self.per_label is None else self.per_label(v)
+        z = self._z(v, features)
         w, state, remaining = self.start.expand(batch, -1), self.cell.start(batch), observed
         end = observed.new_ones(batch, 1)
         log_probs, emitted = [], []

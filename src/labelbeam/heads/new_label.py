@@ -314,6 +314,8 @@ def label_model_with(head: TrainedLabelModel, weights: Float[np.ndarray, " input
     if head.options.scores_labels:  # z of the new label is none: it changes nothing of the old ones
         grown["per_label.weight"] = widened("per_label.weight", rows=1)
         grown["per_label.bias"] = np.append(old["per_label.bias"], -np.inf)
+    if head.local is not None:
+        grown["local.weight"] = widened("local.weight", rows=1)
     return {**old, **{name: array.astype(np.float32) for name, array in grown.items()}}
 
 
@@ -324,6 +326,8 @@ def sigmoid_with(
     arrays = dict(head.arrays)
     arrays["last.weight"] = np.vstack((arrays["last.weight"], row)).astype(np.float32)
     arrays["last.bias"] = np.append(arrays["last.bias"], bias).astype(np.float32)
+    if "local.weight" in arrays:  # places of the picture say nothing of the new label
+        arrays["local.weight"] = np.pad(arrays["local.weight"], ((0, 1), (0, 0)))
     return arrays
 
 

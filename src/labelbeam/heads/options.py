@@ -145,6 +145,11 @@ class SigmoidOptions:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
 
 
+NEEDS_PER_LABEL = (
+    "local evidence enters a label model as a number per label, so it needs label_model.per_label above 0. Leave "
+    "--set label_model.per_label=0 out."
+)
+
 LOCAL = ("none", "csra", "log-sum-exp")
 """How the places of the encoder's last map are pooled into one score per label; each has a file in `heads`."""
 

@@ -105,7 +105,8 @@ _SEQUENCE: dict[str, Any] = {
     "trained": TrainedLabelModel,
     "options": ("label_model",),
     "distribution": "sequence",
-    "reads": ("sigmoid",),  # of the any-subset head beside it, for suggestions
+    "local": True,
+    "reads": ("sigmoid", "local"),  # the first of the any-subset head beside it, for suggestions
     "new_label": OF_LABEL_MODEL,
     "explains": True,
     "decoder": "label-model",
@@ -120,6 +121,8 @@ _SIGMOID: dict[str, Any] = {
     "decoder": "sigmoid",
 }
 
+_LOCAL: dict[str, Any] = {"local": True, "reads": ("local",)}
+
 HEADS: Mapping[str, HeadRow] = {
     "cnn-rnn": HeadRow("the paper's model: labels said one after the other", **_SEQUENCE),
     "no-rnn": HeadRow(
@@ -127,9 +130,9 @@ HEADS: Mapping[str, HeadRow] = {
         **_SEQUENCE,
         differences={"label_model": {"cell": "none"}},
     ),
-    "sigmoid": HeadRow("a sigmoid per label, linear in the features", **_SIGMOID, weighs=True, local=True),
+    "sigmoid": HeadRow("a sigmoid per label, linear in the features", **_SIGMOID, **_LOCAL, weighs=True),
     "sigmoid-mlp": HeadRow(
-        "a sigmoid per label after a hidden layer", **_SIGMOID, differences=_MLP, weighs=True, local=True
+        "a sigmoid per label after a hidden layer", **_SIGMOID, **_LOCAL, differences=_MLP, weighs=True
     ),
     "any-subset": HeadRow(
         "a sigmoid per label that reads which other labels are accepted or rejected",

@@ -50,7 +50,7 @@ class FeatureScaling(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)))
 
-    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+    def forward(self, features: Float[Tensor, "batch row"]) -> Float[Tensor, "batch features"]:
         """Return the scaled features, in single precision; of rows with a map, those of the pooled vector."""
         features = features[:, : self.feature_size].float()
         if self.name == "l2":

@@ -91,9 +91,7 @@ class Scaling:
         """How many features an image has."""
         return len(self.mean)
 
-    def __call__(
-        self, features: Float[np.ndarray, "images features"]
-    ) -> Float32[np.ndarray, "images features"]:
+    def __call__(self, features: Float[np.ndarray, "images row"]) -> Float32[np.ndarray, "images features"]:
         """Return the scaled features; of rows with a map, those of the pooled vector.
 
         Args:

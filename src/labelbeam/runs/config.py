@@ -15,6 +15,7 @@ from labelbeam.decoding.search import Search
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.options import (
+    NEEDS_PER_LABEL,
     AsymmetricOptions,
     LabelModelOptions,
     LocalOptions,
@@ -210,6 +211,8 @@ class RunConfig:
             )
         if self.local.name != "none":
             require(self.head, "local", f"--local {self.local.name}")
+            if row.searches and not self.label_model.per_label:
+                raise InputError(NEEDS_PER_LABEL)
         elif self.encoder.grid:
             raise InputError(
                 f"--grid {self.encoder.grid} is of the map that local evidence is taken from. Add --local csra, or "
@@ -346,6 +349,9 @@ def configure(
         (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
         (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
     ]
+    local = next((v["local"] for _, v in reversed(given) if "local" in v), {})
+    if row_of(named).searches and isinstance(local, Mapping) and local.get("name", "none") != "none":
+        layers.append(("local evidence", {"label_model": {"per_label": 1.0}}))
     if by_data is not None and recipe == "default":
         layers.append(("what the data say", by_data))
     for source, values in [*layers, *given]:

@@ -109,6 +109,9 @@ def decoder_options(run: Run) -> dict[str, Any]:
     """Return what `decode.py` must know of a head, as plain values."""
     config, head = run.config, run.head
     values: dict[str, Any] = {"head": config.head, "scaling": config.scaling}
+    values["numbers"] = run.encoder.row_size
+    if config.local.name != "none":
+        values["local"] = asdict(config.local)
     values["kind"] = HEADS[config.head].decoder
     if values["kind"] == "label-model":
         options, search = config.label_model, config.search

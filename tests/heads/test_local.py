@@ -1,0 +1,149 @@
+"""Local evidence: what places of a map add to label scores, by hand and as both forms of a head compute it."""
+
+import numpy as np
+import pytest
+import torch
+
+from labelbeam.errors import InputError
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model_torch import CNNRNN
+from labelbeam.heads.label_scores_torch import SigmoidHead
+from labelbeam.heads.local import PARTS
+from labelbeam.heads.local_torch import POOLED, LocalScores
+from labelbeam.heads.options import LOCAL, LabelModelOptions, LocalOptions, SigmoidOptions
+
+LABELS, POOLED_SIZE, CHANNELS, PLACES, IMAGES = 3, 5, 4, 9, 7
+NAMES = [name for name in LOCAL if name != "none"]
+
+
+def rows() -> np.ndarray:
+    size = POOLED_SIZE + PLACES * CHANNELS
+    return np.random.default_rng(0).normal(1, 2, size=(IMAGES, size)).astype(np.float16)
+
+
+def targets() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(1).integers(0, 2, size=(IMAGES, LABELS)).astype(np.int8))
+
+
+def fitted(head: SigmoidHead | CNNRNN) -> SigmoidHead | CNNRNN:
+    torch.manual_seed(3)
+    head.scaling.fit(rows())
+    head.local.fit(rows())
+    torch.nn.init.normal_(head.local.weight)
+    return head.eval()
+
+
+def test_csra_is_the_average_and_a_weighted_attention_as_the_paper_prints_it() -> None:
+    scores, options = np.array([[[0.0], [2.0], [1.0]]]), LocalOptions("csra", weight=0.5, temperature=2.0)
+    attention = np.exp([0.0, 4.0, 2.0]) / np.exp([0.0, 4.0, 2.0]).sum()
+    wanted = 1.0 + 0.5 * (attention @ [0.0, 2.0, 1.0])
+    assert PARTS["csra"](scores, options).sum() == pytest.approx(wanted)
+
+
+def test_log_sum_exp_lies_between_the_average_and_the_maximum() -> None:
+    scores = np.array([[[0.0], [2.0], [1.0]]])
+    small, large = (
+        PARTS["log-sum-exp"](scores, LocalOptions("log-sum-exp", temperature=t)).sum() for t in (1e-3, 1e3)
+    )
+    assert small == pytest.approx(1.0, abs=1e-2)
+    assert large == pytest.approx(2.0, abs=1e-2)
+    one = LocalOptions("log-sum-exp")
+    assert PARTS["log-sum-exp"](scores, one).sum() == pytest.approx(np.log(np.exp([0, 2, 1]).mean()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_places_add_sums_to_the_score_in_training(name: str) -> None:
+    scores, options = np.random.default_rng(0).normal(0, 3, (4, PLACES, LABELS)), LocalOptions(name)
+    pooled = POOLED[name](torch.from_numpy(scores), options)
+    np.testing.assert_allclose(PARTS[name](scores, options).sum(axis=1), pooled.numpy(), rtol=1e-6)
+
+
+def test_scaling_is_folded_into_the_weights_of_a_place() -> None:
+    local = LocalScores(LABELS, CHANNELS, LocalOptions("csra", weight=0.0), after=POOLED_SIZE)
+    local.fit(rows())
+    torch.nn.init.normal_(local.weight)
+    places = rows()[:, POOLED_SIZE:].astype(np.float32).reshape(IMAGES, PLACES, CHANNELS)
+    flat = places.reshape(-1, CHANNELS)
+    scaled = (places - flat.mean(axis=0)) / flat.std(axis=0)
+    wanted = scaled.mean(axis=1) @ local.weight.detach().numpy().T
+    found = local.eval()(torch.from_numpy(rows().astype(np.float32))).detach().numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_a_sigmoid_head_as_arrays_agrees_with_its_torch_twin(name: str, hidden: int) -> None:
+    head = fitted(
+        SigmoidHead(
+            *(LABELS, POOLED_SIZE, SigmoidOptions(hidden)),
+            scaling="standardize",
+            local=LocalOptions(name),
+            channels=CHANNELS,
+        )
+    )
+    logits = head.logits(torch.from_numpy(rows().astype(np.float32))).detach().numpy()
+    arrays = trained(head)
+    np.testing.assert_allclose(arrays.logits(rows()), logits, rtol=2e-4, atol=2e-4)
+    without = logits - arrays.local.scores(rows())
+    assert np.abs(without - logits).max() > 0.1  # places do say something
+    one_by_one = np.concatenate([arrays.logits(row[None]) for row in rows()])
+    np.testing.assert_allclose(one_by_one, arrays.logits(rows()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+@pytest.mark.parametrize("nothing", ["taught", "independent"])
+def test_a_label_model_as_arrays_gives_sets_the_probability_of_its_torch_twin(
+    activation: str, nothing: str
+) -> None:
+    from labelbeam.decoding.search import Search
+    from labelbeam.predict.label_model import LabelModelAnswerer
+
+    torch.manual_seed(0)
+    options = LabelModelOptions(
+        embedding_size=8, hidden_size=7, activation=activation, nothing=nothing, per_label=1.0
+    )
+    model = fitted(
+        CNNRNN(
+            *(LABELS, POOLED_SIZE, options),
+            scaling="standardize",
+            local=LocalOptions("csra"),
+            channels=CHANNELS,
+        )
+    )
+    nats = model(torch.from_numpy(rows().astype(np.float32)), targets()).detach().numpy()
+    answerer = LabelModelAnswerer(trained(model), Search())
+    np.testing.assert_allclose(answerer.set_log_prob(rows(), targets().numpy()), -nats, rtol=1e-3, atol=1e-3)
+
+
+def test_training_lowers_the_loss_by_places_alone() -> None:
+    """The pooled vector says nothing here; one place in nine does."""
+    random = np.random.default_rng(5)
+    truth = random.integers(0, 2, size=(64, 1)).astype(np.int8)
+    maps = random.normal(size=(64, PLACES, CHANNELS)).astype(np.float32)
+    maps[np.arange(64), random.integers(0, PLACES, 64), 0] += 6 * truth[:, 0]
+    data = np.concatenate((np.zeros((64, 1), np.float32), maps.reshape(64, -1)), axis=1)
+    head = SigmoidHead(1, 1, local=LocalOptions("csra", weight=1.0, dropout=0.0), channels=CHANNELS)
+    head.local.fit(data)
+    features, wanted = torch.from_numpy(data), torch.from_numpy(truth)
+    optimiser = torch.optim.Adam(head.parameters(), 0.1)
+    first = head(features, wanted).mean()
+    for _ in range(60):
+        optimiser.zero_grad()
+        head(features, wanted).mean().backward()
+        optimiser.step()
+    assert head(features, wanted).mean() < 0.5 * first
+
+
+def test_names_and_numbers_outside_what_is_allowed_are_refused() -> None:
+    for values, words in [
+        ({"name": "csr"}, "'csra'"),
+        ({"name": "csra", "dropout": 1.0}, "below 1"),
+        ({"name": "csra", "temperature": 0.0}, "above 0"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            LocalOptions(**values)
+    with pytest.raises(InputError, match="per_label above 0"):
+        CNNRNN(LABELS, POOLED_SIZE, local=LocalOptions("csra"), channels=CHANNELS)
+    head = SigmoidHead(LABELS, POOLED_SIZE, local=LocalOptions("csra"), channels=CHANNELS)
+    with pytest.raises(InputError, match="takes features"):
+        head(torch.zeros(2, POOLED_SIZE + 3), torch.zeros(2, LABELS, dtype=torch.int8))
