@@ -55,12 +55,14 @@ def test_rows_with_a_map_are_other_features_and_come_back_from_a_file(tmp_path: 
     without = build_encoder(EncoderConfig("tiny", width=16, size=64))
     assert with_map.key != without.key
     again = load_encoder(save_encoder(with_map, tmp_path / "encoder.safetensors"))
-    assert again.identity == with_map.identity and again.map_shape == MapShape(2, 16)
+    assert again.identity == with_map.identity
+    assert again.map_shape == MapShape(2, 16)
     np.testing.assert_array_equal(again.encode(pictures(64)), with_map.encode(pictures(64)))
     bare = build_encoder(
         EncoderConfig("", tmp_path / "encoder.safetensors")
     )  # the same weights, no map asked for
-    assert bare.identity == without.identity and bare.row_size == bare.num_features
+    assert bare.identity == without.identity
+    assert bare.row_size == bare.num_features
 
 
 def test_a_graph_gives_the_same_rows(tmp_path: Path) -> None:
