@@ -64,7 +64,7 @@ class ImageEncoder(Encoder):
     architecture: str
     arguments: Mapping[str, Any]
     precision: str = "float32"
-    map_shape: MapShape | None = None  # type: ignore[assignment]  # the base reads it from `config`
+    map_shape: MapShape | None = None
 
     @property
     def config(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jaxtyping import Int8
 from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.heads.chow_liu import ChowLiuTree
+from labelbeam.heads.local import Local
 from labelbeam.heads.registry import HEADS, Distribution, Head
 from labelbeam.labels.rules import Limit, Rules
 from labelbeam.predict.answers import Answerer, RankingAnswerer, SigmoidAnswerer, TreeAnswerer
@@ -109,7 +110,8 @@ def trainable_head(head: Head, config: RunConfig) -> "Trainable":
     """Return a trained head as a torch module in evaluation mode, for what needs gradients; needs PyTorch."""
     import torch
 
-    channels = len(head.local.weight) if HEADS[config.head].local and head.local is not None else 0
+    local: Local | None = getattr(head, "local", None)
+    channels = 0 if local is None else len(local.weight)
     module = build_head(
         config, num_labels=head.num_labels, feature_size=head.scaling.num_features, channels=channels
     )

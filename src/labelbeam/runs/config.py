@@ -349,7 +349,7 @@ def configure(
         (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
         (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
     ]
-    local = next((v["local"] for _, v in reversed(given) if "local" in v), {})
+    local: Any = next((v["local"] for _, v in reversed(given) if "local" in v), {})
     if row_of(named).searches and isinstance(local, Mapping) and local.get("name", "none") != "none":
         layers.append(("local evidence", {"label_model": {"per_label": 1.0}}))
     if by_data is not None and recipe == "default":

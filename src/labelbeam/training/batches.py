@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from labelbeam.features.of_dataset import accepted_rows, readable_features, read
 from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.heads.arrays_torch import Trainable
 from labelbeam.heads.label_model import NO_NOTHING
+from labelbeam.heads.local_torch import LocalScores
 from labelbeam.heads.registry import HEADS
 from labelbeam.labels.order import order_labels
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
@@ -462,8 +464,9 @@ def _feature_batches(
         features, train.targets, size, config.seed, accelerator.process_index, accelerator.num_processes
     )
     head.scaling.fit(batches.flat)
-    if getattr(head, "local", None) is not None:
-        head.local.fit(batches.flat)
+    local = getattr(head, "local", None)
+    if isinstance(local, LocalScores):
+        local.fit(cast(np.ndarray, batches.flat))
     if held_out is None:
         return head, batches, None, notes
     if held_out.features is not None:
