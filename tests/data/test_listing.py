@@ -183,13 +183,28 @@ def test_one_entry_that_cannot_be_looked_at_ends_no_walk(folder, monkeypatch):
         names(["."])
 
 
-def test_pictures_that_cannot_be_read_are_counted(folder):
+def test_pictures_that_cannot_be_read_are_counted(folder, monkeypatch):
+    monkeypatch.setattr("labelbeam.data.raw_preview.readable", lambda: False)
     for name in ("c.dng", "d.DNG", "e.jxl", "f.mpo", "g.xmp"):
         (folder / name).write_bytes(b"")
     left_out = LeftOut()
     assert "f.mpo" in names(["."], left_out=left_out)
     assert left_out.suffixes == {".dng": 2, ".jxl": 1}
     assert "3 pictures of kinds that cannot be read were left out (2 .dng, 1 .jxl)" in left_out.sentences()[0]
+    assert "pip install 'labelbeam[raw]'" in left_out.sentences()[0]
+
+
+def test_raw_photographs_are_listed_where_their_previews_can_be_read(folder, monkeypatch):
+    monkeypatch.setattr("labelbeam.data.raw_preview.readable", lambda: True)
+    for name in ("b.CR2", "c.dng", "e.jxl"):
+        (folder / name).write_bytes(b"")
+    assert {"b.CR2", "b.jpg", "c.dng"} <= set(names(["."], left_out=LeftOut()))
+    left_out = LeftOut(twins=False)
+    found = names(["."], left_out=left_out)
+    assert "c.dng" in found
+    assert "b.CR2" not in found
+    assert "1 raw photographs have a JPEG of their name beside them" in left_out.sentences()[0]
+    assert "c.dng" not in names(["."])  # data sets of other formats
 
 
 def test_folders_may_lie_deeper_than_the_stack_of_python(folder, monkeypatch):

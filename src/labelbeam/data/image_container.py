@@ -69,6 +69,9 @@ _TIFF_SIZES = {
     18: 8,
 }
 
+RAW = "a raw photograph"
+"""The kind of files that only a camera maker's program reads (`data.raw_preview` finds the preview in them)."""
+
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -79,12 +82,12 @@ _MAGIC = {
     b"MM\0+": "TIFF",
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"IIRO": "a raw photograph",
-    b"IIRS": "a raw photograph",
-    b"IIU\0": "a raw photograph",
-    b"FUJIFILMCCD-RAW": "a raw photograph",
-    b"FOVb": "a raw photograph",
-    b"\0MRM": "a raw photograph",
+    b"IIRO": RAW,
+    b"IIRS": RAW,
+    b"IIU\0": RAW,
+    b"FUJIFILMCCD-RAW": RAW,
+    b"FOVb": RAW,
+    b"\0MRM": RAW,
     b"\xff\x0a": "a JPEG XL photograph",
     b"\0\0\0\x0cJXL ": "a JPEG XL photograph",
     b"8BPS": "a Photoshop document",
@@ -134,7 +137,7 @@ def kind_of(head: bytes) -> str:
         if b"avif" in brands or b"avis" in brands:
             return "AVIF"
         if brands.startswith(b"crx"):
-            return "a raw photograph"
+            return RAW
         heic = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
         return "HEIC" if any(brand in brands for brand in heic) else "a video"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -390,6 +393,24 @@ def _check_webp(raw: bytes) -> None:
     check_pixels(width, height, len(raw))
 
 
+def is_raw(content: bytes) -> bool:
+    """Return whether a file is a raw photograph, by its first bytes or, of a TIFF, by its directories."""
+    kind = kind_of(content[:HEAD])
+    if kind != "TIFF":
+        return kind == RAW
+    try:
+        _check_tiff(content)
+    except _RawTiff:
+        return True
+    except (Damaged, Unwanted, struct.error):
+        pass
+    return False
+
+
+class _RawTiff(Unwanted):
+    """A TIFF whose first picture is the thumbnail of a raw photograph."""
+
+
 def _check_tiff(raw: bytes) -> None:
     """Refuse a raw photograph, whose first picture is a thumbnail, and values that no memory holds.
 
@@ -404,8 +425,8 @@ def _check_tiff(raw: bytes) -> None:
     raw_mark = raw[8:10] == b"CR" or any(tag == _DNG for tag, *_ in first)
     widths = [number.get(_WIDTH, 0), *_inner_widths(raw, order, first, wide=wide)]
     if raw_mark or number.get(_PHOTOMETRIC) in _RAW_PHOTOMETRIC or max(widths) > widths[0]:
-        raise Unwanted(
-            "a raw photograph; only the thumbnail in it could be read. Develop it, or give the camera's JPEG."
+        raise _RawTiff(
+            f"{RAW}; only the thumbnail in it could be read. Develop it, or give the camera's JPEG."
         )
     if number.get(_SUBFILE, 0) & 1:
         raise Unwanted(f"its first picture is the thumbnail of another. {_ANEW}")

@@ -21,14 +21,17 @@ from labelbeam.data.image_bytes import MAX_BYTES, NotAFile, TooLarge, image_byte
 from labelbeam.data.image_container import (
     HEAD,
     MOST_SCANS,
+    RAW,
     Unwanted,
     check_pixels,
     decodable,
+    is_raw,
     kind_of,
     opened,
     prepared,
 )
 from labelbeam.data.listing import list_images
+from labelbeam.data.raw_preview import raw_preview
 from labelbeam.errors import InputError
 
 try:
@@ -172,12 +175,22 @@ def read_rgb_bytes(
 def image_content(path: Path) -> bytes:
     """Return the bytes of an image file, which may lie inside a tar archive; other files are not read to their end.
 
+    Of a raw photograph they are those of the largest picture that is embedded in it (`data.raw_preview`).
+
     Raises:
         UnreadableImage: no such file, a folder, a pipe or device, no permission, no image by its first bytes, too
-            large, or a damaged archive or drive.
+            large, a raw photograph with no more than a thumbnail, or a damaged archive or drive.
     """
+
+    def check(head: bytes) -> None:
+        if (kind := kind_of(head)) != RAW:
+            _require_image(path, head, kind)
+
     try:
-        return image_bytes(path, check=lambda head: _require_image(path, head, kind_of(head)))
+        content = image_bytes(path, check=check)
+        return raw_preview(content) if is_raw(content) else content
+    except Unwanted as error:
+        raise UnreadableImage(path, str(error)) from None
     except UnreadableImage:
         raise
     except InputError as error:

@@ -14,6 +14,7 @@ from fnmatch import translate
 from io import BufferedIOBase
 from pathlib import Path
 
+from labelbeam.data import raw_preview
 from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists, open_regular, tar_members
 from labelbeam.data.image_container import decodable, kind_of
 from labelbeam.errors import InputError
@@ -27,23 +28,6 @@ SUFFIXES = frozenset(
 
 PICTURES = frozenset(
     {
-        ".dng",
-        ".nef",
-        ".nrw",
-        ".cr2",
-        ".cr3",
-        ".crw",
-        ".arw",
-        ".sr2",
-        ".srf",
-        ".raf",
-        ".orf",
-        ".rw2",
-        ".rwl",
-        ".raw",
-    }
-    | {".pef", ".srw", ".x3f", ".3fr", ".fff", ".iiq", ".erf", ".mef", ".mos", ".mrw", ".kdc", ".dcr", ".gpr"}
-    | {
         ".jxl",
         ".jxr",
         ".psd",
@@ -60,7 +44,7 @@ PICTURES = frozenset(
         ".j2k",
     }
 )
-"""Pictures that cannot be read; those in a folder are counted and left out."""
+"""Pictures that cannot be read; those in a folder are counted and left out, as are raw photographs without a reader."""
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line in a list; no name is as long."""
@@ -78,13 +62,17 @@ class LeftOut:
 
     Args:
         exclude: patterns of names of files and folders that are to be passed over, such as `Rejects` or `*_small.jpg`.
+        twins: whether a raw photograph is listed although a JPEG of its name lies beside it.
     """
 
-    def __init__(self, exclude: Iterable[str] = ()) -> None:
+    def __init__(self, exclude: Iterable[str] = (), *, twins: bool = True) -> None:
+        self.twins = twins
+        self.raw_readable = raw_preview.readable()
         self.exclude = tuple(re.compile(translate(pattern)).match for pattern in exclude)
         self.names: Counter[str] = Counter()
         self.folders: list[str] = []
         self.suffixes: Counter[str] = Counter()
+        self.twin_count = 0
 
     def sentences(self) -> list[str]:
         """Return what a person should know; nothing where nothing was left out."""
@@ -94,11 +82,17 @@ class LeftOut:
             found.append(f"left out by name: {kinds}.")
         if (more := len(self.folders) - 5) > 0:
             found.append(f"{more} more folders could not be listed and were left out.")
+        if self.twin_count:
+            found.append(
+                f"{self.twin_count:,} raw photographs have a JPEG of their name beside them, which stands for them."
+            )
         if self.suffixes:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in self.suffixes.most_common(8))
+            remedy = "Convert them to JPEG to have them too."
+            if not self.raw_readable and not raw_preview.SUFFIXES.isdisjoint(self.suffixes):
+                remedy = f"For raw photographs: {raw_preview.TO_READ}. Others: convert them to JPEG."
             found.append(
-                f"{self.suffixes.total()} pictures of kinds that cannot be read were left out ({kinds}). Convert them "
-                "to JPEG to have them too."
+                f"{self.suffixes.total()} pictures of kinds that cannot be read were left out ({kinds}). {remedy}"
             )
         return found
 
@@ -121,7 +115,8 @@ def list_images(
         paths: files, folders, archives, patterns (`photos/**/*.jpg`), `@list.txt`, or `-` for a list on standard
             input.
         stdin: bytes or lines that `-` reads; None: standard input.
-        left_out: gets what is passed over; None: a folder that cannot be listed is an error.
+        left_out: gets what is passed over; None: a folder that cannot be listed is an error, and folders' raw
+            photographs are passed over.
 
     Returns:
         The paths, found as they are asked for.
@@ -298,7 +293,12 @@ def _is_dir(entry: "os.DirEntry[str]") -> bool:
 
 def _looks_like_image(path: Path, left_out: LeftOut | None) -> bool:
     suffix = path.suffix.lower()
-    if left_out is not None and suffix in PICTURES:
+    if left_out is not None and suffix in raw_preview.SUFFIXES and left_out.raw_readable:
+        if not left_out.twins and _has_twin(path):
+            left_out.twin_count += 1
+            return False
+        return True
+    if left_out is not None and (suffix in PICTURES or suffix in raw_preview.SUFFIXES):
         left_out.suffixes[suffix] += 1
     if suffix or not is_file(path):
         return suffix in SUFFIXES
@@ -307,6 +307,14 @@ def _looks_like_image(path: Path, left_out: LeftOut | None) -> bool:
             return decodable(kind_of(file.read(64)))
     except OSError:
         return False
+
+
+def _has_twin(raw: Path) -> bool:
+    """Return whether the camera's JPEG, or a developed picture, lies beside a raw photograph."""
+    forms = (
+        form for suffix in (".jpg", ".jpeg", ".heic", ".hif", ".tif") for form in (suffix, suffix.upper())
+    )
+    return any(is_file(raw.with_suffix(form)) for form in forms)
 
 
 def _is_pattern(argument: str) -> bool:

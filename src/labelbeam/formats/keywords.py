@@ -10,7 +10,7 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.image_bytes import within_archive
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.errors import InputError
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats.labelled_images import labelled_dataset
@@ -83,7 +83,8 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     if split not in {"", "all"}:
         raise InputError(f"{spec}: photographs have no splits. Leave #{split} away; give a folder per split.")
     root = _root(path)
-    files = list(list_images([path]))
+    left_out = LeftOut(twins=False)  # a raw photograph and the camera's JPEG are one photograph
+    files = list(list_images([path], left_out=left_out))
     if not files:
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
@@ -106,7 +107,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         unsaid=unsaid,
         layout=f"keywords of {_origins(counts)}",
         options=options,
-        notes=_notes(counts, damaged, options),
+        notes=[*_notes(counts, damaged, options), *left_out.sentences()],
     )
 
 

@@ -164,7 +164,7 @@ def add_folder(project: Project, folder: Path, *, take: str = "keywords") -> tup
     """
     if take not in TAKEN:
         raise unknown_name("--take", take, TAKEN)
-    left_out = LeftOut()
+    left_out = LeftOut(twins=False)
     found = list(list_images([folder], left_out=left_out))
     project.named.append(folder)
     problems = left_out.sentences()

@@ -59,7 +59,7 @@ def read_metadata(path: Path) -> Metadata:
                 return Metadata(xmp=tuple(_webp_packets(file)))
             if head.startswith((b"II*\0", b"MM\0*")):
                 return _of_tiff(file, "<" if head[:1] == b"I" else ">")
-            if head[4:8] == b"ftyp":
+            if head[4:8] == b"ftyp" and head[8:11] != b"crx":  # Canon's raw photographs
                 return _by_plugin(file, head)
     except OSError as error:
         raise InputError(f"it cannot be read: {error.strerror or error}") from None

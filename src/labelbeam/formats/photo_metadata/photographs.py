@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from labelbeam.data.raw_preview import SUFFIXES as RAW
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, is_file, written_whole
 from labelbeam.formats.documents import parse_xml
@@ -16,13 +17,6 @@ from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metada
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists
 from labelbeam.formats.photo_metadata.own_tags import ListChanges
 from labelbeam.formats.photo_metadata.xmp import RDF, new_packet, with_lists, xmp_lists
-
-RAW = frozenset(
-    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kdc"}
-    | {".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"}
-    | {".srw", ".x3f"}
-)
-"""Suffixes of raw photographs."""
 
 NAMINGS = ("auto", "full", "adobe")
 """How a sidecar that is new is called: by what the photograph is, `a.jpg.xmp`, or `a.xmp`."""
