@@ -119,7 +119,7 @@ def _by_rawpy(content: bytes) -> _Embedded | None:
             thumb = raw.extract_thumb()
     except rawpy.LibRawError:
         return None
-    pictures = (thumb.data,) if thumb.format == rawpy.ThumbFormat.JPEG else ()
+    pictures = (thumb.data,) if isinstance(thumb.data, bytes) else ()  # or else pixels of a thumbnail
     side = max(sizes.raw_width, sizes.raw_height)
     return _Embedded(pictures, side, sizes.raw_width > sizes.raw_height, _FLIPS.get(sizes.flip, 1))
 
