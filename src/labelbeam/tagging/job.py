@@ -188,8 +188,12 @@ def do_job(
                 first_error = f"{prediction.image}: {prediction.error}"
             uncertified += certifies and not prediction.exact and not prediction.error
             advance(1)
+    if record.moved:
+        report(
+            f"{record.moved:,} photographs lie elsewhere than when they were tagged; their tags came along."
+        )
     return Counts(
-        count,
+        count + record.moved,
         record.unreadable,
         first_error,
         record.not_written,

@@ -6,15 +6,17 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
+from labelbeam.data.image_bytes import image_mark
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.parsing import parse_json, read_json
 from labelbeam.predict.prediction import Prediction, ScoredLabel
+from labelbeam.tagging.marks import FIELD, as_it_was, mark_in, mark_of
 
 # The lines of a long job: written as they come, found again after a kill, under their name when all are
 # there.
@@ -23,6 +25,9 @@ from labelbeam.predict.prediction import Prediction, ScoredLabel
 # images are done, cuts off a half line, and goes on. A table (CSV, Parquet) is made of all lines at the
 # end, so a kill at any moment loses nothing there either. Knows nothing of what a line says, but that it is
 # JSON with an `image`, and an `error` where nothing could be said of it.
+
+NOT_THERE = (-1, -1)
+"""Mark of a file that is not there."""
 
 FINISHED = "lines before"
 """Beside what was asked: lines that were there when a job was begun that adds to them."""
@@ -37,12 +42,24 @@ class Journal:
         done: lines that an earlier call wrote.
         failed: those of them that hold an error.
         file: open for appending, in UTF-8.
+        gone: of lines that an earlier job finished, those whose files are no longer there: by size and hash.
     """
 
     partial: Path
     done: int
     failed: int
     file: IO[str]
+    gone: Mapping[tuple[int, str], str] = field(default_factory=dict)
+
+    def moved(self, image: Path) -> str | None:
+        """Return the line of a file that is gone and had the content of this image; None where there is none.
+
+        Only images of a size that one of the files had are read.
+        """
+        if image_mark(image)[1] not in {size for size, _ in self.gone}:
+            return None
+        mark = mark_of(image)
+        return None if mark is None else self.gone.get((mark.size, mark.hash))
 
     def remaining(self, images: Iterable[Path]) -> Iterator[Path]:
         """Yield the images that have no line yet.
@@ -100,8 +117,9 @@ def journal(
         together: lines that are made in one go: an interrupted job goes on at a multiple of it, so that every line
             is computed beside the same others as in an unbroken one, to the last bit.
         anew: forget an interrupted job.
-        update: lines that are at `out` already stay, but those that say that something failed: that is tried again.
-            What was asked stays beside `out`, so that the next call knows.
+        update: lines that are at `out` already stay, but those that say that something failed, and those of files that
+            have other pixels now: these are tried again. A file that moved takes its line along. What was asked stays
+            beside `out`, so that the next call knows.
         table: told the file of all lines and a new file, writes the second from the first; None: `out` is the lines
             themselves.
 
@@ -123,22 +141,29 @@ def journal(
                 finished = _copy_good_lines(out, file)
                 _write_about(about, told, finished)
         done, failed = _cut_back(partial, together, finished)
-        yield Journal(partial, done, failed, file)
+        gone = _gone(partial, finished) if update else {}
+        yield Journal(partial, done, failed, file, gone)
         file.flush()
         os.fsync(file.fileno())
         if table is not None:
             with written_whole(out) as part:
                 table(partial, part)
         if os.name == "posix":  # while the lock is held; Windows renames no open file
-            _finish(partial, None if update else about, out, whole=table is None)
+            _finish(partial, None if update else about, out, gone, whole=table is None)
     if os.name != "posix":
-        _finish(partial, None if update else about, out, whole=table is None)
+        _finish(partial, None if update else about, out, gone, whole=table is None)
 
 
-def _finish(partial: Path, about: Path | None, out: Path, *, whole: bool) -> None:
+def _finish(
+    partial: Path, about: Path | None, out: Path, gone: Mapping[tuple[int, str], str], *, whole: bool
+) -> None:
     if whole:
         with written_whole(out) as part:  # a link stays a link, and a mode stays
-            shutil.move(partial, part)
+            if gone:
+                with part.open("wb") as lines:
+                    lines.writelines(_without_moved(partial, gone))
+            else:
+                shutil.move(partial, part)
     partial.unlink(missing_ok=True)
     if about is not None:
         about.unlink(missing_ok=True)
@@ -224,19 +249,55 @@ def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> int:
 
 
 def _copy_good_lines(out: Path, partial: IO[str]) -> int:
-    """Copy the lines of a finished job but those that failed; return how many there are."""
+    """Copy the lines of a finished job, but those that failed and those of files that changed since.
+
+    Returns:
+        How many lines were copied.
+    """
     count = 0
     with out.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for line in lines:
-            failed = ('"error"' in line or '"not_written"' in line) and not {
-                "error",
-                "not_written",
-            }.isdisjoint(json.loads(line))
-            if line.endswith("\n") and not failed:
-                partial.write(line)
-                count += 1
+            content = json.loads(line)
+            if not line.endswith("\n") or not {"error", "not_written"}.isdisjoint(content):
+                continue
+            before = mark_in(content)
+            if before is not None and image_mark(image := Path(content["image"])) != NOT_THERE:
+                now = as_it_was(image, before)
+                if now is None:
+                    continue
+                if now != before:  # so that it need not be read the next time
+                    line = json.dumps({**content, FIELD: now.to_dict()}, ensure_ascii=False) + "\n"
+            partial.write(line)
+            count += 1
     partial.flush()
     return count
+
+
+def _gone(partial: Path, finished: int) -> dict[tuple[int, str], str]:
+    """Return the lines of a finished job whose files are not there, by size and hash of the file."""
+    return {
+        key: line.decode()
+        for _, (key, is_gone, line) in zip(range(finished), _marked(partial), strict=False)
+        if key is not None and is_gone
+    }
+
+
+def _without_moved(partial: Path, gone: Mapping[tuple[int, str], str]) -> Iterator[bytes]:
+    """Yield the lines of a file but those of files that are gone and whose content has a line elsewhere."""
+    there = {key for key, is_gone, _ in _marked(partial) if not is_gone}
+    for key, is_gone, line in _marked(partial):
+        if not (is_gone and key in gone and key in there):
+            yield line
+
+
+def _marked(partial: Path) -> Iterator[tuple[tuple[int, str] | None, bool, bytes]]:
+    """Yield each line with size and hash of its file, and whether the file is gone."""
+    with partial.open("rb") as lines:
+        for line in lines:
+            content = _line(line, partial)
+            mark = mark_in(content)
+            is_gone = mark is not None and image_mark(Path(content["image"])) == NOT_THERE
+            yield None if mark is None else (mark.size, mark.hash), is_gone, line
 
 
 def _cut_back(partial: Path, together: int, finished: int) -> tuple[int, int]:
@@ -288,6 +349,7 @@ def recorded(line: str) -> Prediction:
     """
     told = json.loads(line)
     told.pop("not_written", None)  # about its sidecar
+    told.pop(FIELD, None)
     labels = tuple(ScoredLabel(**one) for one in told.pop("labels", ()))
     sets = tuple((tuple(one["labels"]), one["prob"]) for one in told.get("sets", ()))
     return Prediction(**{**told, "labels": labels, "path": tuple(told.get("path", ())), "sets": sets})

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from labelbeam.formats.csv_columns import TAGGED_COLUMNS
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
 from labelbeam.tagging.journal import Journal, journal, recorded, settings_of
+from labelbeam.tagging.marks import FIELD, mark_of
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices, Sidecars
 from labelbeam.tagging.sources import Choices
 from labelbeam.tagging.tables import csv_table, is_our_parquet, parquet_table
@@ -160,28 +161,51 @@ class Recorded:
         unreadable: those of all so far that could not be read.
         not_written: images of this call whose sidecars were not written.
         why_not: of the first of them, the reason.
+        moved: images of this call that were done at another place, and not again.
     """
 
-    def __init__(self, lines: Journal, sidecars: Sidecars | None) -> None:
-        self.done, self.unreadable = lines.done, lines.failed
+    def __init__(self, lines: Journal, sidecars: Sidecars | None, *, marks: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            lines: the journal.
+            sidecars: written beside; None: none.
+            marks: whether lines say what their files were (`tagging.marks`).
+        """
+        self.done, self.unreadable, self.moved = lines.done, lines.failed, 0
         self.not_written, self.why_not = 0, ""
-        self._lines, self._sidecars = lines, sidecars
+        self._lines, self._sidecars, self._marks = lines, sidecars, marks
 
     def remaining(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Yield the images that are not done yet."""
-        return self._lines.remaining(paths)
+        """Yield the images that are not done yet; those that moved since they were done keep what they have."""
+        for image in self._lines.remaining(paths):
+            before = self._lines.moved(image) if self._lines.gone else None
+            if before is None:
+                yield image
+            else:
+                self._take_along(before, image)
+
+    def _take_along(self, line: str, image: Path) -> None:
+        prediction = recorded(line)
+        if self._sidecars is not None:
+            self._sidecars.take_along(Path(prediction.image), image)
+        self.write(replace(prediction, image=str(image)))
+        self.moved += 1
 
     def write(self, prediction: Prediction) -> None:
         """Write a prediction; when this returns, a kill of the process does not lose it."""
-        line = prediction.to_json()
+        line, more = prediction.to_json(), {}
         self.unreadable += bool(prediction.error)
         # The sidecar first: what has a line has its sidecar.
         why = "" if self._sidecars is None or prediction.error else self._sidecars.write(prediction)
         if why:
-            line = json.dumps({**json.loads(line), "not_written": why}, ensure_ascii=False)
+            more["not_written"] = why
             self.not_written += 1
             self.why_not = self.why_not or why
-        self._lines.write(line)
+        # Keywords may have gone into the file itself: what it is now counts.
+        if self._marks and not prediction.error and (mark := mark_of(Path(prediction.image))) is not None:
+            more[FIELD] = mark.to_dict()
+        self._lines.write(json.dumps({**json.loads(line), **more}, ensure_ascii=False) if more else line)
         self._lines.flush()
 
     def first(self, count: int) -> list[Prediction]:
@@ -238,7 +262,7 @@ def recording(
             update=beside or where.update,
             table=table,
         ) as lines:
-            yield Recorded(lines, sidecars)
+            yield Recorded(lines, sidecars, marks=beside or where.update)
             if sidecars is not None:
                 sidecars.finish()
     finally:
@@ -250,7 +274,7 @@ class Printed:
     """A job's predictions on standard output, as JSON Lines or as text."""
 
     def __init__(self, *, json: bool, keep: int = 0) -> None:
-        self.done = self.unreadable = 0
+        self.done = self.unreadable = self.moved = 0
         self.not_written, self.why_not = 0, ""
         self._json, self._keep = json, keep
         self._kept: list[Prediction] = []

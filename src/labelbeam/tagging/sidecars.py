@@ -151,6 +151,28 @@ class Sidecars:
                 raise
             return f"{error.filename or image} cannot be used ({error.strerror})."
 
+    def take_along(self, before: Path, image: Path) -> None:
+        """Note that a photograph lies elsewhere now: what runs wrote of it is in the sidecar that moved with it.
+
+        Args:
+            before: where the photograph was, and is not any more.
+            image: where it is.
+        """
+        old, new = (self.place(path) for path in (before, image))
+        if self.kind == "embed":
+            pairs = [(before, image)]
+        elif self.kind == "txt":
+            pairs = [(old.with_suffix(".txt"), new.with_suffix(".txt"))]
+        else:
+            names = (lambda path: path.name + ".xmp"), (lambda path: path.with_suffix(".xmp").name)
+            pairs = [(old.with_name(name(old)), new.with_name(name(new))) for name in names]
+        for was, now in pairs:
+            own = self._written.owned(was)
+            if own is not None and not exists(was):
+                if exists(now):
+                    self._written.keep(now, replace(own, image=self._written.name(image)))
+                self._written.keep(was, None)
+
     def finish(self) -> None:
         """Write the record of what was written."""
         self._written.finish()

@@ -17,6 +17,7 @@ from labelbeam.formats.vectors import GivenVectors
 from labelbeam.labels.implications import Implications
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER, Tagger
+from labelbeam.tagging.journal import NOT_THERE
 from labelbeam.tagging.vector_store import VectorStore
 
 # A tagger with the engine and the numbers that a job asks for, or that are fast and keep its answers.
@@ -98,9 +99,6 @@ Source = Callable[[Iterable[Path]], Iterator[Prediction]]
 
 LOOKED_UP = 4 * ANSWERED_TOGETHER
 """Images that are looked up in a store in one go."""
-
-NOT_THERE = (-1, -1)
-"""Mark of a file that is not there."""
 
 
 def open_store(folder: Path, encoder: Encoder, *, write: bool) -> VectorStore:
