@@ -194,7 +194,8 @@ class Recorded:
 
     def write(self, prediction: Prediction) -> None:
         """Write a prediction; when this returns, a kill of the process does not lose it."""
-        line, more = prediction.to_json(), {}
+        line = prediction.to_json()
+        more: dict[str, Any] = {}
         self.unreadable += bool(prediction.error)
         # The sidecar first: what has a line has its sidecar.
         why = "" if self._sidecars is None or prediction.error else self._sidecars.write(prediction)
