@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from labelbeam.charts.interval_rows import Mark, Row, axis, zoomed_rows
-from labelbeam.charts.side_by_side import Line, SideBySide, html_of
+from labelbeam.charts.interval_rows import Mark, Row, axis, interval_rows
+from labelbeam.charts.page import render
+from labelbeam.paper.tables import Line, SideBySide
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,9 @@ def test_the_axis_holds_everything_in_few_round_steps(least: float, most: float)
 
 
 def test_points_and_interval_ends_stand_where_the_axis_says() -> None:
-    chart = zoomed_rows([Row("<b>", (Mark(0.8, 0.75, 0.9), Mark(0.84, 0.835, 0.845)))], title="mAP")
+    chart = interval_rows(
+        [Row("<b>", (Mark(0.8, 0.75, 0.9), Mark(0.84, 0.835, 0.845)))], title="mAP", zoomed=True
+    )
     low, high, _ = axis(0.75, 0.9)
     assert f'cx="{100 * (0.8 - low) / (high - low):.2f}%"' in chart
     assert f'x2="{100 * (0.9 - low) / (high - low):.2f}%"' in chart
@@ -33,8 +36,9 @@ def test_points_and_interval_ends_stand_where_the_axis_says() -> None:
 
 def test_a_table_escapes_what_it_shows_and_joins_a_line_with_its_intervals() -> None:
     lines = (Line("paper", ("<i>", "1.0")), Line("ours", ("b", "2.0")), Line("interval", ("95 %", "1–3")))
-    page = html_of(SideBySide("title", ("", "F1"), lines, ("said & done",)))
+    table = SideBySide("title", ("", "F1"), lines, ("now & then",))
+    page = render("paper/table.html.jinja", table=table)
     assert "&lt;i&gt;" in page
-    assert "said &amp; done" in page
+    assert "now &amp; then" in page
     assert '<tr class="ours spanned">' in page
     assert '<tr class="paper">' in page

@@ -14,7 +14,6 @@ from labelbeam.explain.search_tree import search_tree
 from labelbeam.explain.tree_chart import tree_chart
 from labelbeam.neighbors.label_space import QueryWay, label_map
 from labelbeam.report import charts
-from labelbeam.report.run import ReliabilityBin, reliability
 
 WICKED = ["<script>", "a & b", "海の人", '"quoted"']
 
@@ -118,7 +117,10 @@ def test_names_in_a_crowd_do_not_cover_one_another() -> None:
 def test_axes_are_drawn_and_reliability_has_a_disc_per_bin() -> None:
     axes = Axis("x", (0.0, 1.0)), Axis("y", (0.0, 1.0))
     parsed(scatter([Spot("a", 0.5, 0.5)], title="t", axes=axes))
-    bins = [ReliabilityBin(0.2, 0.3, 0.1, 0.5, 10), ReliabilityBin(0.8, 0.7, 0.6, 0.9, 40)]
-    chart = reliability(bins, title="t")
+    bins = [
+        {"score": 0.2, "count": 10, "share": {"value": 0.3, "low": 0.1, "high": 0.5}},
+        {"score": 0.8, "count": 40, "share": {"value": 0.7, "low": 0.6, "high": 0.9}},
+    ]
+    chart = charts.reliability(bins, title="t")
     assert chart.count("<circle") == 2
     parsed(chart)

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from labelbeam.report.run import HIGH, learning_curve
+from labelbeam.report.charts import HIGH, learning_curve
 
 
 def test_points_stand_where_their_numbers_say_and_unmeasured_epochs_have_none() -> None:

@@ -1,18 +1,19 @@
-"""Rows of points with their intervals on one scale, from 0 to 1 or zoomed to where they are."""
+"""Rows of numbers with their intervals on one scale: the whole of [0, 1], or only where they are; or a change.
+
+Names stand left of the picture's box, in pixels; the scale, which is the box, stretches. Knows nothing of what the
+numbers mean.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
-# Rows with numbers in [0, 1] on one scale: a point with its interval, two of them, or a change from one to
-# another.
-#
-# Names stand left of the picture's box, in pixels; the scale, which is the box, stretches. Everything a
-# user wrote is escaped. Knows nothing of what the numbers mean.
+from markupsafe import Markup
+
+from labelbeam.charts.charts import element, shortened
 
 ROW, HEAD = 24, 22
-LONGEST = 20
+QUARTERS = [(f"{value:g}", value) for value in (0.0, 0.25, 0.5, 0.75, 1.0)]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Row:
     Attributes:
         name: stands left.
         marks: one or two.
-        hint: what a pointer that rests on it is told.
+        hint: what a pointer that rests on it shows.
     """
 
     name: str
@@ -45,35 +46,45 @@ class Row:
     hint: str = ""
 
 
-def interval_rows(rows: Sequence[Row], *, title: str) -> str:
+def interval_rows(rows: Sequence[Row], *, title: str, zoomed: bool = False) -> Markup:
     """Return rows of points with intervals; the first mark is a disc, the second a square in another colour.
 
     Args:
         rows: from top to bottom.
         title: for readers of screens.
+        zoomed: for numbers so close that on the whole scale they would be one heap: the axis shows where they are,
+            labelled in percent; its first tick says where it begins.
     """
+    ticks, at, longest = QUARTERS, _at, 20
+    if zoomed:
+        marks = [mark for row in rows for mark in row.marks if mark.value is not None]
+        ends = [end for mark in marks for end in (mark.low, mark.high, mark.value or 0.0)]
+        low, high, step = axis(min(ends), max(ends))
+        values = [low + number * step for number in range(round((high - low) / step) + 1)]
+        ticks, longest = [(f"{100 * value:.1f}".removesuffix(".0"), value) for value in values], 40
+
+        def at(value: float) -> str:
+            return f"{100 * (value - low) / (high - low):.2f}%"
+
     lines = []
     for i, row in enumerate(rows):
         parts = []
         for j, mark in enumerate(row.marks):
-            y = ROW / 2 + (j - (len(row.marks) - 1) / 2) * 8
-            kind = " two" if j else ""
             if mark.value is None:
                 continue
+            y, kind = ROW / 2 + (j - (len(row.marks) - 1) / 2) * 8, "two" if j else ""
+            parts.append(_span(at(mark.low), at(mark.high), y, f"span {kind}".strip()))
+            square = element("rect", class_="dot two", x=-3.5, y=-3.5, width=7, height=7)
             parts.append(
-                f'<line class="span{kind}" x1="{_at(mark.low)}" x2="{_at(mark.high)}" y1="{y}" y2="{y}"/>'
-                + (
-                    f'<svg x="{_at(mark.value)}" y="{y}" overflow="visible">'
-                    f'<rect class="dot{kind}" x="-3.5" y="-3.5" width="7" height="7"/></svg>'
-                    if j
-                    else f'<circle class="dot{kind}" cx="{_at(mark.value)}" cy="{y}" r="4"/>'
-                )
+                element("svg", square, x=at(mark.value), y=y, overflow="visible")
+                if j
+                else element("circle", class_="dot", cx=at(mark.value), cy=y, r=4)
             )
-        lines.append(_line(i, row.name, row.hint, "".join(parts)))
-    return _framed(lines, title)
+        lines.append(_line(i, shortened(row.name, longest), row.hint or row.name, parts))
+    return _framed(lines, ticks, at, title)
 
 
-def change_rows(changes: Sequence[tuple[str, float, float]], *, title: str) -> str:
+def change_rows(changes: Sequence[tuple[str, float, float]], *, title: str) -> Markup:
     """Return rows with a number before (hollow) and after (full), joined by a line.
 
     Args:
@@ -83,98 +94,48 @@ def change_rows(changes: Sequence[tuple[str, float, float]], *, title: str) -> s
     lines = []
     for i, (name, before, after) in enumerate(changes):
         y = ROW / 2
-        parts = (
-            f'<line class="span two" x1="{_at(before)}" x2="{_at(after)}" y1="{y}" y2="{y}"/>'
-            f'<circle class="dot hollow" cx="{_at(before)}" cy="{y}" r="4"/>'
-            f'<circle class="dot two" cx="{_at(after)}" cy="{y}" r="4.5"/>'
-        )
-        lines.append(_line(i, name, f"{name}: {before:.3f} → {after:.3f}", parts))
-    return _framed(lines, title)
+        parts = [
+            _span(_at(before), _at(after), y, "span two"),
+            element("circle", class_="dot hollow", cx=_at(before), cy=y, r=4),
+            element("circle", class_="dot two", cx=_at(after), cy=y, r=4.5),
+        ]
+        lines.append(_line(i, shortened(name, 20), f"{name}: {before:.3f} → {after:.3f}", parts))
+    return _framed(lines, QUARTERS, _at, title)
 
 
-def height_of(rows: int) -> int:
-    """Return how high a chart of so many rows is, pixels."""
-    return HEAD + ROW * rows + 6
+def _span(start: str, end: str, y: float, kind: str) -> Markup:
+    return element("line", class_=kind, x1=start, x2=end, y1=y, y2=y)
 
 
-def _line(i: int, name: str, hint: str, marks: str) -> str:
-    shown = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
-    return (
-        f'<svg y="{HEAD + ROW * i}" width="100%" height="{ROW}" overflow="visible">'
-        f"<title>{escape(hint or name)}</title>"
-        f'<text x="-12" y="16" text-anchor="end">{escape(shown)}</text>'
-        f'<rect class="rail" y="{ROW / 2 - 1:g}" width="100%" height="2"/>{marks}</svg>'
+def _line(i: int, name: str, hint: str, marks: Sequence[Markup]) -> Markup:
+    return element(
+        "svg",
+        element("text", name, x=-12, y=16, text_anchor="end"),
+        element("rect", class_="rail", y=f"{ROW / 2 - 1:g}", width="100%", height=2),
+        *marks,
+        hint=hint,
+        y=HEAD + ROW * i,
+        width="100%",
+        height=ROW,
+        overflow="visible",
     )
 
 
-def _framed(lines: Sequence[str], title: str) -> str:
-    ticks = "".join(
-        f'<text class="quiet" x="{_at(value)}" y="14" text-anchor="middle">{value:g}</text>'
-        f'<line class="grid" x1="{_at(value)}" x2="{_at(value)}" y1="{HEAD - 2}" y2="{HEAD + ROW * len(lines)}"/>'
-        for value in (0.0, 0.25, 0.5, 0.75, 1.0)
-    )
-    return (
-        f'<svg class="chart rows" role="img" width="100%" height="{height_of(len(lines))}">'
-        f"<title>{escape(title)}</title>{ticks}{''.join(lines)}</svg>"
-    )
+def _framed(
+    lines: Sequence[Markup], ticks: Sequence[tuple[str, float]], at: Callable[[float], str], title: str
+) -> Markup:
+    height = HEAD + ROW * len(lines)
+    parts = []
+    for name, value in ticks:
+        x = at(value)
+        parts.append(element("text", name, class_="quiet", x=x, y=14, text_anchor="middle"))
+        parts.append(element("line", class_="grid", x1=x, x2=x, y1=HEAD - 2, y2=height))
+    size = {"width": "100%", "height": height + 6}
+    return element("svg", *parts, *lines, hint=title, class_="chart rows", role="img", **size)
 
 
 def _at(value: float) -> str:
     return f"{100 * min(max(value, 0.0), 1.0):.2f}%"
-
-
-# Rows of points with intervals on an axis that shows where they are, not the whole of [0, 1].
-#
-# As `interval_rows`, for numbers so close that on the whole scale they would be one heap. The axis is
-# labelled in percent; its first tick says where it begins. Everything a user wrote is escaped.
-
-
-def zoomed_rows(rows: Sequence[Row], *, title: str) -> str:
-    """Return rows of points with intervals; the first mark is a disc, the second a square in another colour.
-
-    Args:
-        rows: from top to bottom; each mark has a value.
-        title: for readers of screens.
-    """
-    ends = [
-        end for row in rows for mark in row.marks for end in (mark.low, mark.high, mark.value or mark.low)
-    ]
-    low, high, step = axis(min(ends), max(ends))
-
-    def at(value: float) -> str:
-        return f"{100 * (value - low) / (high - low):.2f}%"
-
-    parts = []
-    for number in range(round((high - low) / step) + 1):
-        tick = low + number * step
-        name = f"{100 * tick:.1f}".removesuffix(".0")
-        parts.append(
-            f'<text class="quiet" x="{at(tick)}" y="14" text-anchor="middle">{name}</text>'
-            f'<line class="grid" x1="{at(tick)}" x2="{at(tick)}" y1="{HEAD - 2}" y2="{HEAD + ROW * len(rows)}"/>'
-        )
-    for i, row in enumerate(rows):
-        marks = []
-        for j, mark in enumerate(row.marks):
-            if mark.value is None:
-                continue
-            y, kind = ROW / 2 + (j - (len(row.marks) - 1) / 2) * 9, " two" if j else ""
-            span = f'<line class="span{kind}" x1="{at(mark.low)}" x2="{at(mark.high)}" y1="{y}" y2="{y}"/>'
-            disc = f'<circle class="dot" cx="{at(mark.value)}" cy="{y}" r="4"/>'
-            square = (
-                f'<svg x="{at(mark.value)}" y="{y}" overflow="visible">'
-                '<rect class="dot two" x="-3.5" y="-3.5" width="7" height="7"/></svg>'
-            )
-            marks.append(span + (square if j else disc))
-        parts.append(
-            f'<svg y="{HEAD + ROW * i}" width="100%" height="{ROW}" overflow="visible">'
-            f"<title>{escape(row.hint or row.name)}</title>"
-            f'<text x="-12" y="16" text-anchor="end">{escape(row.name)}</text>'
-            f'<rect class="rail" y="{ROW / 2 - 1:g}" width="100%" height="2"/>{"".join(marks)}</svg>'
-        )
-    return (
-        f'<svg class="chart rows" role="img" width="100%" height="{height_of(len(rows))}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
 
 
 def axis(least: float, most: float) -> tuple[float, float, float]:

@@ -2,17 +2,18 @@
 
 Positions are in percent and letters in pixels, so that both stay readable on a phone. Names are placed where they
 cover nothing, the weightiest first, for a wide screen and for a narrow one, further off with a line to the point
-where it is crowded; what finds no place keeps its hint.
-Everything a user wrote is escaped. Knows nothing of what the points mean.
+where it is crowded; what finds no place keeps its hint. Knows nothing of what the points mean.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
 import numpy as np
+from markupsafe import Markup
+
+from labelbeam.charts.charts import element, letters_wide, shortened
 
 HEIGHT = 460
 """Of the chart, pixels."""
@@ -41,7 +42,7 @@ class Spot:
         x: to the right.
         y: upwards.
         weight: how much its name matters; also the area of its disc, relative to the others.
-        hint: what a pointer that rests on it is told; empty: the name.
+        hint: what a pointer that rests on it shows; empty: the name.
     """
 
     name: str
@@ -85,7 +86,7 @@ def scatter(
     way: Sequence[Spot] = (),
     axes: tuple[Axis, Axis] | None = None,
     notes: Sequence[str] = (),
-) -> str:
+) -> Markup:
     """Return named points, and a way that joins some places by lines.
 
     Args:
@@ -108,24 +109,19 @@ def scatter(
     parts = [] if axes is None else _grid(axes, scales)
     lines, stops = _way([(*place(stop), stop) for stop in way], taken)
     parts += [
-        f'<text class="quiet" x="0" y="{HEIGHT + 18 * number}">{escape(note)}</text>'
+        element("text", note, class_="quiet", x=0, y=HEIGHT + 18 * number)
         for number, note in enumerate(notes, 1)
     ]
     names = []
     order = sorted(range(len(spots)), key=lambda i: (-spots[i].weight, i))
     for i in order:
         x, y = place(spots[i])
-        hint = escape(spots[i].hint or spots[i].name)
-        parts.append(
-            f'<circle class="dot" fill-opacity=".75" cx="{x:.2f}%" cy="{y:.1f}" r="{radii[i]:.1f}">'
-            f"<title>{hint}</title></circle>"
-        )
+        disc = {"cx": f"{x:.2f}%", "cy": f"{y:.1f}", "r": f"{radii[i]:.1f}", "fill_opacity": ".75"}
+        parts.append(element("circle", hint=spots[i].hint or spots[i].name, class_="dot", **disc))
         names.append(_name(spots[i].name, x, y, radii[i], taken, "halo"))
     tall = HEIGHT + 26 + 18 * max(len(notes) - 1, 0)
-    return (
-        f'<svg class="chart scatter" role="img" width="100%" height="{tall}">'
-        f"<title>{escape(title)}</title>" + "".join((*parts, *lines, *names, *stops)) + "</svg>"
-    )
+    inside = (*parts, *lines, *names, *stops)
+    return element("svg", *inside, hint=title, class_="chart scatter", role="img", width="100%", height=tall)
 
 
 def _scales(
@@ -152,37 +148,34 @@ def _scales(
 
 def _grid(
     axes: tuple[Axis, Axis], scales: tuple[Callable[[float], float], Callable[[float], float]]
-) -> list[str]:
+) -> list[Markup]:
     parts = []
     for tick in axes[0].ticks:
-        x = 100 * scales[0](tick)
-        parts.append(f'<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{HEIGHT}"/>')
-        parts.append(
-            f'<text class="quiet" x="{x:.2f}%" y="{HEIGHT + 16}" text-anchor="middle">{tick:,g}</text>'
-        )
+        x = f"{100 * scales[0](tick):.2f}%"
+        parts.append(element("line", class_="grid", x1=x, x2=x, y1=0, y2=HEIGHT))
+        parts.append(_quiet(f"{tick:,g}", x=x, y=HEIGHT + 16, text_anchor="middle"))
     for tick in axes[1].ticks:
         y = HEIGHT * (1 - scales[1](tick))
-        parts.append(f'<line class="grid" x1="7%" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="quiet" x="5.5%" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    parts.append(
-        f'<text class="quiet" x="100%" y="{HEIGHT - 8}" text-anchor="end">{escape(axes[0].name)} →</text>'
-        f'<text class="quiet" x="8%" y="12">↑ {escape(axes[1].name)}</text>'
-    )
-    return parts
+        parts.append(element("line", class_="grid", x1="7%", x2="100%", y1=f"{y:.1f}", y2=f"{y:.1f}"))
+        parts.append(_quiet(f"{tick:g}", x="5.5%", y=f"{y + 4:.1f}", text_anchor="end"))
+    parts.append(_quiet(f"{axes[0].name} →", x="100%", y=HEIGHT - 8, text_anchor="end"))
+    return [*parts, _quiet(f"↑ {axes[1].name}", x="8%", y=12)]
 
 
-def _way(stops: Sequence[tuple[float, float, Spot]], taken: Taken) -> tuple[list[str], list[str]]:
+def _quiet(text: str, **place: object) -> Markup:
+    return element("text", text, class_="quiet", **place)
+
+
+def _way(stops: Sequence[tuple[float, float, Spot]], taken: Taken) -> tuple[list[Markup], list[Markup]]:
     """Return the lines between stops, and the stops with their names."""
     lines = [
-        f'<line class="way" x1="{x:.2f}%" y1="{y:.1f}" x2="{to_x:.2f}%" y2="{to_y:.1f}"/>'
+        element("line", class_="way", x1=f"{x:.2f}%", y1=f"{y:.1f}", x2=f"{to_x:.2f}%", y2=f"{to_y:.1f}")
         for (x, y, _), (to_x, to_y, _) in pairwise(stops)
     ]
     marks = []
     for x, y, stop in stops:
-        marks.append(
-            f'<circle class="dot two" cx="{x:.2f}%" cy="{y:.1f}" r="5"><title>{escape(stop.hint or stop.name)}</title>'
-            "</circle>"
-        )
+        place = {"cx": f"{x:.2f}%", "cy": f"{y:.1f}", "r": 5}
+        marks.append(element("circle", hint=stop.hint or stop.name, class_="dot two", **place))
         _take(x, y, 5.0, taken)
     marks += [_name(stop.name, x, y, 5.0, taken, "halo strong", longest=40) for x, y, stop in stops]
     return lines, marks
@@ -195,10 +188,12 @@ def _take(x: float, y: float, radius: float, taken: Taken) -> None:
         taken[screen] = np.vstack((taken[screen], (at - radius, y - radius, at + radius, y + radius)))
 
 
-def _name(name: str, x: float, y: float, radius: float, taken: Taken, kind: str, *, longest: int = 24) -> str:
+def _name(
+    name: str, x: float, y: float, radius: float, taken: Taken, kind: str, *, longest: int = 24
+) -> Markup:
     """Return a name beside a point, where it covers nothing; empty where there is no such place."""
-    shown = name if len(name) <= longest else name[: longest - 1] + "…"
-    wide = LETTER * sum(1.8 if ord(letter) > 0x2E7F else 1.0 for letter in shown)
+    shown = shortened(name, longest)
+    wide = LETTER * letters_wide(shown)
     places = {}
     for screen, width in WIDTHS.items():
         place, box = _free(x * width / 100, y, radius, wide, taken[screen], width)
@@ -207,26 +202,31 @@ def _name(name: str, x: float, y: float, radius: float, taken: Taken, kind: str,
             taken[screen] = np.vstack((taken[screen], box))
     if len(set(places.values())) == 1:
         places = {"": next(iter(places.values()))}
-    return "".join(
+    return Markup().join(
         _leader(x, y, place, screen)
-        + f'<text class="{f"{kind} {screen}".strip()}" x="{x:.2f}%" dx="{place[1]:.1f}" y="{y + place[2]:.1f}" '
-        f'text-anchor="{place[0]}">{escape(shown)}</text>'
+        + element(
+            "text",
+            shown,
+            class_=f"{kind} {screen}".strip(),
+            x=f"{x:.2f}%",
+            dx=f"{place[1]:.1f}",
+            y=f"{y + place[2]:.1f}",
+            text_anchor=place[0],
+        )
         for screen, place in places.items()
         if place is not None
     )
 
 
-def _leader(x: float, y: float, place: tuple[str, float, float], screen: str) -> str:
+def _leader(x: float, y: float, place: tuple[str, float, float], screen: str) -> Markup:
     """Return a thin line from a point to a name that stands apart from it; empty for one that is beside it."""
     _, dx, dy = place
     if math.hypot(dx, dy) < APART:
-        return ""
+        return Markup()
     # Percent and pixels do not add up in an attribute, so an inner picture starts at the point.
-    to = f'x2="{dx:.1f}" y2="{dy - 4:.1f}"'
-    return (
-        f'<svg class="{f"leader {screen}".strip()}" x="{x:.2f}%" y="{y:.1f}" overflow="visible">'
-        f'<line x1="0" y1="0" {to}/></svg>'
-    )
+    line = element("line", x1=0, y1=0, x2=f"{dx:.1f}", y2=f"{dy - 4:.1f}")
+    kind = f"leader {screen}".strip()
+    return element("svg", line, class_=kind, x=f"{x:.2f}%", y=f"{y:.1f}", overflow="visible")
 
 
 def _places(radius: float) -> Iterator[tuple[str, float, float]]:

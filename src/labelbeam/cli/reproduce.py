@@ -82,10 +82,9 @@ def reproduce(
         else:
             say("\n".join(lines_of(plan)))
         return
-    from labelbeam.charts.side_by_side import print_table
     from labelbeam.paper.page import write_files
     from labelbeam.paper.result import reproduce as reproduce_all
-    from labelbeam.paper.tables import tables_of
+    from labelbeam.paper.tables import print_table, tables_of
 
     command = shlex.join(["labelbeam", *sys.argv[1:]])
     values = reproduce_all(request, command=command, report=lambda line: say(line, err=True))
@@ -187,26 +186,18 @@ def _show(found: "Demo", closed: dict[str, dict[str, float]]) -> None:
 
 
 def _page(found: "Demo", closed: dict[str, dict[str, float]]) -> str:
-    from html import escape
-
-    from labelbeam.charts.page import page, table
-    from labelbeam.tagging.page import cards
+    from labelbeam.charts.page import render
+    from labelbeam.tagging.page import shown_cards
 
     cells = _cells(found)
-    ours = next(number for number, row in enumerate(cells) if row[0] == "CNN-RNN")
-    decided = ", ".join(f"{name}: {how}" for name, how in found.decided_by.items())
-    told = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    body = [
-        "<p>Drawn pictures whose label distribution is known, so that what a perfect reader of the pixels would "
-        "score is known too. Who took a picture, on what occasion, and which meal is being made cannot be seen; "
-        "these labels are random but tied to one another.</p>",
-        table(HEADINGS, cells, marked=ours),
-        f"<p><b>{escape(_closed(closed))}</b></p><p>{escape(WHY)}</p>",
-        f'<p class="quiet">Sets are decided by: {escape(decided)}.<br>{escape(told)}; seed 0, '
-        "test pictures of seed 1.</p>",
-        "<h2>The first pictures of the test split</h2>",
-        "<p>Under each: the path in the order in which it was said, the score of every decided label (green: "
-        "true, red: not), and the set that the two-layer sigmoid head decides.</p>",
-        cards(found.pictures, pixelated=True),
-    ]
-    return page("labelbeam demo", "\n".join(body))
+    return render(
+        "demo.html.jinja",
+        headings=HEADINGS,
+        cells=cells,
+        ours=next(number for number, row in enumerate(cells) if row[0] == "CNN-RNN"),
+        closed=_closed(closed),
+        why=WHY,
+        decided_by=found.decided_by,
+        versions=found.versions,
+        pictures=shown_cards(found.pictures, pixelated=True),
+    )

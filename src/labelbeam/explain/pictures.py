@@ -1,26 +1,24 @@
 """Explanations as pictures: signed maps over the photograph, one PNG strip, or an HTML page."""
 
-import base64
 import shutil
 import subprocess
 import textwrap
+from dataclasses import dataclass
 from functools import cache
-from html import escape
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from labelbeam.charts.page import page, quiet
+from labelbeam.charts.page import embedded_jpeg, render
 from labelbeam.explain.explanation import Explanation
 from labelbeam.files import written_whole
 
 # The font file that a text is drawn with where there is no browser to choose one: whatever its script.
 #
-# Asks fontconfig's `fc-list`; without it Pillow's own font draws Latin letters. Told apart from
-# `charts.page`, which only advises.
+# Asks fontconfig's `fc-list`; without it Pillow's own font draws Latin letters. (`charts.page.font_advice` only
+# says what to install.)
 
 _LIKED = ("NotoSans-Regular", "NotoSansCJK-Regular", "DejaVuSans.", "NotoSans", "DejaVuSans")
 """Beginnings of file names, the first is the best."""
@@ -179,7 +177,7 @@ def _step(
 ) -> None:
     one = explanation.steps[step]
     shown = overlaid(explanation.picture, one.signed)
-    given = f"after {', '.join(one.given)}" if one.given else ("said first" if explanation.joint else "")
+    given = f"after {', '.join(one.given)}" if one.given else ("first" if explanation.joint else "")
     _panel(image, draw, at, shown, one.label, f"p = {one.prob:.2f}" + (f", {given}" if given else ""))
 
 
@@ -244,23 +242,22 @@ def _fitting(text: str, size: int) -> str:
 # Explanations as HTML: photo, a map per step, what changed; the browser draws the labels, whatever their
 # script.
 
-_STYLE = """<style>
-.strip { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(11rem, 15rem); gap: .9rem 1rem;
-  overflow-x: auto; padding: .2rem 0 1rem; }
-.strip.two { grid-template-rows: auto auto; } .strip figure { margin: 0; min-width: 0; }
-.strip img { display: block; width: 100%; border-radius: .5rem; }
-.strip figcaption { font-size: .875rem; padding-top: .3rem; overflow-wrap: anywhere; }
-.strip b { display: block; } .key i { display: inline-block; width: 1rem; height: .8rem; border-radius: .2rem;
-  margin-right: .5rem; vertical-align: -.05rem; } .key { font-size: .875rem; align-self: center; }
-.key p { margin: .3rem 0; }
-</style>"""
 
-_EXPLAINED_PAGE_KEY = (
-    '<div class="key"><p><i style="background:#e17d0a"></i>speaks for the label</p>'
-    '<p><i style="background:#1469b9"></i>speaks against it</p>'
-    '<p class="quiet">This row: each map less the one before it, both scaled to the same total; orange gained '
-    "weight, blue lost it.</p></div>"
-)
+@dataclass(frozen=True)
+class Figure:
+    """A picture of an explanation for a page.
+
+    Attributes:
+        address: what embeds it.
+        heading: below it.
+        under: below that.
+        difference: from the step before; None: there is none.
+    """
+
+    address: str
+    heading: str
+    under: str
+    difference: "Figure | None" = None
 
 
 def explanations_page(explanations: list[Explanation]) -> str:
@@ -269,45 +266,37 @@ def explanations_page(explanations: list[Explanation]) -> str:
     Args:
         explanations: one section each.
     """
-    title = "What speaks for each label"
-    return page(title, _STYLE + "\n".join(section(one) for one in explanations))
+    shown = []
+    for one in explanations:
+        photo = Figure(
+            embedded_jpeg(Image.fromarray(one.picture), quality=88), "photo", "as the encoder sees it"
+        )
+        shown.append((one, [photo, *figures(one)]))
+    return render("explain/page.html.jinja", explanations=shown)
 
 
-def section(explanation: Explanation) -> str:
-    """Return one explanation as HTML, for a page that has other things on it too (with this module's style)."""
-    differs = explanation.joint and len(explanation.steps) > 1
-    figures = [_figure(explanation.picture, "photo", "as the encoder sees it")]
-    figures += [_EXPLAINED_PAGE_KEY] if differs else []
+def figures(explanation: Explanation, *, side: int | None = None, quality: int = 88) -> list[Figure]:
+    """Return a figure per step, with the differences between them where labels are predicted one after the other.
+
+    Args:
+        explanation: what is shown.
+        side: longest side of each, pixels; None: as large as the picture.
+        quality: of the JPEG files.
+    """
+
+    def embedded(signed: np.ndarray) -> str:
+        image = Image.fromarray(overlaid(explanation.picture, signed))
+        if side is not None:
+            image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        return embedded_jpeg(image, quality=quality)
+
+    shown = []
     for number, step in enumerate(explanation.steps):
         given = f", after {', '.join(step.given)}" if step.given else ""
-        shown = overlaid(explanation.picture, step.signed)
-        figures.append(_figure(shown, step.label, f"p = {step.prob:.2f}{given}"))
-        if differs:
+        difference = None
+        if explanation.joint and number:
             before = explanation.steps[number - 1].label
-            moved = overlaid(explanation.picture, explanation.moved(number)) if number else None
-            figures.append(
-                "<div></div>"
-                if moved is None
-                else _figure(moved, f"{step.label} − {before}", "the difference")
-            )
-    name = explanation.image.rpartition("/")[2].encode("utf-8", "replace").decode("utf-8")
-    caption = f"Method: {explanation.method}; target: {explanation.target}. Each map has its own scale."
-    return (
-        f"<h2>{escape(name)}</h2>"
-        + quiet(" ".join(part for part in (explanation.caption, explanation.note) if part))
-        + f'<div class="strip{" two" if differs else ""}">{"".join(figures)}</div>'
-        + quiet(caption)
-    )
-
-
-def _figure(pixels: np.ndarray, heading: str, under: str) -> str:
-    return (
-        f'<figure><img src="{_embedded(pixels)}" alt="{escape(heading)}">'
-        f'<figcaption><b>{escape(heading)}</b><span class="quiet">{escape(under)}</span></figcaption></figure>'
-    )
-
-
-def _embedded(pixels: np.ndarray) -> str:
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+            moved = embedded(explanation.moved(number))
+            difference = Figure(moved, f"{step.label} − {before}", "the difference")
+        shown.append(Figure(embedded(step.signed), step.label, f"p = {step.prob:.2f}{given}", difference))
+    return shown

@@ -1,14 +1,18 @@
 """The tree of a search: prefixes from left to right, END leaves, and two paths that stand out.
 
 Draws the plain values of `explain.search_tree.SearchTree.to_json`. Pixels throughout: a wide tree is moved sideways
-on a phone. Everything a user wrote is escaped.
+on a phone.
 """
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
+from labelbeam.charts.charts import element, letters_wide, shortened
+
 ROW, TOP, TALL = 30, 8, 22
+LONGEST = 18
 BAR = 90
 """Longest bar of an END leaf, pixels."""
 
@@ -19,7 +23,7 @@ Path = tuple[str, ...]
 Node = Mapping[str, Any]
 
 
-def tree_chart(tree: Mapping[str, Any], *, exact: Sequence[str], beam: Sequence[str], title: str) -> str:
+def tree_chart(tree: Mapping[str, Any], *, exact: Sequence[str], beam: Sequence[str], title: str) -> Markup:
     """Return the tree as SVG.
 
     Args:
@@ -44,10 +48,8 @@ def tree_chart(tree: Mapping[str, Any], *, exact: Sequence[str], beam: Sequence[
         if i in laid.ends:
             at = float(laid.x[len(node["prefix"]) + 1])
             parts.append(_end(node, at, laid.ends[i], _ending(node, paths)))
-    return (
-        f'<svg class="chart tree" role="img" width="{laid.width}" height="{laid.height}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
+    size = {"width": laid.width, "height": laid.height}
+    return element("svg", *parts, hint=title, class_="chart tree", role="img", **size)
 
 
 def _passing(node: Node, paths: Mapping[str, Path]) -> str:
@@ -61,25 +63,31 @@ def _ending(node: Node, paths: Mapping[str, Path]) -> str:
     return next((f" {name}" for name, path in paths.items() if path == tuple(node["prefix"])), "")
 
 
-def _box(node: Node, x: float, y: float, kind: str) -> str:
+def _box(node: Node, x: float, y: float, kind: str) -> Markup:
     chance, name = node["probability"], _name(node)
-    prefix = " → ".join(node["prefix"]) or "nothing said yet"
+    prefix = " → ".join(node["prefix"]) or "no label yet"
     step = f", {node['step']:.4f} after what stands before it" if node["prefix"] else ""
-    return (
-        f'<g><title>{escape(f"{prefix}: p = {chance:.4f}{step}")}</title><rect class="box{kind}" x="{x:g}" '
-        f'y="{y - TALL / 2:g}" width="{_width(name)}" height="{TALL}" rx="5"/><text x="{x + 8:g}" y="{y + 4:g}">'
-        f'{escape(_short(name))}<tspan class="quiet" dx="6" fill-opacity=".7">{chance:.2f}</tspan></text></g>'
+    share = element("tspan", f"{chance:.2f}", class_="quiet", dx=6, fill_opacity=".7")
+    box = {"x": f"{x:g}", "y": f"{y - TALL / 2:g}", "width": _width(name), "height": TALL, "rx": 5}
+    return element(
+        "g",
+        element("rect", class_=f"box{kind}", **box),
+        element("text", shortened(name, LONGEST), share, x=f"{x + 8:g}", y=f"{y + 4:g}"),
+        hint=f"{prefix}: p = {chance:.4f}{step}",
     )
 
 
-def _end(node: Node, x: float, y: float, kind: str) -> str:
+def _end(node: Node, x: float, y: float, kind: str) -> Markup:
     chance = node["path_probability"]
     path = " → ".join((*node["prefix"], "nothing more"))
     long = max(2.0, BAR * chance)
-    return (
-        f'<g><title>{escape(f"{path}: p = {chance:.4f}")}</title><rect class="end{kind}" x="{x:g}" y="{y - 6:g}" '
-        f'width="{long:.1f}" height="12" rx="3"/><text class="{"strong" if kind else "quiet"}" '
-        f'x="{x + long + 6:.1f}" y="{y + 4:g}">nothing more {chance:.3f}</text></g>'
+    box = {"x": f"{x:g}", "y": f"{y - 6:g}", "width": f"{long:.1f}", "height": 12, "rx": 3}
+    place = {"class": "strong" if kind else "quiet", "x": f"{x + long + 6:.1f}", "y": f"{y + 4:g}"}
+    return element(
+        "g",
+        element("rect", class_=f"end{kind}", **box),
+        element("text", f"nothing more {chance:.3f}", **place),
+        hint=f"{path}: p = {chance:.4f}",
     )
 
 
@@ -134,22 +142,16 @@ class _Layout:
         return TOP + ROW * (self._rows - 0.5)
 
 
-def _branch(start: tuple[float, float], end: tuple[float, float], chance: float, kind: str) -> str:
+def _branch(start: tuple[float, float], end: tuple[float, float], chance: float, kind: str) -> Markup:
     (x, y), (to_x, to_y) = start, end
     middle = (x + to_x) / 2
-    return (
-        f'<path class="branch{kind}" stroke-width="{1 + 5 * chance:.2f}" '
-        f'd="M{x:g} {y:g} C{middle:g} {y:g} {middle:g} {to_y:g} {to_x:g} {to_y:g}"/>'
-    )
+    line = f"M{x:g} {y:g} C{middle:g} {y:g} {middle:g} {to_y:g} {to_x:g} {to_y:g}"
+    return element("path", class_=f"branch{kind}", stroke_width=f"{1 + 5 * chance:.2f}", d=line)
 
 
 def _name(node: Node) -> str:
     return str(node["prefix"][-1]) if node["prefix"] else "START"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else name[:17] + "…"
-
-
 def _width(name: str) -> int:
-    return 54 + round(7 * sum(1.8 if ord(letter) > 0x2E7F else 1.0 for letter in _short(name)))
+    return 54 + round(7 * letters_wide(shortened(name, LONGEST)))

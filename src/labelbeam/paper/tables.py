@@ -4,10 +4,11 @@ One set of tables for the terminal and the page. Lays out; computes nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from labelbeam.charts.side_by_side import Line, SideBySide
 from labelbeam.decoding.likelihood import MOST_ORDERED
+from labelbeam.errors import printable
 from labelbeam.paper.measures import RANKED
 from labelbeam.paper.paper_tables import OF_DECISIONS
 from labelbeam.paper.result import protocol_title
@@ -24,6 +25,38 @@ WORDS = {
     **{"subset_accuracy": "sets right", "mean_labels_predicted": "labels", NATS: "log-lik."},
     "CF1_mean_of_classes": "mean class F1",
 }
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table.
+
+    Attributes:
+        kind: `paper` (printed elsewhere), `ours` (measured here), `interval` (below the line that it belongs to).
+        cells: texts; the first is its name.
+    """
+
+    kind: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """A table and the remarks below it.
+
+    Attributes:
+        title: above it.
+        headings: of the columns; the first is of the names.
+        lines: from top to bottom.
+        below: sentences: the protocol first.
+        wide: whether it is too wide for a terminal.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    lines: tuple[Line, ...]
+    below: tuple[str, ...]
+    wide: bool = False
 
 
 def tables_of(values: Values) -> list[SideBySide]:
@@ -242,3 +275,31 @@ def _paper_remarks(values: Values) -> list[str]:
     ]
     told += [f"{row['method']}: {row['doubt']}." for row in paper["rows"] if row["doubt"]]
     return told + list(paper["not_exactly_k"]) + list(paper["remarks"]) + list(values["remarks"])
+
+
+def print_table(table: SideBySide, *, width: int | None) -> None:
+    """Print the table to standard output.
+
+    Args:
+        table: what to print.
+        width: of the output, columns; None: the terminal's.
+    """
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, width=width)
+    shown = Table(
+        box=SIMPLE, title=table.title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
+    )
+    for number, heading in enumerate(table.headings):
+        shown.add_column(
+            heading, justify="right" if number else "left", no_wrap=bool(number), overflow="fold"
+        )
+    for line in table.lines:
+        style = {"paper": "dim", "ours": "", "interval": "dim italic"}[line.kind]
+        shown.add_row(*(Text(printable(cell)) for cell in line.cells), style=style)
+    console.print(shown)
+    for sentence in table.below:
+        console.print(printable(sentence), soft_wrap=True, markup=False)

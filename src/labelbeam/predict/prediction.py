@@ -5,12 +5,12 @@ import json
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from labelbeam.charts.page import render
 from labelbeam.errors import InputError
 from labelbeam.labels.implications import Implications, close_upwards
 from labelbeam.labels.vocabulary import Vocabulary
@@ -241,15 +241,8 @@ class Predictions(Iterator[Prediction]):
     def _repr_html_(self) -> str:
         """Return the next rows as a table; they are still there afterwards."""
         self._seen.extend(islice(self._coming, max(0, SHOWN + 1 - len(self._seen))))
-        rows = [
-            f"<tr><td>{escape(one.image)}</td><td>{_labels(one)}</td>"
-            f"<td>{'' if one.log_prob is None else f'{one.log_prob:.2f}'}</td>"
-            f"<td>{'yes' if one.exact else 'no'}</td></tr>"
-            for one in list(self._seen)[:SHOWN]
-        ]
-        more = "<p>… and more</p>" if len(self._seen) > SHOWN else ""
-        head = "<tr><th>image</th><th>labels</th><th>log p</th><th>certified</th></tr>"
-        return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>{more}"
+        rows = list(self._seen)
+        return render("predict/table.html.jinja", rows=rows[:SHOWN], more=len(rows) > SHOWN)
 
 
 def row_of(prediction: Prediction) -> dict[str, Any]:
@@ -264,10 +257,3 @@ def row_of(prediction: Prediction) -> dict[str, Any]:
     }
     scores = prediction.scores or {one.label: one.score for one in prediction.labels}
     return row | {f"score {name}": value for name, value in scores.items()}
-
-
-def _labels(prediction: Prediction) -> str:
-    if prediction.error:
-        return f"<i>{escape(prediction.error)}</i>"
-    said = ", ".join(f"{escape(one.label)} {one.score:.2f}" for one in prediction.labels)
-    return said or "(no label)"

@@ -1,84 +1,63 @@
-"""The page of a report: what a run is, how good, how sure, what it learned, where it fails."""
+"""The page of a report: what a run is, how good, how sure, what it learned, where it fails.
+
+The templates show the plain values of `report.report` (the same that the JSON beside it holds); here are what needs a
+calculation, the charts, and small copies of the images with their maps.
+"""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from labelbeam.charts.charts import CHART_STYLE, legend
-from labelbeam.charts.page import page, quiet, table
-from labelbeam.inspect.page import STYLE as SECTION_STYLE
-from labelbeam.report.charts import label_map_chart
-from labelbeam.report.failures import (
-    balance_part,
-    confusions_part,
-    labels_part,
-    pairs_part,
-    worst_part,
+from markupsafe import Markup
+
+from labelbeam.charts.charts import element, interval, legend
+from labelbeam.charts.page import percent, render, shown_file
+from labelbeam.explain.pictures import figures
+from labelbeam.report.charts import (
+    TRAIT_AXES,
+    click_chart,
+    label_map_chart,
+    label_results_chart,
+    learning_curve,
+    reliability,
+    search_tree_chart,
+    size_chart,
+    trait_chart,
 )
-from labelbeam.report.images import ShownImage, errors_part, images_part, search_part
-from labelbeam.report.run import ReliabilityBin, learning_curve, reliability
-
-# The style of a report, beside those of every page, of inspections and of charts.
-
-STYLE = """
-nav { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .9rem; margin: 1rem 0; }
-nav a { color: var(--bar); } section { scroll-margin-top: 1rem; }
-dl.about { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; font-size: .9rem; margin: 1rem 0; }
-dl.about dt { color: var(--quiet); } dl.about dd { margin: 0; overflow-wrap: anywhere; }
-p.warn { border-left: .3rem solid var(--second); background: var(--card); padding: .5rem .8rem; border-radius: .4rem; }
-svg.learning-curve { width: calc(100% - 48px); margin: .5rem 0 0 44px; max-width: 46rem; }
-svg.learning-curve circle { stroke: none; } .learning { fill: none; stroke-width: 2;
-  vector-effect: non-scaling-stroke; } .l0 { stroke: var(--bar); } .l1 { stroke: var(--second); stroke-dasharray: 6 3; }
-.l2 { stroke: var(--third); stroke-dasharray: 2 3; } .l3 { stroke: var(--fourth); }
-.best { stroke: var(--quiet); stroke-dasharray: 3 3; }
-.side { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1rem 2.5rem;
-  align-items: start; } .side > div { min-width: 0; }
-.marks { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .85rem; margin: .4rem 0; }
-.marks i { display: inline-block; width: .6rem; height: .6rem; background: var(--bar); margin-right: .4rem; }
-.marks i.disc { border-radius: 50%; } .marks i.two { background: var(--second); }
-.pairs { font-size: .875rem; } table.named td:first-child { white-space: normal; overflow-wrap: anywhere;
-  min-width: 7rem; } table { font-size: .9rem; }
-.shown { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; margin: 1rem 0; }
-.shown { display: flex; flex-wrap: wrap; gap: 1rem; } .shown > * { min-width: 0; max-width: 100%; }
-ul.quiet { font-size: .9rem; padding-left: 1.2rem; max-width: 52rem; overflow-wrap: anywhere; }
-.shown .head { flex: 1 1 34rem; min-width: min(37rem, 100%); }
-.shown .head { display: grid; grid-template-columns: minmax(8rem, 14rem) minmax(0, 1fr); gap: 1.2rem; }
-.shown .head > img { width: 100%; border-radius: .4rem; } .shown .head > div { min-width: 0; }
-.shown .why { font-size: .75rem; border: 1px solid currentcolor; border-radius: 1rem; padding: .02rem .6rem;
-  font-weight: 600; } .shown .why.worst { color: var(--bad); }
-.tags { display: grid; gap: .15rem; font-size: .85rem; margin: .5rem 0; max-width: 34rem; }
-.tags > div { display: grid; grid-template-columns: minmax(5rem, 7rem) minmax(4rem, 1fr) 6.4rem 3.6rem; gap: .6rem;
-  align-items: center; } .tags b { font-weight: 400; overflow-wrap: anywhere; } .tags .decided b { font-weight: 700; }
-.tags span { font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .8rem; }
-.tags svg { display: block; } .tags .reach { fill: var(--bar); opacity: .35; }
-.tags em { font-style: normal; font-size: .78rem; }
-.strip { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(7.5rem, 9.5rem); gap: .8rem;
-  overflow-x: auto; }
-.strip.two { grid-template-rows: auto auto; }
-.shown .maps p { margin: .3rem 0 0; font-size: .8rem; }
-.strip img { aspect-ratio: 1; object-fit: cover; }
-.errors { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .9rem; }
-.errors figcaption b { font-weight: 650; }
-.tree-box { overflow-x: auto; padding-bottom: .5rem; }
-@media (max-width: 40rem) { .forest .head { font-size: .7rem; }
-  .shown .head { grid-template-columns: 1fr; } .shown .head > img { max-height: 16rem;
-  object-fit: contain; object-position: left; } .tags > div { grid-template-columns: 6.5rem 1fr 2.2rem 3.8rem; }
-  .tags .bounds { display: none; }
-  dl.about { grid-template-columns: 1fr; gap: 0; } dl.about dd { margin-bottom: .4rem; }
-  svg.chart.rows { width: calc(100% - 142px); margin-left: 136px; }
-  .errors { grid-template-columns: 1fr 1fr; } }
-"""
-
-# The page of a report: what a run is, how good, how sure, what it learned, where it fails.
-#
-# Shows the plain values of `report.report` (the same that the JSON beside it holds) and, for images, small
-# copies with maps. Computes nothing. Every text that a user wrote is escaped.
+from labelbeam.report.images import ShownImage
 
 Values = Mapping[str, Any]
 
 PLAIN = ("mean_labels_true", "mean_labels_predicted", "log_likelihood")
 """Scores that are no fractions."""
+
+PAIRS_SHOWN, ROWS_SHOWN, CLICKS, MAP_SIDE = 10, 20, 2, 224
+
+KINDS = {
+    "learned": "Learned: together alike in the truth and in the decided sets",
+    "missed": "Missed: associated in the truth, less so in the decided sets",
+    "exaggerated": "Exaggerated: associated in the truth, more so in the decided sets",
+    "invented": "Invented: associated in the decided sets only",
+}
+
+REACH = 6.0
+"""Half the axis of log odds ratios."""
+
+SECTIONS = {
+    "scores": "Scores",
+    "training": "Training",
+    "calibration": "Are the scores probabilities?",
+    "labels": "Label by label",
+    "balance": "Frequent and rare labels",
+    "pairs": "Pairs of labels",
+    "confusions": "Confusions",
+    "map": "The label space",
+    "images": "Images",
+    "search": "One search",
+    "worst": "The worst images",
+    "errors": "Where the run disagrees with the labels",
+    "versions": "Made with",
+}
 
 
 def report_page(values: Values, images: Sequence[ShownImage], error_paths: Sequence[Path]) -> str:
@@ -89,71 +68,85 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
         images: those shown.
         error_paths: files of the images of `values["label_errors"]`, in their order.
     """
-    parts = [
-        ("scores", "Scores", _scores(values)),
-        ("training", "Training", _training(values)),
-        ("calibration", "Are the scores probabilities?", _calibration(values)),
-        ("labels", "Label by label", labels_part(values)),
-        ("balance", "Frequent and rare labels", balance_part(values)),
-        ("pairs", "Pairs of labels", pairs_part(values)),
-        ("confusions", "Confusions", confusions_part(values)),
-        ("map", "The label space", _map(values)),
-        ("images", "Images", images_part(images, values["missing"])),
-        ("search", "One search", search_part(values)),
-        ("worst", "The worst images", worst_part(values)),
-        ("errors", "Where the run disagrees with the labels", errors_part(values, error_paths)),
-        ("versions", "Made with", _versions(values)),
+    score_headings, score_rows = _scores(values)
+    labels, search = values["failures"]["labels"], values["search"]
+    found = values["label_errors"] or {"errors": []}
+    drawn = [
+        (one, shown_file(path, side=200), path.name)
+        for one, path in zip(found["errors"], error_paths, strict=True)
     ]
-    links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
-    sections = "\n".join(
-        f'<section id="{name}"><h2>{escape(heading)}</h2>\n{body}</section>' for name, heading, body in parts
+    return render(
+        "report/page.html.jinja",
+        values=values,
+        headings=SECTIONS,
+        facts=_facts(values),
+        numbers=_numbers(values),
+        score_headings=score_headings,
+        score_rows=score_rows,
+        score_notes=_score_notes(values["scores"]),
+        training=_training(values),
+        reliability=_reliability(values["calibration"]),
+        thresholds=_thresholds(values["calibration"]),
+        label_results=label_results_chart(labels),
+        sizes=size_chart(values["failures"]["sizes"] or ()),
+        traits=[
+            (name.partition(" (")[0].partition(",")[0], chart)
+            for trait, (name, _) in TRAIT_AXES.items()
+            if (chart := trait_chart(labels, trait))
+        ],
+        notes=_label_notes(values),
+        balance=_balance(labels),
+        kinds=KINDS,
+        forests=_forests(values["pairs"]),
+        whose=lambda source: _whose(source, values),
+        reach=f"{REACH:g}",
+        most_rows=ROWS_SHOWN,
+        label_map=values["label_space"] and label_map_chart(values["label_space"]),
+        images=[_image(one) for one in images],
+        tree=search and search_tree_chart(search),
+        clicks=[(click["label"], click_chart(click)) for click in search["clicks"][:CLICKS]]
+        if search
+        else [],
+        errors=drawn,
+        versions=_versions(values["about"]),
     )
-    style = f"<style>{SECTION_STYLE}{CHART_STYLE}{STYLE}</style>"
-    return page("A run on labelled images", f"{style}\n{_about(values)}<nav>{links}</nav>\n{sections}")
 
 
-def _about(values: Values) -> str:
-    about, scores = values["about"], values["scores"]
-    rows = [("run", f"{about['run']} ({about['head']} on {about['encoder']}, seed {about['training_seed']})")]
-    rows += [("trained on", about["training_data"] or "not said")]
-    rows += [("judged on", f"{about['data']}: {_images(about)}, {about['labels']:,} labels")]
+def _facts(values: Values) -> list[tuple[str, str]]:
+    about = values["about"]
+    images = f"{about['images']:,} images"
+    if about["images_drawn"] is not None:
+        images = (
+            f"{about['images']:,} of {about['images_given']:,} images, drawn at random (seed {about['seed']})"
+        )
+    rows = [
+        ("run", f"{about['run']} ({about['head']} on {about['encoder']}, seed {about['training_seed']})"),
+        ("trained on", about["training_data"] or "not recorded"),
+        ("judged on", f"{about['data']}: {images}, {about['labels']:,} labels"),
+    ]
     if about["beside"]:
         rows.append(("beside it", f"{about['beside']} ({about['beside_head']})"))
-    search, decision = about["search"], about["decision"]
-    rows.append(("sets decided by", _decided(decision)))
+    rows.append(("sets decided by", _decided(about["decision"])))
     if about["head"] == "cnn-rnn":
-        rows.append(("search", f"{search['method']}, score of a label: {search['score']}"))
+        rows.append(("search", f"{about['search']['method']}, score of a label: {about['search']['score']}"))
     protocol = [f"{key}: {value}" for key, value in about["data_protocol"].items()]
-    rows += [("how it was read", "; ".join(protocol))] if protocol else []
-    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
-    tiles = [
+    return rows + ([("how it was read", "; ".join(protocol))] if protocol else [])
+
+
+def _numbers(values: Values) -> list[tuple[str, str]]:
+    wordings = {
+        "mAP_area": "mAP",
+        "OF1": "F1 over all decisions",
+        "CF1": "F1 of label averages",
+        "subset_accuracy": "sets exactly right",
+        "log_likelihood": "log-likelihood of an image's labels",
+    }
+    scores = values["scores"]
+    return [
         (_score(name, scores[name]), wording)
-        for name, wording in (
-            ("mAP_area", "mAP"),
-            ("OF1", "F1 over all decisions"),
-            ("CF1", "F1 of label averages"),
-            ("subset_accuracy", "sets exactly right"),
-            ("log_likelihood", "log-likelihood of an image's labels"),
-        )
+        for name, wording in wordings.items()
         if scores.get(name) is not None
     ]
-    boxes = "".join(
-        f"<div><b>{escape(number)}</b><span>{escape(text)}</span></div>" for number, text in tiles
-    )
-    warning = ""
-    if known := about["images_in_training_data"]:
-        text = (
-            f"{known:,} of the {about['images']:,} images are among the training data: scores, calibration and "
-            "disagreements flatter the run."
-        )
-        warning = f'<p class="warn">{escape(text)}</p>'
-    return f'<dl class="about">{told}</dl>{warning}<div class="tiles">{boxes}</div>'
-
-
-def _images(about: Values) -> str:
-    if about["images_drawn"] is None:
-        return f"{about['images']:,} images"
-    return f"{about['images']:,} of {about['images_given']:,} images, drawn at random (seed {about['seed']})"
 
 
 def _decided(decision: Values) -> str:
@@ -176,12 +169,13 @@ def _between(name: str, ends: Values | None, *, signed: bool = False) -> str:
     return f"{_score(name, ends['low'], signed=signed)} to {_score(name, ends['high'], signed=signed)}"
 
 
-def _scores(values: Values) -> str:
-    scores, about = values["scores"], values["about"]
+def _scores(values: Values) -> tuple[list[str], list[list[str]]]:
+    """Return the table of scores: headings and rows."""
+    scores = values["scores"]
     intervals, versus = scores.get("intervals"), scores.get("versus")
     heads = ["score, percent", "value"] + (["95 % interval"] if intervals else [])
     if versus:
-        beside = Path(about["beside"]).name
+        beside = Path(values["about"]["beside"]).name
         heads += [beside, "difference"] if "differences" in versus else [beside]
         heads += ["its 95 % interval", "p"] if "differences" in versus else []
     rows = []
@@ -197,31 +191,20 @@ def _scores(values: Values) -> str:
                 cells += [_score(name, pair and pair["difference"], signed=True)]
                 cells += [_between(name, pair, signed=True), f"{pair['p']:.3f}" if pair else "–"]
         rows.append(cells)
-    protocol = scores["protocol"]
-    told = (
-        f"Protocol: {protocol['name']}, {protocol['decides']}. {protocol['labels_with_a_positive']:,} of "
-        f"{protocol['labels']:,} labels have a positive. mean_labels are labels per image, log_likelihood is a mean "
-        "natural logarithm of probability per image; neither is percent."
-    )
-    if intervals:
-        told += f" Intervals: percentile bootstrap over images, {about['bootstrap']:,} resamples, seed {about['seed']}."
-    if versus and "differences" in versus:
-        told += (
-            " Differences are paired over the same resamples; p is one-sided, small where this run is better."
-        )
+    return heads, rows
+
+
+def _score_notes(scores: Values) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for name, reason in scores["null_because"].items():
         reasons.setdefault(reason, []).append(name)
-    notes = [f"{', '.join(names)}: none, because {reason}" for reason, names in reasons.items()]
-    notes += list(scores["notes"])
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return table(heads, rows) + quiet(told) + (f'<ul class="quiet">{items}</ul>' if items else "")
+    return [f"{', '.join(names)}: none, because {reason}" for reason, names in reasons.items()] + list(
+        scores["notes"]
+    )
 
 
-def _training(values: Values) -> str:
-    rows = values["training"]
-    if rows is None:
-        return quiet(values["missing"]["training"])
+def _training(values: Values) -> dict[str, Any]:
+    rows = values["training"] or [{}]
     epochs = [row.get("epoch") or float(i) for i, row in enumerate(rows, 1)]
     names = [name for name in rows[0] if name != "epoch" and "nats" in name][:4]
     lines = {name.replace("_nats", ""): [row.get(name) for row in rows] for name in names}
@@ -229,77 +212,131 @@ def _training(values: Values) -> str:
         (row["val_nats"], epoch) for row, epoch in zip(rows, epochs, strict=True) if row.get("val_nats")
     ]
     best = min(validated)[1] if validated else None
-    chart = learning_curve(epochs, lines, title="loss by epoch", best=best)
-    if not chart:
-        return quiet("There is no training curve: fewer than two epochs were logged.")
-    told = "Loss per image, the negative log-likelihood, by epoch. "
-    told += (
-        "Training is with dropout, validation without." if validated else "Of training alone; with dropout."
-    )
-    if best is not None:
-        told += f" Upright: the least validation loss, epoch {best:g}."
-    return legend(list(lines)) + chart + quiet(told)
+    return {
+        "legend": legend(list(lines)),
+        "chart": learning_curve(epochs, lines, title="loss by epoch", best=best),
+        "validated": bool(validated),
+        "best": None if best is None else f"{best:g}",
+    }
 
 
-def _calibration(values: Values) -> str:
-    told, parts = values["calibration"], []
-    if not told["probabilities"]:
-        parts.append(quiet("The scores of this run rank labels; they are no probabilities."))
-    bins = [
-        ReliabilityBin(
-            one["score"], one["share"]["value"], one["share"]["low"], one["share"]["high"], one["count"]
-        )
-        for one in told["pooled"]["bins"]
-        if one["share"]["value"] is not None
-    ]
-    chart = reliability(bins, title="share present against the probability said")
-    words = []
-    if told["pooled"]["ece"] is not None:
-        words.append(
-            f"Expected calibration error: {100 * told['pooled']['ece']:.2f} percentage points over all labels "
-            f"together, {100 * told['mean_label_ece']:.2f} averaged over labels. Few scores in a bin make it larger."
-        )
-    if told["method"] is None:
-        words.append(values["missing"]["calibration"])
-    else:
-        done = {"none": "nothing was changed"}.get(told["method"], f"method: {told['method']}")
-        words.append(f"Calibrated on {told['images']:,} validation images; {done}.")
-    words.append(
-        "Discs on the dashed line say what is true; bins hold equally many scores; intervals are Wilson's."
-    )
-    parts.append(
-        f'<div class="side"><div>{chart}</div><div>{"".join(map(quiet, words))}{_thresholds(told)}</div></div>'
-    )
-    return "".join(parts)
+def _reliability(calibration: Values) -> Markup:
+    bins = [one for one in calibration["pooled"]["bins"] if one["share"]["value"] is not None]
+    return reliability(bins, title="share present against the probability")
 
 
-def _thresholds(told: Values) -> str:
-    if told["thresholds"] is None:
-        return ""
-    names = list(told["thresholds"])
-    labels = list(told["thresholds"][names[0]])
-    rows = [[label, *(_threshold(told["thresholds"][name][label]) for name in names)] for label in labels]
-    same = [name for name in names if len(set(told["thresholds"][name].values())) == 1]
-    single = ", ".join(f"{name}: {_threshold(told['thresholds'][name][labels[0]])}" for name in same)
-    note = quiet(f"One threshold for all labels: {single}.") if single else ""
-    body = table(["tuned for", *names], rows).replace("<table>", '<table class="named">')
-    return f"{note}<details><summary>Tuned thresholds of every label</summary>{body}</details>"
+def _thresholds(calibration: Values) -> dict[str, Any]:
+    """Return the tuned thresholds as a table, and in a sentence those that are the same for all labels."""
+    found = calibration["thresholds"]
+    if found is None:
+        return {}
+    first = next(iter(found.values()))
+    same = {name: next(iter(by.values())) for name, by in found.items() if len(set(by.values())) == 1}
+    return {
+        "headings": ["tuned for", *found],
+        "rows": [[label, *(_threshold(by[label]) for by in found.values())] for label in first],
+        "same": ", ".join(f"{name}: {_threshold(value)}" for name, value in same.items()),
+    }
 
 
 def _threshold(value: float) -> str:
     return "never" if value > 1 else f"{value:.3f}"
 
 
-def _map(values: Values) -> str:
-    space = values["label_space"]
-    if space is None:
-        return quiet(values["missing"]["label_space"])
-    told = "Labels whose embeddings point the same way stand together; discs grow with the training images."
-    return label_map_chart(space) + quiet(told)
+def _label_notes(values: Values) -> list[str]:
+    missing = values["missing"]
+    notes = [
+        *values["failures"]["notes"],
+        *(missing[name] for name in ("sizes", "training_data") if name in missing),
+    ]
+    return [note[:1].upper() + note[1:] for note in dict.fromkeys(notes)]
 
 
-def _versions(values: Values) -> str:
-    now, then = values["about"]["versions"], values["about"]["trained_with"] or {}
-    names = list(dict.fromkeys([*now, *then]))
-    rows = [[name, str(now.get(name, "–")), str(then.get(name, "–"))] for name in names]
-    return table(["", "this report", "the training"], rows)
+def _balance(labels: Sequence[Values]) -> dict[str, Any]:
+    """Return how unevenly labels are spread, and what becomes of the frequent, the middle and the rare third."""
+    present = [one for one in labels if one["present"]]
+    if not present:
+        return {}
+    trained = all(one["training_images"] is not None for one in present)
+    key, where = ("training_images", "training") if trained else ("present", "judged")
+    ranked = sorted(present, key=lambda one: (-one[key], one["label"]))
+    total = sum(one[key] for one in ranked)
+    first, second = -(-len(ranked) // 3), -(-2 * len(ranked) // 3)
+    thirds = {"frequent": ranked[:first], "middle": ranked[first:second], "rare": ranked[second:]}
+    rows = []
+    for name, some in thirds.items():
+        if some:
+            wanted, decided, right = (sum(one[n] for one in some) for n in ("present", "decided", "right"))
+            shares = [percent(right / of) if of else "–" for of in (decided, wanted)]
+            rows.append([name, f"{len(some):,}", f"{some[-1][key]:,.0f} to {some[0][key]:,.0f}", *shares])
+    tenth = sum(one[key] for one in ranked[: max(1, round(len(ranked) / 10))])
+    return {
+        "count": len(ranked),
+        "key": key,
+        "where": where,
+        "most": ranked[0],
+        "least": ranked[-1],
+        "tenth": tenth / total if total else None,
+        "rows": rows,
+    }
+
+
+def _whose(source: str, values: Values) -> str:
+    """Return what the sets of the truth, of this run or of the run beside it are called: its folder's name."""
+    folder = values["about"]["beside"]
+    beside = Path(folder).name if folder else "the other run"
+    return {"truth": "the data", "run": "this run", "rival": beside}.get(source, source)
+
+
+def _forests(pairs: Values | None) -> list[tuple[str, list[tuple[Values, Markup]]]]:
+    """Return pairs of labels by what became of them, with the interval of each."""
+    found = pairs["pairs"] if pairs else {}
+    shown = []
+    for kind, heading in KINDS.items():
+        rows = []
+        for one in found.get(kind, ())[:PAIRS_SHOWN]:
+            hint = (
+                f"{' + '.join(one['labels'])}: log odds ratio {one['log_odds_true']:.2f} in the truth, "
+                f"{one['log_odds_predicted']:.2f} decided; difference {one['low']:.2f} to {one['high']:.2f}"
+            )
+            rows.append((one, interval(one["low"], one["difference"], one["high"], reach=REACH, hint=hint)))
+        shown += [(heading, rows)] if rows else []
+    return shown
+
+
+def _image(one: ShownImage) -> tuple[Any, ...]:
+    """Return an image with its small copy, its labels and its maps."""
+    maps = [] if one.explanation is None else figures(one.explanation, side=MAP_SIDE, quality=80)
+    return one, shown_file(one.path), [_tag(label) for label in one.values["labels"]], maps
+
+
+def _tag(one: Values) -> tuple[Any, ...]:
+    """Return a label with its bar, its bounds and whether it is right."""
+    verdict, colour = {
+        (True, True): ("right", "good"),
+        (True, False): ("wrong", "bad"),
+        (True, None): ("unknown", "quiet"),
+        (False, True): ("missed", "bad"),
+    }.get((one["decided"], one["truth"]), ("", ""))
+    low, high = 100 * one["low"], 100 * one["high"]
+    hint = f"{one['label']}: {one['score']:.4f}, between {one['low']:.4f} and {one['high']:.4f}"
+    if one["stderr"]:
+        hint += f", standard error {one['stderr']:.4f}"
+    chart = element(
+        "svg",
+        element("rect", class_="rail", width="100%", height=12, rx=3),
+        element("rect", class_="s0", y=2, width=f"{100 * one['score']:.2f}%", height=8, rx=2),
+        element("rect", class_="reach", x=f"{low:.2f}%", width=f"{max(high - low, 0.0):.2f}%", height=12),
+        hint=hint,
+        width="100%",
+        height=12,
+    )
+    bounds = "" if one["high"] - one["low"] < 0.0005 else f" ({one['low']:.2f}–{one['high']:.2f})"
+    return one, chart, bounds, verdict, colour
+
+
+def _versions(about: Values) -> list[list[str]]:
+    now, then = about["versions"], about["trained_with"] or {}
+    return [
+        [name, str(now.get(name, "–")), str(then.get(name, "–"))] for name in dict.fromkeys([*now, *then])
+    ]

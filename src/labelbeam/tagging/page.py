@@ -2,16 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
-from labelbeam.charts.page import embedded_image, embedded_thumbnail, font_advice, render
-from labelbeam.charts.page import page as html_page
-from labelbeam.data.images import UnreadableImage
+from labelbeam.charts.page import font_advice, render, shown_file, text
 from labelbeam.files import written_whole
 from labelbeam.predict.prediction import Prediction
-
-# Tagged pictures as cards: the picture, the path in the order in which it was said, every score as a bar.
 
 
 @dataclass(frozen=True)
@@ -20,9 +15,9 @@ class TaggedPicture:
 
     Attributes:
         path: the picture.
-        prediction: what the model says.
-        truth: its true labels, where they are known.
-        others: what rivals decided: (name, labels, whether such a set is possible).
+        prediction: of the model.
+        truth: its true labels, None: unknown.
+        others: what other models decided: (name, labels, whether such a set is possible).
     """
 
     path: Path
@@ -31,62 +26,46 @@ class TaggedPicture:
     others: tuple[tuple[str, tuple[str, ...], bool], ...] = ()
 
 
-def cards(pictures: list[TaggedPicture], *, pixelated: bool = False) -> str:
-    """Return the pictures as HTML.
+def shown_cards(pictures: Sequence[TaggedPicture], *, pixelated: bool = False) -> list[tuple[object, ...]]:
+    """Return what the template `tagging/cards.html.jinja` shows of each picture.
 
     Args:
         pictures: one card each.
         pixelated: whether the pictures are small ones: embedded as they are and enlarged without blur;
             others are embedded as thumbnails, with their file names.
     """
-    shown = [(one, _shown(one.path), *_image(one, pixelated=pixelated)) for one in pictures]
-    return render("tagging/cards.html.jinja", cards=shown, pixelated=pixelated)
-
-
-def _image(picture: TaggedPicture, *, pixelated: bool) -> tuple[str, str]:
-    """Return the address that embeds a picture, or why it cannot be shown; neither where tagging says why."""
-    if picture.prediction.error:
-        return "", ""
-    try:
-        return embedded_image(picture.path) if pixelated else embedded_thumbnail(picture.path), ""
-    except UnreadableImage as error:  # it was there when it was tagged
-        return "", error.reason
-
-
-def _shown(path: Path) -> str:
-    """Return a file's name as text; names that are not UTF-8 exist on Linux."""
-    return path.name.encode("utf-8", "replace").decode("utf-8")
-
-
-# The HTML page of a job's first pictures with their tags; small, so that a browser opens it.
+    # Where an image could not be tagged, its prediction has the reason already.
+    return [
+        (
+            one,
+            text(one.path.name),
+            *(("", "") if one.prediction.error else shown_file(one.path, whole=pixelated)),
+        )
+        for one in pictures
+    ]
 
 
 def write_page(
     page: Path, predictions: Sequence[Prediction], count: int, *, report: Callable[[str], None]
 ) -> None:
-    """Write the page of tagged pictures, and say where a font is missing for it.
+    """Write the page of tagged pictures, those that a person should look at first; small, so that a browser opens it.
 
     Args:
         page: the file to appear, whole or not at all.
         predictions: of the pictures on it.
         count: pictures of the whole job.
-        report: told which font is missing.
+        report: gets a line where a font is missing for the page.
     """
-    told = (
-        f"{count:,} pictures" if count == len(predictions) else f"The first {len(predictions)} of {count:,}"
-    )
-    asked = sum(prediction.unseen is False for prediction in predictions)
-    if asked:
-        predictions = sorted(predictions, key=lambda one: one.unseen is not False)
-        told += f"; {asked:,} that a person should look at come first"
+    predictions = sorted(predictions, key=lambda one: one.unseen is not False)
     advice = font_advice(one.label for prediction in predictions for one in prediction.labels)
     if advice:
         report(advice)
-    body = [
-        f'<p class="quiet">{told}. Under each: the path in the order in which it was said, its log-probability, '
-        "and the score of every decided label.</p>",
-        f'<p class="bad">{escape(advice)}</p>' if advice else "",
-        cards([TaggedPicture(Path(prediction.image), prediction) for prediction in predictions]),
-    ]
+    html = render(
+        "tagging/page.html.jinja",
+        count=count,
+        asked=sum(prediction.unseen is False for prediction in predictions),
+        advice=advice,
+        pictures=shown_cards([TaggedPicture(Path(one.image), one) for one in predictions]),
+    )
     with written_whole(page) as part:
-        part.write_text(html_page("Tagged pictures", "\n".join(body)), encoding="utf-8")
+        part.write_text(html, encoding="utf-8")
