@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from labelbeam.charts.scatter import even_ticks
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
