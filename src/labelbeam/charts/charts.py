@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from labelbeam.charts.page import render
 
 
-def element(tag: str, *inside: str, hint: str = "", **attributes: object) -> Markup:
+def element(tag: str, *inside: str, hint: object = "", **attributes: object) -> Markup:
     """Return an SVG element.
 
     Args:
@@ -31,7 +31,7 @@ def element(tag: str, *inside: str, hint: str = "", **attributes: object) -> Mar
         for name, value in attributes.items()
         if value not in ("", None)
     )
-    inside = (element("title", hint), *inside) if hint else inside
+    inside = (element("title", str(hint)), *inside) if hint else inside
     return Markup(f"<{tag}{named}>{''.join(map(escape, inside))}</{tag}>")
 
 
