@@ -142,6 +142,25 @@ def test_the_choice_among_configurations_is_kept_and_seen(rows: tuple[np.ndarray
     assert trained.chosen_ in ("middle", "light", "strong")
 
 
+def test_what_is_tried_knows_like_what_is_trained_that_no_row_is_empty(
+    rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labelbeam.training import learning, tuning
+
+    seen = []
+
+    def learn(config, *arguments, **options):
+        seen.append(config.label_model.nothing)
+        return learning.learn(config, *arguments, **options)
+
+    monkeypatch.setattr(tuning, "learn", learn)
+    features, labels = rows
+    shown = labels.any(axis=1)
+    small = {"label_model.hidden_size": 8, "label_model.image_hidden_size": 8}
+    LabelSetClassifier(tune=1, epochs=2, random_state=1, settings=small).fit(features[shown], labels[shown])
+    assert set(seen) == {"independent"}
+
+
 CHECKS = """
 import sys, warnings
 warnings.simplefilter("ignore")

@@ -25,7 +25,7 @@ from labelbeam.formats.vector_table import targets_of_names, targets_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.predict.prediction import Prediction, Predictions
 from labelbeam.runs.config import RunConfig, configure
-from labelbeam.runs.recipe import DataSize, empty_sets, recipe_for
+from labelbeam.runs.recipe import DataSize, empty_sets, merged, recipe_for
 from labelbeam.runs.run_directory import Run, save_run
 from labelbeam.runs.tagger import Tagger
 
@@ -104,14 +104,18 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         size = DataSize(len(features), features.shape[1], len(names), is_sparse(features))
         by_data: Mapping[str, Any] = recipe_for(size, self.head)
         self.chosen_, best_epoch = "", None
-        if self.tune is not None:
-            best = tune(self._configured, size, features, targets, count=self.tune, seed=seed)
-            self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
         unsaid = empty_sets(self._configured(by_data), targets)
-        by_data = {
-            **by_data,
-            **{part: {**by_data.get(part, {}), **values} for part, values in unsaid.items()},
-        }
+        if self.tune is not None:
+            best = tune(
+                lambda tried: self._configured(merged(tried, unsaid)),
+                size,
+                features,
+                targets,
+                count=self.tune,
+                seed=seed,
+            )
+            self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
+        by_data = merged(by_data, unsaid)
         config = self._configured(by_data)
         held_out = None
         if best_epoch is not None and self.epochs is None:
@@ -231,7 +235,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
             nested = {last: nested}
             for one in reversed(outer):
                 nested = {one: nested}
-            options = _merged(options, nested)
+            options = merged(options, nested)
         return configure(head=self.head, options=options, by_data=by_data)
 
     def _seed(self) -> int:
@@ -369,14 +373,6 @@ def _are_names(rows: Any) -> bool:
         return all(not isinstance(row, str) and all(isinstance(one, str) for one in row) for row in rows)
     except TypeError:
         return False
-
-
-def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
 
 
 _CLASSES = "gives class numbers in one column; a label set is a column for each label, of 1 and 0"

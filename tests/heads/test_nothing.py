@@ -139,8 +139,7 @@ def test_a_said_share_shifts_the_odds_of_the_empty_set_and_leaves_the_others_as_
     head = trained(model())
     before, after = all_sets(head), all_sets(head, nothing=0.2)
     odds = [one[:, 0] - np.log(-np.expm1(one[:, 0])) for one in (before, after)]
-    trained_share = head.nothing.base + head.nothing.shift
-    np.testing.assert_allclose(odds[1] - odds[0], math.log(0.25) - trained_share, atol=1e-5)
+    np.testing.assert_allclose(odds[1] - odds[0], math.log(0.25) - head.nothing.trained_share, atol=1e-5)
     np.testing.assert_allclose(np.diff(before[:, 1:]), np.diff(after[:, 1:]), atol=1e-5)
 
 

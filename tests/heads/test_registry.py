@@ -47,6 +47,8 @@ def runs(train: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -
     def run(head: str) -> Path:
         if head not in made:
             small = ("--set", "suggester=false")
+            if HEADS[head].searches:
+                small += ("--set", "label_model.per_label=1")  # without, it has no score per label
             made[head] = train(folder / head, "--head", head, *small)
         return made[head]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from labelbeam.errors import InputError, unknown_name
 
 METHODS = ("exact", "beam", "greedy")
-SCORES = ("marginal", "beam", "max-step", "first-step")
+SCORES = ("marginal", "per-label", "beam", "max-step", "first-step")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Search:
     For runs whose training images all show something."""
     score: str = "marginal"
     """What a label's score is; the paper does not say. `marginal` (default): p(label | image), with bounds.
+    `per-label`: p(label | image) by the label's own logit, a matrix product, where the model has one
+    (`label_model.per_label`); under rules and forced numbers of labels, which condition it, `marginal` is taken.
     `beam`: the share of the beam's finished paths that hold it. `max-step`: the highest probability it had at
     any step of the path. `first-step`: the probability at the first step."""
     expansions: int = 200

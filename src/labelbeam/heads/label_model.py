@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Float64, Int
 
 from labelbeam.errors import InputError
 from labelbeam.heads.local import Local
@@ -202,11 +202,13 @@ class Nothing:
 
     Attributes:
         base: log-odds of the empty set if every label were as frequent as in training, independently.
-        shift: added to the log-odds of every image: those of the share of images that show nothing, minus `base`.
+        share: log-odds of the share of images that show nothing.
+        trained_share: likewise, in training.
     """
 
     base: float
-    shift: float
+    share: float
+    trained_share: float
 
     @classmethod
     def of(cls, tensors: Tensors) -> "Nothing":
@@ -216,12 +218,12 @@ class Nothing:
             InputError: an array is missing or of another shape.
         """
         base, share = (float(tensors.take(name, 1)[0]) for name in ("nothing_base", "nothing_share"))
-        return cls(base, share - base)
+        return cls(base, share, share)
 
     def log_odds(self, z: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
-        """Return log p - log(1 - p), p the product of the labels' absences, shifted."""
+        """Return log p - log(1 - p), p the product of the labels' absences, shifted from `base` to `share`."""
         log_p = np.minimum(-np.logaddexp(0.0, z.astype(np.float64)).sum(axis=1), -1e-6)
-        odds: np.ndarray = log_p - np.log(-np.expm1(log_p)) + self.shift
+        odds: np.ndarray = log_p - np.log(-np.expm1(log_p)) + self.share - self.base
         return odds
 
 
@@ -391,6 +393,39 @@ class TrainedLabelModel:
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
         return np.concatenate([self._z(self.before_projection(block), block) for block in blocks])
 
+    def per_label_scores(
+        self, features: Float[np.ndarray, "images features"]
+    ) -> Float64[np.ndarray, "images labels"]:
+        """Return p(label | image) by each label's own logit.
+
+        Where another share of images shows nothing than in training, that is times how much more or less probable it
+        then is that the image shows something.
+
+        Raises:
+            InputError: as `require_per_label`.
+        """
+        z = self.require_per_label().per_label_logits(features).astype(np.float64)
+        scores = sigmoid(z)
+        if self.nothing is not None and self.nothing.share != self.nothing.trained_share:
+            odds = self.nothing.log_odds(z)
+            before = odds - self.nothing.share + self.nothing.trained_share
+            scores *= np.exp(np.logaddexp(0, before) - np.logaddexp(0, odds))[:, None]
+        return np.minimum(scores, 1.0)
+
+    def require_per_label(self) -> "TrainedLabelModel":
+        """Return the model if each of its labels has a logit of its own that the image's row holds.
+
+        Raises:
+            InputError: it was trained without, or a label came later.
+        """
+        if not self.options.per_label or self._per_label is None:
+            raise InputError(NO_PER_LABEL)
+        if not np.isfinite(self._per_label[1]).all():
+            raise InputError(
+                "a label that was added to this run has no score by itself. Take the score marginal, or train anew."
+            )
+        return self
+
     def _z(
         self, v: Float32[np.ndarray, "images width"], features: Float[np.ndarray, "images row"]
     ) -> Float32[np.ndarray, "images labels"]:
@@ -421,7 +456,7 @@ class TrainedLabelModel:
         if self.nothing is None:
             raise InputError(NO_NOTHING)
         shifted = copy(self)
-        shifted.nothing = replace(self.nothing, shift=math.log(share / (1 - share)) - self.nothing.base)
+        shifted.nothing = replace(self.nothing, share=math.log(share / (1 - share)))
         return shifted
 
     def image_vectors(

@@ -1,6 +1,7 @@
 """Answers of a label model: search for the path, marginals with bounds for the scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -81,9 +82,13 @@ class LabelModelAnswerer:
             limits: rules that every set keeps.
 
         Raises:
-            InputError: as `PrefixTrie`; scores that rules cannot condition.
+            InputError: as `PrefixTrie`; scores that rules cannot condition, or that the head does not have.
         """
         head = head.with_prior(search.nothing)
+        if search.score == "per-label":
+            head.require_per_label()
+            if limits or search.min_labels or search.max_labels is not None:
+                search = replace(search, score="marginal")
         self.search, self.step, self.limits = search, head, limits
         if limits and search.score in ("max-step", "first-step"):
             raise InputError(
@@ -124,7 +129,7 @@ class LabelModelAnswerer:
             paths = [certified.path(i) for i in range(len(rows))]
             log_probs, exact = certified.log_probs, certified.exact
         if marginals is None:
-            scores = self._other_scores(rows, found if found is not None else self._beam(rows), paths)
+            scores = self._other_scores(features, rows, found, paths)
             low, high, stderr = scores, scores, np.zeros_like(scores)
         scores, low, high, stderr = (column.astype(np.float32) for column in (scores, low, high, stderr))
         return Answers(
@@ -184,9 +189,13 @@ class LabelModelAnswerer:
             return greedy_search(self.trie, rows)
         return beam_search(self.trie, rows, search)
 
-    def _other_scores(self, rows: np.ndarray, found: BeamPaths, paths: list[tuple[int, ...]]) -> np.ndarray:
+    def _other_scores(
+        self, features: np.ndarray, rows: np.ndarray, found: BeamPaths | None, paths: list[tuple[int, ...]]
+    ) -> np.ndarray:
+        if self.search.score == "per-label":
+            return self.step.per_label_scores(features)
         if self.search.score == "beam":
-            return beam_scores(found, self.trie.num_labels)
+            return beam_scores(found if found is not None else self._beam(rows), self.trie.num_labels)
         if self.search.score == "max-step":
             return max_step_scores(self.trie, rows, paths)
         return first_step_scores(self.trie, rows)

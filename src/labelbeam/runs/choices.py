@@ -1,5 +1,6 @@
 """Command-line choices laid over a run's own: how sets are decided, label models searched, scores calibrated."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import FORMATS, parse_spec
 from labelbeam.heads.registry import HEADS, Head, require
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.calibration import RunCalibration, fit_run_calibration
 from labelbeam.predict.decision import Decision, list_sets
@@ -26,6 +28,9 @@ from labelbeam.runs.run_directory import Run
 #
 # Joins a run's head, its answers and `predict.calibration`. What a user changes after training may make
 # the calibration void: then it is left out, with a note.
+
+LEAST_SCORE = 1e-3
+"""Scores are compared no closer to 0 and 1 than this: samples have a standard error ten times as great."""
 
 MOST_TRAINING_IMAGES = 2000
 """Training images whose features say where images like them lie; more change little."""
@@ -62,6 +67,43 @@ def calibrate(
 def score_name(config: RunConfig) -> str:
     """Return which number per label a run's scores are; heads that are not searched have but one."""
     return config.search.score if HEADS[config.head].searches else "marginal"
+
+
+def with_quick_scores(
+    run: Run, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
+) -> tuple[Run, str]:
+    """Return a run whose scores are each label's own probability where they are as good, and what was found.
+
+    A label's own probability is a matrix product, its marginal over sets a search and samples. They are as good where
+    the labels' log loss on validation images is not above that of the marginals by more than its standard error.
+
+    Args:
+        run: the trained model, not calibrated.
+        features: of validation images.
+        targets: their truth, columns in the run's label order.
+    """
+    if not HEADS[run.config.head].searches or not run.config.label_model.per_label or len(features) < 2:
+        return run, ""
+    losses = {}
+    for score in ("per-label", "marginal"):
+        config = replace(run.config, search=replace(run.config.search, score=score))
+        scores = build_answerer(run.head, config).answer(features).scores.astype(np.float64)
+        p = np.clip(scores, LEAST_SCORE, 1 - LEAST_SCORE)
+        nats = -np.log(np.where(targets == PRESENT, p, 1 - p))
+        losses[score] = (nats * (targets != UNKNOWN)).sum(axis=1)
+    apart = losses["per-label"] - losses["marginal"]
+    error = float(apart.std(ddof=1)) / math.sqrt(len(apart))
+    found = (
+        f"on {len(apart):,} validation images their log loss is {losses['per-label'].mean():.3f} nats, that of the "
+        f"sets' marginals {losses['marginal'].mean():.3f} (standard error of the difference {error:.3f})"
+    )
+    if apart.mean() > error:
+        return run, f"scores are marginals over sets, not each label's own probability: {found}."
+    config = replace(run.config, search=replace(run.config.search, score="per-label"))
+    return replace(run, config=config), (
+        f"scores are each label's own probability: {found}. With bounds and standard errors: "
+        "--set search.score=marginal."
+    )
 
 
 def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:

@@ -96,7 +96,11 @@ def extend_run(run: Run, dataset: Dataset, labels: Sequence[str] = (), *, seed: 
         run, one = _with_label(run, dataset, rows, label, seed=seed)
         added.append(one)
     old = len(before.vocabulary)
-    scores = [build_answerer(one.head, one.config).answer(rows).scores[:, :old] for one in (before, run)]
+    asked = [replace(one.config, search=run.config.search) for one in (before, run)]
+    scores = [
+        build_answerer(one.head, config).answer(rows).scores[:, :old]
+        for one, config in zip((before, run), asked, strict=True)
+    ]
     if row.conditions or run.suggester is not None:
         notes = [
             *notes,
@@ -138,6 +142,8 @@ def _with_label(
     if "U_l" in arrays:
         wider = replace(config.label_model, embedding_size=arrays["U_l"].shape[1])
         config = replace(config, label_model=wider)
+        if config.search.score == "per-label":  # which the new label has not got
+            config = replace(config, search=replace(config.search, score="marginal"))
     suggester = run.suggester
     if suggester is not None:
         more, _, _ = _taught(

@@ -1,7 +1,7 @@
 """How a model is trained: optimiser, rates, lengths. The numbers; the loop is in `training.loop`."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -263,6 +263,20 @@ def empty_sets(config: "RunConfig", targets: Int8[np.ndarray, "images labels"]) 
     if not HEADS[config.head].searches or config.label_model.loss != "sequence" or some_empty(targets):
         return {}
     return {"label_model": {"nothing": "independent"}}
+
+
+def merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return differences with others laid over them; nested ones key by key.
+
+    Example:
+        >>> merged({"seed": 1, "recipe": {"epochs": 5}}, {"recipe": {"patience": 0}})
+        {'seed': 1, 'recipe': {'epochs': 5, 'patience': 0}}
+    """
+    laid = dict(values)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(laid.get(key), Mapping)
+        laid[key] = merged(laid[key], value) if both else value
+    return laid
 
 
 def format_recipe(size: DataSize, recipe: Recipe) -> str:

@@ -31,10 +31,17 @@ from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
-from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises
+from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises, with_quick_scores
 from labelbeam.runs.config import RunConfig, to_plain, weight_of_unknown
 from labelbeam.runs.evaluation import evaluate_features
-from labelbeam.runs.recipe import DataSize, build_optimiser, empty_sets, format_recipe, recipe_for
+from labelbeam.runs.recipe import (
+    DataSize,
+    build_optimiser,
+    empty_sets,
+    format_recipe,
+    merged,
+    recipe_for,
+)
 from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
 from labelbeam.runs.tagger import Tagger
 from labelbeam.training.batches import (
@@ -102,6 +109,10 @@ def opening_lines(command: str, epochs: int, best: int, metrics: Mapping[str, An
 
 SUGGESTER = "suggester"
 """Folder of the unfinished training of the second mechanism, inside the run's."""
+
+
+QUICK: Mapping[str, Any] = {"search": {"score": "per-label"}}
+"""Scores that cost no search, as differences of a configuration."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +240,9 @@ def train_run(
     run = replace(run, history=tuple(progress.history))
     if accelerator.is_main_process:
         if held_out is not None:
-            run = _judged(run, train, held_out)
+            # What the user says of scores stands.
+            free = configured is not None and configured(QUICK).search.score == "per-label"
+            run = _judged(run, train, held_out, free_score=free, report=report)
         if aside is not None:
             run = _promising(run, aside, held_out)
             report(f"{len(aside)} images of {aside.spec} kept aside: promises are proven on them.")
@@ -290,9 +303,15 @@ def _by_data(
             train, features, _ = readable_features(train, encoder, flips=False)
             rows = features[:, 0]
         by_data = try_configurations(
-            configured, size, rows, train.targets, count=tune, seed=config.seed, report=report
+            lambda tried: configured(merged(tried, unsaid)),
+            size,
+            rows,
+            train.targets,
+            count=tune,
+            seed=config.seed,
+            report=report,
         ).differences
-    by_data = {**by_data, **{part: {**by_data.get(part, {}), **values} for part, values in unsaid.items()}}
+    by_data = merged(by_data, unsaid)
     fitted = replace(configured(by_data), encoder=config.encoder)
     if "recipe" in by_data and not tune:
         report(format_recipe(size, fitted.recipe))
@@ -422,9 +441,15 @@ def _suggester(
     )
 
 
-def _judged(run: Run, train: Dataset, held_out: Dataset) -> Run:
-    """Return the run with its scores on held-out images, and its calibration, where one is wanted."""
+def _judged(
+    run: Run, train: Dataset, held_out: Dataset, *, free_score: bool, report: Callable[[str], None]
+) -> Run:
+    """Return the run with what held-out images decide: its scores, measures, and calibration, where one is wanted."""
     held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
+    if free_score:
+        run, found = with_quick_scores(run, features[:, 0], held_out.targets)
+        if found:
+            report(found)
     run = replace(run, metrics=_validation_metrics(run, held_out, features[:, 0]))
     # Against tags alone every label would be certain.
     if not run.config.calibrate or not (held_out.targets == ABSENT).any():

@@ -15,7 +15,7 @@ from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.stratified import split
 from labelbeam.errors import InputError
 from labelbeam.runs.config import RunConfig
-from labelbeam.runs.recipe import LIGHT, MIDDLE, STRONG, DataSize, recipe_for, strength_for
+from labelbeam.runs.recipe import LIGHT, MIDDLE, STRONG, DataSize, merged, recipe_for, strength_for
 from labelbeam.training.learning import Learned, Rows, as_rows, learn
 
 MOST_ROWS = 5000
@@ -73,8 +73,8 @@ def candidates(size: DataSize, head: str, count: int, *, seed: int = 0) -> list[
     ]
     if head in ("cnn-rnn", "no-rnn"):
         listed += [
-            (f"{own.name}, additive", _with(listed[0][1], label_model={"activation": "identity"})),
-            (f"{own.name}, no hidden layer", _with(listed[0][1], label_model={"image_hidden_size": 0})),
+            (f"{own.name}, additive", merged(listed[0][1], {"label_model": {"activation": "identity"}})),
+            (f"{own.name}, no hidden layer", merged(listed[0][1], {"label_model": {"image_hidden_size": 0}})),
         ]
     random = np.random.default_rng(seed)
     while len(listed) < count:
@@ -152,13 +152,6 @@ def _judged(
 ) -> Learned:
     train, judge = drawn[kept], drawn[held]
     return learn(config, rows.take(train), targets[train], (rows.take(judge), targets[judge]))
-
-
-def _with(values: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for key, value in more.items():
-        merged[key] = {**merged.get(key, {}), **value}
-    return merged
 
 
 def is_sparse(features: Rows) -> bool:
