@@ -11,6 +11,7 @@ from random_rules import kept_sets, random_limits
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.evidence import conditional_marginals
+from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import sample_sets
 from labelbeam.decoding.step import PathLength, TableStep
@@ -138,6 +139,71 @@ def test_estimates_under_rules_are_unbiased():
     error = np.std(scores, axis=0) / np.sqrt(len(scores))
     assert (np.abs(np.mean(scores, axis=0) - true) <= 4 * error + 1e-4).all()
     assert np.mean(kept_mass) == pytest.approx(total, abs=4 * np.std(kept_mass) / np.sqrt(40) + 1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_scores_under_rules_lie_within_hard_bounds_of_the_conditioned_distribution(backend):
+    estimated = beyond = exact = 0
+    for trie, row, kept, paths in cases()[:300]:
+        true, total = conditioned(paths, kept, np.full(trie.num_labels, -1), trie.num_labels)
+        for expansions, stderr in ((1, None), (3, 0.01), (200, 0.01)):
+            found = label_marginals(
+                trie, row, expansions=expansions, samples=50, stderr=stderr, backend=backend_of(trie, backend)
+            )
+            assert (found.low[0] <= true + 1e-9).all()
+            assert (found.high[0] >= true - 1e-9).all()
+            assert found.paths.path(0) in kept
+            off = np.abs(found.score[0] - true)
+            beyond += (off > 5 * found.stderr[0] + 1e-4).any()
+            estimated += expansions < 200
+            if found.exact[0] and expansions == 200:
+                exact += 1
+                assert off.max() < 1e-4
+                assert found.kept[0] == pytest.approx(total, abs=1e-4)
+    assert exact > 200
+    assert beyond <= 0.015 * estimated  # rare sets of which no sample came
+
+
+def long_rules(kind):
+    """Twelve labels whose sets rules hardly bind, or bind hard."""
+    loose = [Limit((1, 5, 11), (), 0, 2), Limit((7,), (2,), 0, 1), Limit(tuple(range(12)), (), 0, 10)]
+    hard = [Limit((1, 5, 11), (), 1, 1), Limit((7,), (2,), 0, 1), Limit((0, 3, 9), (), 2, 3)]
+    step, limits = TableStep({}, num_labels=12, seed=5), loose if kind == "loose" else hard
+    return PrefixTrie(step, limits=limits), random_rows(1, 13, 5), kept_sets(limits, 12), step
+
+
+@pytest.mark.parametrize("kind", ["loose", "hard"])
+def test_scores_under_rules_are_right_on_average_and_their_errors_are_what_they_say(kind):
+    trie, row, kept, step = long_rules(kind)
+    true, total = conditioned(all_paths(step, row[0]), kept, np.full(12, -1), 12)
+    found = [label_marginals(trie, row, expansions=4, samples=200, seed=seed) for seed in range(60)]
+    scores, errors = np.array([one.score[0] for one in found]), np.array([one.stderr[0] for one in found])
+    spread = scores.std(axis=0)
+    assert (np.abs(scores.mean(axis=0) - true) <= 4 * spread / 60**0.5 + 5e-3).all()
+    assert np.mean([one.kept[0] for one in found]) == pytest.approx(total, rel=0.05)
+    assert (spread <= 1.3 * errors.mean(axis=0)).all()
+    assert errors.max() < 0.1
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")
+@pytest.mark.parametrize("kind", ["loose", "hard"])
+def test_both_backends_score_alike_under_rules(kind):
+    trie, row, _, _ = long_rules(kind)
+    plain, compiled = (
+        label_marginals(trie, row, expansions=4, samples=100, backend=one) for one in ("numpy", "numba")
+    )
+    for name in ("score", "low", "high", "stderr", "kept"):
+        np.testing.assert_allclose(getattr(plain, name), getattr(compiled, name), atol=2e-5)
+
+
+def test_rules_that_hardly_bind_cost_no_precision():
+    _, row, _, step = long_rules("loose")
+    free, ruled = (
+        label_marginals(PrefixTrie(step, limits=limits), row, expansions=4, samples=200)
+        for limits in ([], [Limit((1, 5, 8), (), 0, 2)])
+    )
+    assert ruled.kept[0] > 0.9
+    assert ruled.stderr.max() < 1.5 * free.stderr.max()
 
 
 @pytest.mark.parametrize("expansions", [2, 200])

@@ -1,16 +1,18 @@
 """Tables of a job: nothing of the lines is lost, other programs read them, memory is of a few rows."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.formats.csv_table import read_csv
+from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction, ScoredLabel
 from labelbeam.tagging import tables as tag_tables
 from labelbeam.tagging.journal import recorded, records
-from labelbeam.tagging.tables import csv_table, is_our_parquet, parquet_table
+from labelbeam.tagging.tables import asked_columns, csv_table, is_our_parquet, parquet_table
 
 LABELS = ("dog", "traffic light")
 
@@ -78,6 +80,40 @@ def test_with_all_scores_csv_has_a_column_for_each_label(tmp_path: Path) -> None
     with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["score traffic light"] for row in rows] == ["0.5", ""]
+
+
+PROMISED = Prediction(
+    "a.jpg",
+    (scored("dog", 0.9),),
+    kept=0.75,
+    promise="recall >= 0.9 on average",
+    void=True,
+    unseen=False,
+    sets=((("dog",), 0.5), ((), 0.25)),
+)
+
+
+def test_what_rules_and_promises_say_of_an_image_is_in_its_row(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text(f"{PROMISED.to_json()}\n{Prediction('b.jpg', error='x').to_json()}\n")
+    decision = Decision(rule="promise", promise="recall=0.9", on_average=True, sets_among=0.9, unseen=0.9)
+    assert asked_columns(Decision(), ruled=False) == ()
+    asked = asked_columns(decision, ruled=True)
+    csv_table(LABELS, all_scores=False, more=asked)(tmp_path / "lines", tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["kept"], rows[0]["void"], rows[0]["status"]) == ("0.75", "1", "person")
+    assert json.loads(rows[0]["sets"]) == [{"labels": ["dog"], "prob": 0.5}, {"labels": [], "prob": 0.25}]
+    assert (rows[1]["kept"], rows[1]["void"], rows[1]["sets"]) == ("", "", "")
+    assert read_csv(tmp_path / "a.csv", options=ReadOptions(missing="keep")).example(0).present == ("dog",)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet_table(all_scores=False)(tmp_path / "lines", tmp_path / "a.parquet")
+    said, failed = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (said["kept"], said["void"], said["unseen"], said["promise"]) == (
+        *(0.75, True, False),
+        "recall >= 0.9 on average",
+    )
+    assert said["sets"] == [{"labels": ["dog"], "prob": 0.5}, {"labels": [], "prob": 0.25}]
+    assert (failed["kept"], failed["void"], failed["sets"]) == (None, None, None)
 
 
 def test_parquet_holds_what_the_lines_hold_in_row_groups(

@@ -208,9 +208,12 @@ def expanded(
     active = np.arange(len(image_rows))
     for _ in range(budget - 1):
         entries, labels, values = tree.top(active)
-        going = (values > -np.inf) & (tree.open_mass[active] > NEGLIGIBLE / 10)
+        whole = (
+            1.0 if trie.rules is None else tree.end_mass[active]
+        )  # what is left is judged beside what keeps them
+        going = (values > -np.inf) & (tree.open_mass[active] > NEGLIGIBLE / 10 * whole)
         if gap is not None:
-            near = np.flatnonzero(going & (tree.open_mass[active] <= gap))
+            near = np.flatnonzero(going & (tree.open_mass[active] <= gap * whole))
             going[near] = ~tree.certified(active[near], entries[near], labels[near], values[near])
         active, entries, labels, values = active[going], entries[going], labels[going], values[going]
         if not len(active):

@@ -16,15 +16,10 @@ from labelbeam.decoding.best_first import WORK_BYTES, check_budget
 from labelbeam.decoding.evidence_tree import EvidenceTree, draw_frontier, weighted_samples
 from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.random_numbers import sample_keys
+from labelbeam.decoding.ruled_estimate import CLOSE_BOUNDS, LEAST_EFFECTIVE
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
-
-LEAST_EFFECTIVE = 20
-"""Fewer effective samples say little of a share: at 20 the standard error of one half is 0.11."""
-
-CLOSE_BOUNDS = 0.05
-"""Where every label's bounds are this close, the scores are good whatever the samples say."""
 
 NEGLIGIBLE = 1e-7
 """Open mass below this share of the agreeing mass is not expanded any more."""

@@ -30,7 +30,6 @@ class EvidenceTree(Expansion):
         missing: int32 [images entries], accepted labels that the entry has not got.
         ends: float64 [images entries], probability of the finished path that END makes of the entry; 0 where
             that does not agree with the evidence.
-        settled: bool [images entries labels], whether the trie's rules are kept whatever follows a continuation.
         promise: float64 [images entries labels], log of a guess how likely a continuation is to agree in the end.
 
     Args:
@@ -53,7 +52,8 @@ class EvidenceTree(Expansion):
         self.missing = np.zeros((len(image_rows), budget), dtype=np.int32)
         self.ends = np.zeros((len(image_rows), budget))
         self.promise = np.empty((len(image_rows), budget, trie.num_labels))
-        self.settled = np.full((len(image_rows), budget, trie.num_labels), trie.rules is None)
+        if trie.rules is None:
+            self.settled = np.ones((len(image_rows), budget, trie.num_labels), dtype=bool)
         self._canonical = trie.step.allowed == "canonical"
         self._ids = np.arange(trie.num_labels)
         self.start(np.arange(len(image_rows)))
@@ -82,11 +82,9 @@ class EvidenceTree(Expansion):
         room = self.trie.longest - 1 - self.depths[images, entries]
         agrees &= missing[:, None] - lacking <= room[:, None]
         ends = missing == 0
-        if (rules := self.trie.rules) is not None:
-            states, depths = self.trie.rule_states[nodes], self.depths[images, entries]
+        if self.trie.rules is not None:
             agrees &= self.trie.live[nodes, :end]
             ends &= self.trie.live[nodes, end]
-            self.settled[images, entries] = rules.settles(states, depths)
         rest = np.where(agrees, log_probs[:, :end], -np.inf)
         self.rest[images, entries] = rest
         self.best[images, entries] = rest.max(axis=1)
@@ -315,8 +313,7 @@ def weighted_samples(
         going = (outcomes < end) & (weights[items] > 0)
         items, outcomes, nodes, settled = items[going], outcomes[going], nodes[going], settled[going]
         if trie.rules is not None:
-            settles = trie.rules.settles(trie.rule_states[nodes], trie.depths[nodes])
-            rules_settled[items] = settles[np.arange(len(items)), outcomes]
+            rules_settled[items] = trie.settled[nodes, outcomes]
         has[items, outcomes] = True
         gained[items[~settled], outcomes[~settled]] = 1.0
         last[items] = outcomes

@@ -29,8 +29,11 @@ class Expansion:
         mass: float64 [images labels], probability of all prefixes met so far that contain the label.
         open_mass: float64 [images], probability of the continuations not expanded.
         end_log_probs: float64 [images entries], log-probability of the path that END makes of the entry.
+        end_mass: float64 [images], probability of all those paths.
         rounding: float64 [images entries], how far log-probabilities of the entry's continuations may be off:
             `PrefixTrie.rounding`, summed along the path.
+        settled: bool [images entries labels], whether the trie's rules are kept whatever follows a continuation; only
+            under rules.
         path_entry: int32 [images], entry that is the best finished path when END follows it.
         path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
 
@@ -57,7 +60,9 @@ class Expansion:
         self.mass = np.zeros((count, trie.num_labels))
         self.open_mass = np.ones(count)
         self.end_log_probs = np.full((count, entries), -np.inf)
+        self.end_mass = np.zeros(count)
         self.rounding = np.zeros((count, entries))
+        self.settled = np.empty((count, entries, trie.num_labels if trie.rules else 0), dtype=bool)
         self._sizes = np.abs(image_rows).max(axis=1)
         self.path_entry = np.zeros(count, dtype=np.int32)
         self.path_log_prob = np.full(count, -np.inf)
@@ -193,6 +198,7 @@ class Expansion:
     ) -> None:
         """Record finished paths, as the best ones of their images where they are; ties by label sequence."""
         self.end_log_probs[images, entries] = log_probs
+        self.end_mass[images] += np.exp(log_probs)
         before = self.path_log_prob[images]
         better = log_probs > before
         for k in np.flatnonzero((log_probs == before) & (before > -np.inf)):
@@ -226,6 +232,8 @@ class Expansion:
         self.keys[at, e] = sub_keys(self.keys[at, parents[labelled]], labels[labelled])
         self.counts[images] += 1
         self.open_mass[images[~labelled]] = 0.0
+        if self.trie.rules is not None:
+            self.settled[images, entries] = self.trie.settled[nodes]
         self.fill(images, entries, nodes)
 
     def _nodes(

@@ -1,171 +1,27 @@
 """Per-label scores of a sequence model: marginals with hard bounds, an estimate and its standard error."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt64
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.best_first import (
     NEGLIGIBLE,
     CertifiedPaths,
     batch_size,
-    best_paths,
     certificates,
     check_budget,
     expanded,
     no_worse_than_beams,
 )
-from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.expansion import Expansion
+from labelbeam.decoding.open_estimate import OpenEstimate
 from labelbeam.decoding.paths import check_image_rows, in_halves
-from labelbeam.decoding.random_numbers import check_streams, sample_keys
-from labelbeam.decoding.sampling import Frontier, add_samples, continue_samples
+from labelbeam.decoding.random_numbers import check_streams
+from labelbeam.decoding.ruled_estimate import RuledEstimate, trusted
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-from labelbeam.labels.vocabulary import UNKNOWN
-
-# What the open part of a search still gains, estimated by samples: in one round, or until that is precise
-# enough.
-#
-# Between `sampling`, which draws and continues samples, and `marginals`, which adds the certain part. Each
-# image decides by its own samples how many it needs, so neither batch nor trie changes an estimate.
-
-PILOT = 16
-"""Samples of the first round; they tell how many are needed."""
-
-MOST_TIMES = 4
-"""A round has at most so many times the samples of the one before, because few samples judge the need badly."""
-
-LEAST_MORE = 8
-"""Fewest samples more than in the round before, lest a precision just missed costs many rounds."""
-
-IMAGINED = 0.25
-"""Variance of a sample that says yes or no by the throw of a coin."""
-
-LEAST_INFORMATIVE = 8
-"""Labels of which at least so many samples are expected to be informative are estimated from those alone, times
-the share of the open mass that may gain the label, which is known exactly; others from all samples."""
-
-
-class OpenEstimate:
-    """Sampled estimate, per image and label, of the share of the open mass that gains the label.
-
-    Attributes:
-        frontier: what the search left open.
-        gained: float64 [images labels]; 0 where none was drawn.
-        stderr: float64 [images labels], standard error of `gained`; infinite where none was drawn.
-        samples: int64 [images], on which the estimate rests.
-
-    Args:
-        tree: the search.
-        backend: `numpy` or `numba`.
-    """
-
-    def __init__(self, tree: Expansion, backend: str) -> None:
-        self.tree = tree
-        if backend == "numba":
-            from labelbeam.decoding import sampling_kernel as kernel
-
-            self.frontier: Frontier = kernel.CompiledFrontier(tree)  # type: ignore[arg-type]
-            self._walk: Callable[..., np.ndarray] = kernel.continue_samples_compiled
-            self._add: Callable[..., None] = kernel.add_samples_compiled
-        else:
-            self.frontier, self._walk, self._add = Frontier(tree), continue_samples, add_samples
-        shape = self.frontier.undecided.shape
-        self.samples = np.zeros(shape[0], dtype=np.int64)
-        self.gained = np.zeros(shape)
-        self.stderr = np.full(shape, np.inf)
-
-    def run(
-        self,
-        images: Int[np.ndarray, " active"],
-        *,
-        samples: int,
-        stderr: float | None,
-        seed: int,
-        streams: Int[np.ndarray, " images"],
-    ) -> None:
-        """Sample images with open mass.
-
-        Args:
-            images: which.
-            samples: most samples of each, at least 2.
-            stderr: stop where no label's standard error, as a probability, is above it; None: draw all.
-            seed: of the samples.
-            streams: of the random numbers of all images of the tree.
-
-        Raises:
-            InputError: the trie cannot hold what a single sample needs.
-        """
-        keys = sample_keys(seed, streams, 1)[:, 0]
-        wanted = np.full(len(images), samples if stderr is None else min(PILOT, samples))
-        while len(images):
-            self._sample(images, wanted, keys)
-            if stderr is None:
-                break
-            widest = self.stderr[images].max(axis=1)
-            aim = stderr / self.frontier.masses[images]
-            n = self.samples[images]
-            wanted = np.clip(_needed(widest, n, aim), n + LEAST_MORE, MOST_TIMES * n)
-            wanted = np.minimum(wanted, samples)
-            going = (widest > aim) & (n < samples)
-            images, wanted = images[going], wanted[going]
-
-    def _sample(
-        self,
-        images: Int[np.ndarray, " active"],
-        counts: Int[np.ndarray, " active"],
-        keys: UInt64[np.ndarray, " images"],
-    ) -> None:
-        """Estimate anew from so many samples; most of their prefixes are those of fewer samples."""
-        of, entries, labels, item_keys = self.frontier.draw(images, counts, keys[images])
-        walk = partial(self._walk, self.tree)
-        gained = np.concatenate(in_halves(self.tree.trie, walk, of, entries, labels, item_keys))
-        if self.tree.trie.step.allowed == "canonical":  # only greater labels are still to be gained
-            informative = np.arange(gained.shape[1]) > labels[:, None]
-        else:
-            informative = ~self.tree.sets(of, entries, labels)
-        totals = np.zeros((3, len(images), gained.shape[1]))
-        self._add(gained, informative, np.repeat(np.arange(len(images)), counts), totals)
-        self._conclude(images, counts, totals)
-
-    def _conclude(
-        self,
-        images: Int[np.ndarray, " active"],
-        counts: Int[np.ndarray, " active"],
-        totals: Float[np.ndarray, "3 active labels"],
-    ) -> None:
-        sums, squares, informative = totals
-        self.samples[images] = counts
-        n = counts[:, None]
-        share = np.minimum(self.frontier.undecided[images] / self.frontier.masses[images, None], 1.0)
-        mean = sums / np.maximum(informative, 1)
-        spread = np.maximum(squares - informative * mean * mean, 0.0)
-        # Few samples may agree by chance. As in an Agresti-Coull interval p is pulled towards 1/2, and one more
-        # sample is imagined that says yes or no by the throw of a coin.
-        p = (informative * mean + 0.5) / (informative + 1)
-        variance = spread / np.maximum(informative - 1, 1) + IMAGINED / (informative + 1)
-        # Decided by what is expected, not by what was drawn, lest the estimate be biased.
-        enough = n * share >= LEAST_INFORMATIVE
-        self.gained[images] = np.where(enough, share * mean, sums / n)
-        among_informative = share * share * variance / np.maximum(informative, 1)
-        among_all = share * (variance + (1 - share) * p * p) / n
-        self.stderr[images] = np.sqrt(np.where(enough, among_informative, among_all))
-
-
-def _needed(
-    widest: Float[np.ndarray, " active"], n: Int[np.ndarray, " active"], aim: Float[np.ndarray, " active"]
-) -> Int[np.ndarray, " active"]:
-    """Return how many samples should bring the greatest standard error of n samples down to the aim.
-
-    The number N solves variance / N + IMAGINED / N^2 = aim^2, with the variance that n samples showed.
-    """
-    variance = np.maximum(widest**2 * n - IMAGINED / (n + 1), 0.0)
-    return np.ceil((variance + np.sqrt(variance**2 + 4 * IMAGINED * aim**2)) / (2 * aim**2)).astype(np.int64)
-
 
 # Per-label scores of a sequence model: marginals with hard bounds, an estimate and its standard error.
 #
@@ -173,9 +29,6 @@ def _needed(
 # prefixes that may still gain it. Between the bounds the estimate is the certain mass plus the sampled share
 # of the open mass. The paper leaves open where per-label scores come from (C.1 row 15); this is our answer.
 # Knows the trie and image rows; `expansion` grows the tree, `OpenEstimate` samples what it leaves open.
-
-NEARLY_NOTHING = 1e-5
-"""Bounds of ratios closer than this, rounding included, are called exact."""
 
 
 @dataclass(frozen=True)
@@ -261,8 +114,6 @@ def label_marginals(
             f"the standard error to reach must lie between 0 and 1, given stderr={stderr}. "
             "Leave it out to spend the whole budget on every image."
         )
-    if trie.rules is not None:
-        return _under_rules(trie, rows, expansions=expansions, samples=samples, seed=seed, backend=backend)
     sampled = _Sampling(samples, stderr, seed)
     chosen = choose_backend(backend, additive=trie.step.additive)
     image_streams = check_streams(streams, len(rows))
@@ -272,7 +123,8 @@ def label_marginals(
         batch, of_batch = rows[first : first + size], image_streams[first : first + size]
         trees = in_halves(trie, lambda part: expanded(trie, part, expansions, chosen, gap=stderr), batch)
         for tree in trees:
-            parts.append(_marginals(tree, sampled, of_batch[: len(tree.counts)], chosen))
+            answer = _marginals if trie.rules is None else _under_rules
+            parts.append(answer(tree, sampled, of_batch[: len(tree.counts)], chosen))
             of_batch = of_batch[len(tree.counts) :]
     found = _joined(parts, trie)
     no_worse_than_beams(trie, rows, found.paths, chosen)
@@ -309,11 +161,43 @@ def _marginals(
         score[images] = np.clip(certain[images] + gained, certain[images], possible[images])
         stderr[images] = np.minimum(masses[images, None] * estimate.stderr[images], stderr[images])
         stderr[exact] = 0.0
-    everyone = np.arange(len(low))
+    everything = np.ones(len(score))
+    return Marginals(score, low, high, stderr, exact, estimate.samples, _paths(tree), everything)
+
+
+def _paths(tree: Expansion) -> CertifiedPaths:
+    everyone = np.arange(len(tree.counts))
     entries, labels, values = tree.top(everyone)
-    certified = tree.certified(everyone, entries, labels, values)
-    paths = certificates(tree, certified, values)
-    return Marginals(score, low, high, stderr, exact, estimate.samples, paths, np.ones(len(score)))
+    return certificates(tree, tree.certified(everyone, entries, labels, values), values)
+
+
+def _under_rules(
+    tree: Expansion, sampling: _Sampling, streams: Int[np.ndarray, " images"], backend: str
+) -> Marginals:
+    """Return marginals of the distribution conditioned on the trie's rules."""
+    estimate = RuledEstimate(tree, backend)
+    masses = estimate.masses
+    low, high = masses.bounds()
+    exact = (high - low).max(axis=1, initial=0.0) <= NEGLIGIBLE
+    score, stderr = (low + high) / 2, (high - low) / 2
+    kept = masses.finished + masses.open[1] + masses.open[0] / 2
+    images = np.flatnonzero(~exact & (estimate.frontier.masses > 0))
+    if sampling.samples:
+        estimate.run(
+            images, samples=sampling.samples, stderr=sampling.stderr, seed=sampling.seed, streams=streams
+        )
+        kept[images] = estimate.kept[images]
+        score[images] = np.where(np.isnan(estimate.score[images]), score[images], estimate.score[images])
+        error = estimate.frontier.masses[images, None] * estimate.stderr[images]
+        enough = trusted(estimate.stderr[images], (high - low)[images])[:, None]
+        stderr[images] = np.where(enough, np.minimum(error, stderr[images]), stderr[images])
+        stderr[exact] = 0.0
+    score = np.clip(score, low, high)
+    off = (
+        np.exp(tree.most_rounding())[:, None] ** 2
+    )  # every mass may be off by a factor, a ratio by its square
+    low, high = low / off, np.minimum(high * off, 1.0)
+    return Marginals(score, low, high, stderr, exact, estimate.samples, _paths(tree), kept)
 
 
 def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
@@ -346,22 +230,4 @@ def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
         np.concatenate([part.samples for part in parts]),
         paths,
         np.concatenate([part.kept for part in parts]),
-    )
-
-
-def _under_rules(
-    trie: PrefixTrie, rows: np.ndarray, *, expansions: int, samples: int, seed: int, backend: str | None
-) -> Marginals:
-    """Return marginals of the distribution conditioned on the trie's rules: ratios of masses, as under evidence."""
-    nothing = np.full((len(rows), trie.num_labels), UNKNOWN, dtype=np.int8)
-    found = conditional_marginals(trie, rows, nothing, expansions=expansions, samples=samples, seed=seed)
-    return Marginals(
-        found.score,
-        found.low,
-        found.high,
-        found.stderr,
-        (found.high - found.low).max(axis=1, initial=0.0) <= NEARLY_NOTHING,
-        np.full(len(rows), samples),
-        best_paths(trie, rows, budget=expansions, backend=backend),
-        found.evidence,
     )

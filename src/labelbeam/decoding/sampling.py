@@ -41,21 +41,11 @@ class Frontier:
         if canonical:  # only greater ids can follow
             self.undecided = np.cumsum(by_label, axis=1) - by_label
         else:
-            contains = self._contains()
+            contains = contained(tree, self._open.shape[1])
             by_entry = self._open.sum(axis=2)
             before = np.einsum("iel,ie->il", contains, by_entry)
             anew = np.where(contains, 0.0, self._open).sum(axis=1)
             self.undecided = np.maximum(self.masses[:, None] - before - anew, 0.0)
-
-    def _contains(self) -> np.ndarray:
-        """Return bool [images entries labels]: whether the entry has the label."""
-        tree, (count, entries, num_labels) = self.tree, self._open.shape
-        contains = np.zeros((count, entries, num_labels), dtype=bool)
-        for e in range(1, entries):
-            has = np.flatnonzero(tree.counts > e)
-            contains[has, e] = contains[has, tree.parents[has, e]]
-            contains[has, e, tree.labels[has, e]] = True
-        return contains
 
     def draw(
         self,
@@ -84,6 +74,16 @@ class Frontier:
         ]
         entries, labels, sample_keys = (np.concatenate(column) for column in zip(*drawn, strict=True))
         return np.repeat(images, counts), entries, labels, sample_keys
+
+
+def contained(tree: Expansion, entries: int) -> Bool[np.ndarray, "images entries labels"]:
+    """Return which labels each of the first entries has."""
+    contains = np.zeros((len(tree.counts), entries, tree.trie.num_labels), dtype=bool)
+    for e in range(1, entries):
+        has = np.flatnonzero(tree.counts > e)
+        contains[has, e] = contains[has, tree.parents[has, e]]
+        contains[has, e, tree.labels[has, e]] = True
+    return contains
 
 
 def draw_continuations(
@@ -132,7 +132,12 @@ def sampled_steps(
     labels: Int[np.ndarray, " items"],
     keys: UInt64[np.ndarray, " items"],
 ) -> Iterator[
-    tuple[Int[np.ndarray, " going"], Float[np.ndarray, "going outcomes"], Int[np.ndarray, " going"]]
+    tuple[
+        Int[np.ndarray, " going"],
+        Int[np.ndarray, " going"],
+        Float[np.ndarray, "going outcomes"],
+        Int[np.ndarray, " going"],
+    ]
 ]:
     """Continue samples step by step until END is drawn or certain.
 
@@ -144,8 +149,8 @@ def sampled_steps(
         keys: of the samples, as `draw_continuations` gives them.
 
     Yields:
-        Positions of the samples that are going on, float64 probabilities of what comes next (0 where rules cut it), and
-        the outcomes that were drawn in proportion to them (END: the number of labels).
+        Positions of the samples that are going on, their trie nodes, float64 probabilities of what comes next (0 where
+        rules cut it), and the outcomes that were drawn in proportion to them (END: the number of labels).
 
     Raises:
         TrieFullError: the prefixes of this block do not fit into the trie.
@@ -163,7 +168,7 @@ def sampled_steps(
         if trie.rules is not None:
             probs[~trie.live[nodes]] = 0.0
         outcomes = race(probs, prefix_keys[items] + keys[items])
-        yield items, probs, outcomes
+        yield items, nodes, probs, outcomes
         going = outcomes < trie.num_labels
         items, outcomes = items[going], outcomes[going].astype(np.int32)
         if not len(items):
@@ -211,7 +216,7 @@ def continue_samples(
     canonical, ids = tree.trie.step.allowed == "canonical", np.arange(num_labels)
     gained = np.zeros((len(images), num_labels))
     has = tree.sets(images, entries, labels)
-    for items, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
+    for items, _, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
         if canonical:  # labels up to the outcome are decided here and nowhere else
             gained[items] += np.where(ids <= outcomes[:, None], hazards(probs), 0.0)
             continue

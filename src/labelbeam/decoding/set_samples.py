@@ -156,7 +156,7 @@ def _completions(
     Under rules a step draws from what can still keep them, and its weight is the probability of that.
     """
     sets, weights = tree.sets(images, entries, labels), np.ones(len(images))
-    for items, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
+    for items, _, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
         further = outcomes < tree.trie.num_labels
         sets[items[further], outcomes[further]] = True
         if tree.trie.rules is not None:

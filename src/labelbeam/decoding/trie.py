@@ -49,6 +49,7 @@ class PrefixTrie:
         rules: the machine of the limits that sets must keep; None: there are none.
         rule_states: int32 [nodes groups], its state at each node (only under rules).
         live: bool [nodes outcomes], whether a set that keeps the limits can still follow (only under rules).
+        settled: bool [nodes labels], whether every set keeps the limits once the label follows (only under rules).
         children: int32 [nodes labels], MISSING where a child does not exist.
         lock: held while a batch is searched (`paths.in_halves`), so that threads may share a trie and get the
             answers they would get alone; hold it where you call `start_batch`, `find` or `extend` yourself.
@@ -93,7 +94,7 @@ class PrefixTrie:
         outcomes = self.num_labels + 1
         numbers = state.shape[1] + row.shape[1] * (1 + step.additive) + 2 * step.additive + self.num_labels
         self.bytes_per_node = 4 * numbers + (0 if step.additive else outcomes) + 4 + 4 + 4 + 8 + 4
-        self.bytes_per_node += 4 * groups + outcomes if self.rules else 0
+        self.bytes_per_node += 4 * groups + outcomes + self.num_labels if self.rules else 0
         self.byte_limit = byte_limit
         capacity = byte_limit // self.bytes_per_node
         least = min(self.longest, LONG_PATH) + 2
@@ -113,6 +114,7 @@ class PrefixTrie:
         self.masks = np.empty((0, 0) if step.additive else (capacity, outcomes), dtype=bool)
         self.rule_states = np.empty((capacity if self.rules else 0, groups), dtype=np.int32)
         self.live = np.empty((capacity if self.rules else 0, outcomes), dtype=bool)
+        self.settled = np.empty((capacity if self.rules else 0, self.num_labels), dtype=bool)
         self.children = np.empty((capacity, self.num_labels), dtype=np.int32)
         self.parents = np.empty(capacity, dtype=np.int32)
         self.labels = np.empty(capacity, dtype=np.int32)
@@ -327,7 +329,9 @@ class PrefixTrie:
             self.rule_states[ROOT] = self.rules.start
         else:
             self.rule_states[ids] = self.rules.advance(self.rule_states[self.parents[ids]], self.labels[ids])
-        self.live[ids] = allowed & self.rules.live(self.rule_states[ids], self.depths[ids])
+        states, depths = self.rule_states[ids], self.depths[ids]
+        self.live[ids] = allowed & self.rules.live(states, depths)
+        self.settled[ids] = self.rules.settles(states, depths)
 
     def _allowed(self, ids: Int[np.ndarray, " prefixes"]) -> Bool[np.ndarray, "prefixes outcomes"]:
         allowed = np.empty((len(ids), self.num_labels + 1), dtype=bool)

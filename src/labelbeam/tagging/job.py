@@ -34,6 +34,7 @@ from labelbeam.tagging.sources import (
     through_store,
     with_job_engine,
 )
+from labelbeam.tagging.tables import asked_columns
 
 # What a job of tagging has before it: how many images, and some of them, found in one listing.
 #
@@ -296,8 +297,9 @@ def _tag_vectors(
     if parsed.path is None:
         raise InputError(f"{spec!r} names no file. Write vectors:FILE#SPLIT.")
     tagger = asked_tagger([request.run], asked)
-    if tagger.note:
-        report(tagger.note)
+    for line in (tagger.note, *tagger.promised):
+        if line:
+            report(line)
     table = open_vectors(parsed.path, parsed.split)
     for note in table.notes:
         report(note)
@@ -387,6 +389,7 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
             choices=choices,
             overwrite=request.overwrite,
             keywords=keywords,
+            more_columns=asked_columns(tagger.run.config.decision, ruled=tagger.run.rules is not None),
         )
     )
 

@@ -225,6 +225,7 @@ def recording(
     choices: Choices,
     overwrite: bool,
     keywords: KeywordChoices | None = None,
+    more_columns: Sequence[str] = (),
 ) -> Iterator[Recorded]:
     """Open the record of a job; when the block ends, the result is there, and when it fails it can be gone on with.
 
@@ -236,13 +237,14 @@ def recording(
         choices: what is asked of predictions.
         overwrite: forget an interrupted job; replace text files with other content.
         keywords: how keywords are written, where they are.
+        more_columns: of a CSV file (`tables.asked_columns`).
 
     Raises:
         InputError: as `journal`; a label that the format cannot hold.
     """
     table, sidecars = None, None
     if where.format == "csv":
-        table = csv_table(labels, all_scores=choices.all_scores)
+        table = csv_table(labels, all_scores=choices.all_scores, more=more_columns)
     elif where.format == "parquet":
         table = parquet_table(all_scores=choices.all_scores)
     asked = json.loads(json.dumps({**job, "format": where.format}))

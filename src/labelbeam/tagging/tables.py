@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from labelbeam.errors import InputError
 from labelbeam.formats.csv_columns import TAGGED_COLUMNS
 from labelbeam.formats.csv_table import is_plain, labels_cell, row_writer
+from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import DIGITS, Prediction
 from labelbeam.tagging.journal import records, status
 
@@ -26,7 +27,9 @@ OURS = b"labelbeam"
 """Key in the metadata of a Parquet file of ours."""
 
 
-def csv_table(labels: Sequence[str], *, all_scores: bool) -> Callable[[Path, Path], None]:
+def csv_table(
+    labels: Sequence[str], *, all_scores: bool, more: Sequence[str] = ()
+) -> Callable[[Path, Path], None]:
     """Return a function that makes a CSV file of a journal: (lines, new file).
 
     Labels are in `tags`, best first, their scores in the same order in `scores`; `labelbeam`'s own reader and any
@@ -35,15 +38,16 @@ def csv_table(labels: Sequence[str], *, all_scores: bool) -> Callable[[Path, Pat
     Args:
         labels: the run's labels, in the order of their columns.
         all_scores: whether the lines hold every label's score.
+        more: of `asked_columns`.
     """
 
     def write(lines: Path, part: Path) -> None:
         as_list = _needs_lists(labels, lines)
-        more = [f"score {label}" for label in labels] if all_scores else []
+        scored = labels if all_scores else ()
         # A name that is not UTF-8 becomes \\udcXX, which is what JSON calls it too.
         with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             rows = row_writer(file)
-            rows.writerow([*TAGGED_COLUMNS, *more])
+            rows.writerow([*TAGGED_COLUMNS, *more, *(f"score {label}" for label in scored)])
             for one in records(lines):
                 rows.writerow(
                     [
@@ -52,11 +56,29 @@ def csv_table(labels: Sequence[str], *, all_scores: bool) -> Callable[[Path, Pat
                         _numbers([label.score for label in one.labels], as_list=as_list),
                         status(one),
                         one.error,
-                        *([one.scores.get(label, "") for label in labels] if more else []),
+                        *(_cell(one, name) for name in more),
+                        *(one.scores.get(label, "") for label in scored),
                     ]
                 )
 
     return write
+
+
+def asked_columns(decision: Decision, *, ruled: bool) -> tuple[str, ...]:
+    """Return what a CSV file holds beside the tags: of rules `kept`, of promises `void` and `sets`."""
+    named = {"kept": ruled, "void": decision.promises_something, "sets": decision.sets_among is not None}
+    return tuple(name for name, asked in named.items() if asked)
+
+
+def _cell(one: Prediction, name: str) -> str | float | int:
+    """Return a cell of `asked_columns`: a number, 0 or 1, or the sets as JSON."""
+    if one.error:
+        return ""
+    if name == "sets":
+        return json.dumps([{"labels": list(labels), "prob": p} for labels, p in one.sets], ensure_ascii=False)
+    if name == "void":
+        return int(one.void)
+    return "" if one.kept is None else one.kept
 
 
 def _needs_lists(labels: Sequence[str], lines: Path) -> bool:
@@ -77,7 +99,8 @@ def parquet_table(*, all_scores: bool) -> Callable[[Path, Path], None]:
     """Return a function that makes a Parquet file of a journal: (lines, new file).
 
     The columns are those of the JSON lines, with `status`; of decided labels `labels`, `scores`, `low`, `high` and
-    `stderr` are lists in one order. With `all_scores` there is a map from label to score.
+    `stderr` are lists in one order. With `all_scores` there is a map from label to score. What was not asked for is
+    null: `kept` without rules, `unseen`, `promise` and `sets` without a promise.
 
     Raises:
         InputError: pyarrow is not installed.
@@ -117,6 +140,11 @@ def _row(one: Prediction) -> dict[str, Any]:
         "exact": None if failed else one.exact,
         "calibrated": None if failed else one.calibrated,
         "fits": one.fits,
+        "kept": one.kept,
+        "promise": one.promise or None,
+        "void": None if failed else one.void,
+        "unseen": one.unseen,
+        "sets": [{"labels": list(labels), "prob": p} for labels, p in one.sets] or None,
         "all_scores": list(one.scores.items()),
     }
 
@@ -128,7 +156,15 @@ def _schema(*, all_scores: bool) -> "pyarrow.Schema":
         **{"image": text, "status": text, "error": text, "labels": pyarrow.list_(text)},
         **{name: pyarrow.list_(number) for name in ("scores", "low", "high", "stderr")},
         **{"decide": text, "path": pyarrow.list_(text), "log_prob": number, "exact": truth},
-        **{"calibrated": truth, "fits": number},
+        **{
+            "calibrated": truth,
+            "fits": number,
+            "kept": number,
+            "promise": text,
+            "void": truth,
+            "unseen": truth,
+        },
+        "sets": pyarrow.list_(pyarrow.struct([("labels", pyarrow.list_(text)), ("prob", number)])),
     }
     if all_scores:
         columns["all_scores"] = pyarrow.map_(text, number)
