@@ -1,5 +1,6 @@
 """Promises from training to what `tag`, `evaluate`, `score` and an export say; refusals before any work."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -110,10 +111,37 @@ def test_a_file_of_tags_and_its_page_say_which_images_are_for_a_person(
     out, page = tmp_path / "tags.csv", tmp_path / "page.html"
     done = command("tag", sure, drawn, "--out", out, "--page", page, "--unseen", 0.5)
     assert done.exit_code == 0, done.output
-    status = [row.split(",")[-2] for row in out.read_text().splitlines()[1:]]
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    status = [row["status"] for row in rows]
     assert set(status) <= {"ok", "person"}
+    assert {row["void"] for row in rows} <= {"0", "1"}
     if "person" in status:
         assert f"{status.count('person')} that a person should look at come first" in page.read_text()
+
+
+def test_the_report_says_what_can_be_promised_what_became_of_it_and_what_a_plain_threshold_does(
+    sure, finished, command, drawn, tmp_path
+) -> None:
+    page = tmp_path / "report.html"
+    data = ("--data", f"csv:{drawn / 'tags.csv'}", "--bootstrap", 0, "--out", page)
+    done = command("report", sure, *data)
+    assert done.exit_code == 0, done.output
+    found = json.loads(page.with_suffix(".json").read_text())["promises"]
+    rows = {one["promise"].split(" with")[0]: one for one in found["of"]}
+    assert found["images"] == len(load_run(sure).promises.sample)
+    assert "recall >= 0.9" in rows
+    assert all("refused" in one or one["images"] >= 0 for one in found["of"])
+    assert rows["recall >= 0.9"]["plain"]["size"] > 0
+    lists = found["of"][-1]
+    assert sum(lists["sets"]["counts"].values()) == 60
+    html = page.read_text()
+    assert "What can be promised" in html
+    assert "How long the lists of sets are" in html
+    assert "plain reaches" in html
+    without = command("report", finished, *data[:-1], tmp_path / "other.html")
+    assert without.exit_code == 0, without.output
+    assert "kept no images aside for promises" in (tmp_path / "other.html").read_text()
 
 
 def test_python_gets_the_same(sure, drawn) -> None:

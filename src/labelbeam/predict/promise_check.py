@@ -3,6 +3,7 @@
 Knows no model and no file. In the data path: `comparison` -> **promise check** -> `score`, `evaluate`, the report.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.comparison import Comparison
 from labelbeam.predict.conformal import CONFIDENCE, error_p_value, mean_p_value
-from labelbeam.predict.promises import Promise
+from labelbeam.predict.promise_kinds import GRID, miss_losses, set_probability, tag_losses
+from labelbeam.predict.promises import Promise, Sample
 from labelbeam.predict.set_lists import mass_before
 
 VERDICTS = ("kept", "broken", "undecided")
@@ -83,15 +85,43 @@ def check_unseen(
 
 
 def check_listed(target: float, listed: list[ListedSets], truth: np.ndarray) -> dict[str, Any]:
-    """Return how often the true set is among those listed, and how long the lists are."""
+    """Return how often the true set is among those listed, and how long the lists are: images by number of sets."""
     found = np.isfinite(mass_before(listed, truth))
     sizes = np.array([len(one) for one in listed])
     quantiles = {f"{q:g} %": int(np.quantile(sizes, q / 100, method="higher")) for q in (10, 50, 90, 100)}
+    counts = {str(size): int((sizes == size).sum()) for size in np.unique(sizes)}
     return {
         "promise": f"the true set is among those listed with probability {target:g} on average",
         **_of_label(int(found.sum()), len(found), target),
-        "sets": {"mean": float(sizes.mean()), **quantiles},
+        "sets": {"mean": float(sizes.mean()), **quantiles, "counts": counts},
     }
+
+
+def plain_threshold(kind: str, target: float, sample: Sample) -> float:
+    """Return the threshold that just reaches a target on calibration images: what people tune, without a margin.
+
+    Args:
+        kind: `precision` (the lowest threshold that reaches it) or `recall` (the highest).
+        target: share of labels, in (0, 1).
+        sample: calibration images.
+    """
+    losses = [(tag_losses if kind == "precision" else miss_losses)(sample, threshold) for threshold in GRID]
+    reaching = [k for k, one in enumerate(losses) if len(one) and 1 - one.mean() >= target]
+    best = min if kind == "precision" else max
+    return float(GRID[best(reaching, default=len(GRID) - 1 if kind == "precision" else 0)])
+
+
+def plain_cut(target: float, sample: Sample) -> float:
+    """Return how probable a most probable set must be, so that the target's share is right on calibration images.
+
+    Infinite where no cut reaches it.
+    """
+    sure = set_probability(sample.scores, sample.paths, sample.log_probs)
+    order = np.argsort(-sure)
+    wrong = (sample.paths != (sample.truth == PRESENT)) & (sample.truth != UNKNOWN)
+    right = ~wrong.any(axis=1)[order]
+    passing = np.flatnonzero(right.cumsum() / np.arange(1, len(right) + 1) >= target)
+    return float(sure[order[passing[-1]]]) if len(passing) else math.inf
 
 
 def _of_label(right: int, count: int, target: float) -> dict[str, Any]:

@@ -47,6 +47,7 @@ SECTIONS = {
     "scores": "Scores",
     "training": "Training",
     "calibration": "Are the scores probabilities?",
+    "promises": "What can be promised",
     "labels": "Label by label",
     "balance": "Frequent and rare labels",
     "pairs": "Pairs of labels",

@@ -27,6 +27,7 @@ from labelbeam.report.failures import Failures, failures, largest_areas
 from labelbeam.report.images import ShownImage, shown_images
 from labelbeam.report.label_errors import label_errors_told, probable_label_errors
 from labelbeam.report.pairs import pair_learning
+from labelbeam.report.promises import promises_of
 from labelbeam.report.run import (
     Subject,
     about,
@@ -139,6 +140,7 @@ def report_on(
         "training": training_log(run, missing),
         "scores": scores,
         "calibration": calibration_of(ours, missing),
+        "promises": _part("promises", missing, lambda: promises_of(ours)),
         "failures": found.to_json(),
         "pairs": pairs,
         "label_space": space,
