@@ -149,7 +149,7 @@ class RuledEstimate(OpenEstimate):
             self._continue = continue_under_rules_compiled
         else:
             self.masses = ruled_masses(tree)
-            self._continue = continue_under_rules  # type: ignore[assignment]
+            self._continue = continue_under_rules
         finished, open_ = self.masses.finished, self.masses.open.sum(axis=0)
         decided = np.maximum(1.0 - open_, finished)
         self._trust = np.divide(finished, decided, out=np.ones_like(finished), where=decided > 0)
