@@ -26,6 +26,23 @@ def test_the_better_run_takes_the_place_and_a_tie_does_not(
     with pytest.raises(InputError, match="was trained on"):
         promote(new, old, Tagger.load(new).run.config.data)
 
+    copies = tmp_path / "renamed"
+    copies.mkdir()
+    seen = open_dataset(Tagger.load(new).run.config.data)
+    for i, path in enumerate(seen.paths[:3]):
+        shutil.copy(path, copies / f"other name {i}.png")
+    rows = [f"other name {i}.png,{'|'.join(seen.example(i).present)}" for i in range(3)]
+    (copies / "tags.csv").write_text("image,tags\n" + "\n".join(rows) + "\n")
+    with pytest.raises(InputError, match="found by path and content"):
+        promote(new, old, f"csv:{copies / 'tags.csv'}")
+    for i, path in enumerate(open_dataset(data).paths[:4]):
+        shutil.copy(path, copies / f"unseen {i}.png")
+        rows.append(f"unseen {i}.png,{rows[i % 3].partition(',')[2]}")
+    (copies / "tags.csv").write_text("image,tags\n" + "\n".join(rows) + "\n")
+    heard: list[str] = []
+    assert promote(new, old, f"csv:{copies / 'tags.csv'}", report=heard.append).images == 4
+    assert any("3 of 7 photographs are among those that" in line for line in heard)
+
     dataset = open_dataset(data)
     answers = iter([True, False])
 

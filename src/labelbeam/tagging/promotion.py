@@ -1,7 +1,7 @@
 """A new run in the place of an old one, only where it is better on the same labelled photographs."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
+from labelbeam.data.image_bytes import image_mark
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.runs.tagger import Tagger
+from labelbeam.tagging.marks import mark_of
 
 DRAWS = 10_000
 """Resamples of the photographs."""
@@ -53,31 +55,28 @@ def promote(
 ) -> Promotion:
     """Compare two runs on photographs that neither learnt from; put the new one in the old one's place if it is better.
 
-    Better is: the interval of the paired difference lies above zero. Each decides as it does by itself; labels that a
-    run does not have it never says, and what is unknown of a photograph counts for neither.
+    Photographs that a run learnt from (training, validation, calibration) count for neither, by whatever name they are
+    given: they are found by path and by content. Better is: the interval of the paired difference lies above zero. Each
+    decides as it does by itself; labels that a run does not have it never says, and what is unknown of a photograph
+    counts for neither.
 
     Args:
         new: folder of a run.
         old: folder of the run whose place is at stake; it is kept beside.
         data: labelled photographs.
         options: how they are read.
-        report: told what is known of the data.
+        report: called with what a user should know of the data.
 
     Raises:
-        InputError: one run given twice, the data one of them was trained on, or fewer than two readable photographs.
+        InputError: one run given twice, or fewer than two readable photographs that neither learnt from.
     """
     if new.resolve() == old.resolve():
         raise InputError(f"{new} and {old} are one run. Give two.")
     taggers = [Tagger.load(new), Tagger.load(old)]
-    for folder, tagger in zip((new, old), taggers, strict=True):
-        if tagger.run.config.data == data:
-            raise InputError(
-                f"{folder} was trained on {data}, so its answers there say nothing. Give photographs that neither run "
-                "learnt from."
-            )
     dataset = open_dataset(data, options=for_learning(data, options))
     for note in dataset.notes:
         report(note)
+    dataset = _unseen(dataset, dict(zip((new, old), taggers, strict=True)), report)
     scores = np.array([_f1(tagger, dataset) for tagger in taggers])
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
     count = scores.shape[1]
@@ -99,6 +98,63 @@ def promote(
     old.rename(kept)
     fresh.rename(old)
     return Promotion(*found, promoted=True, kept=str(kept))
+
+
+def _unseen(dataset: Dataset, taggers: Mapping[Path, Tagger], report: Callable[[str], None]) -> Dataset:
+    """Return the photographs that no run learnt from.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    left = list(range(len(dataset)))
+    for folder, tagger in taggers.items():
+        seen = _rows_among(dataset.paths, _learnt_from(folder, tagger, report))
+        left = [row for row in left if row not in seen]
+        if len(left) < 2:
+            raise InputError(
+                f"{folder} was trained on the photographs of {dataset.spec} (found by path and content), so its "
+                "answers there say nothing. Give at least two photographs that neither run learnt from."
+            )
+        if seen:
+            report(
+                f"{len(seen):,} of {len(dataset):,} photographs are among those that {folder} learnt from; they do not "
+                "count."
+            )
+    return dataset if len(left) == len(dataset) else dataset.subset(left)
+
+
+def _learnt_from(folder: Path, tagger: Tagger, report: Callable[[str], None]) -> list[Path]:
+    """Return the images that a run learnt from, as far as they can be found here."""
+    config = tagger.run.config
+    paths: list[Path] = []
+    for spec in filter(None, (config.data, config.validation, config.promise_data)):
+        try:
+            paths += open_dataset(spec, options=for_learning(spec, config.read)).paths
+        except InputError as error:
+            report(
+                f"{folder} learnt from {spec}, which cannot be read here: photographs that are among it are not found "
+                f"({error})"
+            )
+    return paths
+
+
+def _rows_among(images: Sequence[Path], others: Sequence[Path]) -> set[int]:
+    """Return the rows of images that are among others, by path or by what makes their pixels.
+
+    Files are read only where another has the same size or the same name.
+    """
+    places = {path.resolve() for path in others}
+    sizes = {image_mark(path)[1] for path in images}
+    names = {path.name.casefold() for path in images}
+    alike = [path for path in others if image_mark(path)[1] in sizes or path.name.casefold() in names]
+    contents = {mark.hash for path in alike if (mark := mark_of(path)) is not None}
+    found = set()
+    for row, path in enumerate(images):
+        if path.resolve() in places:
+            found.add(row)
+        elif contents and (mark := mark_of(path)) is not None and mark.hash in contents:
+            found.add(row)
+    return found
 
 
 def _f1(tagger: Tagger, dataset: Dataset) -> list[float]:
