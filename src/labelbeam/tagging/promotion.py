@@ -148,13 +148,14 @@ def _rows_among(images: Sequence[Path], others: Sequence[Path]) -> set[int]:
     names = {path.name.casefold() for path in images}
     alike = [path for path in others if image_mark(path)[1] in sizes or path.name.casefold() in names]
     contents = {mark.hash for path in alike if (mark := mark_of(path)) is not None}
-    found = set()
-    for row, path in enumerate(images):
-        if path.resolve() in places:
-            found.add(row)
-        elif contents and (mark := mark_of(path)) is not None and mark.hash in contents:
-            found.add(row)
-    return found
+
+    def is_among(image: Path) -> bool:
+        if image.resolve() in places:
+            return True
+        mark = mark_of(image) if contents else None
+        return mark is not None and mark.hash in contents
+
+    return {row for row, image in enumerate(images) if is_among(image)}
 
 
 def _f1(tagger: Tagger, dataset: Dataset) -> list[float]:
