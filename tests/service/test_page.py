@@ -626,6 +626,16 @@ def test_near_duplicates_are_stacked_and_decided_together(
     shown.page.locator(".card.stack button[data-label]").click()
     expect(shown.page.locator("#progress")).to_have_text("2 of 4 decided")
     assert shown.saved() == {1: {label: 1}, 4: {label: 1}}
+    shown.page.locator(".alike").click()
+    expect(shown.cards).to_have_count(4)
+    at = [one.get_attribute("data-id") for one in shown.cards.all()]
+    assert at.index("4") == at.index("1") + 1
+    shown.page.locator('.card[data-id="4"] button[data-label]').click()
+    assert shown.saved() == {1: {label: 1}, 4: {label: 0}}
+    shown.page.keyboard.press("k")
+    shown.page.keyboard.press("s")
+    expect(shown.cards).to_have_count(3)
+    expect(shown.page.locator(".alike")).to_have_text("2 alike")
 
 
 def test_a_new_tag_comes_before_labels_that_only_have_it_inside(shown: Shown) -> None:

@@ -15,7 +15,9 @@ import { redo, undo } from "./saving.js";
 const help = document.getElementById("keys");
 
 export function showHelp() {
-  if (!help.open) help.showModal();
+  if (help.open) return;
+  help.showModal();
+  help.scrollTop = 0; // the button at its end has the focus
 }
 
 function digit(event) {
@@ -76,6 +78,7 @@ const command = {
   m: () => unfold(store.photo),
   d: completeAndGo,
   r: openRenaming,
+  s: () => store.unstack(store.current),
   Delete: takeOutCurrent,
   Backspace: takeOutCurrent,
   o: pickFiles,

@@ -16,7 +16,7 @@ import { store } from "./store.js";
 const find = (id) => document.getElementById(id);
 
 const FORMATS = {
-  xmp: ["XMP sidecars", "keywords for darktable, Lightroom, digiKam"],
+  xmp: ["XMP sidecars", "keywords for darktable, digiKam, Immich"],
   csv: ["CSV", "a table: image, tags, unknown"],
   jsonl: ["JSON Lines", "as labelbeam tag writes it"],
   coco: ["COCO", "with the photographs"],
@@ -33,6 +33,7 @@ const FORMATS = {
   mmpretrain: ["MMPretrain", "annotations in JSON"],
   paddle: ["PaddleClas", "a list with its labels"],
   cleanlab: ["cleanlab", "class numbers in JSON"],
+  createml: ["Create ML", "annotations in JSON"],
 };
 
 async function download(format) {

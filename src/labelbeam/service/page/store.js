@@ -17,6 +17,7 @@ class Store extends EventTarget {
   label = ""; // of the view by label
   scores = new Map(); // of that label, by photograph
   stacks = new Map(); // of that view: a photograph, and those that look the same below it
+  spread = new Map(); // stacks that were unfolded: each photograph is decided by itself
   current = null;
   selected = new Set();
   large = false;
@@ -63,7 +64,7 @@ class Store extends EventTarget {
 
   // Show these photographs only (null: all), with a label: the view of that label.
   look({ label, ids, scores, stacks }) {
-    Object.assign(this, { label, scores, stacks, shown: ids });
+    Object.assign(this, { label, scores, stacks, shown: ids, spread: new Map() });
     this.selected = new Set();
     this.arrange([]);
     const before = this.current;
@@ -73,6 +74,24 @@ class Store extends EventTarget {
     for (const id of this.order) this.emit("photo", id);
     if (this.current === null) this.show(false);
     else if (this.current !== before) this.emit("current", before);
+  }
+
+  // Show the photographs of a stack one by one, or put them back below the first.
+  unstack(id) {
+    const folded = this.stacks.has(id);
+    const [from, to] = folded ? [this.stacks, this.spread] : [this.spread, this.stacks];
+    const stack = from.get(id);
+    if (!stack || !this.shown) return;
+    from.delete(id);
+    to.set(id, stack);
+    const below = new Set(stack.slice(1));
+    this.shown = this.shown.filter((one) => !below.has(one));
+    if (folded) this.shown.splice(this.shown.indexOf(id) + 1, 0, ...below);
+    else this.go(id);
+    this.arrange([]);
+    this.emit("order");
+    this.select([...this.selected].filter((one) => this.order.includes(one)));
+    for (const one of stack) this.emit("photo", one);
   }
 
   // Which steps undo and redo would turn now, as the service says with everything that changes the project.

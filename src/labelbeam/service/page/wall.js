@@ -84,13 +84,20 @@ function runButtons() {
   });
 }
 
+// The mark of a stack, which unfolds it and folds it again.
 function stack(made, id) {
-  const count = store.stacks.get(id)?.length ?? 0;
-  made.classList.toggle("stack", count > 1);
+  const folded = store.stacks.get(id)?.length ?? 0;
+  const count = folded || (store.spread.get(id)?.length ?? 0);
+  made.classList.toggle("stack", folded > 1);
   made.querySelector(".alike")?.remove();
   if (count < 2) return;
-  const badge = element("span", "alike", `${count} alike`);
-  badge.title = "Photographs that look the same; what is decided here is decided of all of them";
+  const badge = element("button", "alike", folded ? `${count} alike` : `fold ${count}`);
+  Object.assign(badge, { type: "button", tabIndex: -1 });
+  badge.dataset.do = "stack";
+  badge.setAttribute("aria-expanded", String(!folded));
+  badge.title = folded
+    ? "Photographs that look the same; what is decided here is decided of all of them. Click to see and decide them one by one (s)"
+    : "Put those that look the same together again (s)";
   made.querySelector(".frame").append(badge);
 }
 
@@ -197,6 +204,10 @@ wall.addEventListener("click", (event) => {
     return;
   }
   const what = event.target.closest("[data-do]")?.dataset.do;
+  if (what === "stack") {
+    store.unstack(id);
+    return made.focus({ preventScroll: true });
+  }
   if (what === "more") unfold(store.photos.get(id));
   else if (what === "down") acceptDownTo(id);
   else if (what === "below") rejectBelow(id);
