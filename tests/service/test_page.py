@@ -676,3 +676,29 @@ def test_the_active_card_covers_no_neighbour_and_the_export_menu_scrolls(
     assert box["y"] + box["height"] <= 500
     assert menu.evaluate("one => one.scrollHeight > one.clientHeight")
     assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_where_a_promise_stands_the_page_opens_with_the_photographs_for_a_person(
+    browser, promising: Tagger, tmp_path: Path, photographs: list[Path]
+) -> None:
+    with Project(tmp_path / "holiday.lbp") as project, served(promising, project) as address:
+        context = browser.new_context(viewport={"width": 1200, "height": 800})
+        page = context.new_page()
+        page.goto(address)
+        page.set_input_files("#files", [str(path) for path in photographs[:3]])
+        expect(page.locator(".card")).to_have_count(3)
+        page.reload()
+        expect(page.locator(".card")).to_have_count(1)
+        expect(page.locator(".card")).to_contain_text(photographs[0].name)
+        expect(page.locator("#shown")).to_contain_text("1 photograph shown of 3; 2 need nobody")
+        expect(page.locator("#promised")).to_contain_text("nobody needs to look at images whose set")
+        page.locator("#by-state").select_option("nobody")
+        expect(page.locator(".card")).to_have_count(2)
+        page.keyboard.press("Control+a")
+        page.locator('#selection [data-do="likely"]').click()
+        said = [{one.label: 1 for one in one.labels} for one in promising.tag(photographs[1:3])]
+        expect(page.locator("#message")).to_contain_text("accepted on")
+        assert {i + 2: labels for i, labels in enumerate(said) if labels} == {
+            image: labels for image, labels in project.decisions().items() if labels
+        }
+        context.close()

@@ -453,3 +453,27 @@ def test_scores_of_many_are_those_of_the_cards_and_of_one_label_from_the_picture
     filled.post("/v1/project/decisions", json={"changes": [{"image": 1, "label": label, "value": None}]})
     assert filled.post("/v1/project/scores", json={"photographs": [1], "label": label}).json() == alone
     assert filled.post("/v1/project/scores", json={"photographs": [1], "label": "nothing"}).status_code == 422
+
+
+def test_where_a_promise_stands_the_page_learns_which_photographs_need_nobody(
+    promising: Tagger, client_of: Callable[..., TestClient], project: Project, photographs: list[Path]
+) -> None:
+    page = client_of(tagger=promising, project=project)
+    upload(page, photographs[:3])
+    state = page.get("/v1/project").json()
+    assert state["unseen"] == 0.8
+    assert "promised: nobody needs to look at images" in state["promised"][0]
+    found = page.post("/v1/project/unseen", json={"photographs": [1, 2, 3, 99]}).json()
+    said = [sorted(one.label for one in one.labels) for one in promising.tag(photographs[:3])]
+    assert {int(image): sorted(labels) for image, labels in found["decided"].items()} == {
+        2: said[1],
+        3: said[2],
+    }
+    assert found["unreadable"] == []
+
+
+def test_where_no_promise_stands_it_says_how_to_get_one(filled: TestClient) -> None:
+    assert filled.get("/v1/project").json()["unseen"] is None
+    refused = filled.post("/v1/project/unseen", json={"photographs": [1]})
+    assert refused.status_code == 422
+    assert "--unseen 0.95" in refused.text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labelbeam.cli.options import DECIDE, Differences, takes_options
 from labelbeam.cli.say import say
 from labelbeam.errors import InputError, unknown_name
 
@@ -20,6 +21,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart")
 SAID = {"keywords": "keywords", "folders": "folders", "both": "keywords and folders", "nothing": "nothing"}
 
 
+@takes_options("asked", DECIDE, panel="How labels are decided")
 def serve(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     host: Annotated[str, typer.Option(help="Address to listen at; a public one needs a key.")] = "127.0.0.1",
@@ -41,12 +43,13 @@ def serve(
         str,
         typer.Option(help="What of --images comes in as decided: keywords, folders, both or nothing."),
     ] = "keywords",
-    rules: Annotated[Path | None, typer.Option(help="File of rules that every label set keeps.")] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(help="Change a limit, e.g. rate=5 or body_bytes=8000000. May be repeated."),
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Print a line for each request.")] = False,
+    *,
+    asked: Differences,
 ) -> None:
     """Serve a run over HTTP: POST /v1/tag, POST /v1/suggest, and a page for people at /.
 
@@ -58,7 +61,7 @@ def serve(
         )
     from labelbeam.project.project_file import Project, temporary_project
     from labelbeam.runs.run_directory import fingerprint
-    from labelbeam.runs.tagger import Tagger
+    from labelbeam.runs.tagger import asked_tagger
     from labelbeam.service.access import require_strong_key
     from labelbeam.service.project_photographs import add_folder
     from labelbeam.service.server import (
@@ -81,7 +84,10 @@ def serve(
         )
     with ExitStack() as opened:
         listening = opened.enter_context(bound_socket(host, port))
-        tagger = Tagger.load(run, rules=rules)
+        tagger = asked_tagger([run], asked)
+        for line in (tagger.note, *tagger.promised):
+            if line:
+                _say(line)
         kept = opened.enter_context(temporary_project() if project is None else Project(project))
         if images is not None:
             kept.add_labels(tagger.labels)

@@ -185,6 +185,8 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
             "attention": explained,
             "tree": has_tree(tagger),
             "mechanisms": suggesting_mechanisms(tagger),
+            "promised": list(tagger.promised),
+            "unseen": tagger.run.config.decision.unseen,
             "formats": export_formats(),
             "beside": sum(not one.added for one in project.photographs()),
         }
@@ -405,6 +407,11 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
             )
         with told():
             return await many.ask(asked.photographs, asked.label)
+
+    @router.post("/unseen", summary="Photographs that nobody needs to look at", **takes(ScoresAsked))
+    async def unseen(asked: Annotated[ScoresAsked, body_of(ScoresAsked)]) -> dict[str, Any]:
+        with told():
+            return await many.needing_nobody(asked.photographs)
 
     @router.post("/stacks", summary="Which photographs look alike", **takes(PhotographsAsked))
     async def stacks(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.images import UnreadableImage
+from labelbeam.errors import InputError
 from labelbeam.inspect.duplicates import Fingerprint, duplicate_groups, fingerprint
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Photograph
@@ -73,6 +74,41 @@ class ProjectScores:
                 image: {name: round(score, 4) for name, score in row.items() if label or score >= FLOOR}
                 for image, row in scores.items()
             },
+            "unreadable": [one.id for one, row in zip(there, features, strict=True) if row is None],
+        }
+
+    async def needing_nobody(self, images: Sequence[int]) -> dict[str, Any]:
+        """Return which photographs nobody needs to look at, as the run's own decision promises it.
+
+        Args:
+            images: their numbers; those that left the project are passed over.
+
+        Returns:
+            `decided`, the labels of those that need nobody, by photograph; `unreadable`, as `ask` returns it.
+
+        Raises:
+            InputError: the run is not asked for that promise.
+        """
+        tagger = self._service.tagger
+        decision = tagger.run.config.decision
+        if decision.unseen is None:
+            raise InputError("no promise stands for images that nobody looks at: serve with --unseen 0.95.")
+        there = await self._there(images)
+        features = await self._photographs.features(there)
+        rows = [(one, row) for one, row in zip(there, features, strict=True) if row is not None]
+        decided: dict[int, list[str]] = {}
+        if rows:
+            stacked = np.stack([np.asarray(row) for _, row in rows])
+            predictions = await self._service.ask(
+                lambda: list(
+                    tagger.tag_features([(str(one.id), row) for (one, _), row in zip(rows, stacked)])
+                )
+            )
+            for (one, _), said in zip(rows, predictions, strict=True):
+                if said.unseen:
+                    decided[one.id] = [label.label for label in said.labels]
+        return {
+            "decided": decided,
             "unreadable": [one.id for one, row in zip(there, features, strict=True) if row is None],
         }
 

@@ -23,9 +23,22 @@ export async function scoresOf(ids, label, far = () => {}) {
   return { scores, unreadable };
 }
 
-// Accept what is likely on photographs, those too whose cards were never in sight.
+// Learn which photographs need nobody, as far as it is not known; false where somebody does not want to know any more.
+export async function judge(ids, far = () => {}) {
+  const open = ids.filter((id) => !store.judged.has(id));
+  for (let at = 0; at < open.length; at += TOGETHER) {
+    if (far(at, open.length) === false) return false;
+    const some = open.slice(at, at + TOGETHER);
+    const { decided } = await post("/unseen", { photographs: some });
+    for (const [id, labels] of Object.entries(decided)) store.safe.set(Number(id), labels);
+    for (const id of some) store.judged.add(id);
+  }
+  return true;
+}
+
+// Accept what is likely on photographs, those too whose cards were never in sight; where nobody needs to look, what is decided.
 export async function acceptLikely(ids) {
-  const unseen = ids.filter((id) => store.photos.get(id)?.suggestions == null);
+  const unseen = ids.filter((id) => store.photos.get(id)?.suggestions == null && !store.safe.has(id));
   const loud = ids.length > 1;
   let found = { scores: new Map(), unreadable: 0 };
   if (unseen.length)
@@ -40,7 +53,8 @@ export async function acceptLikely(ids) {
     const photo = store.photos.get(image);
     if (!photo) return [];
     const row = found.scores.get(image);
-    const labels = row ? Object.keys(row).filter((label) => row[label] >= LIKELY && !photo.decided.has(label)) : likely(photo);
+    const safe = store.safe.get(image)?.filter((label) => !photo.decided.has(label));
+    const labels = safe ?? (row ? Object.keys(row).filter((label) => row[label] >= LIKELY && !photo.decided.has(label)) : likely(photo));
     return labels.map((label) => ({ image, label, value: 1 }));
   });
   decide(changes);

@@ -1,7 +1,7 @@
 // Which photographs are shown: by label and by what is decided of it. With a label they stand in falling score, near
 // duplicates stacked. What is shown stays while one decides; choosing again looks anew.
 
-import { scoresOf, several } from "./bulk.js";
+import { judge, scoresOf, several } from "./bulk.js";
 import { post } from "./server.js";
 import { store } from "./store.js";
 import { matches } from "./typing.js";
@@ -31,6 +31,10 @@ function fits(photo, label, row) {
       return values.includes(0);
     case "complete":
       return photo.complete;
+    case "person":
+      return !store.safe.has(photo.id);
+    case "nobody":
+      return store.safe.has(photo.id);
     case "unsure":
       return Object.entries(row ?? {}).some(([name, score]) => (!label || name === label) && !photo.decided.has(name) && unsure(score));
     default:
@@ -64,6 +68,7 @@ async function apply() {
   const known = store.labels.find((one) => one.name === label)?.known;
   let rows = new Map();
   try {
+    if (promising() && !(await judge(all, far))) return;
     if (label ? known : state.value === "unsure") {
       const found = await scoresOf(all, label || null, far);
       if (!found) return;
@@ -93,6 +98,19 @@ async function apply() {
   }
 }
 
+const promising = () => state.value === "person" || state.value === "nobody";
+
+// Where a promise stands, the page opens with the photographs that a person must look at.
+export function openWithPeople() {
+  const promised = document.getElementById("promised");
+  promised.textContent = store.promised.join(" ");
+  promised.hidden = !store.promised.length;
+  if (store.unseen === null) return;
+  for (const name of ["person", "nobody"]) state.querySelector(`[value=${name}]`).hidden = false;
+  state.value = "person";
+  if (store.photos.size) apply();
+}
+
 function count() {
   bar.hidden = !store.photos.size;
   const off = store.shown === null;
@@ -100,6 +118,7 @@ function count() {
   if (off) return (told.textContent = "");
   const below = [...store.stacks.values()].reduce((sum, stack) => sum + stack.length - 1, 0);
   told.textContent = `${several(store.order.length, "photograph", "photographs")} shown of ${store.photos.size}${below ? `, ${below} stacked below others that look the same` : ""}`;
+  if (promising()) told.textContent += `; ${several([...store.safe.keys()].filter((id) => store.photos.has(id)).length, "needs", "need")} nobody`;
 }
 
 function labels() {

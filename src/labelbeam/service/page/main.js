@@ -3,7 +3,7 @@
 import "./wall.js";
 import "./photo.js";
 import { acceptLikely } from "./bulk.js";
-import "./filter.js";
+import { openWithPeople } from "./filter.js";
 import { nothingElse, takeOut } from "./marking.js";
 import { showHelp } from "./keys.js";
 import { openMenu } from "./menu.js";
@@ -149,6 +149,7 @@ async function load() {
   find("project").textContent = state.saved ? state.name : "";
   document.title = state.saved ? `${state.name} – labelbeam` : "labelbeam";
   store.emit("saving", { state: "saved", count: 0 });
+  openWithPeople();
 }
 
 load().then(restore, (error) => message(`The page cannot start: ${error.message}`));

@@ -27,6 +27,10 @@ class Store extends EventTarget {
   tree = false;
   formats = [];
   beside = 0; // photographs that lie where they are, not in the project
+  promised = []; // what the run promises, in sentences
+  unseen = null; // share of the photographs that need nobody which are right; null: not asked
+  safe = new Map(); // photographs that need nobody, with their decided labels
+  judged = new Set(); // photographs of which that is known
   mechanisms = [];
   mechanism = ""; // empty: what the run does by itself
 
