@@ -1,5 +1,6 @@
 """The label model of CNN-RNN in training: recurrent cells over label embeddings, and which label comes next."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, get_args
 
@@ -198,6 +199,7 @@ class CNNRNN(nn.Module):
                 "options with allowed='no-repeat'."
             )
         self.num_labels, self.options, self.shuffle = num_labels, options, shuffle
+        self.unknown_weight = 0.0
         self.scaling = FeatureScaling(scaling, num_features)
         self.register_buffer("order", None if order is None else checked_order(order, num_labels))
         size = options.embedding_size
@@ -240,7 +242,8 @@ class CNNRNN(nn.Module):
         """Start as drawn; labels by themselves start at their frequencies, of which the empty set's share is taken."""
         if self.per_label is None:
             return
-        known = (targets != UNKNOWN).sum(dim=0)
+        unknown = (targets == UNKNOWN).sum(dim=0)
+        known = len(targets) - unknown + self.unknown_weight * unknown
         share = ((targets == PRESENT).sum(dim=0) + 0.5) / (known + 1.0)
         self.per_label.bias.copy_(torch.logit(share if self.order is None else share[self.order.cpu()]))
         if self.empty_apart:
@@ -367,8 +370,10 @@ class CNNRNN(nn.Module):
     ) -> Float[Tensor, " batch"]:
         """Return the loss that the options name, per image in nats: -log p(sequence | image) for `sequence`.
 
-        Under `canonical` this is the exact negative log-likelihood of the label set. A model made to `shuffle` draws
-        orders from torch's generator in training, and always the same ones out of training.
+        Under `canonical` this is the exact negative log-likelihood of the label set. With `unknown_weight` above 0
+        unknown labels stay in the softmax, their probabilities times this weight, as weakly absent; 1 would be absent
+        ("weak negatives", Cole et al. 2021, arXiv 2106.09708, carried over from sigmoids). A model made to `shuffle`
+        draws orders from torch's generator in training, and always the same ones out of training.
 
         Args:
             features: encoder features.
@@ -389,12 +394,17 @@ class CNNRNN(nn.Module):
             shuffle = torch.default_generator if self.training else torch.Generator().manual_seed(0)
         sequences = sequences_of(targets, shuffle=shuffle)
         allowed = allowed_outcomes(sequences, self.num_labels, self.options.allowed)
-        allowed[:, :, :-1] &= (targets != UNKNOWN)[:, None]
+        unknown, weight = targets == UNKNOWN, self.unknown_weight
+        if not weight:
+            allowed[:, :, :-1] &= ~unknown[:, None]
         taught = sequences != PAD
         if self.empty_apart and self.training:
             allowed[:, 0, -1] = False
             taught[:, 0] &= sequences[:, 0] < self.num_labels
         logits, z = self._taught_logits(features, sequences, taught)  # [taught outcomes]
+        if weight:
+            weakly = nn.functional.pad(unknown, (0, 1))[taught.nonzero()[:, 0]]
+            logits = torch.where(weakly, logits + math.log(weight), logits)
         nats = nn.functional.cross_entropy(
             logits.masked_fill(~allowed[taught], -torch.inf), sequences[taught], reduction="none"
         )
@@ -410,7 +420,8 @@ class CNNRNN(nn.Module):
         own = nn.functional.binary_cross_entropy_with_logits(
             z, (targets == PRESENT).to(z.dtype), reduction="none"
         )
-        return nats + (self.options.per_label or 1.0) * (own * (targets != UNKNOWN)).sum(dim=1)
+        own = own.where(targets != UNKNOWN, self.unknown_weight * own)
+        return nats + (self.options.per_label or 1.0) * own.sum(dim=1)
 
     def _order_free_nats(
         self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]

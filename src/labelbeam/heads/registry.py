@@ -110,6 +110,7 @@ _SEQUENCE: dict[str, Any] = {
     "new_label": OF_LABEL_MODEL,
     "explains": True,
     "decoder": "label-model",
+    "weighs": True,
 }
 _SIGMOID: dict[str, Any] = {
     "module": "labelbeam.heads.label_scores_torch:SigmoidHead",

@@ -205,6 +205,11 @@ class RunConfig:
             )
         if self.read.missing_tags == "unlikely" and not row.weighs:
             require(self.head, "weighs", "--missing-tags unlikely")
+        if self.read.missing_tags == "unlikely" and row.searches and self.label_model.loss != "sequence":
+            raise InputError(
+                f"--missing-tags unlikely needs the loss 'sequence'; {self.label_model.loss!r} takes unknown labels "
+                "out. Leave --set label_model.loss out."
+            )
         if self.missing_weight is not None and not 0 < self.missing_weight <= 1:
             raise InputError(
                 f"missing_weight is {self.missing_weight}; it must be above 0 and at most 1, such as 0.1."

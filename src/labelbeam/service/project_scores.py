@@ -98,12 +98,8 @@ class ProjectScores:
         rows = [(one, row) for one, row in zip(there, features, strict=True) if row is not None]
         decided: dict[int, list[str]] = {}
         if rows:
-            stacked = np.stack([np.asarray(row) for _, row in rows])
-            predictions = await self._service.ask(
-                lambda: list(
-                    tagger.tag_features([(str(one.id), row) for (one, _), row in zip(rows, stacked)])
-                )
-            )
+            items = [(str(one.id), np.asarray(row)) for one, row in rows]
+            predictions = await self._service.ask(lambda: list(tagger.tag_features(items)))
             for (one, _), said in zip(rows, predictions, strict=True):
                 if said.unseen:
                     decided[one.id] = [label.label for label in said.labels]

@@ -290,7 +290,7 @@ def _refuse_positive_only(train: Dataset) -> None:
             f"{train.spec}: of none of its {some} labels is an image known to be without it, so all that can be "
             "learned is to say every label of every image. Say what is absent (in a table, 0; --absent names another "
             "value), give data in which a label that is not listed is absent, or take missing tags for weak evidence "
-            "(--missing-tags unlikely --head sigmoid)."
+            "(--missing-tags unlikely)."
         )
 
 

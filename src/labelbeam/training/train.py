@@ -427,7 +427,8 @@ def _suggester(
 ) -> Suggester | None:
     """Train the second mechanism for suggestions of a label model; None for other heads, or where it is not wanted."""
     answerer = label_model_answerer(build_answerer(run.head, run.config))
-    if not run.config.suggester or answerer is None:
+    # An any-subset head leaves unknown labels out; where none is known to be absent it would learn to say them all.
+    if not run.config.suggester or answerer is None or run.config.read.missing_tags == "unlikely":
         return None
     return train_suggester(
         run.config,
