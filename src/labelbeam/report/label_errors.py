@@ -14,8 +14,8 @@ from labelbeam.files import written_whole
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.runs.evaluation import Evaluation
 
-# Labels that are probably wrong: absent where the model is sure they are there, present where it is sure
-# they are not.
+# Labels that run and data disagree on: absent where the model is sure they are there, present where it is sure
+# they are not. How many of them are wrong depends on how clean the data are (docs/report.md has a measurement).
 #
 # Confident learning, each label a class problem of its own (present, absent). Honest only with out-of-
 # sample probabilities: of images that the model was not trained on (a test split, or cross-validation).
@@ -34,7 +34,7 @@ ROWS = 16_384
 
 @dataclass(frozen=True)
 class LabelError:
-    """One label of one image that is probably wrong.
+    """One label of one image that the model disagrees with.
 
     Attributes:
         image: row of the image.
@@ -61,14 +61,14 @@ class LabelError:
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
-    """Probable label errors of a data set.
+    """Labels of a data set that the model disagrees with.
 
     Attributes:
-        found: the errors, the most probable first; all, or as many as were asked for.
+        found: the labels, the strongest disagreement first; all, or as many as were asked for.
         quality: float64 [images] in [0, 1], how far the model agrees with an image's labels, the worst ones
             weighing most.
-        missing: how many labels are probably missing, in `found` or not.
-        wrong: how many are probably wrong, likewise.
+        missing: how many labels the model finds and the data lack, in `found` or not.
+        wrong: how many the data have and the model does not find, likewise.
         images_with_errors: likewise.
     """
 
@@ -90,7 +90,7 @@ def label_errors(
     *,
     most: int | None = None,
 ) -> LabelErrors:
-    """Find labels that are probably wrong.
+    """Find labels that the model disagrees with.
 
     A label given as absent is suspicious where p(label | image) reaches the mean p of the images that have it; one
     given as present where 1 - p reaches the mean 1 - p of those that have it not; where both are reached, the more
@@ -243,9 +243,9 @@ def _worst_weigh_most(confidence: Float[np.ndarray, "images labels"]) -> Float[n
     return average
 
 
-# Probable label errors of a data set as files: a table for people, and what cleanlab and FiftyOne take.
+# Labels that run and data disagree on as files: a table for people, and what cleanlab and FiftyOne take.
 #
-#     label_errors.json       every error, the most probable first, with the image and what is probably right
+#     label_errors.json       every one, the strongest disagreement first, with the image and what the run says
 #     cleanlab.json           labels as lists of class numbers, ranked issues, label quality scores
 #     cleanlab_pred_probs.npy the probabilities [images classes], single precision
 #     fiftyone.json           samples with fields to filter and sort by
@@ -256,7 +256,7 @@ FILES = ("label_errors.json", "cleanlab.json", "cleanlab_pred_probs.npy", "fifty
 
 
 def probable_label_errors(evaluation: Evaluation, *, most: int | None = None) -> LabelErrors:
-    """Find the labels of evaluated images that are probably wrong.
+    """Find the labels of evaluated images that the run disagrees with.
 
     Args:
         evaluation: a run's answers for images that it was not trained on. Labels of the data that the run lacks are
@@ -298,7 +298,7 @@ def label_errors_told(
 
 
 def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write the probable label errors of evaluated images into a folder, in every shape.
+    """Write the labels of evaluated images that the run disagrees with into a folder, in every shape.
 
     Args:
         evaluation: as `probable_label_errors`.
