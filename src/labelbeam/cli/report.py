@@ -95,7 +95,9 @@ def explain(
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Write an HTML page.")] = None,
     target: Annotated[str, typer.Option(help="log_prob, logit or expected.")] = "log_prob",
-    method: Annotated[str, typer.Option(help="auto, deconvnet, grad-cam or gradient-input.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="auto, local (with --local), deconvnet, grad-cam or gradient-input.")
+    ] = "auto",
     labels: Annotated[
         list[str] | None,
         typer.Option(help="Explain these labels (a,b) instead of the path that the model says."),

@@ -14,12 +14,13 @@ from labelbeam.decoding.step import PathLength
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.explain.explanation import END, Explanation, StepMap, seen_region
-from labelbeam.explain.methods import explained
+from labelbeam.explain.methods import check_method, explained, local_maps
 from labelbeam.explain.pictures import explanations_page, write_strip
 from labelbeam.explain.targets import check_target, label_targets, path_targets
 from labelbeam.files import written_whole
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
+from labelbeam.heads.local import Local
 from labelbeam.heads.registry import HEADS, require
 from labelbeam.runs.build import build_answerer, trainable_head
 from labelbeam.runs.run_directory import Run
@@ -44,7 +45,7 @@ def explain(
         run: the trained model.
         image: an image file.
         target: `log_prob`, `logit` or `expected` (`explain.targets.TARGETS`).
-        method: `auto`, `deconvnet`, `grad-cam` or `gradient-input` (`explain.methods.METHODS`).
+        method: `auto`, `local`, `deconvnet`, `grad-cam` or `gradient-input` (`explain.methods.METHODS`).
         labels: explain these instead of the model's own path; `END` may be the last.
 
     Returns:
@@ -56,6 +57,13 @@ def explain(
             sigmoid head.
     """
     check_target(target)
+    check_method(method)
+    local: Local | None = getattr(run.head, "local", None)
+    if method == "local" and local is None:
+        raise InputError(
+            "this run looks at no places of the picture, so it has no map of its own. Leave --method local out, or "
+            "train with --local csra."
+        )
     transform = run.encoder.preprocess
     rgb = read_rgb(image)
     square = torch.from_numpy(transform.resized(rgb))  # [3 size size]
@@ -80,7 +88,13 @@ def explain(
         probs[:], values[:] = list(prob), list(value.detach())
         return value
 
-    used, maps = explained(encoder, pixels, targets, method=method)
+    if local is not None and method in ("auto", "local"):
+        with torch.no_grad():
+            row = encoder(pixels).float()
+        targets(row)
+        used, maps = "local", local_maps(local, row.cpu().numpy(), path, size=transform.size)
+    else:
+        used, maps = explained(encoder, pixels, targets, method=method)
     if transform.horizontal_flip:  # shown the right way round
         maps, square = maps.flip(3), square.flip(2)
     names = [END if i == len(run.vocabulary) else run.vocabulary.names[i] for i in path]

@@ -141,6 +141,11 @@ class Explanation:
     @property
     def caption(self) -> str:
         """What the maps show, in sentences."""
+        if self.method == "local":
+            return (
+                "What each place of the picture adds to (orange) and takes from (blue) a label's score: no account of "
+                "the model afterwards, but the numbers that it added up."
+            )
         return " ".join(part for part in (_TARGETS[self.target, self.joint], self._steps_differ()) if part)
 
     def _steps_differ(self) -> str:

@@ -1,16 +1,19 @@
 """From targets to maps: what in the picture raises each number, by deconvnet, Grad-CAM or gradients."""
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.heads.local import Local
 
 # The last feature map of any image encoder, as a place to start from: the network cut in two there.
 #
@@ -220,13 +223,13 @@ def deconvolved(
 
 # From targets to maps: what in the picture raises each number, and what lowers it.
 #
-# Three methods, chosen by what the encoder is made of. Each gives two maps per target, `supporting` and
+# Methods, chosen by what head and encoder are made of. Each gives two maps per target, `supporting` and
 # `opposing`, of the size of the encoder's input, not below 0. Knows encoders as modules and targets as a
 # function of features; knows no label.
 
-METHODS = ("auto", "deconvnet", "grad-cam", "gradient-input")
-"""`auto` (default): a deconvnet where the network is made of ReLU and max pooling only, else Grad-CAM where it has
-a feature map, else gradients times input."""
+METHODS = ("auto", "local", "deconvnet", "grad-cam", "gradient-input")
+"""`auto` (default): the model's own map where it has local evidence (`local_maps`), else a deconvnet where the network
+is made of ReLU and max pooling only, else Grad-CAM where it has a feature map, else gradients times input."""
 
 Targets = Callable[[Float[Tensor, "1 features"]], Float[Tensor, " steps"]]
 """Features of the image to the numbers that are explained."""
@@ -253,8 +256,7 @@ def explained(
     Raises:
         InputError: an unknown method, or one that the encoder has no way back for.
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
+    check_method(method)
     place = None if method == "gradient-input" else last_map(encoder, pixels)
     if place is None:
         if method in ("deconvnet", "grad-cam"):
@@ -269,6 +271,41 @@ def explained(
     if method == "grad-cam":
         return method, grad_cam(cut, targets, channels_last=place.channels_last)
     return method, deconvnet(cut, targets)
+
+
+def check_method(method: str) -> None:
+    """Refuse an unknown method.
+
+    Raises:
+        InputError: it is not one of `METHODS`; the nearest is proposed.
+    """
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+
+
+def local_maps(
+    local: Local, row: Float[np.ndarray, "1 row"], labels: tuple[int, ...], *, size: int
+) -> Float[Tensor, "steps 2 size size"]:
+    """Return what each place of the picture added to labels' scores, and took from them: no estimate, the model's own.
+
+    END has no score of its own there: what speaks against it is what places add to labels, each by its probability.
+
+    Args:
+        local: the head's local evidence.
+        row: of the image, its map included.
+        labels: label ids; one beyond the labels stands for END.
+        size: side of the maps, pixels.
+    """
+    parts = torch.from_numpy(local.at_places(row)[0].T.copy())  # [labels places]
+    side = math.isqrt(parts.shape[1])
+    chance = torch.sigmoid(parts.sum(dim=1, keepdim=True))
+    against_end = -(chance * parts.clamp(min=0)).sum(dim=0)
+    chosen = torch.stack([parts[one] if one < len(parts) else against_end for one in labels])
+    # Bilinear: a smoother enlargement would show support beside places that oppose.
+    maps = nn.functional.interpolate(
+        chosen.view(-1, 1, side, side), size=(size, size), mode="bilinear", align_corners=False
+    )
+    return torch.cat((maps.clamp(min=0), (-maps).clamp(min=0)), dim=1)
 
 
 def deconvnet(cut: Cut, targets: Targets) -> Float[Tensor, "steps 2 size size"]:
