@@ -298,8 +298,8 @@ class CNNRNN(nn.Module):
 
         Example:
             >>> model = CNNRNN(num_labels=2, num_features=1)
-            >>> model.per_label_row(torch.tensor([[0.0, 0.0]])).round(decimals=3).tolist()
-            [[0.693, 0.0, 0.0]]
+            >>> model.per_label_row(torch.tensor([[0.0, 0.0]]))
+            tensor([[0.6931, 0.0000, 0.0000]])
         """
         row = z.masked_fill(z == -torch.inf, 0.0)
         if self.options.allowed == "canonical":
