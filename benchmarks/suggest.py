@@ -73,7 +73,7 @@ def clicks(tagger: Tagger, vectors: np.ndarray, given: np.ndarray) -> tuple[np.n
     for vector, row in zip(vectors, given, strict=True):
         known, rejected = ([names[i] for i in np.flatnonzero(row == value)] for value in (1, 0))
         begun = time.perf_counter(), time.process_time()
-        found = tagger.suggest(vector, known=known, rejected=rejected, count=num_labels)
+        found = tagger.suggest(vector, accepted=known, rejected=rejected, count=num_labels)
         seconds.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
         bounds.append(max(one.high - one.low for one in found))
         scored = np.zeros(num_labels)

@@ -55,7 +55,7 @@ def tagged(tagger: Tagger, features: np.ndarray, truth: set[str], *, mechanism: 
     rejected: list[str] = []
     read = typed = 0
     while missing := [name for name in tagger.labels if name in truth and name not in known]:
-        listed = tagger.suggest(features, known=known, rejected=rejected, count=SHOWN, mechanism=mechanism)
+        listed = tagger.suggest(features, accepted=known, rejected=rejected, count=SHOWN, mechanism=mechanism)
         names = [one.label for one in listed]
         right = next((place for place, name in enumerate(names) if name in truth), None)
         passed = names if right is None else names[:right]

@@ -1,4 +1,4 @@
-"""What the version before the rebuilding wrote, read by this one: runs, exports, a project, and what was said of them.
+"""What the version before the rebuilding wrote, read by this one: runs, exports, a project, and their outputs.
 
 `tests/frozen` was made by commit 60733bc: 1,576 drawn pictures, a `tiny` encoder trained with the head for 25
 epochs (test mAP 68.8), a sigmoid head on the same features, both exports, a project, and the output of each command
@@ -78,7 +78,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("output", COMMANDS)
-def test_a_command_says_of_an_old_run_what_it_said_then(output: str, frozen: Path, command) -> None:
+def test_a_command_gives_for_an_old_run_what_it_gave_then(output: str, frozen: Path, command) -> None:
     done: Result = command(*COMMANDS[output].split())
     assert done.exit_code == 0, done.output
     before = objects_of((frozen / "outputs" / output).read_text(encoding="utf-8"))

@@ -32,17 +32,17 @@ def truth_of(rows: Dataset) -> dict[str, set[str]]:
     }
 
 
-def share_right(said: dict[str, set[str]], truth: dict[str, set[str]]) -> float:
-    assert said.keys() == truth.keys()
-    return 1 - sum(len(said[image] ^ truth[image]) for image in truth) / (5 * len(truth))
+def share_right(decided: dict[str, set[str]], truth: dict[str, set[str]]) -> float:
+    assert decided.keys() == truth.keys()
+    return 1 - sum(len(decided[image] ^ truth[image]) for image in truth) / (5 * len(truth))
 
 
 def test_a_loaded_run_says_the_truth_by_name_for_every_label(learned: Path, test_rows: Dataset) -> None:
     run, truth = load_run(learned), truth_of(test_rows)
     features = test_rows.features[:]
     items = zip(test_rows.images, features, strict=True)
-    said = {one.image: {label.label for label in one.labels} for one in Tagger(run).tag_features(items)}
-    assert share_right(said, truth) > RIGHT
+    decided = {one.image: {label.label for label in one.labels} for one in Tagger(run).tag_features(items)}
+    assert share_right(decided, truth) > RIGHT
     scores = Tagger(run).answer(features).scores
     for j, name in enumerate(run.labels):
         present = np.array([name in truth[image] for image in test_rows.images])
@@ -77,8 +77,8 @@ def test_the_command_tag_says_the_truth_by_name(
     out = tmp_path / "t.jsonl"
     assert command("tag", learned, f"vectors:{taught}#test", "--out", out).exit_code == 0
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    said = {line["image"]: {one["label"] for one in line["labels"]} for line in lines}
-    assert share_right(said, truth_of(test_rows)) > RIGHT
+    decided = {line["image"]: {one["label"] for one in line["labels"]} for line in lines}
+    assert share_right(decided, truth_of(test_rows)) > RIGHT
 
 
 def test_an_export_says_the_truth_without_torch(
@@ -88,10 +88,10 @@ def test_an_export_says_the_truth_without_torch(
     if done.exit_code:
         pytest.skip(done.output)
     items = zip(test_rows.images, test_rows.features[:], strict=True)
-    said = {
+    decided = {
         one.image: {x.label for x in one.labels} for one in Tagger.load(tmp_path / "e").tag_features(items)
     }
-    assert share_right(said, truth_of(test_rows)) > RIGHT
+    assert share_right(decided, truth_of(test_rows)) > RIGHT
 
 
 def test_what_a_person_accepts_moves_what_is_suggested(learned: Path, test_rows: Dataset) -> None:
@@ -99,14 +99,14 @@ def test_what_a_person_accepts_moves_what_is_suggested(learned: Path, test_rows:
     tagger = Tagger.load(learned)
     rows = np.repeat(test_rows.features[:1], 9, axis=0)
     rows[:, 1], rows[:, 3] = np.linspace(-0.3, 0.3, 9), 0.45
-    said = [
+    decided = [
         [{one.label: one.score for one in tagger.suggest(row, known)} for row in rows]
         for known in ((), ("dog",))
     ]
-    plain, given = ([one["bee"] for one in answers] for answers in said)
+    plain, given = ([one["bee"] for one in answers] for answers in decided)
     assert np.mean(given) > np.mean(plain) + 0.1
     assert all(b >= a - 0.02 for a, b in zip(plain, given, strict=True))
-    assert all("dog" not in one for one in said[1])
+    assert all("dog" not in one for one in decided[1])
 
 
 def test_the_kept_epoch_is_the_best_and_not_the_last(learned: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labelbeam.progress import progress_bar, told
+from labelbeam.progress import progress_bar, progress_line
 
 
 def test_without_a_terminal_nothing_is_said_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,4 +36,4 @@ def test_a_log_gets_a_line_each_time_the_seconds_have_passed(
 def test_times_are_told_in_the_unit_that_fits(
     done: int, total: int | None, seconds: float, words: str
 ) -> None:
-    assert told("tagging", done, total, before=0, seconds=seconds) == words
+    assert progress_line("tagging", done, total, before=0, seconds=seconds) == words

@@ -78,7 +78,7 @@ class Demo:
     Attributes:
         rows: by name, best possible first.
         decided_by: by name, how the sets were decided.
-        pictures: some test pictures with what was said of them.
+        pictures: some test pictures with their predictions.
         versions: what it ran on.
     """
 
@@ -98,7 +98,7 @@ def run_demo(folder: Path, *, report: Callable[[str], None], shown: int = 24) ->
 
     Args:
         folder: where the runs go.
-        report: told what is going on.
+        report: gets a line for each step.
         shown: how many test pictures are shown.
 
     Raises:

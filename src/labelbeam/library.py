@@ -52,10 +52,10 @@ def open_dataset(name: str, **reading: Any) -> Dataset:
         raise InputError(
             f"a data set is named FORMAT:PATH#SPLIT, such as csv:tags.csv#train; given {name!r:.60}."
         )
-    known = [one.name for one in fields(ReadOptions)]
+    names = [one.name for one in fields(ReadOptions)]
     for option in reading:
-        if option not in known:
-            raise unknown_name("option of reading", option, known)
+        if option not in names:
+            raise unknown_name("option of reading", option, names)
     return spec.open_dataset(name, options=ReadOptions(**reading))
 
 
@@ -135,7 +135,7 @@ def load(folder: str | Path, *, rules: Rules | str | Path | Iterable[str] | None
             nothing.
 
     Returns:
-        The run: `run.tag(images)` tags, `run.suggest(image, known)` suggests.
+        The run: `run.tag(images)` tags, `run.suggest(image, accepted)` suggests.
 
     Raises:
         InputError: the folder is not a finished run, or its files do not fit together; rules that cannot be read or
@@ -212,35 +212,35 @@ def score(
         return _score_files(Path(truth), Path(predictions), protocol)
     if isinstance(truth, Dataset):
         labels, truth = labels or truth.vocabulary.names, truth.targets
-    known, given = _truth(truth), as_array(predictions)
-    width = len(str(max(known.shape[1] - 1, 0)))
-    names = labels if labels is not None else [f"{column:0{width}}" for column in range(known.shape[1])]
-    sets = given.dtype == np.bool_
+    targets, predicted = _truth(truth), as_array(predictions)
+    width = len(str(max(targets.shape[1] - 1, 0)))
+    names = labels if labels is not None else [f"{column:0{width}}" for column in range(targets.shape[1])]
+    sets = predicted.dtype == np.bool_
     if protocol is None:
-        if not sets and given.dtype.kind in "iu":
+        if not sets and predicted.dtype.kind in "iu":
             raise InputError(
                 "predictions of whole numbers may be sets or scores. Give booleans for sets, floats for scores, or say "
                 "which: Sets(), ExactK(k), Threshold(t)."
             )
         protocol = Sets() if sets else Protocol("none")
-    if given.dtype.kind not in "biuf":
-        raise InputError(f"predictions must be numbers or booleans [images labels], given {given.dtype}.")
-    if given.shape != known.shape:
+    if predicted.dtype.kind not in "biuf":
+        raise InputError(f"predictions must be numbers or booleans [images labels], given {predicted.dtype}.")
+    if predicted.shape != targets.shape:
         raise InputError(
-            f"the predictions have shape {list(given.shape)}, the truth {list(known.shape)}; give one row per image "
-            "and one column per label."
+            f"the predictions have shape {list(predicted.shape)}, the truth {list(targets.shape)}; give one row per "
+            "image and one column per label."
         )
     if protocol.name in ("sets", "path-k"):
-        if not np.isin(given, (0, 1)).all():
+        if not np.isin(predicted, (0, 1)).all():
             raise InputError(
                 "sets are booleans, or 0 and 1; other numbers were given. Give ExactK(k) or Threshold(t)."
             )
-        return measured(compare(known, names, protocol=protocol, decisions=given.astype(np.bool_)))
+        return measured(compare(targets, names, protocol=protocol, decisions=predicted.astype(np.bool_)))
     if sets:
         raise InputError(
             f"the protocol {protocol.name!r} needs scores, and booleans are sets. Give Sets(), or the scores."
         )
-    return measured(compare(known, names, protocol=protocol, scores=given.astype(np.float64)))
+    return measured(compare(targets, names, protocol=protocol, scores=predicted.astype(np.float64)))
 
 
 def _decision(protocol: Protocol | None, own: Decision) -> Decision:
@@ -302,10 +302,10 @@ def _truth(values: Any) -> np.ndarray:
 def _score_files(truth: Path, predictions: Path, protocol: Protocol | None) -> Scores:
     if protocol is not None and protocol.name not in SCORED_AS:
         raise unknown_name("protocol", protocol.name, SCORED_AS)
-    known = read_truth(truth)
+    true = read_truth(truth)
     k, threshold = (None, None) if protocol is None else (protocol.k, protocol.threshold)
-    found = read_predictions(predictions, known, missing="error", depth=max(10, k or 0), threshold=threshold)
+    found = read_predictions(predictions, true, missing="error", depth=max(10, k or 0), threshold=threshold)
     chosen = choose_protocol(
         found, k=k, threshold=threshold, sets=protocol is not None and protocol.name == "sets"
     )
-    return measured(compare_files(known, found, protocol=chosen))
+    return measured(compare_files(true, found, protocol=chosen))

@@ -118,7 +118,7 @@ def parse_json(raw: bytes | str, where: str, *, repeats: bool = True, line: bool
 def _looks(data: bytes) -> tuple[bool, bool]:
     """Return whether a text may hold a long number, and whether brackets may be open too deep.
 
-    Strings are not told apart from the rest here: a few vector operations, so that large files cost nothing.
+    Strings are not distinguished from the rest here: a few vector operations, so that large files cost nothing.
     """
     if len(data) < _BLOCK // 16:
         return _DIGITS.search(data) is not None, data.count(b"[") + data.count(b"{") > DEEPEST

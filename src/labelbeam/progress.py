@@ -32,7 +32,7 @@ def progress_bar(
         log_every: seconds after which a line is printed where standard error is not a terminal; None: never.
 
     Yields:
-        A function that is told how many more items are done.
+        A function to call with how many more items are done.
     """
     notebook = in_notebook()
     if not sys.stderr.isatty() and not (notebook and shown):
@@ -79,10 +79,13 @@ class _Log:
         if now - self._told < self._every:
             return
         self._told = now
-        print(told(self._task, self._done, self._total, self._before, now - self._start), file=sys.stderr)
+        print(
+            progress_line(self._task, self._done, self._total, self._before, now - self._start),
+            file=sys.stderr,
+        )
 
 
-def told(task: str, done: int, total: int | None, before: int, seconds: float) -> str:
+def progress_line(task: str, done: int, total: int | None, before: int, seconds: float) -> str:
     """Return how far things are, in a sentence.
 
     Args:
@@ -93,7 +96,7 @@ def told(task: str, done: int, total: int | None, before: int, seconds: float) -
         seconds: time of this call.
 
     Example:
-        >>> told("tagging", 1500, 61_500, before=500, seconds=10.0)
+        >>> progress_line("tagging", 1500, 61_500, before=500, seconds=10.0)
         'tagging: 1,500 of 61,500, 100/s, 10 min left'
     """
     speed = (done - before) / seconds if seconds else 0.0

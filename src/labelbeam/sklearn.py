@@ -119,7 +119,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         config = self._configured(by_data)
         held_out = None
         if best_epoch is not None and self.epochs is None:
-            # The comparison has said how long; every row trains.
+            # The comparison has chosen how long; every row trains.
             config = self._configured(
                 {**by_data, "recipe": {**by_data["recipe"], "epochs": best_epoch, "patience": 0}}
             )

@@ -1,4 +1,4 @@
-"""Pages: what a user wrote is escaped, pictures are small and the right way up, missing fonts are said."""
+"""Pages: what a user wrote is escaped, pictures are small and the right way up, missing fonts are named."""
 
 import base64
 import shutil

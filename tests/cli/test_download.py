@@ -131,7 +131,7 @@ def test_terms_sizes_and_addresses_come_before_the_first_byte(tmp_path):
     assert "--labels-only --accept-terms" in labels
 
 
-def test_what_nobody_published_a_checksum_of_is_said(tmp_path):
+def test_a_file_without_a_published_checksum_is_named(tmp_path):
     told = run("nuswide", "--to", tmp_path).stderr
     for word in ("NUS-WIDE.zip", "no checksum is published", "optional", "cannot be fetched officially"):
         assert word in told, word

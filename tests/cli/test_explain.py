@@ -22,7 +22,7 @@ def sigmoid(train, tmp_path_factory) -> Path:
     return train(tmp_path_factory.mktemp("runs") / "sigmoid", "--head", "sigmoid")
 
 
-def test_text_has_a_line_per_label_with_what_was_said_before(command, finished, picture, labels) -> None:
+def test_text_has_a_line_per_label_with_what_came_before(command, finished, picture, labels) -> None:
     done = command("explain", finished, picture, "--labels", f"{labels[3]},{labels[0]}")
     assert done.exit_code == 0, done.output
     first, one, other = done.stdout.splitlines()
@@ -164,7 +164,7 @@ def test_bad_combinations_and_files_get_words_too(
     command, finished, sigmoid, picture, labels, tmp_path
 ) -> None:
     twice = command("explain", finished, picture, "--labels", f"{labels[0]},{labels[0]}")
-    assert "labels are said once each" in twice.stderr
+    assert "name each label once" in twice.stderr
     no_steps = command("explain", sigmoid, picture, "--target", "expected")
     assert "a sigmoid head has no steps" in no_steps.stderr
     (tmp_path / "text.jpg").write_text("hello")

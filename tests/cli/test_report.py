@@ -82,7 +82,7 @@ def test_the_page_is_one_file_and_its_numbers_stand_beside_it(run, wicked, tmp_p
     assert found["images"][0]["explanation"]["steps"]
 
 
-def test_what_is_missing_is_said_in_a_sentence(run, train, drawn, tmp_path):
+def test_what_is_missing_is_named_in_a_sentence(run, train, drawn, tmp_path):
     folder = train(tmp_path / "softmax", "--head", "softmax", "--epochs", 1, "--val-fraction", 0)
     (folder / "log.csv").unlink()
     config = (folder / "config.yaml").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.paper import expected_time, training
 from labelbeam.paper.benchmarks import BENCHMARKS
 from labelbeam.paper.plan import Request, truth_views
-from labelbeam.paper.row_answers import Said, _read, said_by
+from labelbeam.paper.row_answers import RowAnswers, _read, answers_of
 from labelbeam.paper.rows import ROWS as ROWS_BY_NAME
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger
@@ -74,8 +74,8 @@ def values(done: Path) -> dict:
     return json.loads((done / "reproduction.json").read_text(encoding="utf-8"))
 
 
-def said(done: Path, run: str) -> Said:
-    file = done / "said" / f"{run}.safetensors"
+def kept_answers(done: Path, run: str) -> RowAnswers:
+    file = done / "answers" / f"{run}.safetensors"
     with safe_open(file, framework="numpy") as opened:
         found = _read(file, opened.metadata()["digest"])
     assert found is not None
@@ -96,14 +96,14 @@ def test_every_row_is_measured_under_every_protocol_that_it_can_be_judged_by(val
 
 def test_forced_paths_have_exactly_k_labels_and_capped_ones_at_most(done) -> None:
     for run in ("cnn-rnn-c0-s0", "no-rnn-c0-s0"):
-        found = said(done, run)
+        found = kept_answers(done, run)
         assert set(found.forced.sum(axis=1)) == {3}
         assert found.capped.sum(axis=1).max() <= 3
 
 
 def test_exact_k_numbers_are_those_of_a_slow_count(done, values, root) -> None:
     truth = open_dataset(f"coco:{root / 'coco'}#val2014").targets
-    scores = said(done, "sigmoid-c0-s0").scores
+    scores = kept_answers(done, "sigmoid-c0-s0").scores
     right = decided = 0
     for image in range(len(truth)):
         best = sorted(range(truth.shape[1]), key=lambda j: -scores[image, j])[:3]
@@ -220,8 +220,8 @@ def test_orders_and_losses_are_rows_and_free_orders_have_a_likelihood_where_sets
     data = open_dataset(f"coco:{root / 'coco'}#val2014")
     data = data.subset(np.flatnonzero((data.targets == 1).sum(axis=1) <= 4))
     data, features, _ = readable_features(data, tagger.run.encoder, flips=False)
-    kept = {"kept": tmp_path / "said.safetensors", "digest": "few"}
-    found = said_by(out / "runs" / "loss-pla-c0-s0", data, features[:, 0], k=None, **kept)
+    kept = {"kept": tmp_path / "answers.safetensors", "digest": "few"}
+    found = answers_of(out / "runs" / "loss-pla-c0-s0", data, features[:, 0], k=None, **kept)
     targets = data.with_vocabulary(tagger.run.vocabulary.names).targets
     expected = tagger.answerer.set_log_prob(features[:, 0], targets)
     np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-4)

@@ -37,9 +37,9 @@ def test_suggestions_are_printed_best_first_under_their_mechanism(command, finis
 
 
 def test_json_is_one_object_with_everything(command, finished, picture, labels) -> None:
-    said, refused = ",".join(labels[:2]), labels[3]
+    accepted, refused = ",".join(labels[:2]), labels[3]
     done = command(
-        "suggest", finished, picture, "--known", said, "--rejected", refused, "--count", 4, "--json"
+        "suggest", finished, picture, "--accepted", accepted, "--rejected", refused, "--count", 4, "--json"
     )
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
@@ -52,7 +52,7 @@ def test_json_is_one_object_with_everything(command, finished, picture, labels) 
 
 
 def test_a_stored_vector_gives_what_the_image_gives(command, finished, picture, vector, labels) -> None:
-    evidence = ("--known", labels[1], "--json")
+    evidence = ("--accepted", labels[1], "--json")
     seen = json.loads(command("suggest", finished, picture, *evidence).stdout)
     stored = json.loads(command("suggest", finished, "--vector", vector, *evidence).stdout)
     assert stored.pop("image") == str(vector)
@@ -69,9 +69,9 @@ def test_a_row_of_a_matrix_of_one_image_is_a_vector_too(command, finished, vecto
 
 
 def test_labels_may_be_given_one_by_one(command, finished, picture, labels) -> None:
-    once = command("suggest", finished, picture, "--known", f"{labels[0]}, {labels[1]}", "--json").stdout
+    once = command("suggest", finished, picture, "--accepted", f"{labels[0]}, {labels[1]}", "--json").stdout
     twice = command(
-        "suggest", finished, picture, "--known", labels[0], "--accepted", labels[1], "--json"
+        "suggest", finished, picture, "--accepted", labels[0], "--accepted", labels[1], "--json"
     ).stdout
     assert once == twice
 
@@ -89,8 +89,8 @@ def test_a_sigmoid_run_warns_on_standard_error_only(command, train, picture, tmp
     [
         ([], ["give an image", "--vector", "neither was given"]),
         (["PICTURE", "--vector", "VECTOR"], ["both were given"]),
-        (["PICTURE", "--known", "sqare"], ["unknown label 'sqare'"]),
-        (["PICTURE", "--known", "LABEL", "--rejected", "LABEL"], ["both accepted and rejected"]),
+        (["PICTURE", "--accepted", "sqare"], ["unknown label 'sqare'"]),
+        (["PICTURE", "--accepted", "LABEL", "--rejected", "LABEL"], ["both accepted and rejected"]),
         (["PICTURE", "--count", "0"], ["count"]),
         (["nowhere.jpg"], ["nowhere.jpg"]),
         (["--vector", "nowhere.npy"], ["nowhere.npy", "cannot be read"]),

@@ -42,7 +42,7 @@ def test_text_names_the_labels_with_two_decimals(finished, command, drawn):
     assert command("tag", finished, drawn / "00000.png", "--threshold", 1).stdout.endswith("\t(no label)\n")
 
 
-def test_nothing_to_tag_is_said(finished, command, tmp_path):
+def test_a_folder_without_images_gives_a_line_and_no_error(finished, command, tmp_path):
     done = command("tag", finished, tmp_path)
     assert (done.exit_code, done.stdout) == (0, "")
     assert f"no image found in {tmp_path}" in done.stderr

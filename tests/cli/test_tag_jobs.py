@@ -171,7 +171,7 @@ def test_stored_vectors_answer_without_reading_and_without_files(
         (["{run}", "--store", "{folder}/nothing"], "holds no vectors"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_any_work(arguments, words, finished, drawn, command, tmp_path):
+def test_what_cannot_be_done_is_refused_before_any_work(arguments, words, finished, drawn, command, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "own.csv").write_text("image,tags\n")
     (tmp_path / "own.parquet").write_text("PAR1")

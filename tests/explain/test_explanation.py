@@ -77,7 +77,7 @@ def test_what_moved_is_the_difference_of_the_scaled_maps() -> None:
 def test_captions_say_what_is_shown() -> None:
     one = step("cat", 3, 5)
     assert "against the labels that were still in play" in explanation(one).caption
-    assert "the same whatever was said before" in explanation(one, target="logit").caption
+    assert "the same whatever labels come before" in explanation(one, target="logit").caption
     through_relu = explanation(one, target="logit", logits_depend_on_given=True).caption
     assert "the same" not in through_relu
     assert "ReLU" in through_relu

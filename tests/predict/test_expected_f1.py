@@ -34,7 +34,7 @@ TABLES = {labels: f1_table(labels) for labels in range(1, 7)}
 
 
 def check_against_every_set(probs: np.ndarray, labels: int) -> None:
-    """The found sets reach what the best of all sets reaches, and say so."""
+    """The found sets reach what the best of all sets reaches, and the run reports it."""
     sets, images = every_set(labels), len(probs)
     found = best_f1_sets(
         sized_marginals_of_samples(np.broadcast_to(sets, (images, *sets.shape)).copy(), probs)

@@ -34,7 +34,7 @@ def test_the_sets_of_the_known_labels_have_probability_one_together() -> None:
     assert total == pytest.approx(1.0)
 
 
-def test_an_unknown_label_is_never_said_and_takes_no_probability() -> None:
+def test_an_unknown_label_is_never_decided_and_takes_no_probability() -> None:
     step = TableStep({}, num_labels=3, allowed="no-repeat")  # every outcome is as likely as every other
     targets = np.array([[1, -1, 0], [1, 1, -1], [-1, -1, -1]], dtype=np.int8)
     found = np.exp(known_orders_log_prob(step, np.zeros((3, 4), np.float32), targets))

@@ -125,14 +125,14 @@ def test_every_label_keeps_its_own_recall(population) -> None:
     assert np.concatenate(missed).mean() > 0.005  # no more cautious than need be
 
 
-def test_every_label_that_is_said_keeps_its_own_precision(population) -> None:
+def test_every_decided_label_keeps_its_own_precision(population) -> None:
     wrong = []
     for seed in range(40):
         kept = drawn(population, 500, seed).keep(Promise("label-precision", 0.7))
-        said = population.scores >= kept.thresholds
-        share = (said & (population.truth == 0)).sum(axis=0) / np.maximum(said.sum(axis=0), 1)
+        decided = population.scores >= kept.thresholds
+        share = (decided & (population.truth == 0)).sum(axis=0) / np.maximum(decided.sum(axis=0), 1)
         wrong.append((share > 0.3)[kept.promised])
-        assert not said[:, ~kept.promised].any()
+        assert not decided[:, ~kept.promised].any()
     assert np.concatenate(wrong).mean() <= 0.07
 
 

@@ -84,8 +84,10 @@ def test_rankings_have_scores_and_sets_but_no_probability(head) -> None:
 
 def test_a_ranking_s_prediction_is_valid_json_without_a_probability() -> None:
     answers = RankingAnswerer(trained(spread(ranking_heads()[0]))).answer(images(1))
-    (said,) = predictions_of(["a.jpg"], answers, decision=Decision(), vocabulary=Vocabulary(tuple("abcd")))
-    line = json.loads(said.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    (prediction,) = predictions_of(
+        ["a.jpg"], answers, decision=Decision(), vocabulary=Vocabulary(tuple("abcd"))
+    )
+    line = json.loads(prediction.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert (line["log_prob"], line["exact"], len(line["labels"])) == (None, False, 1)
 
 

@@ -182,7 +182,7 @@ def test_a_search_shows_both_paths_scores_and_clicks(taggers, pictures) -> None:
     assert found.exact.log_prob >= found.beam.log_prob - 1e-5
     assert len(found.scores) == 4
     click = found.clicks[0]
-    known = {one.label: one.score for one in tagger.suggest(vector, known=[click.label], count=99)}
+    known = {one.label: one.score for one in tagger.suggest(vector, accepted=[click.label], count=99)}
     assert all(after == pytest.approx(known[name]) for name, _, after in click.changes)
     strict(found.to_json())
 

@@ -99,7 +99,7 @@ def test_the_extended_run_is_saved_tagged_and_suggested_with(
     save_run(extended.run, folder, opening=[])
     tagger = Tagger.load(folder)
     image = next(drawn.glob("*.png"), None) or with_new.paths[0]
-    found = tagger.suggest(image, known=["noch etwas"], count=3)
+    found = tagger.suggest(image, accepted=["noch etwas"], count=3)
     assert "noch etwas" not in [one.label for one in found]
     (said,) = tagger.tag([image], all_scores=True)
     assert said.scores is not None

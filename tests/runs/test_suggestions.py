@@ -52,14 +52,14 @@ def test_suggestions_are_the_most_probable_unknown_labels_and_name_their_mechani
 ) -> None:
     tagger = taggers[head]
     known, rejected = tagger.labels[0], tagger.labels[2]
-    found = tagger.suggest(vector, known=[known], rejected=[rejected], count=5)
+    found = tagger.suggest(vector, accepted=[known], rejected=[rejected], count=5)
     assert found.mechanism == MECHANISMS[head]
-    assert (found.known, found.rejected, len(found)) == ((known,), (rejected,), 5)
+    assert (found.accepted, found.rejected, len(found)) == ((known,), (rejected,), 5)
     assert {known, rejected}.isdisjoint(by_label(found))
     scores = [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= one.low <= one.score <= one.high <= 1 and one.stderr >= 0 for one in found)
-    everything = tagger.suggest(vector, known=[known], rejected=[rejected], count=1000)
+    everything = tagger.suggest(vector, accepted=[known], rejected=[rejected], count=1000)
     assert len(everything) == len(tagger.labels) - 2
     assert [one.label for one in everything][:5] == [one.label for one in found]
 
@@ -79,7 +79,7 @@ def test_only_heads_that_know_of_label_sets_are_moved_by_evidence(taggers, vecto
     tagger = taggers[head]
     known = tagger.labels[-1]
     before = by_label(tagger.suggest(vector, count=1000))
-    after = by_label(tagger.suggest(vector, known=[known], count=1000))
+    after = by_label(tagger.suggest(vector, accepted=[known], count=1000))
     moved = max(abs(before[label] - after[label]) for label in after)
     assert (moved > 1e-4) == (head != "sigmoid")
 
@@ -94,7 +94,7 @@ def test_a_sigmoid_run_says_plainly_that_evidence_has_no_effect(taggers, vector)
 def test_a_label_model_tells_how_probable_the_evidence_is(taggers, vector) -> None:
     tagger = taggers["cnn-rnn"]
     label = tagger.labels[0]
-    found = tagger.suggest(vector, known=[label])
+    found = tagger.suggest(vector, accepted=[label])
     alone = by_label(tagger.suggest(vector, count=1000))[label]
     assert found.evidence == pytest.approx(alone, abs=0.1)
     assert json.loads(found.to_json("x"))["evidence"] == pytest.approx(found.evidence, rel=1e-4)

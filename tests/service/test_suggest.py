@@ -22,7 +22,7 @@ def test_a_click_by_vector_by_features_or_with_the_image_is_answered_as_suggest_
 ) -> None:
     photograph, said = photographs[0], {"known": ["cow"], "rejected": ["sky"]}
     image = tagged(client, photograph)
-    wanted = json.loads(tagger.suggest(photograph, known=["cow"], rejected=["sky"], count=4).to_json("a"))
+    wanted = json.loads(tagger.suggest(photograph, accepted=["cow"], rejected=["sky"], count=4).to_json("a"))
     answers = [
         client.post("/v1/suggest", json={"vector": image["vector"], "count": 4, **said}),
         client.post("/v1/suggest", json={"features": image["features"], "count": 4, **said}),

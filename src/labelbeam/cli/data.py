@@ -152,8 +152,14 @@ def split(
     found = split_dataset(dataset, plan, seed=seed, group_by=group_by, options=options)
     notes = (*dataset.notes, *write_parts(dataset, found.parts, out))
     if json_:
-        told = {"data": data, "out": str(out), "seed": seed, "group_by": group_by, "groups": found.num_groups}
-        say_json({**told, **found.balance.to_json(), "notes": notes})
+        outcome = {
+            "data": data,
+            "out": str(out),
+            "seed": seed,
+            "group_by": group_by,
+            "groups": found.num_groups,
+        }
+        say_json({**outcome, **found.balance.to_json(), "notes": notes})
         return
     for note in notes:
         say(f"labelbeam: {note}", err=True)
@@ -168,13 +174,13 @@ def _show(balance: "SplitBalance", *, num_groups: int | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    told = balance.to_json()
+    values = balance.to_json()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(box=SIMPLE)
     table.add_column("part", no_wrap=True)
     for heading in ("images", "share", "wanted", "labels off by, mean", "at most", "labels without an image"):
         table.add_column(heading, justify="right")
-    for part in told["parts"]:
+    for part in values["parts"]:
         table.add_row(
             part["part"],
             f"{part['images']:,}",

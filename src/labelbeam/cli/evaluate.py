@@ -95,7 +95,7 @@ def evaluate(
     if bootstrap:
         result["intervals"] = intervals(comparison, resamples=bootstrap, seed=seed)
     if predictions is not None:
-        said = predictions_of(
+        answered = predictions_of(
             dataset.images,
             measured.answers,
             decision=decision,
@@ -103,7 +103,7 @@ def evaluate(
             thresholds=measured.thresholds,
             all_scores=True,
         )
-        _write_lines(predictions, (one.to_json() for one in said))
+        _write_lines(predictions, (one.to_json() for one in answered))
     if truth is not None:
         _write_lines(truth, (_truth_line(dataset.example(i)) for i in range(len(dataset))))
     if out is not None:

@@ -107,7 +107,7 @@ WHY = (
     "carry, since this world's distribution is known. mAP, O-F1 (one threshold for all labels, tuned on val) and "
     "MAP@10 depend on each label's own probability, which a sigmoid head can learn as well: a model of sets is not "
     "expected to win there, and does not. It wins where labels have to fit together. No RNN, which only sums the "
-    "labels said so far, does nearly as well in this world: what was said matters here, its order hardly."
+    "labels so far, does nearly as well in this world: which labels came before matters here, their order hardly."
 )
 
 

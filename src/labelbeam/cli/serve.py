@@ -112,7 +112,7 @@ def serve(
 
 
 def limits_from(texts: "list[str] | tuple[()]") -> "Limits":
-    """Return the limits with what the user said: `name=number`.
+    """Return the limits with the user's changes: `name=number`.
 
     Raises:
         InputError: an unknown limit, no number, or one that is not positive.
@@ -120,18 +120,18 @@ def limits_from(texts: "list[str] | tuple[()]") -> "Limits":
     from labelbeam.service.admission import Limits
 
     kinds = {one.name: type(getattr(Limits(), one.name)) for one in fields(Limits)}
-    said = {}
+    changed = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name not in kinds:
             raise unknown_name("limit", name, kinds)
         try:
-            said[name] = kinds[name](value)
+            changed[name] = kinds[name](value)
         except ValueError:
             raise InputError(
                 f"--limit {text}: {value!r} is no {'whole ' if kinds[name] is int else ''}number. Write {name}=10."
             ) from None
-    return Limits(**said)
+    return Limits(**changed)
 
 
 def key_from(key_file: Path | None, api_key_env: str | None) -> str | None:

@@ -60,7 +60,7 @@ def suggest(
         raise InputError(f"give an image, or its stored features with --vector; {given}.")
     tagger = Tagger.load(run, rules=rules)
     present, absent = names_in(accepted, tagger.labels), names_in(rejected, tagger.labels)
-    found = tagger.suggest(asked, known=present, rejected=absent, count=count, mechanism=mechanism)
+    found = tagger.suggest(asked, accepted=present, rejected=absent, count=count, mechanism=mechanism)
     if json_:
         say_json(json.loads(found.to_json(str(image or vector))))
         return

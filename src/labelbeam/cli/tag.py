@@ -139,8 +139,8 @@ def untag(
     for file, why in done.not_written.items():
         say(f"{file}: {why}", err=True)
     if json_:
-        told = {"tags": done.tags, "files": done.files, "not_written": done.not_written}
-        say_json(told)
+        outcome = {"tags": done.tags, "files": done.files, "not_written": done.not_written}
+        say_json(outcome)
     else:
         left = f"; {len(done.not_written):,} files could not be changed" if done.not_written else ""
         say(f"{folder}: {done.tags:,} tags of {done.files:,} files taken back{left}")

@@ -151,7 +151,7 @@ def _asked(run: Run, labels: list[str]) -> tuple[int, ...]:
     ends = last == END and END not in run.vocabulary.names
     ids = [run.vocabulary.id_of(name) for name in (before if ends else labels)]
     if len(set(ids)) < len(ids) and run.config.label_model.allowed != "paper":
-        raise InputError(f"labels are said once each; given {', '.join(labels)}.")
+        raise InputError(f"name each label once; given {', '.join(labels)}.")
     if run.config.label_model.allowed == "canonical":
         ids.sort()  # a set has one path: that of the label order
     return (*ids, end) if ends else tuple(ids)

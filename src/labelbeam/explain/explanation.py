@@ -154,7 +154,7 @@ class Explanation:
         if self.logits_depend_on_given:
             return "The labels before it enter through the ReLU of the joint embedding."
         return (
-            "In this model the image and the labels before it add up, so this map is the same whatever was said "
+            "In this model the image and the labels before it add up, so this map is the same whatever labels come "
             "before; maps of log_prob and expected are not."
         )
 

@@ -242,7 +242,7 @@ class VisibleSearch:
             "exact": self._path(self.exact),
             "beam": self._path(self.beam) | {"width": self.beam_width, "differs": self.differ},
             "tree": self.tree.to_json(self.names),
-            "scores": [one.told() for one in self.scores],
+            "scores": [one.to_dict() for one in self.scores],
             "clicks": [
                 {
                     "label": click.label,
@@ -337,7 +337,12 @@ def _clicks(
     for label in labels:
         try:
             after = suggest(
-                tagger.run, tagger.answerer, features, known=[label], count=whole, mechanism=before.mechanism
+                tagger.run,
+                tagger.answerer,
+                features,
+                accepted=[label],
+                count=whole,
+                mechanism=before.mechanism,
             )
         except InputError:  # probability zero: nobody would click it
             continue

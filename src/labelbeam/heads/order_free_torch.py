@@ -1,4 +1,8 @@
-"""Losses of a label model that prescribe no order: which label is taught at which step is settled by the model."""
+"""Losses of a label model that prescribe no order: which label is taught at which step is settled by the model.
+
+They read the model's log-probabilities along a path of its own choice (`CNNRNN.own_run`), unknown labels masked out
+already. Pure functions of arrays; they know no model.
+"""
 
 import numpy as np
 import torch
@@ -7,66 +11,6 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from labelbeam.labels.vocabulary import PRESENT
-
-# The cheapest one-to-one assignment of rows to columns, exact (the Hungarian method).
-#
-# Some labels to as many steps: a few rows at most, so an import of scipy is not worth it. Knows only numbers.
-
-
-def cheapest_assignment(costs: Float[np.ndarray, "rows rows"]) -> Int[np.ndarray, " rows"]:
-    """Return each row's column, so that the sum of the costs is the least possible.
-
-    Rows are added one by one; each takes the shortest augmenting path under costs reduced by the prices of rows and
-    columns, which keeps them from being negative. Time grows with the cube of the rows.
-
-    Args:
-        costs: finite.
-
-    Source:
-        Kuhn 1955, in the form of Jonker and Volgenant 1987.
-
-    Example:
-        >>> cheapest_assignment(np.array([[4.0, 1.0], [2.0, 3.0]])).tolist()
-        [1, 0]
-    """
-    size = len(costs)
-    row_prices, column_prices = np.zeros(size), np.zeros(size)
-    row_of = np.full(size, -1)
-    for added in range(size):
-        distance, before = np.full(size, np.inf), np.full(size, -1)
-        done = np.zeros(size, dtype=bool)
-        row, last, length = added, -1, 0.0
-        while True:
-            through = length + costs[row] - row_prices[row] - column_prices
-            nearer = ~done & (through < distance)
-            distance[nearer], before[nearer] = through[nearer], last
-            last = int(np.where(done, np.inf, distance).argmin())
-            length = distance[last]
-            done[last] = True
-            if row_of[last] < 0:
-                break
-            row = row_of[last]
-        # Prices along the tree of shortest paths; the free column's own does not change.
-        row_prices[added] += length
-        for column in np.flatnonzero(done):
-            gain = length - distance[column]
-            column_prices[column] -= gain
-            if row_of[column] >= 0:
-                row_prices[row_of[column]] += gain
-        while last >= 0:
-            earlier = before[last]
-            row_of[last] = row_of[earlier] if earlier >= 0 else added
-            last = earlier
-    columns = np.empty(size, dtype=np.int64)
-    columns[row_of] = np.arange(size)
-    return columns
-
-
-# Losses of a label model that prescribe no order: which label is taught at which step is settled by the
-# model.
-#
-# They read the model's log-probabilities along a path of its own choice (`CNNRNN.own_run`), unknown labels
-# masked out already. Pure functions of arrays; they know no model.
 
 FORBIDDEN = 1e6
 """Cost of a label at a step where it was emitted before: more than any sum of real costs."""
@@ -110,6 +54,8 @@ def taught_labels(
     keep_hits: bool,
 ) -> Int[Tensor, "batch steps"]:
     """Return which label each step is taught: the alignment, then END, then -1. Arguments as `aligned_nats`."""
+    from scipy.optimize import linear_sum_assignment
+
     nats = -log_probs.double().cpu().numpy()
     paths, present = emitted.cpu().numpy(), (targets == PRESENT).cpu().numpy()
     taught = np.full(nats.shape[:2], -1, dtype=np.int64)
@@ -124,7 +70,7 @@ def taught_labels(
                     steps.remove(step)
         if missing:
             costs = np.minimum(nats[image][np.ix_(steps, missing)], FORBIDDEN)
-            taught[image, steps] = np.array(missing)[cheapest_assignment(costs)]
+            taught[image, steps] = np.array(missing)[linear_sum_assignment(costs)[1]]
     return torch.from_numpy(taught).to(log_probs.device)
 
 

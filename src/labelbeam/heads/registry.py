@@ -125,7 +125,7 @@ _SIGMOID: dict[str, Any] = {
 _LOCAL: dict[str, Any] = {"local": True, "reads": ("local",)}
 
 HEADS: Mapping[str, HeadRow] = {
-    "cnn-rnn": HeadRow("the paper's model: labels said one after the other", **_SEQUENCE),
+    "cnn-rnn": HeadRow("the paper's model: labels predicted one after the other", **_SEQUENCE),
     "no-rnn": HeadRow(
         "the same without recurrence: the sum of the label embeddings",
         **_SEQUENCE,

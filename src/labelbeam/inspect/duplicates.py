@@ -148,7 +148,7 @@ def fingerprints(
     Args:
         paths: the files.
         workers: threads; None for one per core.
-        report: told how many more are done.
+        report: called with how many more are done.
     """
     found = []
     pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)

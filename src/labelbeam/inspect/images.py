@@ -119,13 +119,18 @@ def inspected_vectors(splits: Mapping[str, Dataset]) -> dict[str, Any]:
         if len(at) > 1
     ]
     features = first.features
-    told = (
+    given = (
         {}
         if features is None
         else {"number": features.num_features, "dtype": str(features.dtype), "kind": features.kind}
     )
     constant = 0 if lowest is None else int((lowest == highest).sum())
-    found = {"read": False, "files": len(places), "unreadable": [], "vectors": {**told, "constant": constant}}
+    found = {
+        "read": False,
+        "files": len(places),
+        "unreadable": [],
+        "vectors": {**given, "constant": constant},
+    }
     return {"images": found, "duplicates": _duplicates_part(rows, list(splits))}
 
 

@@ -80,12 +80,12 @@ def inspect_data(splits: Mapping[str, Dataset], *, images: bool = True, pairs: i
 
 def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return what deserves a look, in sentences: `bad` spoils training or scores, `look` may be meant."""
-    told: list[tuple[str, str, str]] = []
+    findings: list[tuple[str, str, str]] = []
     copies = found["duplicates"]
     for leak in copies["leaks"]:
         later, earlier = leak["split"], leak["copies_in"]
         if count := leak["exact"]:
-            told.append(
+            findings.append(
                 (
                     "bad",
                     "duplicates",
@@ -94,19 +94,19 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
             )
         if count := leak["near"]:
             alike = f"{_n(count, 'image')} of {later} {_look(count)} the same as one of {earlier}"
-            told.append(("look", "duplicates", f"Possible leakage: {alike}."))
+            findings.append(("look", "duplicates", f"Possible leakage: {alike}."))
     if count := len(found["images"]["unreadable"]):
-        told.append(("bad", "images", f"{_n(count, 'image file')} cannot be read."))
+        findings.append(("bad", "images", f"{_n(count, 'image file')} cannot be read."))
     if count := found["images"].get("vectors", {}).get("constant"):
-        told.append(
+        findings.append(
             ("look", "images", f"{_n(count, 'feature')} the same in every row: nothing to learn from.")
         )
     if count := copies["exact_with_different_labels"]:
-        told.append(
+        findings.append(
             ("bad", "duplicates", f"{_n(count, 'group')} of exact copies {_have(count)} different labels.")
         )
     if count := copies["near_with_different_labels"]:
-        told.append(
+        findings.append(
             (
                 "look",
                 "duplicates",
@@ -115,45 +115,47 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
         )
     for name, labels in found["labels_only_in"].items():
         if labels:
-            told.append(("look", "labels", f"{_n(len(labels), 'label')} only in {name}: {_some(labels)}."))
+            findings.append(
+                ("look", "labels", f"{_n(len(labels), 'label')} only in {name}: {_some(labels)}.")
+            )
     within = copies["exact"] + copies["near"] - copies["across_splits"]
     if within:
-        told.append(("look", "duplicates", f"{_n(within, 'group')} of copies inside one split."))
+        findings.append(("look", "duplicates", f"{_n(within, 'group')} of copies inside one split."))
     if count := len(found["images"].get("blank", ())):
-        told.append(("look", "images", f"{_n(count, 'picture')} of one plain colour."))
+        findings.append(("look", "images", f"{_n(count, 'picture')} of one plain colour."))
     if count := len(found["names"]):
-        told.append(("look", "names", f"{_n(count, 'name')} or groups of names look odd."))
+        findings.append(("look", "names", f"{_n(count, 'name')} or groups of names look odd."))
     for data in found["data"]:
         if count := len(data["images_without_labels"]):
             share = f"{100 * count / data['images']:.1f} %"
-            told.append(
+            findings.append(
                 ("look", "sizes", f"{_n(count, 'image')} of {data['name']} without a label ({share}).")
             )
         if data["maybe_incomplete"]:
-            told.append(("look", "sizes", f"{data['name']}: {data['maybe_incomplete']}"))
+            findings.append(("look", "sizes", f"{data['name']}: {data['maybe_incomplete']}"))
         if data["unknown"]:
             share = f"{100 * data['unknown'] / (data['images'] * data['labels']):.2g} %"
-            told.append(("look", "labels", (
+            findings.append(("look", "labels", (
                 f"{share} of the labels of {data['name']} are unknown, on {_n(data['images_with_unknown'], 'image')}."
             )))  # fmt: skip
     if labels := found["labels_with_one_image"]:
-        told.append(("look", "labels", f"{_n(len(labels), 'label')} on one image only: {_some(labels)}."))
+        findings.append(("look", "labels", f"{_n(len(labels), 'label')} on one image only: {_some(labels)}."))
     if labels := found["labels_never_present"]:
-        told.append(("look", "labels", f"{_n(len(labels), 'label')} on no image: {_some(labels)}."))
+        findings.append(("look", "labels", f"{_n(len(labels), 'label')} on no image: {_some(labels)}."))
     if count := found["implications"]["mutual_pairs"]:
-        told.append(
+        findings.append(
             ("look", "implications", f"{_n(count, 'pair')} of labels (nearly) always occur together.")
         )
     if count := found["implications"]["count"]:
-        told.append(
+        findings.append(
             (
                 "look",
                 "implications",
                 f"In {_n(count, 'ordered pair')} of labels the first may imply the second.",
             )
         )
-    told.sort(key=lambda one: one[0])  # "bad" before "look", else in this order
-    return [{"weight": weight, "section": section, "text": text} for weight, section, text in told]
+    findings.sort(key=lambda one: one[0])  # "bad" before "look", else in this order
+    return [{"weight": weight, "section": section, "text": text} for weight, section, text in findings]
 
 
 def _without_labels(count: int) -> str:

@@ -2,10 +2,13 @@
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+
+import numpy as np
 
 from labelbeam.labels.names import RESERVED
 
@@ -25,12 +28,15 @@ TWO_FROM = 9
 
 SAME_FROM = 6
 
+TOGETHER = 1024
+"""Names compared with the others at a time."""
+
 TOO_LONG = 60
 """Longer names are sentences; they are not compared."""
 
 
 def similar_names(names: Sequence[str]) -> Iterator[tuple[int, int, int]]:
-    """Yield pairs of names that differ in a letter or two, without comparing all pairs.
+    """Yield pairs of names that differ in a letter or two ("optimal string alignment", Damerau 1964).
 
     Args:
         names: folded names; equal ones are not reported.
@@ -39,24 +45,27 @@ def similar_names(names: Sequence[str]) -> Iterator[tuple[int, int, int]]:
         Positions (first, second) and the distance: letters inserted, deleted, replaced, or swapped with their
         neighbour.
 
-    Source:
-        Candidates share a form with up to two letters deleted (symmetric deletion; Mor and Fraenkel 1982).
-
     Example:
         >>> list(similar_names(["bicycle", "bycicle", "bicyle", "cat", "car"]))
         [(0, 1, 2), (0, 2, 1)]
     """
-    by_form: dict[str, list[int]] = defaultdict(list)
-    for i, name in enumerate(names):
-        if ONE_FROM <= len(name) <= TOO_LONG:
-            for form in _deletions(name, 2 if len(name) >= SAME_FROM else 1):
-                by_form[form].append(i)
-    candidates = {pair for group in by_form.values() if len(group) > 1 for pair in combinations(group, 2)}
-    digits = [_digits(name) for name in names]
-    for i, j in sorted(pair for pair in candidates if digits[pair[0]] == digits[pair[1]]):
-        distance = edit_distance(names[i], names[j])
-        if 0 < distance <= _allowed(names[i], names[j]):
-            yield i, j, distance
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+
+    rows = [i for i, name in enumerate(names) if ONE_FROM <= len(name) <= TOO_LONG]
+    rows.sort(key=lambda i: len(names[i]))  # two edits change the length by two at most
+    lengths, digits = [len(names[i]) for i in rows], [_digits(name) for name in names]
+    found = []
+    for first in range(0, len(rows), TOGETHER):
+        block = rows[first : first + TOGETHER]
+        others = rows[first : bisect_right(lengths, len(names[block[-1]]) + 2)]
+        texts = [[names[i] for i in some] for some in (block, others)]
+        distances = process.cdist(*texts, scorer=OSA.distance, score_cutoff=2, dtype=np.uint8)
+        for row, column in np.argwhere(np.triu((distances > 0) & (distances <= 2))).tolist():
+            i, j = sorted((block[row], others[column]))
+            if distances[row, column] <= _allowed(names[i], names[j]) and digits[i] == digits[j]:
+                found.append((i, j, int(distances[row, column])))
+    yield from sorted(found)
 
 
 def _allowed(a: str, b: str) -> int:
@@ -67,38 +76,8 @@ def _allowed(a: str, b: str) -> int:
     return 1 if len(a) != len(b) or same_letters or len(a) >= OTHER_FROM else 0
 
 
-def _deletions(name: str, most: int) -> set[str]:
-    forms = {name}
-    for _ in range(most):
-        forms |= {form[:i] + form[i + 1 :] for form in forms for i in range(len(form))}
-    return forms
-
-
 def _digits(name: str) -> list[str]:
     return re.findall(r"\d+", name)
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Return the number of letters inserted, deleted, replaced, or swapped with their neighbour.
-
-    Source:
-        Damerau 1964; each part of a text is changed once at most ("optimal string alignment").
-
-    Example:
-        >>> edit_distance("bicycle", "bycicle"), edit_distance("horse", "hrose")
-        (2, 1)
-    """
-    before: list[int] = []
-    last = list(range(len(b) + 1))
-    for i, letter in enumerate(a, start=1):
-        row = [i]
-        for j, other in enumerate(b, start=1):
-            cost = min(last[j] + 1, row[-1] + 1, last[j - 1] + (letter != other))
-            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-        before, last = last, row
-    return last[-1]
 
 
 # Label names that look like mistakes: variants of one name, combinations, characters that cannot be seen.

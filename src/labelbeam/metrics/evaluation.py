@@ -191,7 +191,7 @@ def evaluate(comparison: Comparison) -> Scores:
 def _reason(name: str, comparison: Comparison) -> str:
     """Say why a number is null."""
     if comparison.only_present and (name in WRONG_ONES or "AP" in name):
-        return "of no image is it known what is absent, so nothing that is said can be wrong."
+        return "of no image is it known what is absent, so no predicted label can be wrong."
     if comparison.decisions is None and (name in DECISION_NUMBERS or name == "mean_labels_predicted"):
         return comparison.reasons.get("decisions", "no decision protocol was chosen.")
     if name.startswith("MAP@") and comparison.ranking is None:

@@ -46,7 +46,7 @@ class Benchmark:
         labels: how many there are.
         mean_labels: an image, roughly: what label sets are drawn by to measure speed where the data are not.
         views: ways to read the test labels; the first is the main one.
-        remarks: what has to be said of the protocol.
+        remarks: what a reader must know of the protocol.
     """
 
     name: str

@@ -146,7 +146,7 @@ def _label_sets(request: Request) -> Int8[np.ndarray, "images labels"]:
 
 # The dry run: commands, configurations, images and expected time, without writing anything.
 #
-# Works where the photographs are not there: then their number is the official one, and that is said.
+# Works where the photographs are not there: then their number is the official one, with a note.
 
 
 def plan_of(request: Request) -> dict[str, Any]:
@@ -303,8 +303,8 @@ def lines_of(plan: Mapping[str, Any]) -> list[str]:
         if "note" in facts:
             lines.append(f"      {facts['note']}")
         if best := facts.get("exact_k_ceiling"):
-            told = " / ".join("–" if value is None else f"{100 * value:.1f}" for value in best.values())
-            lines.append(f"      ceiling of exactly k labels, O-P / O-R / O-F1: {told}")
+            ceiling = " / ".join("–" if value is None else f"{100 * value:.1f}" for value in best.values())
+            lines.append(f"      ceiling of exactly k labels, O-P / O-R / O-F1: {ceiling}")
     lines.append(
         f"encoder {plan['encoder']}, frozen; recipe {plan['recipe']}; {plan['configurations']} configuration(s) a row, "
         f"chosen by {plan['chosen_by']} on a validation part of the training split; {plan['seeds']} seed(s); "
@@ -322,9 +322,9 @@ def lines_of(plan: Mapping[str, Any]) -> list[str]:
         "random features, times the images and all epochs; what else runs here slows it",
     ]
     lines.append("")
-    for told in plan["rows"].values():
-        lines.append(f"{told['name']}: {told['trainings']} training(s) of at most {told['epochs']} epochs")
-        for number, command in enumerate(told["commands"]):
+    for row in plan["rows"].values():
+        lines.append(f"{row['name']}: {row['trainings']} training(s) of at most {row['epochs']} epochs")
+        for number, command in enumerate(row["commands"]):
             lines.append(f"  {number}: {command}")
     if plan["paper"]:
         lines += ["", f"The paper, {plan['paper']['title']} (percent):"]

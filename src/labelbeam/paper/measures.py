@@ -10,14 +10,13 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.metrics.intervals import Resampled, resample
-from labelbeam.paper.row_answers import Said
+from labelbeam.paper.row_answers import RowAnswers
 from labelbeam.paper.rows import ROWS
 
 # What each row scores under each protocol, on the same draws of the same images.
 #
 # A protocol here is a rule that decides sets together with a reading of the true labels; each has a name of
-# its own, so that no two kinds of number can meet in one column. Knows no file but those that hold what
-# runs said.
+# its own, so that no two kinds of number can meet in one column. Reads no file.
 
 RANKED = "ranked"
 """Key of the protocol that ranks by score: exactly k labels, or, where the paper has no k, no decision at all."""
@@ -58,18 +57,18 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         """Return every number with its interval, as plain values."""
-        told: dict[str, Any] = {}
+        numbers: dict[str, Any] = {}
         for name, value in self.numbers.value.items():
             ends = self.numbers.interval(name) if self.numbers.drawn else None
-            told[name] = {"value": value} | ({} if ends is None else asdict(ends))
+            numbers[name] = {"value": value} | ({} if ends is None else asdict(ends))
             if name in self.numbers.over_seeds:
-                told[name]["deviation_over_seeds"] = self.numbers.over_seeds[name]
-        return told
+                numbers[name]["deviation_over_seeds"] = self.numbers.over_seeds[name]
+        return numbers
 
 
 def measure(
     row: str,
-    said: Sequence[Said],
+    answers: Sequence[RowAnswers],
     dataset: Dataset,
     *,
     view: str,
@@ -83,8 +82,8 @@ def measure(
 
     Args:
         row: its name.
-        said: of its trainings, one per seed.
-        dataset: images and truth; the columns and images of `said`.
+        answers: of its trainings, one per seed.
+        dataset: images and truth; the columns and images of `answers`.
         view: name of this reading of the truth.
         main: whether it is the main reading, under which all protocols are measured.
         k: of the paper's protocol.
@@ -93,7 +92,7 @@ def measure(
         of_seeds: of the draws of training seeds, another for each row.
     """
     by_protocol: dict[str, list[Comparison]] = {}
-    for one in said:
+    for one in answers:
         for name, comparison in _comparisons(one, dataset, k=k, main=main).items():
             by_protocol.setdefault(name, []).append(comparison)
     found = []
@@ -116,10 +115,12 @@ def _mean(values: Sequence[float | int | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _comparisons(said: Said, dataset: Dataset, *, k: int | None, main: bool) -> dict[str, Comparison]:
-    """Return what was said beside the truth, by protocol."""
+def _comparisons(
+    answers: RowAnswers, dataset: Dataset, *, k: int | None, main: bool
+) -> dict[str, Comparison]:
+    """Return answers beside the truth, by protocol."""
     truth, names = dataset.targets, dataset.vocabulary.names
-    scores = said.scores.astype(np.float64)
+    scores = answers.scores.astype(np.float64)
     ranked = Protocol("none") if k is None else Protocol("exact-k", k=k)
     found = {RANKED: compare(truth, names, protocol=ranked, scores=scores)}
     if not main:
@@ -127,18 +128,22 @@ def _comparisons(said: Said, dataset: Dataset, *, k: int | None, main: bool) -> 
     if k is not None:
         later = Protocol("top-k-and-threshold", k=k, threshold=LATER_THRESHOLD)
         found["top-k-and-threshold"] = _without_ranking(
-            compare(truth, names, protocol=later, scores=said.probabilities.astype(np.float64))
+            compare(truth, names, protocol=later, scores=answers.probabilities.astype(np.float64))
         )
     rules = (
-        ("path-k", said.forced, None if k is None else Protocol("path-k", k=k)),
-        ("path-up-to-k", said.capped, Protocol("sets", decided_by=f"paths of at most {k} labels")),
-        ("path", said.path, Protocol("sets", decided_by="path")),
-        ("tuned-sets", said.tuned_sets, Protocol("sets", decided_by="threshold tuned for subset-accuracy")),
-        ("tuned-of1", said.tuned_of1, Protocol("sets", decided_by="threshold tuned for of1")),
+        ("path-k", answers.forced, None if k is None else Protocol("path-k", k=k)),
+        ("path-up-to-k", answers.capped, Protocol("sets", decided_by=f"paths of at most {k} labels")),
+        ("path", answers.path, Protocol("sets", decided_by="path")),
+        (
+            "tuned-sets",
+            answers.tuned_sets,
+            Protocol("sets", decided_by="threshold tuned for subset-accuracy"),
+        ),
+        ("tuned-of1", answers.tuned_of1, Protocol("sets", decided_by="threshold tuned for of1")),
     )
     for name, decisions, protocol in rules:
         if decisions is not None and protocol is not None:
-            likelihood = said.log_likelihood if name == "path" else None
+            likelihood = answers.log_likelihood if name == "path" else None
             found[name] = compare(
                 truth, names, protocol=protocol, decisions=decisions, log_likelihood=likelihood
             )
@@ -243,9 +248,9 @@ def verdicts(found: Sequence[Difference], *, seeds: int) -> list[str]:
         found: of `differences`.
         seeds: trainings of each row.
     """
-    told = []
+    sentences = []
     if without := [one for one in found if one.against == WITHOUT]:
-        told.append(_against_no_rnn(without))
+        sentences.append(_against_no_rnn(without))
     for protocol, number, wording in JUDGED:
         others = [
             one
@@ -253,9 +258,9 @@ def verdicts(found: Sequence[Difference], *, seeds: int) -> list[str]:
             if (one.protocol, one.number) == (protocol, number) and one.against != WITHOUT
         ]
         if others:
-            told.append(_against_heads(wording, others))
+            sentences.append(_against_heads(wording, others))
     if found:
-        told.append(
+        sentences.append(
             "Intervals are over the test images"
             + (
                 f" and {seeds} training seeds."
@@ -264,7 +269,7 @@ def verdicts(found: Sequence[Difference], *, seeds: int) -> list[str]:
             )
             + f" {len(found)} differences are looked at, of which about one in twenty leaves zero out by chance alone."
         )
-    return told
+    return sentences
 
 
 def _against_no_rnn(pairs: Sequence[Difference]) -> str:

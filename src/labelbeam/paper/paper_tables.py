@@ -192,8 +192,8 @@ VOC2007 = PaperTable(
         ),
     ),
     (
-        "Whether the paper's AP is by 11 points or by area, and what it does with difficult objects, is not said: ours "
-        "is given in every way.",
+        "The paper does not give its rule of AP (11 points or area) nor what is done with difficult objects: ours is "
+        "given in every way.",
         "Which baselines the paper printed is recalled, not verified.",
     ),
 )
@@ -308,12 +308,12 @@ def not_exactly_k(table: PaperTable, *, decided: float) -> list[str]:
     Returns:
         Sentences; a tolerance of 1 % allows for another selection of the same images.
     """
-    told = []
+    sentences = []
     for row in table.rows:
         bounds = decided_per_true_label(row)
         if bounds and not bounds[0] / 1.01 <= decided <= bounds[1] * 1.01:
-            told.append(
+            sentences.append(
                 f"{row.method}: O-R / O-P is {row.printed['OR'] / row.printed['OP']:.3f}, but deciding exactly k here "
                 f"gives {decided:.3f}. Another number of labels was decided there, or on other images."
             )
-    return told
+    return sentences

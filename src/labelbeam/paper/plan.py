@@ -79,7 +79,7 @@ class PlannedRun:
                     words += [options.get(key, "--" + key.replace("_", "-")), _as_yaml(value)]
             given[part] = changed
         base = configure(head=self.config.head, recipe=recipe, options=given)
-        # Each --set is checked by itself, and what may be said next decides which orders and losses fit.
+        # Each --set is checked by itself, and what may come next decides which orders and losses fit.
         changes = _differences(own, to_plain(base))
         for key, value in sorted(changes, key=lambda change: change[0] != "label_model.allowed"):
             words += ["--set", f"{key}={_as_yaml(value)}"]
@@ -129,8 +129,8 @@ class Request:
         out: folder of runs and results.
         train_split: training split; None: the official one.
         test_split: test split; None: the official one.
-        encoder: what the user said of the encoder, by field of `EncoderConfig`.
-        read: what the user said of reading, by field of `ReadOptions`.
+        encoder: the user's settings of the encoder, by field of `EncoderConfig`.
+        read: the user's settings of reading, by field of `ReadOptions`.
         recipe: `default` or `paper`.
         rows: names of `ROWS`.
         seeds: trainings of each row.

@@ -17,7 +17,7 @@ from labelbeam.features.of_dataset import readable_features
 from labelbeam.paper.measures import FREE, RANKED, TITLES, Measured, differences, measure, verdicts
 from labelbeam.paper.paper_tables import MARKS, PAPER_TABLES, misfits, not_exactly_k
 from labelbeam.paper.plan import CHOSEN_BY, Request, digest_of, open_split, truth_views
-from labelbeam.paper.row_answers import Said, said_by
+from labelbeam.paper.row_answers import RowAnswers, answers_of
 from labelbeam.paper.rows import ROWS
 from labelbeam.paper.training import TrainedRow, train_rows
 from labelbeam.runs.run_directory import versions
@@ -34,7 +34,7 @@ def reproduce(request: Request, *, command: str, report: Callable[[str], None]) 
     Args:
         request: what the user asked for.
         command: how the user called this, for the result.
-        report: told what is going on.
+        report: gets a line for each step.
 
     Returns:
         Plain values, ready for JSON.
@@ -58,11 +58,11 @@ def reproduce(request: Request, *, command: str, report: Callable[[str], None]) 
     measured: list[Measured] = []
     for number, row in enumerate(trained):
         report(f"measuring {row.row}")
-        said = _said(request, row, dataset, features[:, 0])
+        answers = _answers(request, row, dataset, features[:, 0])
         for view, seen in views.items():
             measured += measure(
                 row.row,
-                [one.of_rows(_rows_of(seen, dataset)) for one in said],
+                [one.of_rows(_rows_of(seen, dataset)) for one in answers],
                 seen,
                 view=view,
                 main=view == main_view,
@@ -76,25 +76,25 @@ def reproduce(request: Request, *, command: str, report: Callable[[str], None]) 
 
 def _once(report: Callable[[str], None]) -> Callable[[str], None]:
     """Return what reports each sentence once: every row reads the same data and would say the same of them."""
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def say(line: str) -> None:
-        if line not in told:
-            told.add(line)
+        if line not in reported:
+            reported.add(line)
             report(line)
 
     return say
 
 
-def _said(request: Request, row: TrainedRow, dataset: Dataset, features: np.ndarray) -> list[Said]:
+def _answers(request: Request, row: TrainedRow, dataset: Dataset, features: np.ndarray) -> list[RowAnswers]:
     test = digest_of(dataset)
     return [
-        said_by(
+        answers_of(
             run.folder,
             dataset,
             features,
             k=request.benchmark.k,
-            kept=request.out / "said" / f"{run.name}.safetensors",
+            kept=request.out / "answers" / f"{run.name}.safetensors",
             digest=f"{digest} {test} {request.benchmark.k}",
         )
         for run, digest in zip(row.runs, row.digests, strict=True)

@@ -1,7 +1,7 @@
-"""What a trained row says of the test images: everything that any protocol asks for, asked once and kept.
+"""The answers of a trained row for the test images: everything that any protocol needs, computed once and kept.
 
-One safetensors file per run, known by a digest of the run and of the test labels; it is written whole, so a killed
-reproduction loses at most the run that was being asked. Scores are kept in single precision.
+One safetensors file per run, which holds a digest of the run and of the test labels; it is written whole, so a killed
+reproduction loses at most the run that was answering. Scores are kept in single precision.
 """
 
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ from labelbeam.runs.run_directory import Run, load_run
 from labelbeam.runs.tagger import Tagger
 
 TOGETHER = 2048
-"""Images asked about at a time; results do not depend on it."""
+"""Images answered for at a time; results do not depend on it."""
 
 BEAM = 10
 """Width of the beam that looks for paths of a given length; the paper does not say its own."""
 
 
 @dataclass(frozen=True)
-class Said:
+class RowAnswers:
     """Answers of one run for the test images, columns as the data have them.
 
     Attributes:
@@ -59,18 +59,18 @@ class Said:
     tuned_sets: Bool[np.ndarray, "images labels"] | None
     log_likelihood: Float[np.ndarray, " images"] | None
 
-    def of_rows(self, rows: np.ndarray) -> "Said":
-        """Return what was said of some of the images."""
+    def of_rows(self, rows: np.ndarray) -> "RowAnswers":
+        """Return the answers for some of the images."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return _said({name: None if part is None else part[rows] for name, part in parts.items()})
+        return _from_parts({name: None if part is None else part[rows] for name, part in parts.items()})
 
 
-def _said(parts: dict[str, Any]) -> Said:
-    """Return what was said from its parts by name."""
-    return Said(**parts)
+def _from_parts(parts: dict[str, Any]) -> RowAnswers:
+    """Return answers from their parts by name."""
+    return RowAnswers(**parts)
 
 
-def said_by(
+def answers_of(
     folder: Path,
     dataset: Dataset,
     features: Float[np.ndarray, "images features"],
@@ -78,8 +78,8 @@ def said_by(
     k: int | None,
     kept: Path,
     digest: str,
-) -> Said:
-    """Ask a run about the test images, or read what it said before.
+) -> RowAnswers:
+    """Answer for the test images with a run, or read its answers from before.
 
     Args:
         folder: of the run.
@@ -113,7 +113,7 @@ def said_by(
     return found
 
 
-def _read(kept: Path, digest: str) -> Said | None:
+def _read(kept: Path, digest: str) -> RowAnswers | None:
     if not kept.is_file():
         return None
     try:
@@ -121,10 +121,10 @@ def _read(kept: Path, digest: str) -> Said | None:
             if (file.metadata() or {}).get("digest") != digest:
                 return None
             there = set(file.keys())
-            return _said(
+            return _from_parts(
                 {
                     field.name: file.get_tensor(field.name) if field.name in there else None
-                    for field in fields(Said)
+                    for field in fields(RowAnswers)
                 }
             )
     except (SafetensorError, OSError):
@@ -133,7 +133,7 @@ def _read(kept: Path, digest: str) -> Said | None:
 
 def _ask(
     run: Run, dataset: Dataset, features: Float[np.ndarray, "images features"], *, k: int | None, task: str
-) -> Said:
+) -> RowAnswers:
     tagger = Tagger(run)
     column = {name: j for j, name in enumerate(run.vocabulary)}
     order = [column[name] for name in dataset.vocabulary]
@@ -144,7 +144,7 @@ def _ask(
         forced = Tagger(run, search=replace(beam, min_labels=k, max_labels=k))
         capped = Tagger(run, search=replace(beam, max_labels=k))
     has_likelihood = not _too_many_orders(tagger, targets)
-    parts: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(Said)}
+    parts: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(RowAnswers)}
     with progress_bar(f"{task}: answering", len(features)) as advance:
         for rows in _blocks(len(features)):
             block = features[rows]
@@ -164,11 +164,11 @@ def _ask(
                 if other is not None:
                     parts[name].append(other.answerer.answer(block).path_sets()[:, order])
             advance(len(block))
-    return _said({name: np.concatenate(part) if part else None for name, part in parts.items()})
+    return _from_parts({name: np.concatenate(part) if part else None for name, part in parts.items()})
 
 
 def _too_many_orders(tagger: Tagger, targets: np.ndarray) -> bool:
-    """Return whether an image has more labels than a model that says them in any order can sum over."""
+    """Return whether an image has more labels than a model without a label order can sum over."""
     searched = label_model_answerer(tagger.answerer)
     in_any_order = searched is not None and searched.step.allowed == "no-repeat"
     return in_any_order and int((targets == PRESENT).sum(axis=1).max(initial=0)) > MOST_ORDERED

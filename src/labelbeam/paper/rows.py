@@ -35,7 +35,7 @@ class Row:
 
 
 ANY_ORDER: Mapping[str, Any] = {"allowed": "no-repeat"}
-"""Of label models that no order binds: any label that was not said yet may come next."""
+"""Of label models that no order binds: any label that is not in the set yet may come next."""
 
 IN_THE_TABLE: Mapping[str, Row] = {
     "knn": Row("KNN", "knn"),
@@ -69,7 +69,7 @@ ORDERS_AND_LOSSES: Mapping[str, Row] = {
     },
 }
 """The paper's model in other label orders and under losses that prescribe none (research/rivals.md). `no-repeat`
-differs from `cnn-rnn` only in what may be said next: the reference for those below it."""
+differs from `cnn-rnn` only in what may come next: the reference for those below it."""
 
 ROWS: Mapping[str, Row] = {**IN_THE_TABLE, **ORDERS_AND_LOSSES}
 

@@ -111,7 +111,7 @@ def _sets(values: Values, protocol: str, numbers: Sequence[str], *, paper: bool)
     below = [_protocol(block)]
     if protocol.startswith("path-"):
         below += [
-            "By beam search of width 10. Only models that say labels one after the other have such paths."
+            "By beam search of width 10. Only models that predict labels one after the other have such paths."
         ]
         below += [_ceiling(block)] if "exact_k_ceiling" in block else []
     if protocol == "path":
@@ -168,10 +168,10 @@ def _paper_line(values: Values, row: Values, numbers: Sequence[str]) -> Line:
     return Line("paper", (f"{row['method']}, {row['source']} [{usual}]", *cells))
 
 
-def _our_lines(values: Values, head: str, told: Values, numbers: Sequence[str]) -> list[Line]:
-    cells = [_cell(name, (told.get(name) or {}).get("value")) for name in numbers]
+def _our_lines(values: Values, head: str, measured: Values, numbers: Sequence[str]) -> list[Line]:
+    cells = [_cell(name, (measured.get(name) or {}).get("value")) for name in numbers]
     lines = [Line("ours", (f"{values['rows'][head]['name']}, ours", *cells))]
-    ends = [told.get(name) or {} for name in numbers]
+    ends = [measured.get(name) or {} for name in numbers]
     if any("low" in one for one in ends):
         between = [
             f"{_cell(name, one['low'])}–{_cell(name, one['high'])}" if "low" in one else ""
@@ -210,8 +210,8 @@ def _average_precision(values: Values, view: str) -> SideBySide:
             lines += _our_lines(values, head, measured[head], numbers)
     below = [
         f"{view[0].upper()}{view[1:]}. {block['AP']}. {_images(block)}",
-        "The paper says neither its rule of AP nor what it does with difficult objects; its number stands in the first "
-        "column.",
+        "The paper gives neither its rule of AP nor what it does with difficult objects; its number stands in the "
+        "first column.",
         *(_paper_remarks(values) if main else ()),
     ]
     headings = ("mAP, percent", *AP_RULES.values())
@@ -225,8 +225,8 @@ def _per_class(values: Values) -> SideBySide:
     for row in (values["paper"] or {"rows": []})["rows"]:
         cells = [f"{row['printed'][name]:.1f}" if name in row["printed"] else "–" for name in labels]
         lines.append(Line("paper", (f"{row['method']}, paper [{row['marks'].get(labels[0], '?')}]", *cells)))
-    for head, told in values["per_class"].items():
-        cells = [_cell("ap", told[name]["ap_voc11"]) for name in labels]
+    for head, by_label in values["per_class"].items():
+        cells = [_cell("ap", by_label[name]["ap_voc11"]) for name in labels]
         lines.append(Line("ours", (f"{values['rows'][head]['name']}, ours", *cells)))
     return SideBySide(
         f"{values['title']}: average precision of every label, 11 points, {values['main_view']}",
@@ -254,11 +254,11 @@ def _images(block: Values) -> str:
 
 def _ceiling(block: Values) -> str:
     best = block["exact_k_ceiling"]
-    told = " / ".join(
+    ceiling = " / ".join(
         "–" if best[name] is None else f"{100 * best[name]:.1f}" for name in ("OP", "OR", "OF1")
     )
     return (
-        f"Best that any method can reach by exactly {block['k']} labels on these images, O-P / O-R / O-F1: {told}. "
+        f"Best that any method can reach by exactly {block['k']} labels on these images, O-P / O-R / O-F1: {ceiling}. "
         "Higher numbers elsewhere were made by another protocol."
     )
 
@@ -267,14 +267,14 @@ def _paper_remarks(values: Values) -> list[str]:
     paper = values["paper"]
     if paper is None:
         return ["The paper has no such table."]
-    told = [f"[{mark}] {meaning}." for mark, meaning in paper["marks"].items()]
-    told = ["How well the paper's numbers are known: " + " ".join(told)]
-    told += [
+    remarks = [f"[{mark}] {meaning}." for mark, meaning in paper["marks"].items()]
+    remarks = ["How well the paper's numbers are known: " + " ".join(remarks)]
+    remarks += [
         f"≠ {one['method']}, {WORDS.get(one['number'], one['number'])}: {one['why']}."
         for one in paper["misfits"]
     ]
-    told += [f"{row['method']}: {row['doubt']}." for row in paper["rows"] if row["doubt"]]
-    return told + list(paper["not_exactly_k"]) + list(paper["remarks"]) + list(values["remarks"])
+    remarks += [f"{row['method']}: {row['doubt']}." for row in paper["rows"] if row["doubt"]]
+    return remarks + list(paper["not_exactly_k"]) + list(paper["remarks"]) + list(values["remarks"])
 
 
 def print_table(table: SideBySide, *, width: int | None) -> None:

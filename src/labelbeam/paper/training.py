@@ -41,7 +41,7 @@ class TrainedRow:
     Attributes:
         row: its name.
         runs: of the chosen configuration, one per seed.
-        tried: for each configuration its settings and what the validation images said of it.
+        tried: for each configuration its settings and its scores on the validation images.
         seconds: of all its trainings.
         digests: of the runs.
         command: that makes the first run by itself.
@@ -66,7 +66,7 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
     Args:
         request: what the user asked for.
         train: its training images.
-        report: told what is going on.
+        report: gets a line for each step.
 
     Raises:
         InputError: data, encoder or folder cannot be used.
@@ -87,9 +87,9 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
         candidates = tries(request, row, training_images=count)
         for run in candidates:
             report(f"row {number} of {len(request.rows)}: {run.name}")
-            told = _train(run, labels, recipe=request.recipe, report=report)
-            digests[run.name], seconds = told["digest"], seconds + told["seconds"]
-            tried.append({"settings": run.settings, "validation": told["validation"]})
+            outcome = _train(run, labels, recipe=request.recipe, report=report)
+            digests[run.name], seconds = outcome["digest"], seconds + outcome["seconds"]
+            tried.append({"settings": run.settings, "validation": outcome["validation"]})
         best = max(range(len(tried)), key=lambda i: (tried[i]["validation"].get(CHOSEN_BY) or 0.0, -i))
         runs = [candidates[best]]
         for seed in range(1, request.seeds):
@@ -101,8 +101,8 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
                 training_images=count,
             )
             report(f"row {number} of {len(request.rows)}: {run.name}")
-            told = _train(run, labels, recipe=request.recipe, report=report)
-            digests[run.name], seconds = told["digest"], seconds + told["seconds"]
+            outcome = _train(run, labels, recipe=request.recipe, report=report)
+            digests[run.name], seconds = outcome["digest"], seconds + outcome["seconds"]
             runs.append(run)
         command = runs[0].command(request.recipe)
         rows.append(
@@ -114,7 +114,7 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
 
 
 def _train(run: PlannedRun, labels: str, *, recipe: str, report: Report) -> dict[str, Any]:
-    """Train a run, go on with it, or read what it said; returns digest, seconds and validation scores."""
+    """Train a run, go on with it, or read its file; returns digest, seconds and validation scores."""
     folder, beside = run.folder, run.folder.with_name(run.folder.name + ".json")
     wanted = run_digest(run, labels)
     before = _read(beside)
@@ -131,7 +131,7 @@ def _train(run: PlannedRun, labels: str, *, recipe: str, report: Report) -> dict
         done = train_run(
             run.config, folder, command=run.command(recipe), anew=not same, report=_epochs_to(advance, report)
         )
-    told = {
+    outcome = {
         "digest": wanted,
         "seconds": spent + time.monotonic() - started,
         "epochs": done.best_epoch,
@@ -141,8 +141,8 @@ def _train(run: PlannedRun, labels: str, *, recipe: str, report: Report) -> dict
             if isinstance(value, float) and not isinstance(value, bool)
         },
     }
-    _write(beside, told)
-    return told
+    _write(beside, outcome)
+    return outcome
 
 
 def _epochs_to(advance: Callable[[int], None], report: Report) -> Report:
@@ -159,12 +159,12 @@ def run_digest(run: PlannedRun, labels: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        told = read_json(path)
+        outcome = read_json(path)
     except InputError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return outcome if isinstance(outcome, dict) else {}
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
+def _write(path: Path, outcome: dict[str, Any]) -> None:
     with written_whole(path) as part:
-        part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")

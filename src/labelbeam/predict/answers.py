@@ -34,7 +34,7 @@ class Answers:
         low: hard lower bounds of the scores.
         high: hard upper bounds of the scores.
         stderr: standard errors of the scores' sampled parts; 0 where nothing was sampled.
-        paths: label ids in the order in which they were said; one tuple per image.
+        paths: label ids in the order in which they were predicted; one tuple per image.
         log_probs: log p(path | image), nats, float64 [images]; NaN where the model ranks and has no such thing.
         exact: whether the path is certified to be the most probable one.
         sample_sets: weighted label sets of a slice of the images, made when asked for; None where labels are

@@ -385,11 +385,11 @@ class Decision:
             without = [name for name, one in zip(names, kept.promised, strict=True) if not one]
             line = f"promised: {promise}, proven on {images}"
             if without:
-                fate = "never said" if promise.kind == "label-precision" else "said from 0.5 on"
+                fate = "never decided" if promise.kind == "label-precision" else "decided from 0.5 on"
                 line += f"; nothing is promised of {len(without)} labels, which are {fate}: {', '.join(without[:10])}"
                 line += " …" if len(without) > 10 else ""
             elif len(set(kept.thresholds.tolist())) == 1:
-                line += f"; a label is said from {kept.thresholds[0]:.3g} on"
+                line += f"; a label is decided from {kept.thresholds[0]:.3g} on"
             lines.append(line + ".")
         if self.unseen is not None:
             lowest = None if self.rule == "path" else self._thresholds(len(names), thresholds, found)

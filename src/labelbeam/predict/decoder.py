@@ -180,24 +180,24 @@ class Decoder:
                 features of another shape, or not finite.
         """
         rows = self._rows(features)
-        known = np.full((len(rows), self.num_labels), UNKNOWN, dtype=np.int8)
+        evidence = np.full((len(rows), self.num_labels), UNKNOWN, dtype=np.int8)
         for labels, value in ((accepted, PRESENT), (rejected, ABSENT)):
             for row, columns in enumerate(self._lists(labels, len(rows))):
-                if both := [column for column in columns if known[row, column] not in (UNKNOWN, value)]:
+                if both := [column for column in columns if evidence[row, column] not in (UNKNOWN, value)]:
                     raise InputError(
                         f"image {row}: label {self._name(both[0])} is both accepted and rejected. Leave it out of one "
                         "of the two lists."
                     )
-                known[row, columns] = value
+                evidence[row, columns] = value
         if self._order is not None:
-            known = known[:, self._order]
-        for row, of_image in enumerate(known if self._rules is not None else ()):
+            evidence = evidence[:, self._order]
+        for row, of_image in enumerate(evidence if self._rules is not None else ()):
             accepted_ids, rejected_ids = (
                 np.flatnonzero(of_image == one).tolist() for one in (PRESENT, ABSENT)
             )
             self._rules.check_evidence(accepted_ids, rejected_ids, where=f"image {row}: ")  # type: ignore[union-attr]
         found = conditional_marginals(
-            self._trie, rows, known, expansions=expansions, samples=samples, seed=seed
+            self._trie, rows, evidence, expansions=expansions, samples=samples, seed=seed
         )
         return self._by_column(found)
 
@@ -263,8 +263,8 @@ class Decoder:
     def _column(self, label: object) -> int:
         if isinstance(label, str):
             if label not in self.names:
-                known = f"its labels are {', '.join(self.names[:24])}" if self.names else "it knows no names"
-                raise InputError(f"unknown label {label!r}: {known}. Give a column or a name that is there.")
+                names = f"its labels are {', '.join(self.names[:24])}" if self.names else "it knows no names"
+                raise InputError(f"unknown label {label!r}: {names}. Give a column or a name that is there.")
             return self.names.index(label)
         if (
             isinstance(label, bool)

@@ -222,7 +222,7 @@ class Fitness:
     def refused(
         self, answers: Answers, features: Float[np.ndarray, "images features"], *, alpha: float = ALPHA
     ) -> Bool[np.ndarray, " images"]:
-        """Return which images are so odd that nothing should be said of them.
+        """Return which images are so odd that nothing should be decided for them.
 
         Args:
             answers: as the model gives them, not calibrated.

@@ -12,7 +12,7 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 # Log-likelihoods of label sets of which some labels are unknown: those leave the softmax at every step.
 #
-# A set is said in label order (`canonical`, `paper`): one path. The model's own likelihood, whatever length
+# A set is predicted in label order (`canonical`, `paper`): one path. The model's own likelihood, whatever length
 # a search forces. Knows a step of a label model; no search and no head.
 
 BLOCK = 1024
@@ -24,7 +24,7 @@ def known_log_prob(
     image_rows: Float[np.ndarray, "images width"],
     targets: Int8[np.ndarray, "images labels"],
 ) -> Float[np.ndarray, " images"]:
-    """Return log p(true labels, said in label order, then END | image), unknown labels conditioned away.
+    """Return log p(true labels in label order, then END | image), unknown labels conditioned away.
 
     Each distinct prefix of a block of images is computed once.
 
@@ -49,7 +49,7 @@ def known_log_prob(
 def _of_block(step: LabelStep, image_rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
     num_labels, present = targets.shape[1], targets == PRESENT
     sizes = present.sum(axis=1)
-    said = np.argsort(~present, axis=1, kind="stable")  # the present labels come first, by rising id
+    present_ids = np.argsort(~present, axis=1, kind="stable")  # the present labels come first, by rising id
     total = np.zeros(len(targets))
     going, at = np.arange(len(targets)), np.zeros(len(targets), dtype=np.int64)
     (states, rows), prefixes = step.start(), np.zeros((1, 0), dtype=np.int32)
@@ -57,7 +57,7 @@ def _of_block(step: LabelStep, image_rows: np.ndarray, targets: np.ndarray) -> n
         allowed = _allowed(step, prefixes)[at]
         allowed[:, :num_labels] &= targets[going] != UNKNOWN
         logits = np.where(allowed, step.combine(rows[at], image_rows[going]), -np.inf)
-        outcomes = np.where(sizes[going] == t, num_labels, said[going, min(t, num_labels - 1)])
+        outcomes = np.where(sizes[going] == t, num_labels, present_ids[going, min(t, num_labels - 1)])
         total[going] += _log_softmax(logits.astype(np.float64))[np.arange(len(going)), outcomes]
         further = sizes[going] > t
         going, at, outcomes = going[further], at[further], outcomes[further]
@@ -95,7 +95,7 @@ def known_orders_log_prob(
     image_rows: Float[np.ndarray, "images width"],
     targets: Int8[np.ndarray, "images labels"],
 ) -> Float[np.ndarray, " images"]:
-    """Return log of the sum, over all orders of an image's labels, of p(said in this order, then END | image).
+    """Return log of the sum, over all orders of an image's labels, of p(labels in this order, then END | image).
 
     Args:
         step: a label model under `no-repeat`.
@@ -125,20 +125,20 @@ def known_orders_log_prob(
 
 
 def _of_image(step: LabelStep, image_row: np.ndarray, targets: np.ndarray) -> float:
-    said = np.flatnonzero(targets == PRESENT)
+    present_ids = np.flatnonzero(targets == PRESENT)
     states, rows = step.start()
     prefixes: list[tuple[int, ...]] = [()]
     log_probs = np.zeros(1)  # of the prefixes
-    for length in range(len(said) + 1):
+    for length in range(len(present_ids) + 1):
         allowed = np.tile(np.append(targets != UNKNOWN, True), (len(prefixes), 1))  # [prefixes outcomes]
         for i, prefix in enumerate(prefixes):
             allowed[i, list(prefix)] = False
         logits = step.combine(rows, np.repeat(image_row, len(prefixes), axis=0)).astype(np.float64)
         logits = np.where(allowed, logits, -np.inf)
         nats = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        if length == len(said):
+        if length == len(present_ids):
             break
-        longer = list(permutations(said.tolist(), length + 1))
+        longer = list(permutations(present_ids.tolist(), length + 1))
         place = {prefix: i for i, prefix in enumerate(prefixes)}
         parents = np.array([place[prefix[:-1]] for prefix in longer])
         labels = np.array([prefix[-1] for prefix in longer])

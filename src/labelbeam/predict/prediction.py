@@ -39,7 +39,7 @@ class ScoredLabel:
     high: float
     stderr: float
 
-    def told(self) -> dict[str, str | float]:
+    def to_dict(self) -> dict[str, str | float]:
         """Return it as JSON holds it."""
         numbers = {name: getattr(self, name) for name in ("score", "low", "high", "stderr")}
         return {"label": self.label, **{name: round(value, DIGITS) for name, value in numbers.items()}}
@@ -47,13 +47,13 @@ class ScoredLabel:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one image.
+    """The prediction for one image.
 
     Attributes:
         image: the image as it was named.
         labels: the decided set, best score first.
         decide: the rule that decided it.
-        path: label names in the order in which the model said them.
+        path: label names in the order in which the model predicted them.
         log_prob: log p(path | image), nats; None where the head ranks labels and has no such thing.
         exact: whether the path is certified to be the most probable one.
         calibrated: whether scores and bounds went through maps fitted on validation images.
@@ -93,11 +93,11 @@ class Prediction:
             '{"image": "b.jpg", "error": "not an image"}'
         """
         if self.error:
-            told: dict[str, object] = {"image": self.image, "error": self.error}
+            values: dict[str, object] = {"image": self.image, "error": self.error}
         else:
-            told = {
+            values = {
                 "image": self.image,
-                "labels": [one.told() for one in self.labels],
+                "labels": [one.to_dict() for one in self.labels],
                 "decide": self.decide,
                 "path": list(self.path),
                 "log_prob": None if self.log_prob is None else round(self.log_prob, DIGITS),
@@ -105,22 +105,22 @@ class Prediction:
                 "calibrated": self.calibrated,
             }
             if self.fits is not None:
-                told["fits"] = round(self.fits, DIGITS)
+                values["fits"] = round(self.fits, DIGITS)
             if self.refused:
-                told["refused"] = True
+                values["refused"] = True
             if self.kept is not None:
-                told["kept"] = round(self.kept, DIGITS)
+                values["kept"] = round(self.kept, DIGITS)
             if self.promise:
-                told["promise"] = self.promise
+                values["promise"] = self.promise
             if self.void:
-                told["void"] = True
+                values["void"] = True
             if self.unseen is not None:
-                told["unseen"] = self.unseen
+                values["unseen"] = self.unseen
             if self.sets:
-                told["sets"] = [{"labels": list(one), "prob": round(p, DIGITS)} for one, p in self.sets]
+                values["sets"] = [{"labels": list(one), "prob": round(p, DIGITS)} for one, p in self.sets]
             if self.scores:
-                told["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
-        return json.dumps(told, ensure_ascii=False)
+                values["scores"] = {name: round(score, DIGITS) for name, score in self.scores.items()}
+        return json.dumps(values, ensure_ascii=False)
 
 
 def predictions_of(

@@ -40,7 +40,7 @@ def check_promise(promise: Promise, comparison: Comparison) -> dict[str, Any]:
         raise InputError(
             "a promise is about decided labels, and these predictions decide none. Give --k, --threshold or sets."
         )
-    told: dict[str, Any] = {"promise": str(promise)}
+    outcome: dict[str, Any] = {"promise": str(promise)}
     decided = comparison.decisions & (comparison.truth != UNKNOWN)
     present = comparison.truth == PRESENT
     if promise.kind.startswith("label-"):
@@ -53,7 +53,7 @@ def check_promise(promise: Promise, comparison: Comparison) -> dict[str, Any]:
         values = [one["value"] for one in labels.values() if one["value"] is not None]
         verdicts = [one["verdict"] for one in labels.values() if one["value"] is not None]
         value = float(np.mean(values)) if values else None
-        return told | {
+        return outcome | {
             "value": value,
             "images": len(comparison.truth),
             "verdict": {name: verdicts.count(name) for name in VERDICTS},
@@ -63,7 +63,7 @@ def check_promise(promise: Promise, comparison: Comparison) -> dict[str, Any]:
     total = decided.sum(axis=1) + comparison.outside if promise.kind == "precision" else present.sum(axis=1)
     good = right[total > 0] / total[total > 0]
     value = float(good.mean()) if len(good) else None
-    return told | {"value": value, "images": len(good), "verdict": _verdict_of_mean(good, promise.target)}
+    return outcome | {"value": value, "images": len(good), "verdict": _verdict_of_mean(good, promise.target)}
 
 
 def check_unseen(

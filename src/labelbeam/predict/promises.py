@@ -1,6 +1,6 @@
 """Promises: rules for deciding label sets whose error is bounded, proven on calibration images that nothing else saw.
 
-A run keeps what the model said of its calibration images beside their truth, so that any promise can be asked for when
+A run keeps the model's scores of its calibration images beside their truth, so that any promise can be asked for when
 images are tagged. Where to begin testing is chosen on other images (`Sample` guide), which costs no confidence.
 Knows no file; `promise_kinds` has what each promise means. In the data path: answers -> **promises** -> decisions.
 """
@@ -79,7 +79,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a model said of some labelled images, and what is true.
+    """A model's answers for some labelled images, and their truth.
 
     Attributes:
         scores: as decisions see them, calibrated where the run is, float32.

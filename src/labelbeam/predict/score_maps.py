@@ -140,7 +140,7 @@ class IsotonicMaps:
         values: per label what they are mapped to, increasing, strictly between 0 and 1.
 
     Raises:
-        InputError: corners that are not as said.
+        InputError: corners that are not as described.
 
     Example:
         >>> maps = IsotonicMaps(((0.5,),), ((0.8,),))

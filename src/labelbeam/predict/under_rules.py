@@ -83,18 +83,18 @@ def sets_above(
 
 def conditioned_scores(
     scores: Float[np.ndarray, "images labels"],
-    known: Int8[np.ndarray, "images labels"],
+    evidence: Int8[np.ndarray, "images labels"],
     limits: tuple[Limit, ...],
 ) -> Float[np.ndarray, "images labels"]:
     """Return scores of independent labels, conditioned on limits and on labels that are known.
 
     Args:
-        scores: p(label | image), or given what is known.
-        known: 1 present, 0 absent, -1 not known.
-        limits: some set keeps them and agrees with what is known.
+        scores: p(label | image), or given evidence.
+        evidence: 1 present, 0 absent, -1 nothing known.
+        limits: some set keeps them and agrees with the evidence.
     """
     with np.errstate(divide="ignore"):
         log_present, log_absent = np.log(scores), np.log1p(-scores)
-    log_present = np.where(known == 1, 0.0, np.where(known == 0, -np.inf, log_present))
-    log_absent = np.where(known == 0, 0.0, np.where(known == 1, -np.inf, log_absent))
+    log_present = np.where(evidence == 1, 0.0, np.where(evidence == 0, -np.inf, log_present))
+    log_absent = np.where(evidence == 0, 0.0, np.where(evidence == 1, -np.inf, log_absent))
     return ruled_labels(limits, scores.shape[1]).marginals(log_present, log_absent)

@@ -276,7 +276,7 @@ def probable_label_errors(evaluation: Evaluation, *, most: int | None = None) ->
     return label_errors(truth, answers.scores, most=most)
 
 
-def label_errors_told(
+def label_errors_dict(
     evaluation: Evaluation, errors: LabelErrors, *, most: int | None = None
 ) -> dict[str, Any]:
     """Return errors as plain values.
@@ -314,7 +314,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
     dataset, names = evaluation.dataset, evaluation.vocabulary.names
     truth, probs = dataset.with_vocabulary(names).targets, evaluation.answers.scores
     contents: dict[str, Callable[[], Any]] = {
-        "label_errors.json": lambda: label_errors_told(evaluation, errors),
+        "label_errors.json": lambda: label_errors_dict(evaluation, errors),
         "cleanlab.json": lambda: cleanlab_values(errors, truth, names=names, images=dataset.images),
         "fiftyone.json": lambda: fiftyone_samples(
             errors, truth, probs, names=names, paths=[str(path.resolve()) for path in dataset.paths]

@@ -260,7 +260,7 @@ def results_by_kind(results: LabelResults, kinds: Sequence[str | None]) -> list[
 
     Args:
         results: by label.
-        kinds: of each label; None where nobody said.
+        kinds: of each label; None: unknown.
 
     Example:
         >>> truth, decided = np.array([[1, 1, 0]], dtype=np.int8), np.array([[True, False, True]])
@@ -304,11 +304,11 @@ class Association:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        told = {
+        numbers = {
             name: None if (value := getattr(self, name)) is None else round(value, 4)
             for name in ("rho", "low", "high")
         }
-        return {"labels": self.labels, **told}
+        return {"labels": self.labels, **numbers}
 
 
 def rank_association(

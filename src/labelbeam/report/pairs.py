@@ -233,8 +233,8 @@ def _compared(
         kind = "invented"
     errors = abs(predicted - true) / max(float(differences.std()), 1e-9)
     both = int(cells[3].sum()), int(cells[:, 3].sum())
-    told = (known, *both, float(true), float(predicted), float(low), float(high), kind)
-    return told, float(errors)
+    values = (known, *both, float(true), float(predicted), float(low), float(high), kind)
+    return values, float(errors)
 
 
 def _log_odds(cells: Float[np.ndarray, "*resamples 4"]) -> Any:

@@ -25,7 +25,7 @@ from labelbeam.neighbors.neighbors import label_points
 from labelbeam.progress import progress_bar
 from labelbeam.report.failures import Failures, failures, largest_areas
 from labelbeam.report.images import ShownImage, shown_images
-from labelbeam.report.label_errors import label_errors_told, probable_label_errors
+from labelbeam.report.label_errors import label_errors_dict, probable_label_errors
 from labelbeam.report.pairs import pair_learning
 from labelbeam.report.promises import promises_of
 from labelbeam.report.run import (
@@ -60,8 +60,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return every number of the page; JSON has no infinity: null."""
-        told: dict[str, Any] = _finite(self.values)
-        return told
+        values: dict[str, Any] = _finite(self.values)
+        return values
 
 
 def _finite(value: Any) -> Any:
@@ -165,11 +165,11 @@ def _part(name: str, missing: dict[str, str], ask: Callable[[], Any]) -> Any:
 
 def _scores(ours: Subject, rival: Subject | None, *, resamples: int, seed: int) -> dict[str, Any]:
     mine = ours.evaluation.comparison(ours.tagger.run.config.decision)
-    told = dict(evaluate(mine).to_json())
+    scores = dict(evaluate(mine).to_json())
     if resamples:
-        told["intervals"] = intervals(mine, resamples=resamples, seed=seed)
+        scores["intervals"] = intervals(mine, resamples=resamples, seed=seed)
     if rival is None:
-        return told
+        return scores
     theirs = rival.evaluation.comparison(rival.tagger.run.config.decision)
     versus: dict[str, Any] = {"run": str(rival.folder), "scores": evaluate(theirs).values}
     if resamples:
@@ -178,7 +178,7 @@ def _scores(ours: Subject, rival: Subject | None, *, resamples: int, seed: int) 
             "paired percentile bootstrap over images; p is one-sided: small where the first is greater"
         )
         versus["differences"] = {name: asdict(one) for name, one in found.items()}
-    return told | {"versus": versus}
+    return scores | {"versus": versus}
 
 
 def _training_data(ours: Subject, missing: dict[str, str]) -> Dataset | None:
@@ -246,4 +246,4 @@ def _pairs(
 
 
 def _label_errors(evaluation: Evaluation) -> dict[str, Any]:
-    return label_errors_told(evaluation, probable_label_errors(evaluation, most=ERRORS_SHOWN))
+    return label_errors_dict(evaluation, probable_label_errors(evaluation, most=ERRORS_SHOWN))

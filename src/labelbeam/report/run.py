@@ -1,4 +1,4 @@
-"""What a report says of the run itself: where it comes from, how its training went, how it is calibrated."""
+"""What a report shows of the run itself: where it comes from, how its training went, how it is calibrated."""
 
 import csv
 import math
@@ -20,12 +20,12 @@ from labelbeam.runs.evaluation import Evaluation, evaluate_features
 from labelbeam.runs.run_directory import Run, load_run, versions
 from labelbeam.runs.tagger import Tagger
 
-# What a report says of the run itself: where it comes from, how its training went, how it is calibrated.
+# What a report shows of the run itself: where it comes from, how its training went, how it is calibrated.
 #
 # Between the run directory and the report; plain values out. Draws nothing.
 
 SCORES_ANSWERED = 4_000_000
-"""A report answers for so many images that there are so many scores, where it is not told a number: a minute or two."""
+"""Scores (images times labels) that a report computes where no number of images is given: a minute or two."""
 
 
 def drawn_images(dataset: Dataset, num_labels: int, *, most: int | None, seed: int) -> Dataset:
@@ -138,10 +138,10 @@ def about(
 
 def _trained_with(folder: Path) -> Mapping[str, str] | None:
     try:
-        told = read_json(folder / "versions.json")
+        versions = read_json(folder / "versions.json")
     except InputError:
         return None
-    return told if isinstance(told, dict) else None
+    return versions if isinstance(versions, dict) else None
 
 
 def training_log(folder: Path, missing: dict[str, str]) -> list[dict[str, float | None]] | None:
@@ -174,11 +174,11 @@ def calibration_of(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
         missing: gets a sentence under `calibration` where there is none.
     """
     report = ours.evaluation.reliability()
-    told = dict(report.to_json())
+    values = dict(report.to_json())
     pooled = report.pooled
     if len(pooled.count):
         shares = shares_of(np.rint(pooled.present * pooled.count).astype(np.int64), pooled.count)
-        told["pooled"] = {
+        values["pooled"] = {
             "ece": pooled.ece,
             "bins": [
                 {"score": float(score), "count": int(count), "share": shares.to_dict(i)}
@@ -186,16 +186,16 @@ def calibration_of(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
             ],
         }
     answers, calibration = ours.evaluation.answers, ours.tagger.calibration
-    told["calibrated"] = answers.calibrated
-    told["probabilities"] = answers.calibrated or not bool(np.isnan(answers.log_probs).any())
-    told["method"], told["images"], told["thresholds"] = None, None, None
+    values["calibrated"] = answers.calibrated
+    values["probabilities"] = answers.calibrated or not bool(np.isnan(answers.log_probs).any())
+    values["method"], values["images"], values["thresholds"] = None, None, None
     if calibration is None:
         missing["calibration"] = ours.tagger.note or "The run was not calibrated: no validation images."
-        return told
+        return values
     names = ours.tagger.labels
-    told |= {"method": calibration.scores.method, "images": calibration.images}
-    told["thresholds"] = {
+    values |= {"method": calibration.scores.method, "images": calibration.images}
+    values["thresholds"] = {
         objective: dict(zip(names, values, strict=True))  # type: ignore[call-overload]
         for objective, values in calibration.thresholds.to_json().items()
     }
-    return told
+    return values

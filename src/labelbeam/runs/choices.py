@@ -118,7 +118,7 @@ def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
     elif HEADS[run.config.head].searches and (search.min_labels or search.max_labels is not None):
         why = "the number of labels is forced, which changes the scores"
     elif HEADS[run.config.head].searches and search.nothing is not None:
-        why = "how many images show nothing was said, and the calibration was fitted without it"
+        why = "the share of images that show nothing was set (--nothing), and the calibration was fitted without it"
     else:
         return run.calibration, ""
     return None, f"scores are not calibrated: {why}."

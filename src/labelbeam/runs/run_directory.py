@@ -182,10 +182,10 @@ class Run:
         return self.tagger.tag(images, all_scores=all_scores)
 
     def suggest(
-        self, image: Any, known: Iterable[str] = (), rejected: Iterable[str] = (), count: int = 10
+        self, image: Any, accepted: Iterable[str] = (), rejected: Iterable[str] = (), count: int = 10
     ) -> "Suggestions":
         """Suggest labels for one image, given what a person accepted and rejected; see `Tagger.suggest`."""
-        return self.tagger.suggest(image, known, rejected, count)
+        return self.tagger.suggest(image, accepted, rejected, count)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the run into a folder: all that tagging needs, on another machine, offline.
@@ -283,11 +283,11 @@ def list_files(labels: Path, files: Mapping[str, Path]) -> None:
         labels: the file.
         files: those of the run by name, and where they are; what only people read is passed over.
     """
-    told = _read_json(labels)
-    told["files"] = {
+    stored = _read_json(labels)
+    stored["files"] = {
         name: _hash(path) for name, path in sorted(files.items()) if name not in OF_PEOPLE and name[0] != "."
     }
-    labels.write_text(_json(told), encoding="utf-8")
+    labels.write_text(_json(stored), encoding="utf-8")
 
 
 def _hash(path: Path) -> str:
@@ -297,9 +297,9 @@ def _hash(path: Path) -> str:
 
 def _listed(labels: Path) -> list[str]:
     """Return the files that a run had when it was written; none where it is older than the list."""
-    told = _read_json(labels).get("files", {})
-    plain = isinstance(told, dict) and all(re.fullmatch(r"[\w.-]+", name) for name in told)
-    return sorted(told) if plain else []
+    stored = _read_json(labels).get("files", {})
+    plain = isinstance(stored, dict) and all(re.fullmatch(r"[\w.-]+", name) for name in stored)
+    return sorted(stored) if plain else []
 
 
 def _refuse_incomplete(folder: Path) -> None:

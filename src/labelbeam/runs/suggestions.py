@@ -41,7 +41,7 @@ class Suggestions:
         mechanism: "likelihood-weighting" (a label model's search), "any-subset" (the head of that name), or
             "sigmoid" (evidence has no effect).
         labels: the suggestions; never one of the accepted or rejected labels.
-        known: the accepted labels, in label order.
+        accepted: the accepted labels, in label order.
         rejected: the rejected labels, in label order.
         evidence: p(accepted, rejected | image) where the mechanism gives it, else None.
         effective_samples: how many equal samples the scores rest on; None where nothing was sampled.
@@ -50,7 +50,7 @@ class Suggestions:
 
     mechanism: str
     labels: tuple[ScoredLabel, ...]
-    known: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     evidence: float | None = None
     effective_samples: float | None = None
@@ -72,9 +72,9 @@ class Suggestions:
         values: dict[str, object] = {
             "image": image,
             "mechanism": self.mechanism,
-            "known": list(self.known),
+            "known": list(self.accepted),
             "rejected": list(self.rejected),
-            "suggestions": [one.told() for one in self.labels],
+            "suggestions": [one.to_dict() for one in self.labels],
         }
         for name in ("evidence", "effective_samples"):
             if (value := getattr(self, name)) is not None:
@@ -89,7 +89,7 @@ def suggest(
     answerer: Answerer,
     features: np.ndarray,
     *,
-    known: Iterable[str] = (),
+    accepted: Iterable[str] = (),
     rejected: Iterable[str] = (),
     count: int = 10,
     mechanism: str | None = None,
@@ -99,8 +99,8 @@ def suggest(
     Args:
         run: the trained model.
         answerer: what answers with its head; a label model's keeps the prefixes of earlier clicks.
-        features: what the run's encoder says of the image, [features]; half or single precision.
-        known: labels that the image has.
+        features: of the image by the run's encoder, [features]; half or single precision.
+        accepted: labels that the image has.
         rejected: labels that it has not.
         count: most suggestions.
         mechanism: "likelihood-weighting" or "any-subset"; None: the run's better one by held-out log-loss
@@ -114,10 +114,9 @@ def suggest(
     if count < 1:
         raise InputError(f"count is {count}; ask for at least 1 suggestion.")
     check_features(run, features)
-    evidence = evidence_row(run.vocabulary, known, rejected)
+    evidence = evidence_row(run.vocabulary, accepted, rejected)
     if run.rules is not None:
-        accepted, refused = (np.flatnonzero(evidence == state).tolist() for state in (PRESENT, ABSENT))
-        run.rules.check_evidence(accepted, refused)
+        run.rules.check_evidence(*(np.flatnonzero(evidence == state).tolist() for state in (PRESENT, ABSENT)))
     found = _conditionals(run, answerer, features[None], evidence[None], mechanism)
     score, low, high, stderr = (column[0] for column in (found.score, found.low, found.high, found.stderr))
     open_ = np.flatnonzero(evidence == UNKNOWN)

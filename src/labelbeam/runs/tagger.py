@@ -222,7 +222,7 @@ class Tagger:
     def suggest(
         self,
         image: Any,
-        known: Iterable[str] = (),
+        accepted: Iterable[str] = (),
         rejected: Iterable[str] = (),
         count: int = 10,
         mechanism: str | None = None,
@@ -232,7 +232,7 @@ class Tagger:
         Args:
             image: an image, as in `tag`, or its features [features] as the run's encoder gives them (a click then costs
                 no encoding).
-            known: labels that the image has.
+            accepted: labels that the image has.
             rejected: labels that it has not.
             count: most suggestions.
             mechanism: as `runs.suggestions.suggest`.
@@ -250,7 +250,7 @@ class Tagger:
             self.run,
             self.answerer,
             features,
-            known=known,
+            accepted=accepted,
             rejected=rejected,
             count=count,
             mechanism=mechanism,

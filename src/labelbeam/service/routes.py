@@ -259,7 +259,7 @@ def suggest_routes(service: TaggingService) -> APIRouter:
         found = await service.ask(
             lambda: service.tagger.suggest(
                 features,
-                known=question.known,
+                accepted=question.known,
                 rejected=question.rejected,
                 count=question.count,
                 mechanism=question.mechanism,
