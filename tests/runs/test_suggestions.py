@@ -137,15 +137,15 @@ def test_an_any_subset_run_is_not_searched_and_has_no_joint_space(runs, command,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"known": ["sqare"]}, ["unknown label 'sqare'"]),
-        ({"known": [0], "rejected": [0]}, ["both accepted and rejected"]),
+        ({"accepted": ["sqare"]}, ["unknown label 'sqare'"]),
+        ({"accepted": [0], "rejected": [0]}, ["both accepted and rejected"]),
         ({"count": 0}, ["count is 0", "at least 1"]),
         ({"image": np.zeros(3, np.float32)}, ["floating-point numbers", "[3]", "same run"]),
         ({"image": "int"}, ["floating-point numbers", "int64"]),
         ({"image": "nan"}, ["NaN or infinity"]),
     ],
 )
-def test_what_cannot_be_suggested_for_is_told(taggers, vector, arguments, words) -> None:
+def test_what_cannot_be_suggested_for_is_an_error(taggers, vector, arguments, words) -> None:
     tagger = taggers["cnn-rnn"]
     images = {"int": np.zeros(len(vector), int), "nan": vector + np.float16(np.nan)}
     given = {name: [tagger.labels[i] if i == 0 else i for i in value] if isinstance(value, list) else value
