@@ -1,29 +1,31 @@
 """Ten public multi-label sets: labelbeam's heads beside scikit-learn's, on the official splits.
 
-    python benchmarks/public_sets.py run SET METHOD … --out results/     trains and measures what is not done
-    python benchmarks/public_sets.py next --seconds 240 --out results/   goes on with what is missing, for so long
-    python benchmarks/public_sets.py table --out results/                the tables of docs/public_sets.md
+    python benchmarks/public_sets.py next --seconds 240    goes on with what is missing, for so long; again and again
+    python benchmarks/public_sets.py run SET METHOD …      trains and measures what is not done
+    python benchmarks/public_sets.py freeze                sums up what was measured (results/public_sets.json, here)
+    python benchmarks/public_sets.py table                 the tables of docs/public_sets.md, from that file
 
 Every method gets `CONFIGURATIONS` configurations, compared by the log-likelihood of held-out rows of the training part
 (three folds below 100 rows, else a quarter of at most 5,000), and is then trained on all of it; the test part is
-looked at once. Needs the sets (`LABELBEAM_DATA`/mulan) and scikit-learn.
+looked at once. Needs the sets (`LABELBEAM_DATA`/mulan) and scikit-learn; `public_peers` holds the other methods.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
+import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from public_peers import STRENGTHS, Answered, Part, chain_ensemble, chains, forest, relevance
 
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.formats.registry import open_dataset
-from labelbeam.training.tuning import MOST_ROWS, parts_of
 
-CONFIGURATIONS = 4
+CONFIGURATIONS = len(STRENGTHS)
 SETS = (
     "flags",
     "emotions",
@@ -32,38 +34,20 @@ SETS = (
     "yeast",
     "medical",
     "enron",
-    "bibtex",
     "Corel5k",
     "tmc2007-500",
+    "bibtex",
 )
+ONE_SEED = ("Corel5k", "tmc2007-500", "bibtex")
+"""Sets on which a training takes minutes."""
+SEEDS = 3
 OURS = ("cnn-rnn", "no-rnn", "sigmoid-mlp", "sigmoid")
-FIRST = ("cnn-rnn", "sigmoid-mlp", "relevance", "chain-beam", "forest")
-PEERS = ("relevance", "chain", "chain-beam", "chain-ensemble", "forest")
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-"""C of the logistic regressions."""
-LEAVES = (1, 2, 5, 10)
-"""Rows in a leaf of the forest, at least."""
-BEAM, MEMBERS, TREES = 100, 10, 200
-EPSILON = 1e-4
-"""Probabilities of forests and constant labels are kept this far from 0 and 1: their likelihood would be infinite."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Features and targets of a split."""
-
-    X: np.ndarray
-    Y: np.ndarray
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a method says of test rows: sets, log p(true set), seconds, and nodes that exact search expanded."""
-
-    sets: np.ndarray
-    nats: np.ndarray
-    seconds: float
-    expanded: float | None = None
+PEERS = ("relevance", "chain", "chain-beam", "chain-exact", "chain-ensemble", "forest")
+TOGETHER = {"relevance": relevance, "chain": chains, "chain-ensemble": chain_ensemble, "forest": forest}
+"""What is trained together, by the first of its methods."""
+SEEDLESS = ("relevance", "chain")
+"""Methods in which nothing is drawn."""
+FROZEN = Path(__file__).parent / "results" / "public_sets.json"
 
 
 def data_folder() -> Path:
@@ -82,247 +66,94 @@ def read(name: str) -> tuple[Part, Part]:
     return parts[0], parts[1]
 
 
-# --- labelbeam
-
-
-def ours(head: str, train: Part, test: Part, seed: int) -> tuple[Answered, float, str]:
-    """Train a head and answer by exact search."""
+def ours(head: str, train: Part, test: Part, seed: int) -> Answered:
+    """Train one of labelbeam's heads and answer by exact search, over a trie that is empty at first."""
     from labelbeam.decoding.best_first import best_paths
+    from labelbeam.runs.tagger import Tagger
     from labelbeam.sklearn import LabelSetClassifier
 
     model = LabelSetClassifier(head, tune=CONFIGURATIONS, random_state=seed)
     start = time.perf_counter()
     model.fit(train.X, train.Y)
     trained = time.perf_counter() - start
-    answerer = model._tagger().answerer
     nats = model.log_likelihood(test.X, test.Y)
-    if not hasattr(answerer, "trie"):
+    if not hasattr(model._tagger().answerer, "trie"):
         start = time.perf_counter()
         sets = model.predict(test.X)
-        return Answered(sets, nats, time.perf_counter() - start), trained, model.chosen_
-    best_paths(answerer.trie, answerer.step.image_rows(test.X[:2]))  # compiles
-    start = time.perf_counter()
-    found = best_paths(answerer.trie, answerer.step.image_rows(test.X))
-    seconds = time.perf_counter() - start
+        return Answered(sets, nats, time.perf_counter() - start, model.chosen_, trained)
+    for rows in (test.X[:2], test.X):  # the first time compiles
+        answerer = Tagger(model._run).answerer
+        start = time.perf_counter()
+        found = best_paths(answerer.trie, answerer.step.image_rows(rows))
+        seconds = time.perf_counter() - start
     sets = np.zeros(test.Y.shape, np.int8)
     for row in range(len(sets)):
         sets[row, model._order[list(found.path(row))]] = 1
-    return Answered(sets, nats, seconds, float(found.expansions.mean())), trained, model.chosen_
-
-
-# --- logistic regressions
-
-
-class Logistic:
-    """A logistic regression for a label; its frequency where all training rows agree."""
-
-    def __init__(self, C: float, *, sparse: bool) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        self.model = LogisticRegression(C=C, solver="liblinear" if sparse else "lbfgs", max_iter=300)
-        self.constant: float | None = None
-
-    def fit(self, X: object, y: np.ndarray) -> "Logistic":
-        """Fit the regression."""
-        if len(np.unique(y)) < 2:
-            self.constant = float(np.clip(y[0], EPSILON, 1 - EPSILON))
-        else:
-            self.model.fit(X, y)
-        return self
-
-    def weights(self, width: int) -> np.ndarray:
-        """Return weights and intercept, as one row."""
-        if self.constant is not None:
-            return np.append(np.zeros(width), np.log(self.constant / (1 - self.constant)))
-        return np.append(self.model.coef_[0], self.model.intercept_[0])
-
-
-class Chain:
-    """Labels in an order, each regressed on features and the labels before it; `relevance` looks at features alone."""
-
-    def __init__(self, C: float, order: np.ndarray, *, sparse: bool, relevance: bool = False) -> None:
-        self.C, self.order, self.sparse, self.relevance = C, order, sparse, relevance
-
-    def fit(self, X: np.ndarray, Y: np.ndarray) -> "Chain":
-        """Fit a regression for each label."""
-        from scipy import sparse
-
-        width, rows = X.shape[1], []
-        given = sparse.csr_matrix(X) if self.sparse else X
-        for place, label in enumerate(self.order):
-            before = Y[:, self.order[: 0 if self.relevance else place]].astype(np.float32)
-            both = sparse.hstack([given, before], format="csr") if self.sparse else np.hstack([given, before])
-            row = np.zeros(width + len(self.order) + 1)
-            weights = Logistic(self.C, sparse=self.sparse).fit(both, Y[:, label]).weights(both.shape[1])
-            row[: len(weights) - 1], row[-1] = weights[:-1], weights[-1]
-            rows.append(row)
-        table = np.array(rows)
-        self.of_features, self.of_labels, self.bias = table[:, :width].T, table[:, width:-1].T, table[:, -1]
-        return self
-
-    def nats(self, X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        """Return log p(set | row)."""
-        ordered = Y[:, self.order].astype(np.float64)
-        logits = X @ self.of_features + ordered @ np.tril(self.of_labels.T, -1).T + self.bias
-        return -np.logaddexp(0, np.where(ordered == 1, -logits, logits)).sum(axis=1)
-
-    def greedy(self, X: np.ndarray, width: int = 1) -> np.ndarray:
-        """Return the best set that a beam finds; one example at a time, as a beam goes, its candidates together."""
-        alone, sets = X @ self.of_features + self.bias, np.zeros((len(X), len(self.order)), np.int8)
-        for row, logits in enumerate(alone):
-            said, scores = np.zeros((1, len(self.order))), np.zeros(1)
-            for place in range(len(self.order)):
-                logit = logits[place] + (
-                    0.0 if self.relevance else said[:, :place] @ self.of_labels[:place, place]
-                )
-                both = np.concatenate([scores - np.logaddexp(0, -logit), scores - np.logaddexp(0, logit)])
-                best = np.argsort(-both, kind="stable")[:width]
-                said, present = said[best % len(scores)], best < len(scores)
-                said[:, place], scores = present, both[best]
-            sets[row, self.order] = said[0]
-        return sets
-
-
-def regressions(method: str, train: Part, test: Part, seed: int) -> tuple[Answered, float, str]:
-    """Train relevance, a chain or an ensemble of chains; the configurations are strengths C."""
-    sparse = bool((train.X == 0).mean() > 0.8)
-    scaled = [part.X for part in (train, test)]
-    if not sparse:
-        mean, deviation = train.X.mean(axis=0), train.X.std(axis=0)
-        scaled = [(X - mean) / np.where(deviation > 1e-9, deviation, 1) for X in scaled]
-    labels, relevance = train.Y.shape[1], method == "relevance"
-    random = np.random.default_rng(seed)
-    usual = np.argsort(-train.Y.sum(axis=0), kind="stable")
-    start = time.perf_counter()
-
-    def held_out(C: float) -> float:
-        return chosen_by(
-            train.Y,
-            lambda kept, held: (
-                Chain(C, usual, sparse=sparse, relevance=relevance)
-                .fit(scaled[0][kept], train.Y[kept])
-                .nats(scaled[0][held], train.Y[held])
-            ),
-        )
-
-    C = max(STRENGTHS, key=held_out)
-    orders = [random.permutation(labels) for _ in range(MEMBERS)] if method == "chain-ensemble" else [usual]
-    chains = [Chain(C, order, sparse=sparse, relevance=relevance).fit(scaled[0], train.Y) for order in orders]
-    trained = time.perf_counter() - start
-    nats = np.logaddexp.reduce([one.nats(scaled[1], test.Y) for one in chains], axis=0) - np.log(len(chains))
-    start = time.perf_counter()
-    if method == "chain-beam":
-        sets = chains[0].greedy(scaled[1], BEAM)
-    elif relevance:  # needs no chain of steps
-        sets = np.zeros(test.Y.shape, np.int8)
-        sets[:, usual] = scaled[1] @ chains[0].of_features + chains[0].bias > 0
-    else:
-        votes = np.mean([one.greedy(scaled[1]) for one in chains], axis=0)
-        sets = (votes > 0.5).astype(np.int8)
-    return Answered(sets, nats, time.perf_counter() - start), trained, f"C={C:g}"
-
-
-def forest(train: Part, test: Part, seed: int) -> tuple[Answered, float, str]:
-    """Train a forest of all labels; its likelihood is that of independent labels."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    def fitted(leaf: int, X: np.ndarray, Y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        model = RandomForestClassifier(TREES, min_samples_leaf=leaf, random_state=seed).fit(X, Y)
-
-        def probabilities(rows: np.ndarray) -> np.ndarray:
-            found = model.predict_proba(rows)
-            columns = [
-                one[:, 1] if one.shape[1] == 2 else np.full(len(rows), float(classes[0]))
-                for one, classes in zip(found, model.classes_, strict=True)
-            ]
-            return np.clip(np.stack(columns, axis=1), EPSILON, 1 - EPSILON)
-
-        return probabilities
-
-    def nats(probabilities: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        return np.where(Y == 1, np.log(probabilities), np.log1p(-probabilities)).sum(axis=1)
-
-    start = time.perf_counter()
-    leaf = max(
-        LEAVES,
-        key=lambda leaf: chosen_by(
-            train.Y,
-            lambda kept, held: nats(fitted(leaf, train.X[kept], train.Y[kept])(train.X[held]), train.Y[held]),
-        ),
-    )
-    answer = fitted(leaf, train.X, train.Y)
-    trained = time.perf_counter() - start
-    start = time.perf_counter()
-    found = answer(test.X)
-    seconds = time.perf_counter() - start
-    return Answered((found > 0.5).astype(np.int8), nats(found, test.Y), seconds), trained, f"leaf={leaf}"
-
-
-def chosen_by(Y: np.ndarray, nats: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
-    """Return the mean log-likelihood of held-out rows, on the rows that labelbeam's choice looks at too."""
-    drawn = np.sort(np.random.default_rng(0).permutation(len(Y))[:MOST_ROWS])
-    return float(
-        np.concatenate([nats(drawn[kept], drawn[held]) for kept, held in parts_of(Y[drawn], 0)]).mean()
+    return Answered(
+        sets, nats, seconds, model.chosen_, trained, float(found.expansions.mean()), float(found.exact.mean())
     )
 
 
 # --- running
 
 
-def run(name: str, method: str, out: Path, seed: int) -> Path:
-    """Train and measure a method on a set, unless that is done."""
-    file = out / f"{name}--{method}--{seed}.json"
-    if file.exists():
-        return file
+def run(name: str, method: str, out: Path, seed: int) -> None:
+    """Train and measure a method, and what is trained with it, unless that is done."""
+    if _file(out, name, method, seed).exists():
+        return
     train, test = read(name)
-    if method in OURS:
-        answered, trained, chosen = ours(method, train, test, seed)
-    elif method == "forest":
-        answered, trained, chosen = forest(train, test, seed)
-    else:
-        answered, trained, chosen = regressions(method, train, test, seed)
-    told = {
-        **{"set": name, "method": method, "seed": seed, "chosen": chosen},
-        **{"train_seconds": round(trained, 2), "predict_seconds": round(answered.seconds, 4)},
-        "expanded": answered.expanded,
-        "rows": len(test.Y),
-        "nats": [round(float(one), 4) for one in answered.nats],
-        "sets": [np.flatnonzero(row).tolist() for row in answered.sets],
-    }
+    own = method in OURS
+    found = {method: ours(method, train, test, seed)} if own else dict(TOGETHER[method](train, test, seed))
     out.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(told))
-    part.rename(file)
-    right = (answered.sets == test.Y).all(axis=1).mean()
-    print(
-        f"{name:12} {method:14} right {100 * right:5.1f} %  log-likelihood {answered.nats.mean():8.3f}  {chosen}  "
-        f"train {trained:.0f} s  predict {answered.seconds:.2f} s",
-        flush=True,
-    )
-    return file
+    for each in reversed(found):  # the one that is looked for comes last
+        values = {"set": name, "method": each, "seed": seed, **measured(found[each], test.Y)}
+        part = _file(out, name, each, seed).with_suffix(".part")
+        part.write_text(json.dumps(values))
+        part.rename(_file(out, name, each, seed))
+        print(
+            f"{name:12} {each:14} right {100 * values['right']:5.1f} %  log-likelihood {values['nats']:8.3f}  "
+            f"{values['chosen']}  train {values['train_seconds']:.0f} s  predict {values['predict_seconds']:.3f} s",
+            flush=True,
+        )
 
 
-def missing(out: Path, seed: int) -> Iterator[tuple[str, str]]:
-    """Yield what is not done: small sets first, and what decides the comparison before the rest."""
-    for methods in (FIRST, (*OURS, *PEERS)):
-        for name, method in ((name, method) for name in SETS for method in methods):
-            if not (out / f"{name}--{method}--{seed}.json").exists():
-                yield name, method
+def _file(out: Path, name: str, method: str, seed: int) -> Path:
+    return out / f"{name}--{method}--{seed}.json"
 
 
-# --- tables
+def missing(out: Path, methods: tuple[str, ...]) -> Iterator[tuple[str, str, int]]:
+    """Yield what is not done: first seeds first, small sets first."""
+    for seed in range(SEEDS):
+        for name in SETS:
+            for method in methods:
+                if seed and (name in ONE_SEED or method in SEEDLESS):
+                    continue
+                if not _file(out, name, method, seed).exists():
+                    yield name, method, seed
 
 
-def measures(sets: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return sets right, example-F1, O-F1 and Hamming loss."""
-    hit, said, true = (sets & truth).sum(axis=1), sets.sum(axis=1), truth.sum(axis=1)
-    example = np.where(said + true > 0, 2 * hit / np.maximum(said + true, 1), 1.0)
+def measured(answered: Answered, truth: np.ndarray) -> dict:
+    """Return what is kept of answers: measures, and each row's hit and log-likelihood."""
+    sets, right = answered.sets, (answered.sets == truth).all(axis=1)
+    hit, decided, true = (sets & truth).sum(axis=1), sets.sum(axis=1), truth.sum(axis=1)
+    example = np.where(decided + true > 0, 2 * hit / np.maximum(decided + true, 1), 1.0)
     return {
-        "right": float((sets == truth).all(axis=1).mean()),
+        "right": float(right.mean()),
+        "nats": float(answered.nats.mean()),
         "example_f1": float(example.mean()),
-        "of1": float(2 * hit.sum() / max(1, said.sum() + true.sum())),
+        "of1": float(2 * hit.sum() / max(1, decided.sum() + true.sum())),
         "hamming": float((sets != truth).mean()),
+        "train_seconds": round(answered.trained, 2),
+        "predict_seconds": round(answered.seconds, 5),
+        "expanded": answered.expanded,
+        "exact": answered.exact,
+        "chosen": answered.chosen,
+        "row_right": "".join(map(str, right.astype(int))),
+        "row_nats": [round(float(one), 3) for one in answered.nats],
     }
+
+
+# --- summing up
 
 
 def interval(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -335,83 +166,124 @@ def interval(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def table(out: Path, seed: int) -> None:
-    """Print the tables, in Markdown."""
-    found: dict[tuple[str, str], dict] = {}
-    for file in sorted(out.glob(f"*--{seed}.json")):
-        told = json.loads(file.read_text())
-        found[told["set"], told["method"]] = told
-    methods = [one for one in (*OURS, *PEERS) if any(one == method for _, method in found)]
-    truths = {name: read(name)[1].Y for name in SETS if any(name == one for one, _ in found)}
-    rows: dict[tuple[str, str], dict] = {}
-    for (name, method), told in found.items():
-        sets = np.zeros(truths[name].shape, np.int8)
-        for row, labels in zip(sets, told["sets"], strict=True):
-            row[labels] = 1
-        right = (sets == truths[name]).all(axis=1)
-        rows[name, method] = {
-            **measures(sets, truths[name]),
-            **told,
-            "hits": right,
-            "nats": np.array(told["nats"]),
-        }
-    for heading, cell in {
-        "sets right, %": lambda one: f"{100 * one['right']:.1f}",
-        "log-likelihood, nats": lambda one: f"{one['nats'].mean():.2f}",
-        "example-F1, %": lambda one: f"{100 * one['example_f1']:.1f}",
-        "O-F1, %": lambda one: f"{100 * one['of1']:.1f}",
-        "Hamming loss, %": lambda one: f"{100 * one['hamming']:.2f}",
-        "seconds to train, choice included": lambda one: f"{one['train_seconds']:.0f}",
-        "milliseconds to decode an example": lambda one: f"{1000 * one['predict_seconds'] / one['rows']:.3f}",
-    }.items():
-        print(f"\n| {heading} | " + " | ".join(methods) + " |\n|---" * 1 + "|---" * len(methods) + "|")
-        for name in truths:
-            cells = [cell(rows[name, method]) if (name, method) in rows else "" for method in methods]
-            print(f"| {name} | " + " | ".join(cells) + " |")
-    print(
-        "\n| CNN-RNN minus the best of the others | sets right, points | log-likelihood, nats | nodes expanded |"
-    )
-    print("|---|---|---|---|")
-    for name in truths:
-        if (name, "cnn-rnn") not in rows:
+def freeze(out: Path, to: Path) -> None:
+    """Write means over seeds, and CNN-RNN's paired differences from every other method, as JSON."""
+    found: dict[str, dict[str, list[dict]]] = {}
+    for file in sorted(out.glob("*--*--*.json")):
+        values = json.loads(file.read_text())
+        found.setdefault(values["set"], {}).setdefault(values["method"], []).append(values)
+    sets: dict[str, dict] = {}
+    for name in SETS:
+        if name not in found:
             continue
-        mine, texts = rows[name, "cnn-rnn"], []
-        for key, factor, digits in (("hits", 100, 1), ("nats", 1, 2)):
-            others = {method: rows[name, method][key] for method in PEERS if (name, method) in rows}
-            if not others:
-                texts.append("")
-                continue
-            best = max(others, key=lambda method: others[method].mean())
-            difference = factor * (mine[key].astype(float) - others[best].astype(float))
-            low, high = interval(difference)
-            texts.append(
-                f"{difference.mean():+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f}) over {best}"
+        rows, methods, minus = {}, {}, {}
+        for method in (one for one in (*OURS, *PEERS) if one in found[name]):
+            runs = found[name][method]
+            methods[method] = {
+                key: None if runs[0][key] is None else round(float(np.mean([one[key] for one in runs])), 6)
+                for key in (
+                    *("right", "nats", "example_f1", "of1", "hamming"),
+                    *("train_seconds", "predict_seconds", "expanded", "exact"),
+                )
+            } | {"seeds": [one["seed"] for one in runs], "chosen": [one["chosen"] for one in runs]}
+            rows[method] = (
+                np.mean([[int(bit) for bit in one["row_right"]] for one in runs], axis=0),
+                np.mean([one["row_nats"] for one in runs], axis=0),
             )
-        print(f"| {name} | " + " | ".join(texts) + f" | {mine['expanded']:.1f} |")
+        for method in rows:
+            if method != "cnn-rnn" and "cnn-rnn" in rows:
+                pairs = zip(("right", "nats"), rows["cnn-rnn"], rows[method], strict=True)
+                minus[method] = {
+                    key: [round(number, 5) for number in ((a - b).mean(), *interval(a - b))]
+                    for key, a, b in pairs
+                }
+        count = len(next(iter(rows.values()))[0])
+        sets[name] = {"rows": count, "methods": methods, "cnn_rnn_minus": minus}
+    names = ("labelbeam", "scikit-learn", "torch", "numpy", "numba")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    to.parent.mkdir(exist_ok=True)
+    to.write_text(
+        json.dumps(
+            {
+                "command": "python benchmarks/public_sets.py next; python benchmarks/public_sets.py freeze",
+                "configurations": CONFIGURATIONS,
+                "versions": {**versions, "python": platform.python_version()},
+                "sets": sets,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def table(frozen: Path) -> None:
+    """Print the tables, in Markdown."""
+    sets = json.loads(frozen.read_text())["sets"]
+    methods = [one for one in (*OURS, *PEERS) if any(one in each["methods"] for each in sets.values())]
+    for heading, cell, best in (
+        ("sets right, %", lambda one, _: f"{100 * one['right']:.1f}", max),
+        ("log-likelihood, nats", lambda one, _: f"{one['nats']:.2f}", max),
+        ("example-F1, %", lambda one, _: f"{100 * one['example_f1']:.1f}", max),
+        ("O-F1, %", lambda one, _: f"{100 * one['of1']:.1f}", max),
+        ("Hamming loss, %", lambda one, _: f"{100 * one['hamming']:.2f}", min),
+        ("seconds to choose and train", lambda one, _: f"{one['train_seconds']:.0f}", None),
+        ("microseconds to decide a row", lambda one, n: f"{1e6 * one['predict_seconds'] / n:.0f}", None),
+        ("prefixes expanded a row", lambda one, _: f"{one['expanded']:.1f}" if one["expanded"] else "", None),
+    ):
+        print(f"\n| {heading} | " + " | ".join(methods) + " |\n|---" + "|---" * len(methods) + "|")
+        for name, each in sets.items():
+            cells = [
+                cell(each["methods"][method], each["rows"]) if method in each["methods"] else ""
+                for method in methods
+            ]
+            if best is not None:
+                top = best((one for one in cells if one), key=float)
+                cells = [f"**{one}**" if one == top else one for one in cells]
+            print(f"| {name} | " + " | ".join(cells) + " |")
+    print("\n| CNN-RNN minus | sets right, points | log-likelihood, nats |\n|---|---|---|")
+    for name, each in sets.items():
+        for group in (PEERS, ("sigmoid-mlp", "sigmoid")):
+            cells = []
+            for key, factor, digits in (("right", 100, 1), ("nats", 1, 2)):
+                there = [method for method in group if method in each["cnn_rnn_minus"]]
+                if not there:
+                    continue
+                closest = max(there, key=lambda method: each["methods"][method][key])
+                mean, low, high = (factor * one for one in each["cnn_rnn_minus"][closest][key])
+                text = f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f}) over {closest}"
+                cells.append(f"**{text}**" if low > 0 or high < 0 else text)
+            of = "the best of scikit-learn's" if group is PEERS else "our best sigmoid head"
+            print(f"| {name}: {of} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["run", "next", "table"])
-    parser.add_argument("names", nargs="*", help="for run: a set, then methods (none: all)")
-    parser.add_argument("--out", type=Path, default=Path("public_sets"))
+    parser.add_argument("what", choices=["run", "next", "freeze", "table"])
+    parser.add_argument(
+        "names", nargs="*", help="for run: a set, then methods (none: all); for next: methods"
+    )
+    parser.add_argument("--out", type=Path, default=Path("public_sets"), help="where runs are kept")
+    parser.add_argument("--frozen", type=Path, default=FROZEN)
     parser.add_argument("--seconds", type=float, default=240, help="for next: begins nothing after so long")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="for run")
     options = parser.parse_args()
-    if options.what == "table":
-        table(options.out, options.seed)
+    everything = (*OURS, *TOGETHER)
+    if options.what == "freeze":
+        freeze(options.out, options.frozen)
+    elif options.what == "table":
+        table(options.frozen)
     elif options.what == "run":
         name, *methods = options.names
-        for method in methods or (*OURS, *PEERS):
+        for method in methods or everything:
             run(name, method, options.out, options.seed)
     else:
         start = time.monotonic()
-        for name, method in missing(options.out, options.seed):
+        for name, method, seed in missing(options.out, tuple(options.names) or everything):
             if time.monotonic() - start > options.seconds:
                 break
-            run(name, method, options.out, options.seed)
+            run(name, method, options.out, seed)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ training rows come from folds that had not seen them; those of test rows from al
 import sys
 
 import numpy as np
-from public_sets import EPSILON, Chain, interval, measures, read
+from public_peers import EPSILON, Answered, Chain
+from public_sets import interval, measured, read
 from sklearn.model_selection import KFold
 
 from labelbeam.sklearn import LabelSetClassifier
@@ -45,7 +46,7 @@ def compare(name: str) -> None:
         ("scores at 1/2", alone, alone_nats),
         ("joint model over them", together, nats),
     ):
-        found = measures(sets.astype(np.int8), test.Y)
+        found = measured(Answered(sets.astype(np.int8), value, 0.0, "", 0.0), test.Y)
         print(
             f"{name:10} {text:22} right {100 * found['right']:.1f} %  example-F1 {100 * found['example_f1']:.1f} %  "
             f"log-likelihood {value.mean():.2f}"

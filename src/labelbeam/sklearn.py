@@ -134,7 +134,10 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_, self.history_ = learned.best_epoch, learned.history
         vocabulary = Vocabulary(tuple(names[j] for j in learned.order))
         counts = tuple(int(n) for n in (targets[:, learned.order] == PRESENT).sum(axis=0))
-        self._order, self._run = learned.order, Run(config, vocabulary, counts, self._given(), learned.head)
+        self._order, self._run = (
+            learned.order,
+            Run(learned.config, vocabulary, counts, self._given(), learned.head),
+        )
         self._answering = Tagger(self._run)
         return self
 

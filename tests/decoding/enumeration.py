@@ -16,6 +16,7 @@ class ReluStep:
         self.embed = generator.standard_normal((num_labels, width)).astype(np.float32)
         self.mix = generator.standard_normal((width, width)).astype(np.float32) / 2
         self.out = 2 * generator.standard_normal((width, num_labels + 1)).astype(np.float32)
+        self.outputs = self.out.T  # compiled searches multiply by it
 
     def start(self):
         state = np.zeros((1, self.mix.shape[0]), dtype=np.float32)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.best_first import best_paths, expanded
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
@@ -104,13 +104,57 @@ def test_where_no_path_is_finished_within_the_budget_the_greedy_one_is_given():
     assert found.lengths.tolist() == [3, 3, 3]
 
 
-def test_a_relu_model_is_certified_too():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_relu_model_is_certified_too(backend):
     step = ReluStep(5, allowed="canonical", seed=2)
     rows = random_rows(4, 4, 1)
-    found = best_paths(PrefixTrie(step), rows)
+    found = best_paths(PrefixTrie(step), rows, backend=backend)
     assert found.exact.all()
     for i, row in enumerate(rows):
         assert found.path(i) == ranked(all_paths(step, row))[0][0]
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")
+@pytest.mark.parametrize(("nodes", "images"), [(60, 2), (4000, 30)], ids=["few nodes", "many nodes"])
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat", "paper"])
+@pytest.mark.parametrize("relu", [False, True], ids=["additive", "relu"])
+def test_a_compiled_tree_is_the_plain_one(relu, rule, nodes, images):
+    if relu:
+        step, width = ReluStep(7, allowed=rule, seed=5), 4
+    else:
+        step, width = TableStep({}, num_labels=7, allowed=rule, seed=5), 8
+    rows, length = random_rows(images, width, 6), PathLength(maximum=5) if rule == "paper" else PathLength()
+    limit = nodes * PrefixTrie(step, length=length).bytes_per_node
+    trees = [
+        expanded(PrefixTrie(step, length=length, byte_limit=limit), rows, 25, backend)
+        for backend in ("numpy", "numba")
+    ]
+    for name in ("counts", "labels", "depths", "parents", "keys", "path_entry"):
+        assert (getattr(trees[0], name) == getattr(trees[1], name)).all(), name
+    for name in ("mass", "open_mass", "best", "end_log_probs", "totals", "rounding"):
+        np.testing.assert_allclose(*(getattr(tree, name) for tree in trees), atol=2e-5, err_msg=name)
+    assert (trees[0].counts > 5).all()
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")
+def test_a_trained_model_whose_images_speak_of_labels_is_searched_alike_by_both_arithmetics():
+    torch = pytest.importorskip("torch")
+    from labelbeam.heads.arrays_torch import trained
+    from labelbeam.heads.label_model_torch import CNNRNN
+    from labelbeam.heads.options import LabelModelOptions
+
+    torch.manual_seed(1)
+    options = LabelModelOptions(
+        embedding_size=3, hidden_size=5, nothing="independent", activation="relu", per_label=1.0
+    )
+    model = CNNRNN(4, 6, options)
+    torch.nn.init.normal_(model.per_label.weight)
+    head = trained(model)
+    rows = head.image_rows(np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32))
+    plain, compiled = (best_paths(PrefixTrie(head), rows, backend=one) for one in ("numpy", "numba"))
+    assert plain.paths == compiled.paths
+    assert len(set(plain.paths)) > 3
+    np.testing.assert_allclose(plain.log_probs, compiled.log_probs, atol=1e-5)
 
 
 def test_a_budget_below_one_is_refused():

@@ -22,12 +22,12 @@ def has_numba() -> bool:
     return find_spec("numba") is not None
 
 
-def choose_backend(asked: str | None, *, additive: bool) -> str:
+def choose_backend(asked: str | None, *, compiled: bool) -> str:
     """Return the backend to use.
 
     Args:
         asked: its name; None: `numba` where it is installed and can do the model, else `numpy`.
-        additive: whether the label model's logits are prefix row plus image row; Numba does no others.
+        compiled: whether Numba can do the label model; searches differ in that.
 
     Returns:
         The backend's name.
@@ -36,14 +36,14 @@ def choose_backend(asked: str | None, *, additive: bool) -> str:
         InputError: an unknown name, Numba asked for and not installed, or a model that it cannot do.
 
     Example:
-        >>> choose_backend(None, additive=False)
+        >>> choose_backend(None, compiled=False)
         'numpy'
     """
     if asked is None:
-        return "numba" if additive and has_numba() else "numpy"
+        return "numba" if compiled and has_numba() else "numpy"
     if asked not in BACKENDS:
         raise unknown_name("backend", str(asked), BACKENDS)
-    if asked == "numba" and not additive:
+    if asked == "numba" and not compiled:
         raise InputError("backend 'numba' needs an additive label model (h = identity). Use 'numpy'.")
     if asked == "numba" and not has_numba():
         raise InputError("backend 'numba' needs Numba. Install labelbeam[fast], or use 'numpy'.")

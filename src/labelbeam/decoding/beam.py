@@ -50,7 +50,7 @@ def beam_search(
     options = options or Search()
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
-    chosen = choose_backend(backend, additive=trie.step.additive)
+    chosen = choose_backend(backend, compiled=trie.step.additive)
     found = in_halves(trie, lambda part: _search(trie, part, options, chosen), rows)
     width, first = options.beam_width, 0
     labels = np.full((len(rows), width, trie.longest), NO_LABEL, dtype=np.int32)

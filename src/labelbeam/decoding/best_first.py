@@ -99,7 +99,7 @@ def best_paths(
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
     check_budget(budget)
-    chosen = choose_backend(backend, additive=trie.step.additive)
+    chosen = choose_backend(backend, compiled=can_compile(trie))
     found = _in_batches(trie, rows, min(budget, FIRST_BUDGET), chosen)
     left = np.flatnonzero(~found.exact)
     if budget > FIRST_BUDGET and len(left):  # the few that need more start again, in smaller batches
@@ -122,7 +122,7 @@ def no_worse_than_beams(
         return
     for options in (Search(beam_width=1, end="competes"), Search()):
         try:
-            other = beam_search(trie, rows[left], options, backend=backend)
+            other = beam_search(trie, rows[left], options, backend=backend if trie.step.additive else None)
         except InputError:  # the trie's limit has room for a single path (greedy's), but not for a beam
             continue
         labels, lengths = other.labels[:, 0], other.lengths[:, 0]
@@ -169,6 +169,11 @@ def batch_size(trie: PrefixTrie, budget: int) -> int:
     return max(1, WORK_BYTES // (8 * budget * (trie.num_labels + 4)))
 
 
+def can_compile(trie: PrefixTrie) -> bool:
+    """Return whether the compiled tree knows a model's logits: additive ones, and those of a plain ReLU."""
+    return trie.step.additive or getattr(trie.step, "outputs", None) is not None
+
+
 def new_expansion(
     trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
 ) -> Expansion:
@@ -205,20 +210,14 @@ def expanded(
         TrieFullError: the trie cannot hold the prefixes of a round.
     """
     tree = new_expansion(trie, image_rows, budget, backend)
-    active = np.arange(len(image_rows))
-    for _ in range(budget - 1):
-        entries, labels, values = tree.top(active)
-        whole = (
-            1.0 if trie.rules is None else tree.end_mass[active]
-        )  # what is left is judged beside what keeps them
-        going = (values > -np.inf) & (tree.open_mass[active] > NEGLIGIBLE / 10 * whole)
-        if gap is not None:
-            near = np.flatnonzero(going & (tree.open_mass[active] <= gap * whole))
-            going[near] = ~tree.certified(active[near], entries[near], labels[near], values[near])
-        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
-        if not len(active):
-            break
-        tree.expand(active, entries, labels, values)
+    # Under rules, what is left is judged beside what keeps them.
+    tree.run(
+        np.arange(len(image_rows)),
+        budget,
+        least_open=NEGLIGIBLE / 10,
+        gap=-1.0 if gap is None else gap,
+        relative=trie.rules is not None,
+    )
     return tree
 
 
@@ -226,21 +225,10 @@ def _search(
     trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
 ) -> CertifiedPaths:
     tree = new_expansion(trie, image_rows, budget, backend)
-    exact = np.zeros(len(image_rows), dtype=bool)
-    upper = np.zeros(len(image_rows))
-    active = np.arange(len(image_rows))
-    for _ in range(budget):
-        entries, labels, values = tree.top(active)
-        done = tree.certified(active, entries, labels, values)
-        exact[active[done]] = True
-        upper[active] = values
-        spent = tree.counts[active] >= budget
-        going = ~(done | spent)
-        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
-        if not len(active):
-            break
-        tree.expand(active, entries, labels, values)
-    return certificates(tree, exact, upper)
+    everyone = np.arange(len(image_rows))
+    tree.run(everyone, budget, least_open=-np.inf, gap=np.inf)
+    entries, labels, values = tree.top(everyone)
+    return certificates(tree, tree.certified(everyone, entries, labels, values), values)
 
 
 def certificates(

@@ -3,7 +3,7 @@
 `best_first` and `marginals` drive it. An expanded prefix is an entry; its continuations by a label wait in
 `rest` until they are expanded themselves; its continuation by END is a finished path. Entries hold label
 sequences, not trie nodes, so a trie that drops nodes loses nothing. This module has the state and plain
-NumPy arithmetic for any model; `expansion_kernel` has the same compiled, for additive models.
+NumPy arithmetic for any model; `expansion_kernel` has the same compiled, for nearly all.
 """
 
 import numpy as np
@@ -155,6 +155,54 @@ class Expansion:
         self.take(images, entries, labels, values)
         self._append(images, entries.astype(np.int32), labels.astype(np.int32), values, nodes)
 
+    def run(
+        self,
+        active: Int[np.ndarray, " active"],
+        budget: int,
+        *,
+        least_open: float,
+        gap: float,
+        relative: bool = False,
+    ) -> None:
+        """Expand images, the most probable continuation of each, until each stops.
+
+        An image stops where no more than `least_open` is open, where no more than `gap` is and its best path is
+        certified, where nothing is left, and where it has `budget` entries.
+
+        Args:
+            active: images.
+            budget: most entries per image.
+            least_open: probability.
+            gap: probability.
+            relative: whether both are shares of what the finished paths have.
+
+        Raises:
+            TrieFullError: the trie cannot hold the prefixes of a round.
+        """
+        while len(active):
+            active = self.run_once(active, budget, least_open=least_open, gap=gap, relative=relative)
+
+    def run_once(
+        self,
+        active: Int[np.ndarray, " active"],
+        budget: int,
+        *,
+        least_open: float,
+        gap: float,
+        relative: bool = False,
+    ) -> Int[np.ndarray, " going"]:
+        """Expand one continuation of each image that does not stop; return those images."""
+        entries, labels, values = self.top(active)
+        whole = self.end_mass[active] if relative else 1.0
+        going = (values > -np.inf) & (self.open_mass[active] > least_open * whole)
+        near = np.flatnonzero(going & (self.open_mass[active] <= gap * whole))
+        going[near] = ~self.certified(active[near], entries[near], labels[near], values[near])
+        going &= self.counts[active] < budget
+        active = active[going]
+        if len(active):
+            self.expand(active, entries[going], labels[going], values[going])
+        return active
+
     def take(
         self,
         images: Int[np.ndarray, " active"],
@@ -243,18 +291,20 @@ class Expansion:
         labels: Int[np.ndarray, " active"],
     ) -> Int[np.ndarray, " active"]:
         """Return trie nodes of continuations; remembered parents serve until the trie drops something."""
-        if self.trie.evictions != self._evictions:
-            self.nodes[:] = MISSING
-            self._evictions = self.trie.evictions
+        self.forget_evicted()
         parents = self.nodes[images, entries]
         if (parents == MISSING).any():
             nodes = self.trie.find(*self.prefixes(images, entries, labels))
         else:
             nodes = self.trie.extend(parents, labels)
+        self.forget_evicted()
+        return nodes
+
+    def forget_evicted(self) -> None:
+        """Forget which nodes the entries are where the trie has dropped some since."""
         if self.trie.evictions != self._evictions:
             self.nodes[:] = MISSING
             self._evictions = self.trie.evictions
-        return nodes
 
     def prefixes(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.best_first import batch_size, check_budget, new_expansion
+from labelbeam.decoding.best_first import batch_size, can_compile, check_budget, new_expansion
 from labelbeam.decoding.paths import check_image_rows, in_halves
 from labelbeam.decoding.trie import PrefixTrie
 
@@ -51,7 +51,7 @@ def likely_sets(
     rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     check_image_rows(trie, rows)
     check_budget(budget)
-    chosen = choose_backend(backend, additive=trie.step.additive)
+    chosen = choose_backend(backend, compiled=can_compile(trie))
     listed: list[ListedSets] = []
     for first in range(0, len(rows), size := batch_size(trie, budget)):
         parts = in_halves(

@@ -10,6 +10,7 @@ from labelbeam.decoding.best_first import (
     NEGLIGIBLE,
     CertifiedPaths,
     batch_size,
+    can_compile,
     certificates,
     check_budget,
     expanded,
@@ -115,7 +116,7 @@ def label_marginals(
             "Leave it out to spend the whole budget on every image."
         )
     sampled = _Sampling(samples, stderr, seed)
-    chosen = choose_backend(backend, additive=trie.step.additive)
+    chosen = choose_backend(backend, compiled=can_compile(trie))
     image_streams = check_streams(streams, len(rows))
     size = batch_size(trie, max(expansions, samples))
     parts: list[Marginals] = []

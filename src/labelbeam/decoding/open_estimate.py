@@ -48,7 +48,7 @@ class OpenEstimate:
 
     def __init__(self, tree: Expansion, backend: str) -> None:
         self.tree = tree
-        if backend == "numba":
+        if backend == "numba" and tree.trie.step.additive:
             from labelbeam.decoding import sampling_kernel as kernel
 
             self.frontier: Frontier = kernel.CompiledFrontier(tree)  # type: ignore[arg-type]

@@ -142,7 +142,7 @@ class RuledEstimate(OpenEstimate):
 
     def __init__(self, tree: Expansion, backend: str) -> None:
         super().__init__(tree, backend)
-        if backend == "numba":
+        if backend == "numba" and tree.trie.step.additive:
             from labelbeam.decoding.ruled_kernel import continue_under_rules_compiled, ruled_masses_compiled
 
             self.masses = ruled_masses_compiled(tree)  # type: ignore[arg-type]

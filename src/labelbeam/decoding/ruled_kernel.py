@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt64
 
 from labelbeam.decoding.beam_kernel import SAFE_SPAN, log_normaliser
-from labelbeam.decoding.expansion_kernel import CompiledExpansion
+from labelbeam.decoding.expansion_kernel import CompiledExpansion, sub_key
 from labelbeam.decoding.random_numbers import sub_keys
 from labelbeam.decoding.ruled_estimate import RuledMasses
-from labelbeam.decoding.sampling_kernel import IMPROBABLE, _race, _sub_key
+from labelbeam.decoding.sampling_kernel import IMPROBABLE, _race
 
 
 def ruled_masses_compiled(tree: CompiledExpansion) -> RuledMasses:
@@ -131,7 +131,7 @@ def _advance(trie, image, at, state, outcomes, end):
                 masses[j] = 0.0
         outcome = _race(masses, first, end + 1, prefix_keys[item] + keys[item])
         outcomes[k] = outcome
-        prefix_keys[item] = _sub_key(prefix_keys[item], outcome)
+        prefix_keys[item] = sub_key(prefix_keys[item], outcome)
         weights[item] *= kept / total
         scale = weights[item] * (1.0 if settled[item] else trust[item])
         tail = 0.0

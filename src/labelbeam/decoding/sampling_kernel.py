@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt64
 
 from labelbeam.decoding.beam_kernel import SAFE_SPAN, log_normaliser
-from labelbeam.decoding.expansion_kernel import CompiledExpansion
+from labelbeam.decoding.expansion_kernel import CompiledExpansion, sub_key
 from labelbeam.decoding.random_numbers import GOLDEN, MIX_1, MIX_2, sub_keys
 from labelbeam.decoding.sampling import Frontier
 
@@ -107,12 +107,6 @@ def _mix(number):
 
 @numba.njit(cache=True, nogil=True, inline="always")
 @no_type_check
-def _sub_key(key, number):
-    return _mix(key + (np.uint64(number) + np.uint64(1)) * GOLDEN)
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-@no_type_check
 def _as_uniform(mixed):
     return (np.float64(mixed >> np.uint64(11)) + 0.5) * 2.0**-53
 
@@ -150,7 +144,7 @@ def _draw(tree, at, out, canonical):
                 final = e
         entry, passed = 0, by_entry[i, 0]
         for j in range(samples):
-            point = (j + _as_uniform(_mix(_sub_key(keys[k], j)))) / samples * total
+            point = (j + _as_uniform(_mix(sub_key(keys[k], j)))) / samples * total
             while passed < point and entry < final:
                 entry += 1
                 passed += by_entry[i, entry]
@@ -172,11 +166,11 @@ def _draw(tree, at, out, canonical):
                 masses[label] = share - drawn[label]
                 left -= drawn[label]
             for rank in range(left):
-                drawn[_race(masses, 0, last, prefix_keys[i, entry] + _sub_key(keys[k], rank))] += 1
+                drawn[_race(masses, 0, last, prefix_keys[i, entry] + sub_key(keys[k], rank))] += 1
             place = first
             for label in range(last):
                 for rank in range(drawn[label]):
-                    out_labels[place], out_keys[place] = label, _sub_key(keys[k], rank)
+                    out_labels[place], out_keys[place] = label, sub_key(keys[k], rank)
                     place += 1
 
 
@@ -238,7 +232,7 @@ def _advance(trie, image, at, gained, has, outcomes, canonical, end):
                 masses[j] = np.exp(np.float64(rows[node, j]) + image_rows[i, j] - norm)
         outcome = _race(masses, first, end + 1, prefix_keys[item] + keys[item])
         outcomes[k] = outcome
-        prefix_keys[item] = _sub_key(prefix_keys[item], outcome)
+        prefix_keys[item] = sub_key(prefix_keys[item], outcome)
         if canonical:
             tail = 0.0
             for j in range(end, first - 1, -1):

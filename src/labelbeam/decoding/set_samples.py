@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
 from labelbeam.decoding.backend import choose_backend
-from labelbeam.decoding.best_first import batch_size, check_budget, expanded
+from labelbeam.decoding.best_first import batch_size, can_compile, check_budget, expanded
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.paths import NO_LABEL, check_image_rows, in_halves
 from labelbeam.decoding.random_numbers import check_streams, sample_keys
@@ -89,7 +89,7 @@ def sample_sets(
     if samples < 1:
         raise InputError(f"sets of what is left open need at least 1 sample, given samples={samples}.")
     keys = sample_keys(seed, check_streams(streams, len(rows)), 1)[:, 0]
-    chosen = choose_backend(backend, additive=trie.step.additive)
+    chosen = choose_backend(backend, compiled=can_compile(trie))
     sets = np.zeros((len(rows), expansions + samples, trie.num_labels), dtype=bool)
     weights = np.zeros(sets.shape[:2])
     first = 0

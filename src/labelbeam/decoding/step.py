@@ -37,6 +37,10 @@ class LabelStep(Protocol):
         num_labels: number of labels, END not counted.
         allowed: the rule the model was trained with.
         additive: whether logits are the sum of a prefix row and an image row.
+
+    A step that is not additive may have `outputs`, float32 [outcomes embedding]: where `combine` multiplies
+    max(0, row + image row) by it, except for the empty prefix and for numbers of a row behind the embedding, and, if
+    `offsets`, adds those of the image row to the labels' logits. Compiled searches then do so themselves.
     """
 
     num_labels: int

@@ -53,6 +53,7 @@ class PrefixTrie:
         children: int32 [nodes labels], MISSING where a child does not exist.
         lock: held while a batch is searched (`paths.in_halves`), so that threads may share a trie and get the
             answers they would get alone; hold it where you call `start_batch`, `find` or `extend` yourself.
+        batch: how many batches of images were begun.
         created: nodes computed since the start; what a search costs in steps of the label model.
         evictions: how many times room was made; while it does not change, node ids stay what they are.
 
@@ -123,7 +124,7 @@ class PrefixTrie:
         self._free = np.empty(capacity, dtype=np.int32)  # ids given back by eviction, a stack
         self._num_free = 0
         self._high_water = 0  # ids from here on were never used
-        self._batch = 0
+        self.batch = 0
         self.created = 0
         self.evictions = 0
         self.parents[ROOT], self.labels[ROOT], self.depths[ROOT] = ROOT, MISSING, 0
@@ -147,8 +148,8 @@ class PrefixTrie:
 
     def start_batch(self) -> None:
         """Begin a batch of images: nodes used from now on count as used more recently than all others."""
-        self._batch += 1
-        self.last_used[ROOT] = self._batch
+        self.batch += 1
+        self.last_used[ROOT] = self.batch
 
     def extend(
         self,
@@ -182,7 +183,7 @@ class PrefixTrie:
             self.labels[ids] = unique % self.num_labels
             self.compute(ids)
             found[missing] = ids[inverse]
-        self.last_used[found] = self._batch
+        self.last_used[found] = self.batch
         return found
 
     def compute(self, ids: Int[np.ndarray, " prefixes"]) -> None:
@@ -302,7 +303,7 @@ class PrefixTrie:
     ) -> None:
         self.states[ids] = states
         self.children[ids] = MISSING
-        self.last_used[ids] = self._batch
+        self.last_used[ids] = self.batch
         self.created += len(ids)
         allowed = self._allowed(ids)
         if self.rules is not None:

@@ -261,6 +261,8 @@ class TrainedLabelModel:
         additive: whether logits are the sum of a prefix row and an image row.
         U_l: label embeddings [labels+1 embedding], END's last.
         local: what places of the encoder's map add to z, the labels' own logits; None: nothing.
+        outputs: the same, where h = ReLU: what searches multiply by.
+        offsets: whether image rows then hold numbers that are added to the labels' logits.
         nothing: the probability of the empty set, where it is a number of its own; None: END was taught.
     """
 
@@ -298,6 +300,8 @@ class TrainedLabelModel:
         self.allowed: Allowed = options.allowed  # type: ignore[assignment]  # the options checked it
         self.additive = options.activation == "identity"
         self.U_l = tensors.take("U_l", num_labels + 1, size)
+        self.outputs = None if self.additive else self.U_l
+        self.offsets = not self.additive and options.per_label > 0
         # A label's embedding where it is read; START in the place of END, which is never read.
         read = np.concatenate((self.U_l[:-1], tensors.take("start", 1, size)))
         self._cell = cell_of(tensors, options.cell, read, bias=options.cell_bias)

@@ -4,6 +4,7 @@ A head that answers is NumPy arrays; one that is trained is a torch module, impo
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -40,7 +41,7 @@ RULED: Mapping[Distribution, Callable[[Any, Search, tuple[Limit, ...]], Answerer
 
 
 def build_head(config: RunConfig, *, num_labels: int, feature_size: int, channels: int = 0) -> "Trainable":
-    """Build a head to be trained, with initial values drawn from the configuration's seed; needs PyTorch.
+    """Build a head to be trained, or several as one, with initial values drawn from the seed; needs PyTorch.
 
     The global random state is as before.
 
@@ -62,12 +63,28 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int, channel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         parts = [getattr(config, part) for part in row.options]
-        built: Trainable = row.module_class()(
-            num_labels, feature_size, *parts, scaling=config.scaling, **more
-        )
-    if row.weighs:
-        built.unknown_weight = weight_of_unknown(config, num_labels)
-    return built
+        heads = [
+            row.module_class()(num_labels, feature_size, *parts, scaling=config.scaling, **more)
+            for _ in range(config.members)
+        ]
+    for head in heads if row.weighs else ():
+        head.unknown_weight = weight_of_unknown(config, num_labels)
+    if len(heads) == 1:
+        alone: Trainable = heads[0]
+        return alone
+    from labelbeam.heads.members_torch import Members
+
+    return Members(heads)
+
+
+def stored_config(config: RunConfig) -> RunConfig:
+    """Return the configuration of the head that is stored: members have become one, as wide as all of them."""
+    if config.members == 1:
+        return config
+    from labelbeam.heads.members_torch import wider
+
+    part = HEADS[config.head].options[0]
+    return replace(config, members=1, **{part: wider(getattr(config, part), config.members)})
 
 
 def start_head(head: "Trainable", targets: Int8[np.ndarray, "images labels"]) -> None:

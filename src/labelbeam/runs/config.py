@@ -117,6 +117,10 @@ def _value(hint: Any, value: Any, base: Any, key: str, problems: list[str]) -> A
 # differences from the defaults of the chosen head and recipe.
 
 
+AS_MEMBERS = ("cnn-rnn", "no-rnn", "sigmoid", "sigmoid-mlp")
+"""Heads of which several become one."""
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that decides what a training makes, the code's version and the machine apart.
@@ -143,6 +147,9 @@ class RunConfig:
     """Whether training also sees mirrored images."""
     head: str = "cnn-rnn"
     """A name of `heads.registry.HEADS`."""
+    members: int = 1
+    """How many heads are trained side by side and answer as one, by the mean of their logits (`heads.members_torch`);
+    the run holds that one, so its configuration says 1 and the sizes of all together."""
     order: str = "frequent"
     """In which order labels are predicted; see `labels.order.LabelOrder`."""
     order_seed: int | None = None
@@ -227,6 +234,15 @@ class RunConfig:
             raise InputError(f"--grid-limit is {self.grid_limit}; it is in GB and above 0, such as 20.")
         if self.train_encoder and not row.learns:
             require(self.head, "learns", "--finetune")
+        if self.members < 1:
+            raise InputError(f"members is {self.members}; at least 1 head must be trained.")
+        if self.members > 1 and (
+            self.head not in AS_MEMBERS or self.train_encoder or self.local.name != "none"
+        ):
+            raise InputError(
+                f"members {self.members}: only {', '.join(AS_MEMBERS)}, on frozen features without local "
+                "evidence, can be trained side by side. Leave it out."
+            )
         for name in ("seed", "order_seed"):
             if (getattr(self, name) or 0) < 0:
                 raise InputError(f"the {name} is {getattr(self, name)}; it must not be negative.")

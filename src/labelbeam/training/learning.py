@@ -18,7 +18,7 @@ from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS, Head
 from labelbeam.labels.order import order_labels
-from labelbeam.runs.build import build_head, start_head
+from labelbeam.runs.build import build_head, start_head, stored_config
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.recipe import build_optimiser
 from labelbeam.training.batches import FeatureBatches
@@ -33,6 +33,7 @@ class Learned:
 
     Attributes:
         head: the trained arrays.
+        config: of that head: members have become one.
         order: for each of its columns, the column of the given targets.
         nats: mean -log p(set | features) of the held-out rows after the kept epoch; NaN without any.
         best_epoch: the epoch that was kept.
@@ -40,6 +41,7 @@ class Learned:
     """
 
     head: Head
+    config: RunConfig
     order: Int[np.ndarray, " labels"]
     nats: float
     best_epoch: int
@@ -103,6 +105,7 @@ def learn(
         )
     return Learned(
         trained(head),
+        stored_config(config),
         order,
         progress.best_score if judge is not None else float("nan"),
         progress.best_epoch,

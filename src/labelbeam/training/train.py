@@ -30,7 +30,7 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
-from labelbeam.runs.build import build_answerer, build_head, start_head
+from labelbeam.runs.build import build_answerer, build_head, start_head, stored_config
 from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises, with_quick_scores
 from labelbeam.runs.config import RunConfig, to_plain, weight_of_unknown
 from labelbeam.runs.evaluation import evaluate_features
@@ -223,6 +223,7 @@ def train_run(
         report=report,
     )
     counts = tuple(int(n) for n in (train.targets == PRESENT).sum(axis=0))
+    config = stored_config(config)
     run = Run(config, train.vocabulary, counts, encoder, trained(head))
     if isinstance(encoder, ImageEncoder):
         encoder.module.cpu().eval()
