@@ -28,7 +28,7 @@ class CompiledExpansion(Expansion):
     def __init__(self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int) -> None:
         super().__init__(trie, image_rows, budget)
         none = np.zeros((0, 0), np.float32)
-        self._outputs = none if trie.step.additive else np.ascontiguousarray(trie.step.outputs)
+        self._outputs = none if trie.step.additive else np.ascontiguousarray(getattr(trie.step, "outputs"))  # noqa: B009  a part of some steps only
         self._offsets = bool(getattr(trie.step, "offsets", False))
 
     @cached_property

@@ -84,10 +84,10 @@ class Members(nn.Module):
         states = [member.state_dict() for member in self.heads]
         if isinstance(head.options, LabelModelOptions):
             states[0].pop("order", None)
-            one.order, one.shuffle = head.order, head.shuffle  # type: ignore[union-attr]
+            one.order, one.shuffle = head.order, head.shuffle
             one.load_state_dict({**states[0], **merged_label_model(states)}, strict=one.order is None)
         else:
-            one.unknown_weight = head.unknown_weight  # type: ignore[union-attr]
+            one.unknown_weight = head.unknown_weight
             one.load_state_dict({**states[0], **merged_scores(states)})
         return one.to(next(head.parameters()).device).eval()
 

@@ -84,7 +84,8 @@ def stored_config(config: RunConfig) -> RunConfig:
     from labelbeam.heads.members_torch import wider
 
     part = HEADS[config.head].options[0]
-    return replace(config, members=1, **{part: wider(getattr(config, part), config.members)})
+    changes: dict[str, Any] = {part: wider(getattr(config, part), config.members)}
+    return replace(config, members=1, **changes)
 
 
 def start_head(head: "Trainable", targets: Int8[np.ndarray, "images labels"]) -> None:
