@@ -8,6 +8,7 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.runs.run_directory import fingerprint, load_run
+from labelbeam.runs.tagger import Tagger
 
 
 def test_a_run_lists_what_its_answers_depend_on_and_a_copy_without_one_is_refused(
@@ -35,3 +36,6 @@ def test_a_run_from_before_the_list_loads(finished: Path, tmp_path: Path) -> Non
     (old / "labels.json").write_text(json.dumps(labels))
     (old / "calibration.json").unlink()
     assert load_run(old).calibration is None
+    assert "no calibration.json is there" in Tagger.load(old).note
+    (old / "metrics.json").write_text("{}")  # trained without validation: there never was one
+    assert Tagger.load(old).note == ""

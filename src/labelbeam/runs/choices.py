@@ -109,7 +109,7 @@ def with_quick_scores(
 def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
     """Return the calibration that fits how the run is asked now, and a sentence where it was left out."""
     if run.calibration is None:
-        return None, ""
+        return None, run.lost
     search, score = run.config.search, score_name(run.config)
     if run.rules is not None:
         why = "they are conditioned on the rules, which were not there when the calibration was fitted"

@@ -141,6 +141,7 @@ class Run:
         history: a row per epoch of the training, as in `log.csv`.
         rules: what label sets must keep, where there are rules.
         promises: what calibration images prove, where some were kept aside.
+        lost: where a file seems to have been lost on the way here, a sentence that says so; else empty.
     """
 
     config: RunConfig
@@ -154,6 +155,7 @@ class Run:
     history: Sequence[Mapping[str, int | float]] = ()
     rules: Rules | None = None
     promises: Promises | None = None
+    lost: str = ""
 
     def __repr__(self) -> str:
         return f"Run({self.summary})"
@@ -260,10 +262,11 @@ def save_run(run: Run, folder: Path, *, opening: Sequence[str]) -> None:
                 parts.append(replaced.enter_context(written_whole(folder / name)))
                 save_file(dict(head.arrays), parts[-1], metadata={"head": run.config.head})
                 written[name] = parts[-1]
-            list_files(text_parts["labels.json"], written)
             if run.promises is not None:
                 parts.append(replaced.enter_context(written_whole(folder / PROMISES)))
                 save_file(run.promises.arrays(), parts[-1], metadata=run.promises.about())
+                written[PROMISES] = parts[-1]
+            list_files(text_parts["labels.json"], written)
             # safetensors makes files that nobody else may read; a run is read by services and colleagues.
             for file in parts:
                 file.chmod(text_part.stat().st_mode)
@@ -399,6 +402,12 @@ def load_run(folder: Path) -> Run:
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    lost = ""
+    if calibration is None and config.calibrate and metrics and not _listed(folder / "labels.json"):
+        lost = (
+            f"{folder} was validated, and no calibration.json is there: if the copy lost it, scores are not calibrated "
+            "and tuned thresholds are gone. Copy the whole folder again."
+        )
     rules = read_rules(folder / RULES, vocabulary) if (folder / RULES).is_file() else None
     promises = _load_promises(file, len(vocabulary)) if (file := folder / PROMISES).is_file() else None
     return Run(
@@ -413,6 +422,7 @@ def load_run(folder: Path) -> Run:
         _read_log(folder / LOG),
         rules,
         promises,
+        lost,
     )
 
 
