@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from labelbeam.data.image_bytes import image_exists
+from labelbeam.data.image_bytes import image_exists, within_archive
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 
@@ -134,13 +134,17 @@ def keys_of_subsets(names: Sequence[str], subsets: Sequence[str], found: FoundIm
 
 def lost_images(root: Path, keys: Sequence[str]) -> list[str]:
     """Return the keys of which there is no file of exactly that name."""
-    listings: dict[str, _Listing] = {}
+    listings: dict[str, set[str] | None] = {}
     lost = []
     for key in keys:
         folder, slash, name = key.rpartition("/")
-        if folder + slash not in listings:
-            listings[folder + slash] = _Listing.of(root / (folder + slash or "."))
-        if name not in listings[folder + slash].names and not image_exists(root / key):
+        place = folder + slash
+        if place not in listings:
+            path = root / (place or ".")
+            reachable = os.path.isdir(path) or within_archive(path / "x") is not None  # noqa: PTH112  never raises
+            listings[place] = _Listing.of(path).names if reachable else None
+        there = listings[place]
+        if there is None or (name not in there and not image_exists(root / key)):
             lost.append(key)
     return lost
 

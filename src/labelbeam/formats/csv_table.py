@@ -185,12 +185,10 @@ def _columns(dataset: Dataset) -> dict[str, Iterable[str]]:
 
 
 def _cells(dataset: Dataset, value: int, *, as_list: bool) -> Iterator[str]:
-    names = dataset.vocabulary.names
-    for row in dataset.targets:
-        yield labels_cell([names[j] for j in np.flatnonzero(row == value)], as_list=as_list)
+    return (labels_cell(labels, as_list=as_list) for labels in dataset.labels_by_image(value))
 
 
-def labels_cell(labels: list[str], *, as_list: bool) -> str:
+def labels_cell(labels: Sequence[str], *, as_list: bool) -> str:
     """Return the cell of an image's labels: separated by semicolons, or a list as Python and JSON write it."""
     if not labels:
         return ""

@@ -101,10 +101,8 @@ def write_json_lines(dataset: Dataset, path: Path, *, split: str, images: str) -
     with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
         refuse_unwritable_images(references, spec, control=False)
         with part.open("w", encoding="utf-8") as file:
-            names = dataset.vocabulary.names
-            for image, row in zip(references, dataset.targets, strict=True):
-                line = {"image": image, "labels": [names[j] for j in (row == PRESENT).nonzero()[0].tolist()]}
-                if unknown := [names[j] for j in (row == UNKNOWN).nonzero()[0].tolist()]:
-                    line["unknown"] = unknown
+            labels, unknown = (dataset.labels_by_image(value) for value in (PRESENT, UNKNOWN))
+            for image, present, open_ in zip(references, labels, unknown, strict=True):
+                line = {"image": image, "labels": present} | ({"unknown": open_} if open_ else {})
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return unused_note(dataset, named=(PRESENT, UNKNOWN))

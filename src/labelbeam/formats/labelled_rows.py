@@ -14,7 +14,7 @@ from labelbeam.data.finder import find_images
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import refuse_combinations
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.image_names import LONGEST, image_key
 from labelbeam.formats.labelled_images import understood
 from labelbeam.labels.names import refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import Vocabulary
@@ -27,6 +27,9 @@ from labelbeam.labels.vocabulary import Vocabulary
 _CHUNK = 65_536
 _MORE = re.compile(r"\.(?:jpe?g|png|gif|webp|tiff?|bmp|heic|avif)[\s;,|]", re.IGNORECASE)
 """An image's name ends, and something follows: a line whose separator is not the header's."""
+
+_ORDINARY = re.compile(r"[\w+-]+(?:[./][\w+-]+)*", re.ASCII)
+"""A key as it is written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +321,9 @@ def _keys(found: LabelledRows) -> tuple[list[str], list[str]]:
     """Return the image key of each row, and notes about what was changed."""
     keys, backslashes, addresses = [], 0, 0
     for written, line in zip(found.images, found.lines, strict=True):
+        if len(written) <= LONGEST and _ORDINARY.fullmatch(written):  # nearly all are
+            keys.append(written)
+            continue
         if (more := _MORE.search(written)) and not written.lower().endswith(tuple(SUFFIXES)):
             raise InputError(
                 f"{found.source}, line {line}: {written[:80]!r} is more than the name of an image: {more[0][-1]!r} "

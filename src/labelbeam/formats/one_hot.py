@@ -63,12 +63,11 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     if not found.images:
         return found.labelled(table, tuple(names), DenseLabels(numbers.view(np.int8)), "")
     said = np.array([texts.said[text] for text in texts] + [OTHER] * (256 - len(texts)), np.uint8)
-    seen = np.array([(numbers == number).any(axis=0) for number in range(len(texts))])
-    many: np.ndarray = (numbers == _MANY).any(axis=0) if len(texts) >= _MANY else np.zeros(len(columns), bool)
-    wrong: np.ndarray = seen[said[: len(texts)] == OTHER].any(axis=0) | many
-    if wrong.any():
-        raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
-    kinds = {int(said[number]) for number in np.flatnonzero(seen.any(axis=1))}
+    if OTHER in texts.said.values() or len(texts) >= _MANY:
+        wrong = np.array([(said[numbers[:, j]] == OTHER).any() for j in range(len(columns))])
+        if wrong.any():
+            raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
+    kinds = set(texts.said.values())
     values, note = absent_convention(kinds, options.absent, table.source)
     table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
     matrix = numbers.view(np.int8)

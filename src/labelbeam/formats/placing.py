@@ -284,7 +284,7 @@ def _require_image(source: Path) -> None:
         )
 
 
-def references(sources: Iterable[Path], folder: Path) -> list[str]:
+def references(sources: Iterable[Path | str], folder: Path) -> list[str]:
     """Return how a file in `folder` refers to images: relative where one lies below, else absolute.
 
     Links to folders are followed, so that the same place has one name, and each folder is looked at once. An
@@ -297,7 +297,7 @@ def references(sources: Iterable[Path], folder: Path) -> list[str]:
     here = folder.resolve()
     starts: dict[str, str] = {}
     found = []
-    for source in map(PurePath.as_posix, sources):  # as text: a path apiece takes longer than everything else
+    for source in (str(source) if os.sep == "/" else PurePath(source).as_posix() for source in sources):
         parent, slash, name = source.rpartition("/")
         if parent + slash not in starts:
             there = Path(parent + slash).resolve()
@@ -344,7 +344,8 @@ def new_list_file(
     except OSError as error:
         raise InputError(f"the folder {path.parent} cannot be made ({error.strerror}).") from None
     if images == "keep":
-        found = references(dataset.paths, path.parent)
+        # As text: a path apiece takes longer than everything else.
+        found = references((os.path.join(dataset.root, image) for image in dataset.images), path.parent)  # noqa: PTH118
         with written_whole(path) as part:
             yield part, found
         return

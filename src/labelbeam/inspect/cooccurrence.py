@@ -128,17 +128,35 @@ def pair_counts(targets: Int8[np.ndarray, "images labels"]) -> PairCounts:
     both, first, known = (np.zeros((num_labels, num_labels), dtype=np.int64) for _ in range(3))
     for start in range(0, num_images, ROWS):
         rows = targets[start : start + ROWS]
-        here = (rows == PRESENT).astype(np.float32)
-        both += (here.T @ here).astype(np.int64)
-        settled = rows != UNKNOWN
+        present, settled = rows == PRESENT, rows != UNKNOWN
+        here = _pairs_of_few(present)
+        both += here
         if settled.all():
-            first += here.sum(axis=0, dtype=np.float64).astype(np.int64)[:, None]
+            first += np.diagonal(here)[:, None]
             known += len(rows)
         else:
             looked = settled.astype(np.float32)
-            first += (here.T @ looked).astype(np.int64)
+            first += (present.T.astype(np.float32) @ looked).astype(np.int64)
             known += (looked.T @ looked).astype(np.int64)
     return PairCounts(both, first, known)
+
+
+def _pairs_of_few(present: Bool[np.ndarray, "images labels"]) -> Int[np.ndarray, "labels labels"]:
+    """Return how many images have both of two labels: pair by pair where images have few, else as a product."""
+    num_labels = present.shape[1]
+    image, label = np.nonzero(present)
+    most = int(np.bincount(image).max(initial=0))
+    if 32 * len(label) * most > present.size * num_labels:
+        here = present.astype(np.float32)
+        return (here.T @ here).astype(np.int64)
+    pairs = []
+    for apart in range(most):  # a pair is two entries of one image that stand so far apart
+        end = len(label) - apart
+        same = image[apart:] == image[:end]
+        pairs.append(label[:end][same] * num_labels + label[apart:][same])
+    counts = np.bincount(np.concatenate([*pairs, []]).astype(np.int64), minlength=num_labels**2)
+    upper = counts.reshape(num_labels, num_labels)
+    return upper + upper.T - np.diag(np.diagonal(upper))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,10 @@ in two splits.
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +33,7 @@ SIDES = (0, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 4096)
 """Lower ends of the bins of the longer side, pixels."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where an image is listed.
 
     Attributes:
@@ -164,7 +162,9 @@ def _listed(splits: Mapping[str, Dataset]) -> tuple[list[Place], list[str]]:
     for name, dataset in splits.items():
         root = os.path.realpath(dataset.root)
         for row, image in enumerate(dataset.images):
-            path = os.path.normpath(f"{root}/{image}" if not image.startswith("/") else image)
+            path = image if image.startswith("/") else f"{root}/{image}"
+            if "./" in path or "//" in path:
+                path = os.path.normpath(path)
             places.append(Place(name, row, numbers.setdefault(path, len(numbers))))
     return places, list(numbers)
 
