@@ -27,6 +27,7 @@ def files(folder: Path, *names: str) -> None:
         (["a.jpg"], ["bucket/deep/a.jpg"], ".", ["a.jpg"]),
         (["my cat.jpg"], ["my%20cat.jpg"], ".", ["my cat.jpg"]),
         (["000042.jpg", "000007.jpg"], ["42", "7"], ".", ["000042.jpg", "000007.jpg"]),
+        (["42.jpg"], ["42.0"], ".", ["42.jpg"]),
         (["one/a.jpg", "two/b.jpg"], ["a.jpg", "b.jpg"], ".", ["one/a.jpg", "two/b.jpg"]),
         (["one/pics/a.jpg", "two/pics/b.jpg"], ["a", "b"], ".", ["one/pics/a.jpg", "two/pics/b.jpg"]),
     ],
@@ -52,6 +53,12 @@ def test_one_name_in_two_subsets_is_two_images(tmp_path, layout):
     files(tmp_path, layout.format("Train"), layout.format("val"))
     found = find_images(tmp_path, ["0.jpg", "0.jpg"], subsets=["Train", "val"])
     assert [found.root / key for key in found.keys] == [tmp_path / layout.format(s) for s in ("Train", "val")]
+
+
+def test_folders_of_subsets_may_have_another_word_for_them(tmp_path):
+    files(tmp_path, "training/0.jpg", "val/0.jpg")
+    found = find_images(tmp_path, ["0.jpg", "0.jpg"], subsets=["train", "validation"])
+    assert found.keys == ("training/0.jpg", "val/0.jpg")
 
 
 @pytest.mark.parametrize("there", [["a.jpg", "a.png"], ["one/a.jpg", "two/a.jpg"]])

@@ -115,3 +115,16 @@ def test_data_with_nothing_left_is_refused(options, words):
 def test_a_negative_number_of_images_is_refused():
     with pytest.raises(InputError, match="--min-images must be 0 or more, given -1"):
         ReadOptions(min_images=-1)
+
+
+def test_what_cannot_be_seen_at_the_ends_of_a_name_is_no_part_of_it():
+    found = tidy(data(("\ufeffcat", "dog\u200b", "cat"), [1, 0, 0], [0, 1, 1]), ReadOptions())
+    assert found.vocabulary.names == ("cat", "dog")
+    with pytest.raises(InputError, match="nothing can be seen"):
+        tidy(data(("\u200b", "cat"), [1, 0]), ReadOptions())
+
+
+def test_names_that_differ_in_what_cannot_be_seen_are_noted():
+    assert any(
+        "cannot be seen" in note for note in tidy(data(("ca\u200bt", "cat"), [1, 0]), ReadOptions()).notes
+    )

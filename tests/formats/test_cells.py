@@ -60,7 +60,9 @@ def test_what_is_ambiguous_is_an_error_that_names_the_option(cells, words):
     assert all(word in str(error.value) for word in ["a.csv, column 'tags'", *words]), error.value
 
 
-@pytest.mark.parametrize("cell", ["", " ", "NaN", "None", "null", "<NA>", "N/A", "[]"])
+@pytest.mark.parametrize(
+    "cell", ["", " ", "NaN", "None", "null", "<NA>", "N/A", "#N/A", "\\N", "-", "—", "[]"]
+)
 def test_cells_that_say_nothing_have_no_label(cell):
     assert CellStyle(";").labels(cell) == []
     assert CellStyle(is_list=True).labels(cell) == []
@@ -92,3 +94,52 @@ def test_labels_that_recombine_look_like_combinations(mark):
 )
 def test_labels_that_merely_hold_such_a_character_pass(labels):
     refuse_combinations(labels, "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["“cat”, “dog”", "“dog”"], ["left over", "“cat”"]),
+        (["[«cat», «dog»]"], ["quotation marks of another kind"]),
+        (["[`cat`, `dog`]"], ["quotation marks of another kind"]),
+        (["［cat，dog］", "cat"], ["left over", "［cat"]),
+        (["b'cat'", "b'dog'"], ["left over", "b'cat'"]),
+        (['""cat"", ""dog""'], ["left over"]),
+        (["cat\\, big,dog"], ["backslash", "cat"]),
+        (["0    cat\n1    dog\nName: tags, dtype: object"], ["pandas or polars print it"]),
+        (["shape: (2,)\nSeries: '' [str]\n[\n\t\"cat\"\n]"], ["pandas or polars print it"]),
+        (["Index(['cat', 'dog'], dtype='object')"], ["pandas or polars print it"]),
+        (["1. cat\n2. dog", "cat"], ["a mark before each item"]),
+    ],
+)
+def test_what_other_programs_print_is_refused_and_shown(cells, words):
+    def read():
+        style = recognise(cells, "a.csv")
+        return [style.labels(cell) for cell in cells]
+
+    with pytest.raises(InputError) as error:
+        read()
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(
+    "name", ["cat^dog", "cat__dog", "cat::dog", "cat·dog", "cat🐾dog", "cat\u200bdog", "cat & dog"]
+)
+def test_a_name_that_is_two_others_with_a_mark_between_is_a_combination(name):
+    with pytest.raises(InputError, match="combinations"):
+        refuse_combinations([name, "cat", "dog"], "a.csv")
+
+
+@pytest.mark.parametrize(
+    "names", [["#cat#dog", "#cat", "#dog"], ["「cat」「dog」", "「dog」"], ["(cat)(dog)"]]
+)
+def test_names_that_carry_their_own_mark_are_combinations_too(names):
+    with pytest.raises(InputError, match=r"combinations|several names"):
+        refuse_combinations(names, "a.csv")
+
+
+@pytest.mark.parametrize(
+    "names", [["wild-cat", "wild", "cat"], ["hot dog", "hot", "dog"], ["a_b", "a", "b"], ["「dog」"]]
+)
+def test_names_with_ordinary_marks_beside_their_parts_pass(names):
+    refuse_combinations(names, "a.csv")

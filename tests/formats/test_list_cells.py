@@ -15,6 +15,7 @@ from labelbeam.formats.list_cells import list_cell
 from labelbeam.labels.names import clean
 
 pandas = pytest.importorskip("pandas")
+polars = pytest.importorskip("polars")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,24 @@ def pandas_cell(names):
     return next(csv.reader(io.StringIO(text.partition("\n")[2])))[0]
 
 
+def pandas_frame_of_arrays(names):
+    text = pandas.DataFrame({"tags": [np.array(names, dtype=object)]}).to_csv(index=False)
+    return next(csv.reader(io.StringIO(text.partition("\n")[2])))[0]
+
+
+def polars_json(names):
+    """As `write_csv` needs it, which refuses columns of lists."""
+    cells = polars.DataFrame({"tags": [names]}).with_columns(
+        polars.col("tags").map_elements(lambda tags: json.dumps(tags.to_list()), return_dtype=polars.String)
+    )
+    return next(csv.reader(io.StringIO(cells.write_csv().partition("\n")[2])))[0]
+
+
+def polars_joined(names):
+    cells = polars.DataFrame({"tags": [names]}).with_columns(polars.col("tags").list.join(";"))
+    return next(csv.reader(io.StringIO(cells.write_csv().partition("\n")[2])))[0]
+
+
 WRITERS = {
     "Python's list": str,
     "Python's tuple": lambda names: str(tuple(names)),
@@ -138,7 +157,18 @@ WRITERS = {
     "csv": csv_row,
     "semicolons": ";".join,
     "pandas": pandas_cell,
+    "pandas of arrays": pandas_frame_of_arrays,
+    "an Index of pandas": lambda names: str(pandas.Index(names)),
+    "polars' list as JSON": polars_json,
+    "polars' join": polars_joined,
+    "a Series of polars": lambda names: str(polars.Series(names)),
+    "a Series of pandas": lambda names: str(pandas.Series(names)),
+    "a list of a polars Series": lambda names: str(polars.Series(names).to_list()),
 }
+
+REFUSED = ("a Series of polars", "a Series of pandas", "an Index of pandas")
+"""What is printed for people: shortened, with numbers and kinds between."""
+PLAIN = ("csv", "semicolons", "polars' join")
 
 words = st.sampled_from(
     ["cat", "dog", "sky", "traffic light", "dog's", "a,b", "x;y", '"q"', "[x]", "a'b'c", "1", "nan"]
@@ -155,9 +185,9 @@ names_of_cells = st.lists(
 @settings(deadline=None)
 @given(cells=names_of_cells)
 def test_a_column_of_written_lists_comes_back_or_is_refused(writer, cells):
-    if writer == "semicolons":
+    if writer in ("semicolons", "polars' join"):
         assume(not any(name[0] in "\"'" for names in cells for name in names))
-    if writer in ("csv", "semicolons"):  # a text that says nothing of its delimiter must not hold another one
+    if writer in PLAIN:  # a text that says nothing of its delimiter must not hold another one
         others = set(DELIMITERS) - {"," if writer == "csv" else ""}
         assume(not any(mark in name for names in cells for name in names for mark in others))
         assume(not any(looks_cut(name) or name.casefold() in NO_LABEL for names in cells for name in names))
@@ -171,7 +201,7 @@ def test_a_column_of_written_lists_comes_back_or_is_refused(writer, cells):
         assert set(found) == set(names), (written, found)
 
 
-@pytest.mark.parametrize("writer", [writer for writer in WRITERS if writer not in ("csv", "semicolons")])
+@pytest.mark.parametrize("writer", [writer for writer in WRITERS if writer not in (*PLAIN, *REFUSED)])
 @settings(deadline=None)
 @given(cells=names_of_cells)
 def test_what_writes_lists_with_brackets_is_not_refused(writer, cells):

@@ -113,6 +113,28 @@ def test_what_cannot_be_read_says_why(tmp_path, text, words):
     assert all(word in str(error.value) for word in words), error.value
 
 
+def test_columns_with_decimals_are_columns_and_scores_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("a.jpg 1.0 -0.0\nb.jpg 0.0 1.0\n")
+    dataset = read_list(tmp_path / "a.txt", "", options=ReadOptions(missing="keep", layout="one-hot"))
+    assert dataset.targets.tolist() == [[1, 0], [0, 1]]
+    (tmp_path / "a.txt").write_text("a.jpg 0.9 0.1\nb.jpg 0.2 1.0\n")
+    with pytest.raises(InputError, match="threshold"):
+        read_list(tmp_path / "a.txt", "", options=ReadOptions(missing="keep"))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a.jpg 101\nb.jpg 010\n", "without blanks, or the number"),
+        ("a.jpg 1 0\nb.jpg 0 1 1\n", "too many or too few"),
+    ],
+)
+def test_values_that_are_neither_columns_nor_numbers_are_refused(tmp_path, text, word):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(InputError, match=word):
+        read_list(tmp_path / "a.txt", "", options=ReadOptions(missing="keep"))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_lists_with_a_byte_order_mark_are_read(tmp_path, encoding):
     (tmp_path / "list.txt").write_bytes("a.jpg 1 0 0\r\nb.jpg 0 1 1\r\n".encode(encoding))

@@ -35,6 +35,10 @@ def read(folder, text, split="", **options):
         ("True,False\nFALSE,true\n", None, [[1, 0], [0, 1]], ""),
         ("yes,no\nN,Y\n", None, [[1, 0], [0, 1]], ""),
         ("1.0,0.0\n-1.0,nan\n", None, [[1, 0], [-1, -1]], ""),
+        ("present,absent\nneg,pos\n", None, [[1, 0], [0, 1]], ""),
+        ("on,off\noff,on\n", None, [[1, 0], [0, 1]], ""),
+        ("1,?\nunknown,1\n", None, [[1, -1], [-1, 1]], ""),
+        ("1,?\n,1\n", None, [[1, -1], [0, 1]], "blank was read as absent"),
     ],
 )
 def test_what_minus_one_and_blank_are_is_decided_by_what_else_is_there(tmp_path, rows, absent, targets, note):
@@ -135,3 +139,35 @@ def test_a_confidence_decides_what_a_row_says_and_is_never_ignored(tmp_path, nam
 def test_columns_that_are_not_read_are_said(tmp_path):
     dataset = read(tmp_path, "image,tags,width,cat\na.jpg,x;y,3,1\n")
     assert "columns that were not read: width, cat." in dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "read_as"), [("1,-1\n0,1\n", "-1"), ("1,\n0,1\n", "blank"), ("1,-1\n0,\n", "-1,blank")]
+)
+def test_what_is_unknown_beside_zero_is_said_with_the_option(tmp_path, rows, read_as):
+    first, second, _ = rows.split("\n")
+    notes = read(tmp_path, f"image,cat,dog\na.jpg,{first}\nb.jpg,{second}\n").notes
+    assert any(f"--absent {read_as} reads it as absent" in note for note in notes)
+
+
+def test_a_column_that_says_yes_everywhere_is_said(tmp_path):
+    notes = read(tmp_path, "image,checked,cat\na.jpg,1,0\nb.jpg,1,1\n").notes
+    assert any("yes in every row" in note and "checked" in note and "cat" not in note for note in notes)
+
+
+def test_columns_are_known_with_blanks_and_hyphens_in_their_names(tmp_path):
+    dataset = read(tmp_path, "Image Index,Finding Labels,Patient ID\na.png,Edema|Mass,7\nb.png,Mass,8\n")
+    assert dataset.example(0).present == ("Edema", "Mass")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_tables_in_utf_16_are_read_with_and_without_a_byte_order_mark(tmp_path, encoding):
+    (tmp_path / "a.csv").write_text("image,tags\na.jpg,café\n", encoding=encoding)
+    assert read_csv(tmp_path / "a.csv", options=ReadOptions(missing="keep")).example(0).present == ("café",)
+
+
+def test_corners_of_boxes_are_no_labels(tmp_path):
+    text = "TRAIN,gs://b/a.jpg,cat,0.1,0.1,,,0.2,0.2,,\nTRAIN,gs://b/a.jpg,dog,.5,.5,.9,.5,.9,.9,.5,.9\n"
+    dataset = read(tmp_path, text)
+    assert dataset.example(0).present == ("cat", "dog")
+    assert any("2 rows are boxes" in note for note in dataset.notes)

@@ -112,7 +112,7 @@ def test_a_file_of_any_bytes_is_read_or_refused(raw):
         ({"a.jpg": ""}, ["none of 1 images has a .txt", "a.txt"]),
         ({"a.jpg": "", "a.txt": ""}, ["no image has a label"]),
         ({"a.jpg": "", "a.txt": "caf\xe9".encode("latin-1")}, ["a.txt", "UTF-8", "--encoding"]),
-        ({"a.jpg": "", "a.txt": b"x" * 2_000_000}, ["longer than"]),
+        ({"a.jpg": "", "a.txt": b"x" * 2_000_000}, ["2,000,000 bytes", "at most"]),
         ({"a.jpg": "", "a.txt": "traffic light"}, ["ambiguous", "--delimiter ' '"]),
         ({"a.jpg": "", "a.txt": "a;b|c"}, ["ambiguous", "--delimiter ';'"]),
         ({"a.jpg": "", "a.txt": "<end>,cat"}, ["<end>", "special token"]),

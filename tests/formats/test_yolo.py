@@ -25,6 +25,7 @@ def labels(dataset) -> dict[str, tuple[str, ...]]:
     return {example.image: example.present for example in map(dataset.example, range(len(dataset)))}
 
 
+BOTH = ("labels/train/a.txt", "labels/val/a.txt")
 ULTRALYTICS = {
     "data.yaml": "path: ../elsewhere\ntrain: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n",
     "images/train/a.jpg": None,
@@ -140,9 +141,13 @@ def test_splits_without_yaml_are_folders(tmp_path):
             "train",
             ["no image in", "labels"],
         ),
-        ({"labels/train/a.txt": "1girl, solo"}, "", ["a.txt, line 1", "'1girl, solo' is no box"]),
-        ({"labels/train/a.txt": "0 nan 1 1 1"}, "", ["is no box"]),
-        ({"labels/train/a.txt": "-1 0 1 1 1"}, "", ["is no box"]),
+        (
+            dict.fromkeys(BOTH, "1girl, solo"),
+            "",
+            ["a.txt, line 1", "'1girl, solo' is no box"],
+        ),
+        (dict.fromkeys(BOTH, "0 nan 1 1 1"), "", ["is no box"]),
+        (dict.fromkeys(BOTH, "-1 0 1 1 1"), "", ["is no box"]),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path, changes, split, words):

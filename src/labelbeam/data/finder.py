@@ -41,6 +41,9 @@ LABEL_HOMES = (
 MOST_FILES = 500_000
 """Files that are looked through below a folder, at most, where a name says no folder."""
 
+_SUBSETS = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
+"""Other words for subsets."""
+
 _DEEPEST = 16
 _TRIED = 2_000
 """Names of a group by which its folder is found."""
@@ -110,7 +113,7 @@ def find_images(root: Path, names: Sequence[str], *, subsets: Sequence[str] = ()
     for i, name in enumerate(names):
         groups[name.rpartition("/")[0], subsets[i] if subsets else ""].append(i)
     repeated = subsets and len(set(names)) < len(set(zip(names, subsets, strict=True)))
-    if repeated and root.name.casefold() in {subset.casefold() for subset in subsets}:
+    if repeated and any(_same_subset(root.name, subset) for subset in set(subsets)):
         root = root.parent  # the folder of one subset: the others lie beside it
     search = _Search(root, own_first=bool(repeated))
     for (folder, subset), members in groups.items():
@@ -179,8 +182,10 @@ class _Listing:
         if PurePosixPath(name).suffix.lower() in SUFFIXES:
             return "", []
         found = self._index("suffix").get(composed.casefold())
-        if not found and name.isdecimal():
-            return "number", self._index("number").get(name.lstrip("0"), [])
+        if (
+            not found and (number := name.removesuffix(".0")).isdecimal()
+        ):  # as pandas writes numbers beside blanks
+            return "number", self._index("number").get(number.lstrip("0"), [])
         return "suffix", found or []
 
     def _index(self, way: str) -> dict[str, list[str]]:
@@ -284,7 +289,7 @@ class _Search:
     def _homes(self, base: Path, subset: str, *, own_only: bool) -> Iterator[Path]:
         homes = [base / name for name in self._folders(base) if name.casefold() in HOMES]
         for home in (base, *homes) if subset else ():
-            for own in (home / name for name in self._folders(home) if name.casefold() == subset.casefold()):
+            for own in (home / name for name in self._folders(home) if _same_subset(name, subset)):
                 yield own
                 yield from (own / name for name in self._folders(own) if name.casefold() in HOMES)
         yield from () if own_only else (base, *homes)
@@ -299,7 +304,7 @@ class _Search:
         if not found and PurePosixPath(name).suffix.lower() not in SUFFIXES:
             found, way = self._below.get(composed + ".", []), "suffix"
         if subset and len(found) > 1:
-            own = [key for key in found if subset.casefold() in key.casefold().split("/")[:-1]]
+            own = [key for key in found if any(_same_subset(part, subset) for part in key.split("/")[:-1])]
             found = own or found
         if len(found) > 1:
             folders = set(written.split("/")[:-1])
@@ -370,6 +375,12 @@ def _folders(folder: Path) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_dir())
     except (OSError, ValueError):
         return []
+
+
+def _same_subset(folder: str, subset: str) -> bool:
+    return _SUBSETS.get(folder.casefold(), folder.casefold()) == _SUBSETS.get(
+        subset.casefold(), subset.casefold()
+    )
 
 
 def _common(places: set[Path], root: Path) -> Path:

@@ -8,14 +8,14 @@ import codecs
 import os
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from io import BufferedIOBase
 from pathlib import Path
 
 from labelbeam.data import raw_preview
-from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists, open_regular, tar_members
+from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists, open_regular, tar_members, within_archive
 from labelbeam.data.image_container import decodable, kind_of
 from labelbeam.errors import InputError
 from labelbeam.files import exists, is_file, is_folder
@@ -73,6 +73,7 @@ class LeftOut:
         self.folders: list[str] = []
         self.suffixes: Counter[str] = Counter()
         self.twin_count = 0
+        self.strange: dict[str, list[str]] = defaultdict(list)
 
     def sentences(self) -> list[str]:
         """Return what a person should know; nothing where nothing was left out."""
@@ -86,6 +87,10 @@ class LeftOut:
             found.append(
                 f"{self.twin_count:,} raw photographs have a JPEG of their name beside them, which stands for them."
             )
+        for kind, names in self.strange.items():
+            found.append(
+                f"{len(names)} {kind} are called like images and were left out: {', '.join(names[:5])}."
+            )
         if self.suffixes:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in self.suffixes.most_common(8))
             remedy = "Convert them to JPEG to have them too."
@@ -95,6 +100,28 @@ class LeftOut:
                 f"{self.suffixes.total()} pictures of kinds that cannot be read were left out ({kinds}). {remedy}"
             )
         return found
+
+
+def images_in(*paths: Path, twins: bool = True) -> tuple[list[Path], list[str]]:
+    """Return the image files of folders, and sentences about what was left out: one entry's fault is its own.
+
+    Args:
+        paths: folders or patterns.
+        twins: see `LeftOut`.
+
+    Raises:
+        InputError: a path that does not exist, or a pattern that matches nothing.
+    """
+    left_out = LeftOut(twins=twins)
+    found = []
+    for path in list_images(paths, left_out=left_out):
+        if os.path.isfile(path) or within_archive(path):  # noqa: PTH113  never raises
+            found.append(path)
+        else:
+            left_out.strange["links to nothing" if path.is_symlink() else "pipes or devices"].append(
+                path.name
+            )
+    return found, left_out.sentences()
 
 
 def list_images(

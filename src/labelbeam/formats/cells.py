@@ -20,7 +20,10 @@ from labelbeam.labels.names import clean
 DELIMITERS = (";", "|", ",", "、", "，", "；", "،", "؛")
 """Recognised inside a cell when it is the only one of them there; blanks are, where the words recombine."""
 
-NO_LABEL = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "[]", "()", "{}", "set()"})
+NO_LABEL = frozenset(
+    {"", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "\\n", "-", "--", "–", "—"}
+    | {"[]", "()", "{}", "set()"}
+)
 """Cells, in any case, that say "no label"."""
 
 _QUOTED_PART = re.compile(
@@ -31,7 +34,29 @@ _SCORED = re.compile(r".*[^\W\d_].*\s*[:=]\s*-?\d+([.,]\d+)?\s*%?")
 
 _MARK_UP = re.compile(r"<\s*/?\s*[a-zA-Z]+\s*/?\s*>|&(nbsp|amp|lt|gt|quot|#\d+);")
 _EMOTICON = re.compile(r"[:;=][-o^']?[()\[\]{}]+")
-_OPENS = {")": "(", "]": "[", "}": "{"}
+_OPENS = {
+    ")": "(",
+    "]": "[",
+    "}": "{",
+    "）": "（",
+    "］": "［",
+    "｝": "｛",
+    "】": "【",
+    "」": "「",
+    "』": "『",
+    "》": "《",
+}
+_WRAPPED = re.compile(
+    r"""“.*[”“]|„.*[“”]|«.*»|».*«|‹.*›|‘.*’|`.*[`']|［.*］|｛.*｝|".*"|[bB](['"]).*\1""", re.DOTALL
+)
+"""Quotation marks and brackets around a whole name, which no grammar of `list_cells` or CSV takes off."""
+
+_GROUPS = re.compile(r"(?:「[^「」]+」|『[^『』]+』|【[^【】]+】|《[^《》]+》|<[^<>]+>|\([^()]+\)){2,}")
+_PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MULTILINE)
+"""What pandas and polars print of a column in place of its values: shortened, or without escapes."""
+
+_RUN = re.compile(r"[^\w\s.'’-]+|_{2,}|-{2,}|[.]{2,}")
+_ITEM = re.compile(r"[-*•]\s|1[.)]\s.*\n\s*2[.)]\s")
 _PLAIN_MARKS = frozenset(".'\"!?@%’·")
 """Marks that names have, and that separate none."""
 
@@ -87,8 +112,9 @@ class CellStyle:
                         f"{cell[:60]!r} is a list, whose members need no delimiter. Leave --delimiter away."
                     )
                 raise InputError(
-                    f"{cell[:60]!r}: a bracket or quotation mark is left over in the name {label[:40]!r} ({self}). "
-                    f"Repair the cell; if it belongs to the name, say so with --delimiter {self.delimiter or ';'!r}."
+                    f"{cell[:60]!r}: a bracket, quotation mark or backslash is left over in the name {label[:40]!r} "
+                    f"({self}). Repair the cell; if it belongs to the name, say so with --delimiter "
+                    f"{self.delimiter or ';'!r}."
                 )
         return labels
 
@@ -120,6 +146,11 @@ def recognise(cells: Iterable[str], where: str, *, place: Callable[[str], str] =
     distinct = dict.fromkeys(cell.strip() for cell in cells if cell.strip().casefold() not in NO_LABEL)
     lists: dict[str, ListCell] = {}
     for cell in distinct:
+        if cell.startswith("Index([") or ("\n" in cell and _PRINTED.search(cell)):
+            raise InputError(
+                f"{where}{place(cell)}: {cell[:60]!r} is a column as pandas or polars print it, not its values. Write "
+                "names as a list, such as ['person', 'sky'], or with ';' between them."
+            )
         try:
             found = list_cell(cell)
         except InputError as error:
@@ -196,7 +227,7 @@ def _delimiter(distinct: set[str], where: str) -> str | None:
     with_blank = sorted(cell for cell, text in masked.items() if len(text.split()) > 1)
     if not with_blank:
         return None
-    if bullet := next((cell for cell in with_blank if re.match(r"[-*•]\s", cell)), None):
+    if bullet := next((cell for cell in with_blank if _ITEM.match(cell)), None):
         raise InputError(
             f"{where}: {bullet[:40]!r} is a list with a mark before each item. Write ';' between labels; if each cell "
             "is one label, say so with --delimiter ';'."
@@ -238,8 +269,14 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
             f"{where}: {marked_up[0][:60]!r} holds HTML, which may separate labels. Write ';' between labels; if it "
             "is one label, --combinations keep."
         )
-    for mark in sorted({mark for name in names for mark in suspicious_marks(name)}):
-        if _recombine(names, partial(_parts, delimiter=mark)) or _of_others(names, mark):
+    if groups := sorted(name for name in names if _GROUPS.fullmatch(name)):
+        raise InputError(
+            f"{where}: {groups[0][:60]!r} is several names in brackets. Write ';' between labels; if it is one label, "
+            "--combinations keep."
+        )
+    between = _marks_between(names)
+    for mark in sorted({mark for name in names for mark in suspicious_marks(name)} | between):
+        if mark in between or _recombine(names, partial(_parts, delimiter=mark)):
             shown = ", ".join(repr(name) for name in sorted(name for name in names if mark in name)[:3])
             raise InputError(
                 f"{where}: {len(names)} distinct labels look like combinations of labels: {shown}. "
@@ -248,12 +285,16 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
             )
 
 
-def _of_others(names: set[str], mark: str) -> bool:
-    """Return whether a name is two or more others with a mark between them."""
-    return any(
-        len(parts) > 1 and all(part in names for part in parts)
-        for parts in (_parts(name, mark) for name in names if mark in name)
-    )
+def _marks_between(names: set[str]) -> set[str]:
+    """Return marks of any kind that stand between two other names, as `^`, `::` or a picture; no single - _ . or '."""
+    found = set()
+    for name in names:
+        for mark in _RUN.findall(name):
+            parts = [part.strip() for part in name.split(mark)]
+            first = mark if name.startswith(mark) else ""  # #cat#dog beside #cat and #dog
+            if len(parts) > 2 - (not first) and all(first + part in names for part in parts[bool(first) :]):
+                found.add(mark)
+    return found
 
 
 def suspicious_marks(name: str) -> set[str]:
@@ -271,14 +312,16 @@ def _separates(char: str) -> bool:
 
 
 def looks_cut(name: str) -> bool:
-    """Return whether a bracket or quotation mark in a name has lost its other half.
+    """Return whether brackets or quotation marks are left over in a name: around it, or without their other half.
 
     Example:
-        >>> [looks_cut(name) for name in ("['cat'", "'dog", "miku (vocaloid)", "dog's", ":(")]
-        [True, True, False, False, False]
+        >>> [looks_cut(name) for name in ("['cat'", "'dog", "“cat”", "miku (vocaloid)", "dog's", ":(")]
+        [True, True, True, False, False, False]
     """
     if name.isalnum():
         return False
+    if _WRAPPED.fullmatch(name) or len(name) - len(name.rstrip("\\")) == 1:
+        return True
     odd = name.count('"') % 2 or (name[0] == "'" and name[-1] != "'") or re.search(r"[^s']'$", name)
     if odd and (name.count("'") % 2 == 1 or '"' in name):
         return True

@@ -18,6 +18,7 @@ from typing import Any
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_table import read_csv
+from labelbeam.formats.documents import text_lines
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits, refuse_split_in_file
@@ -46,7 +47,7 @@ def read_vertex(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
     """
     spec = f"vertex:{path}" + (f"#{split}" if split else "")
     if path.suffix.lower() == ".csv":
-        return read_csv(path, _csv_split(split), options=replace(options, layout="ragged"))
+        return read_csv(path, _csv_split(split, path), options=replace(options, layout="ragged"))
     said, unsaid, uses, boxes = [], [], [], 0
     for where, line in _lines(
         path, spec, "imageGcsUri", '{"imageGcsUri": "gs://…/a.jpg", "classificationAnnotations": []}'
@@ -179,8 +180,11 @@ def _vertex_annotations(line: Mapping[str, Any], where: str) -> list[object] | N
     return found or None
 
 
-def _csv_split(split: str) -> str:
-    return split.upper() if split not in {"", "all"} else split
+def _csv_split(split: str, path: Path) -> str:
+    """Return a split as the CSV file spells it: TRAIN or TRAINING."""
+    if split.casefold() not in {"train", "training"}:
+        return split.upper() if split not in {"", "all"} else split
+    return "TRAINING" if any(line.startswith("TRAINING,") for line in text_lines(path)) else "TRAIN"
 
 
 def _attributes(lines: list[Line], named: str | None, spec: str) -> list[str]:

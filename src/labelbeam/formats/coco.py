@@ -123,6 +123,8 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     if len(names) < len(categories):
         again = [name for name, count in Counter(categories.values()).items() if count > 1]
         notes = [*notes, f"categories of one name are one label: {', '.join(map(repr, again[:5]))}."]
+    if any("neg_category_ids" in image for image in document["images"]):
+        notes = [*notes, "LVIS: what an image is neither annotated with nor known not to show is unknown."]
     targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}", options.unsaid)
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())

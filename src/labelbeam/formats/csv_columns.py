@@ -3,6 +3,7 @@
 Under the layouts. What a column is recognised as is said in the notes. Knows nothing of values that stand for labels.
 """
 
+import re
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
@@ -11,7 +12,7 @@ from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_rows import Table
 from labelbeam.formats.labelled_rows import DenseLabels, LabelledRows, SparseLabels
-from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 IMAGE_COLUMNS = frozenset(
     {
@@ -36,6 +37,7 @@ IMAGE_COLUMNS = frozenset(
         "img_name",
         "imagename",
         "image_filename",
+        "image_index",
     }
 )
 ADDRESS_COLUMNS = frozenset({"url", "image_url", "img_url", "coco_url", "flickr_url"})
@@ -43,7 +45,7 @@ ADDRESS_COLUMNS = frozenset({"url", "image_url", "img_url", "coco_url", "flickr_
 
 TAGS_COLUMNS = frozenset(
     {"tags", "tag", "labels", "label", "keywords", "keyword", "classes", "class", "labelname", "label_name"}
-    | {"categories", "category", "class_name"}
+    | {"categories", "category", "class_name", "finding_labels"}
 )
 CONFIDENCE_COLUMNS = frozenset(
     {"confidence", "score", "probability", "prob", "conf", "scores", "confidences"}
@@ -103,20 +105,26 @@ BOOKKEEPING = frozenset(
         "image_id",
         "imageid",
     }
-    | {"num_labels", "n_labels", "filesize", "file_size", "channels", *SPLIT_FLAGS, *SPLIT_COLUMNS}
+    | {"num_labels", "n_labels", "num_tags", "n_tags", "label_count", "tag_count", "patient_id", "subject_id"}
+    | {"study_id", "filesize", "file_size", "channels", *SPLIT_FLAGS, *SPLIT_COLUMNS}
 )
 """Columns that are no labels among columns that are, in any case; `Unnamed: 0` and the like are too."""
 
 YES_NO = {
-    **dict.fromkeys(("1", "1.0", "1.", "1,0", "true", "t", "yes", "y", "x", "✓", "✔", "+1"), PRESENT),
-    **dict.fromkeys(("0", "0.0", "0.", "0,0", "-0.0", "false", "f", "no", "n", "✗", "✘"), ABSENT),
+    **dict.fromkeys(
+        ("1", "1.0", "1.", "1,0", "true", "t", "yes", "y", "x", "✓", "✔", "☑", "+1", "+"), PRESENT
+    ),
+    **dict.fromkeys(("present", "positive", "pos", "on"), PRESENT),
+    **dict.fromkeys(("0", "0.0", "0.", "0,0", "-0.0", "false", "f", "no", "n", "✗", "✘", "☐"), ABSENT),
+    **dict.fromkeys(("absent", "negative", "neg", "off"), ABSENT),
+    **dict.fromkeys(("?", "unknown", "uncertain", "unsure"), UNKNOWN),
     # as spreadsheets write them in German, French, Spanish, Italian and Portuguese
     **dict.fromkeys(
         ("wahr", "vrai", "verdadero", "vero", "verdadeiro", "ja", "oui", "sí", "si", "sì", "sim"), PRESENT
     ),
     **dict.fromkeys(("falsch", "faux", "falso", "nein", "non", "não"), ABSENT),
 }
-"""Cells, in any case, that say that a label is present or absent."""
+"""Cells, in any case, that say that a label is present, absent, or that nobody knows."""
 
 
 def find_column(table: Table, named: str | None, known: Collection[str], content: str, option: str) -> int:
@@ -129,7 +137,7 @@ def find_column(table: Table, named: str | None, known: Collection[str], content
         if named not in table.header:
             raise InputError(f"{table.source}: {unknown_name('column', named, table.header)}")
         return table.column(named)
-    found = [j for j, name in enumerate(table.header) if name.casefold() in known]
+    found = [j for j, name in enumerate(table.header) if folded_name(name) in known]
     if len(found) == 1:
         return found[0]
     names = shown(table.header)
@@ -146,14 +154,24 @@ def find_column(table: Table, named: str | None, known: Collection[str], content
 
 def image_column(table: Table, options: ReadOptions) -> int:
     """Return the position of the column of images; one of addresses where there is no other."""
-    folded = {name.casefold() for name in table.header}
+    folded = set(map(folded_name, table.header))
     known = ADDRESS_COLUMNS if not folded & IMAGE_COLUMNS and folded & ADDRESS_COLUMNS else IMAGE_COLUMNS
     return find_column(table, options.image_column, known, "images", "--image-column")
 
 
+def folded_name(name: str) -> str:
+    """Return the name of a column as the tables of this file have it.
+
+    Example:
+        >>> folded_name("Image Path")
+        'image_path'
+    """
+    return re.sub(r"[\s-]+", "_", name.casefold())
+
+
 def position(table: Table, known: Collection[str]) -> int | None:
     """Return the position of the first column with a known name; None where there is none."""
-    return next((j for j, name in enumerate(table.header) if name.casefold() in known), None)
+    return next((j for j, name in enumerate(table.header) if folded_name(name) in known), None)
 
 
 def dropped_columns(table: Table, options: ReadOptions) -> dict[int, str] | None:
@@ -178,7 +196,7 @@ def dropped_columns(table: Table, options: ReadOptions) -> dict[int, str] | None
 
 def is_bookkeeping(name: str) -> bool:
     """Return whether a column of that name keeps the books of a table, and is no label."""
-    folded = name.casefold()
+    folded = folded_name(name)
     return folded in BOOKKEEPING or folded.startswith("unnamed:")
 
 
@@ -192,7 +210,7 @@ class SplitColumn:
 
     def __init__(self, table: Table, options: ReadOptions) -> None:
         gone = dropped_columns(table, options) or {}
-        names = [("" if j in gone else name.casefold()) for j, name in enumerate(table.header)]
+        names = [("" if j in gone else folded_name(name)) for j, name in enumerate(table.header)]
         self.at = next((j for j, name in enumerate(names) if name in SPLIT_COLUMNS), None)
         self.note: tuple[str, ...] = ()
         self._words: tuple[str, str] | None = None
@@ -209,8 +227,8 @@ class SplitColumn:
         """Return the split that a cell says; empty where it says none."""
         if self._words is None:
             return cell
-        said = YES_NO.get(cell.casefold())
-        return "" if said is None else self._words[0] if said == PRESENT else self._words[1]
+        value = YES_NO.get(cell.casefold(), UNKNOWN)
+        return "" if value == UNKNOWN else self._words[value == ABSENT]
 
 
 def field_of(fields: list[str], column: int | None) -> str:

@@ -5,6 +5,7 @@ Rows are gone through once and leave numbers behind, no objects: files of a mill
 nothing of image files.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import PurePath
 
@@ -24,6 +25,7 @@ from labelbeam.formats.csv_columns import (
     dropped_columns,
     field_of,
     find_column,
+    folded_name,
     image_column,
     position,
     refuse_long_row,
@@ -34,6 +36,8 @@ from labelbeam.formats.labelled_rows import LabelEntries, LabelledRows
 from labelbeam.formats.one_hot import read_one_hot
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+
+_CORNER = re.compile(r"[01]|[01]?\.\d+(?:[eE]-\d+)?")
 
 VERTEX_SPLITS = frozenset({"TRAIN", "TRAINING", "VALIDATION", "TEST", "UNASSIGNED"})
 
@@ -62,7 +66,7 @@ def recognise_layout(table: Table, options: ReadOptions) -> str:
     if _names_split(table.header):
         return "ragged"
     gone = dropped_columns(table, options) or {}
-    folded = {name.casefold() for j, name in enumerate(table.header) if j not in gone}
+    folded = {folded_name(name) for j, name in enumerate(table.header) if j not in gone}
     if not folded & TAGS_COLUMNS:
         return "one-hot"
     return "long" if folded & (CONFIDENCE_COLUMNS | BOX_COLUMNS) else "tags"
@@ -136,22 +140,28 @@ def _read_ragged(table: Table, options: ReadOptions) -> LabelledRows:
     first = table.header[0]
     is_header = first == options.image_column or first.casefold() in IMAGE_COLUMNS | SPLIT_COLUMNS
     found, cells = RowsSeen(has_splits=True), _LabelCells()
+    boxes = 0
     if not is_header:
-        _add_ragged(found, cells, table.header_line, list(table.header))
+        boxes += _add_ragged(found, cells, table.header_line, list(table.header))
     for line, fields in table.rows:
-        _add_ragged(found, cells, line, fields)
+        boxes += _add_ragged(found, cells, line, fields)
     names, said = cells.entries.sorted_labels(ABSENT)
     understood = "one label a cell, as many as it takes, " + (
         f"the first line ({first[:40]!r}) names columns" if is_header else "the first line is a row too"
     )
-    return found.labelled(table, names, said, understood)
+    notes = (f"{boxes:,} rows are boxes, of which only the label was read.",) if boxes else ()
+    return found.labelled(table, names, said, understood, one_row_per_image=not boxes, notes=notes)
 
 
-def _add_ragged(found: RowsSeen, cells: "_LabelCells", line: int, fields: list[str]) -> None:
+def _add_ragged(found: RowsSeen, cells: "_LabelCells", line: int, fields: list[str]) -> bool:
+    """Add a row; return whether it is a box of AutoML: a label, two or four corners, empty cells for the others."""
     named = _names_split(fields) or not fields[0]
     split, image, labels = (fields[0], fields[1], fields[2:]) if named else ("", fields[0], fields[1:])
+    numbers = [cell for cell in labels[1:] if cell]
+    is_box = len(labels) >= 8 and len(numbers) >= 4 and all(map(_CORNER.fullmatch, numbers))
     found.add(line, image, split)
-    cells.add(labels, PRESENT)
+    cells.add(labels[:1] if is_box else labels, PRESENT)
+    return is_box
 
 
 def _names_split(fields: "list[str] | tuple[str, ...]") -> bool:

@@ -82,8 +82,8 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
         ...         table.header, list(table.rows)
         (('image', 'tags'), [(2, ['a.jpg', 'cat'])])
     """
-    if encoding is None and _is_utf16(file):
-        encoding = "utf-16"
+    if encoding is None:
+        encoding = _utf16_of(file)
     try:
         text = file.open(encoding=encoding or "utf-8-sig", newline="")
     except LookupError:
@@ -114,9 +114,15 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             raise _wrong_encoding(file, encoding) from None
 
 
-def _is_utf16(file: Path) -> bool:
+def _utf16_of(file: Path) -> str | None:
+    """Return the codec of a file in UTF-16, by its byte order mark or by the zero bytes beside letters."""
     with file.open("rb") as opened:
-        return opened.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE)
+        head = opened.read(4)
+    if head[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "utf-16"
+    return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(
+        (head[::2] == b"\0\0", head[1::2] == b"\0\0")
+    )
 
 
 def _first_lines(text: TextIO) -> list[str]:

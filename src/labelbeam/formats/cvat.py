@@ -21,6 +21,7 @@ from labelbeam.formats.placing import (
     unknown_note,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.parsing import read_regular
 
 # CVAT for images 1.1: one XML file of images with tags.
 #
@@ -82,11 +83,7 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
 
 
 def _document(file: Path, spec: str) -> Element:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Give the XML file.") from None
-    root = parse_xml(raw, f"{spec}: {file}")
+    root = parse_xml(read_regular(file, f"{spec}: {file}"), f"{spec}: {file}")
     if root.tag != "annotations":
         raise InputError(
             f'{spec}: {file} starts with <{root.tag}>, not with <annotations>. Export the task as "CVAT for '

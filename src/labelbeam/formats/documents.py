@@ -4,11 +4,55 @@ Of XML no document type, so no entity; nesting is limited. Used by the readers o
 """
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from labelbeam.errors import InputError
+from labelbeam.parsing import read_regular
+
+FEW = 0.1
+"""The share of many files that may be damaged; beyond it, it is not their fault."""
+
+
+Read = TypeVar("Read")
+
+
+def read_each(
+    files: Iterable[Path], read: Callable[[Path], Read]
+) -> tuple[dict[Path, Read], dict[Path, InputError]]:
+    """Read files one by one; one that is damaged is not the fault of the others.
+
+    Args:
+        files: each of one image.
+        read: reads one; an `InputError` says that it cannot be read.
+
+    Returns:
+        What was read, and what could not be: one file, or few beside many.
+
+    Raises:
+        InputError: that of the first file where more than one, and more than a tenth, cannot be read, or all.
+    """
+    found: dict[Path, Read] = {}
+    damaged: dict[Path, InputError] = {}
+    for file in files:
+        try:
+            found[file] = read(file)
+        except InputError as error:
+            damaged[file] = error
+    if damaged and (not found or len(damaged) > max(1, FEW * (len(found) + len(damaged)))):
+        raise next(iter(damaged.values()))
+    return found, damaged
+
+
+def damaged_note(damaged: Mapping[Path, InputError], what: str, consequence: str) -> list[str]:
+    """Return a note about files that cannot be read; none where there are none."""
+    if not damaged:
+        return []
+    file, error = next(iter(damaged.items()))
+    return [f"{len(damaged):,} {what} cannot be read, so {consequence}, such as {file.name}: {error}"]
 
 
 def text_lines(file: Path) -> list[str]:
@@ -17,14 +61,12 @@ def text_lines(file: Path) -> list[str]:
     Raises:
         InputError: another encoding, or a file that cannot be read.
     """
+    raw = read_regular(file)
     try:
-        raw = file.read_bytes()
         utf16 = raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
         text = raw.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeError as error:
         raise InputError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}). Check the path.") from None
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 

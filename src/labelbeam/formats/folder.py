@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.listing import SUFFIXES, list_images
+from labelbeam.data.listing import SUFFIXES, images_in
 from labelbeam.errors import InputError
 from labelbeam.formats.image_names import LONGEST
 from labelbeam.formats.labelled_images import labelled_dataset
@@ -60,7 +60,7 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
     said: list[tuple[str, dict[str, int]]] = []
     unsaid, notes = [], []
     for home in homes:
-        members, loose, nested = _members(home)
+        members, loose, nested, left_out = _members(home)
         members, without_label = _labels_only(members, spec, options)
         loose += without_label
         empty, other = _without_images(home, members)
@@ -70,6 +70,7 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         unsaid += [ABSENT] * len(images)
         said += [(file.relative_to(path).as_posix(), {}) for file in loose]
         unsaid += [UNKNOWN] * len(loose)
+        notes += left_out
         notes += _notes(home, loose=loose, nested=nested, empty=empty, other=other, unlike=unlike)
     several = sum(len(names) > 1 for _, names in said)
     if not several and len(labels) > 1:
@@ -161,11 +162,12 @@ def _own_images(folder: Path) -> bool:
     return any(entry.suffix.lower() in SUFFIXES for entry in folder.iterdir() if entry.is_file())
 
 
-def _members(home: Path) -> tuple[dict[str, list[Path]], list[Path], int]:
-    """Return the images of each label folder, those in none, and how many lie deeper."""
+def _members(home: Path) -> tuple[dict[str, list[Path]], list[Path], int, list[str]]:
+    """Return the images of each label folder, those in none, how many lie deeper, and what was left out."""
     members: dict[str, list[Path]] = defaultdict(list)
     loose, nested = [], 0
-    for file in list_images([home]):
+    images, left_out = images_in(home)
+    for file in images:
         parts = file.relative_to(home).parts
         if parts[0] == "__MACOSX":
             continue
@@ -174,7 +176,7 @@ def _members(home: Path) -> tuple[dict[str, list[Path]], list[Path], int]:
         else:
             members[parts[0]].append(file)
             nested += len(parts) > 2
-    return dict(members), loose, nested
+    return dict(members), loose, nested, left_out
 
 
 def _labels_only(

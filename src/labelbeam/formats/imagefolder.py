@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import images_in
 from labelbeam.data.parquet_images import opened_parquet
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
@@ -370,7 +370,7 @@ def _unlisted_note(folders: Sequence[Path], dataset: Dataset, options: ReadOptio
         return []
     there = [
         file.relative_to(dataset.root).as_posix()
-        for file in list_images([folder for folder in folders if folder.is_dir()])
+        for file in images_in(*(folder for folder in folders if folder.is_dir()))[0]
     ]
     unlisted = sorted(set(there) - set(dataset.images))
     if not unlisted:

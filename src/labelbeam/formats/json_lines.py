@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.image_bytes import image_exists
+from labelbeam.data.finder import lost_images
 from labelbeam.errors import InputError
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import labelled_dataset
@@ -33,7 +33,7 @@ def read_json_lines(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         path: the file.
         split: empty or `all`.
         options: `keep_unlabelled`, `missing`, `root` (None: the file's folder; the working folder where only
-            that one holds the first image, since `tag` writes paths as they were given).
+            that one holds images, since `tag` writes paths as they were given).
 
     Returns:
         The data set, labels by code point; a label that a line does not name is absent.
@@ -60,12 +60,10 @@ def read_json_lines(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
             )
         labels = dict.fromkeys(present, PRESENT) | dict.fromkeys(unknown, UNKNOWN)
         said.append((image_key(line.image, line.where), labels))
+    images = [image for image, _ in said]
     root = options.root or path.parent
-    if (
-        options.root is None
-        and said
-        and not image_exists(root / said[0][0])
-        and image_exists(Path(said[0][0]))
+    if options.root is None and len(lost_images(root, images)) == len(images) > len(
+        lost_images(Path(), images)
     ):
         root = Path()
     return labelled_dataset(

@@ -10,7 +10,7 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.image_bytes import within_archive
-from labelbeam.data.listing import LeftOut, list_images
+from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats.labelled_images import labelled_dataset
@@ -51,6 +51,7 @@ from labelbeam.formats.placing import (
     unused_note,
 )
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import read_regular
 
 _PATTERN = "*?["
 
@@ -83,8 +84,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     if split not in {"", "all"}:
         raise InputError(f"{spec}: photographs have no splits. Leave #{split} away; give a folder per split.")
     root = _root(path)
-    left_out = LeftOut(twins=False)  # a raw photograph and the camera's JPEG are one photograph
-    files = list(list_images([path], left_out=left_out))
+    files, left_out = images_in(path, twins=False)  # a raw photograph and the camera's JPEG are one photograph
     if not files:
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
@@ -107,7 +107,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         unsaid=unsaid,
         layout=f"keywords of {_origins(counts)}",
         options=options,
-        notes=[*_notes(counts, damaged, options), *left_out.sentences()],
+        notes=[*left_out, *_notes(counts, damaged, options)],
     )
 
 
@@ -344,7 +344,7 @@ def _merge(dataset: Dataset, path: Path, spec: str) -> tuple[str, ...]:
         for i, sidecar in enumerate(sidecars):
             lists, changes, _ = _merged(dataset, i, sidecar, written, spec)
             if lists is not None:
-                with_lists(sidecar.read_bytes(), changes, f"{spec}: {sidecar}")
+                with_lists(read_regular(sidecar), changes, f"{spec}: {sidecar}")
         new = np.ones(len(dataset), dtype=bool)
         for i, sidecar in enumerate(sidecars):
             lists, changes, own = _merged(dataset, i, sidecar, written, spec)

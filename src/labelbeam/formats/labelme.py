@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats.documents import damaged_note, read_each
 from labelbeam.formats.image_names import image_key, keys_by_either
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits
@@ -49,7 +50,8 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     if not path.is_dir():
         raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds labelme's JSON files.")
     files = sorted(file for file in path.rglob("*.json") if not file.name.startswith("."))
-    documents = {file: found for file in files if (found := _document(file, spec)) is not None}
+    read, damaged = read_each(files, lambda file: _document(file, spec))
+    documents = {file: found for file, found in read.items() if found is not None}
     if not documents:
         raise InputError(
             f"{spec}: no JSON file with 'shapes' and 'imagePath' in {path}. Is this the right one?"
@@ -89,7 +91,12 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         unsaid=ABSENT,
         layout=f"labelme's {' and '.join(parts)}",
         options=options,
-        notes=[*notes, *_both_note(flag_names, drawn), *_unread(documents, parts, files)],
+        notes=[
+            *notes,
+            *damaged_note(damaged, "JSON files", "their images are left out"),
+            *_both_note(flag_names, drawn),
+            *_unread(documents, parts, list(read)),
+        ],
     )
 
 
@@ -175,7 +182,7 @@ def _listed(value: object) -> list[object]:
 
 def _without_file(path: Path, split: str, keys: set[str]) -> list[str]:
     home = path / split if split not in {"", "all"} and (path / split).is_dir() else path
-    there = {image.relative_to(path).as_posix() for image in list_images([home])}
+    there = {image.relative_to(path).as_posix() for image in images_in(home)[0]}
     if not (lost := sorted(there - keys)):
         return []
     return [f"{len(lost):,} images have no file of labelme's and were left out: {', '.join(lost[:5])}."]

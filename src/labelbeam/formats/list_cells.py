@@ -20,9 +20,7 @@ from dataclasses import dataclass
 from labelbeam.errors import InputError
 
 _OPEN = {"[": "]", "{": "}", "(": ")"}
-_CALL = re.compile(
-    r"(?:np\.|numpy\.|pd\.)?(array|set|frozenset|list|tuple|Index|dict_keys|deque)\((.*)\)", re.DOTALL
-)
+_CALL = re.compile(r"(?:np\.|numpy\.)?(array|set|frozenset|list|tuple|dict_keys|deque)\((.*)\)", re.DOTALL)
 _DTYPE = re.compile(r"\s*(?:,\s*(?:dtype|name|shape|maxlen)\s*=\s*[^\[\]{}]*)*,?\s*")
 _QUOTED = re.compile(
     r"""(?:np\.str_\(|[uU])?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
@@ -93,6 +91,8 @@ def list_cell(cell: str) -> ListCell | None:
             raise _wrong(text, f"{name!r} is a number: a class number or a value, whose name is nowhere")
         if not quoted and ("..." in name or name.count("'") > 1):
             raise _wrong(text, f"{name[:20]!r} is no name: the list was cut short when it was printed")
+        if not quoted and name[0] in "“”„«»‹›‘`":
+            raise _wrong(text, f"{name[:20]!r} has quotation marks of another kind than ' and \"")
     any_quoted = any(quoted for _, quoted in members) or not members
     return ListCell(tuple(names), _notation(inner[0], call, how, members), any_quoted)
 

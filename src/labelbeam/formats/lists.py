@@ -44,6 +44,7 @@ _MOST = 100_000
 _OF_NUMBERS = "-0123456789 \t\r"
 
 _NUMBER = re.compile(r"-?\d{1,9}")
+_FRACTION = re.compile(r"-?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,2})?")
 _BOX = re.compile(r"\d{1,6}(,\d{1,6}){4}")
 _NUMBERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})+")
 
@@ -84,6 +85,7 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
     """Read the lines of a list; see `read_list`."""
     _refuse_boxes(lines, file)
     header, rows = _rows(lines, file, spec)
+    rows = _without_fractions(rows, file)
     names = header or _names_beside(file)
     layout = options.layout or _layout(rows, header, names, file, spec)
     if layout not in LAYOUTS:
@@ -145,6 +147,26 @@ def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None
             )
         return names, rows[1:]
     return None, rows
+
+
+def _without_fractions(rows: list[Row], file: Path) -> list[Row]:
+    """Return rows whose values are written `1.0`, `0.0` and `-1.0` with whole numbers.
+
+    Raises:
+        InputError: all values are numbers, and some are scores.
+    """
+    values = {value for _, _, behind in rows for value in behind.split()}
+    if not any("." in value for value in values) or not all(map(_FRACTION.fullmatch, values)):
+        return rows
+    if scores := sorted(value for value in values if float(value) not in (0, 1, -1)):
+        raise InputError(
+            f"{file}: {scores[0]!r} is a score or a measure, and only 1, 0 and -1 are read. Decide on a threshold and "
+            "write the labels that are present."
+        )
+    return [
+        (line, image, " ".join(str(int(float(value))) for value in behind.split()))
+        for line, image, behind in rows
+    ]
 
 
 def _refuse_boxes(lines: Sequence[str], file: Path) -> None:
@@ -221,7 +243,20 @@ def _layout(
         return "tags"
     if header or "-1" in values:
         return "one-hot"
-    if not values <= {"0", "1"} or len(widths) > 1:
+    joined = {len(value) for value in values if set(value) <= {"0", "1"}}
+    if len(joined) == 1 and joined != {1} and any(value[0] == "0" for value in values):
+        raise InputError(
+            f"{spec}: {file}: {rows[0][2]!r} could be a row of 1 and 0 without blanks, or the number of a class. Put "
+            "blanks between the values, or write class numbers without zeros in front."
+        )
+    if not values <= {"0", "1"}:
+        return "numbers"
+    if len(widths) > 1:
+        if repeats:
+            raise InputError(
+                f"{spec}: {file}: lines have {min(widths)} to {max(widths)} values of 1 and 0, too many or too few for "
+                "columns, and some twice, so they are no class numbers. Repair the lines."
+            )
         return "numbers"
     if repeats:
         return "one-hot"  # nobody writes one class number twice

@@ -5,7 +5,6 @@ Cells become one byte each as they are read, the number of the text that they ho
 have no quotation marks, blocks of them are taken apart by NumPy. Knows nothing of image files.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -29,10 +28,10 @@ from labelbeam.formats.csv_columns import (
 from labelbeam.formats.csv_rows import Table
 from labelbeam.formats.labelled_rows import DenseLabels, LabelledRows
 from labelbeam.labels.names import clean
-from labelbeam.labels.vocabulary import ABSENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
-MINUS, BLANK, OTHER = 2, 3, 4
-"""What a cell can say besides PRESENT and ABSENT: -1, nothing, or something else."""
+MINUS, BLANK, OTHER, UNSURE = 2, 3, 4, 5
+"""What a cell can say besides PRESENT and ABSENT: -1, nothing, something else, or that nobody knows."""
 
 _BLOCK = 4096
 _MANY = 255
@@ -69,12 +68,13 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
             raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
     kinds = set(texts.said.values())
     values, note = absent_convention(kinds, options.absent, table.source)
+    values = {UNSURE: UNKNOWN, **values}
     table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
     matrix = numbers.view(np.int8)
     # In place: beside a matrix of a gigabyte there is no room for another.
     for start in range(0, len(numbers), _BLOCK):
         matrix[start : start + _BLOCK] = table_of[numbers[start : start + _BLOCK]]
-    notes = [*split.note, *note]
+    notes = [*split.note, *note, *_everywhere(names, matrix)]
     if gone and named is None:
         notes.append(
             f"columns that are no labels, left out: {shown(name or '(no name)' for name in gone.values())}; "
@@ -82,6 +82,19 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
         )
         notes += fold_note(gone.values())
     return found.labelled(table, tuple(names), DenseLabels(matrix), "one column per label", notes=notes)
+
+
+def _everywhere(names: Sequence[str], matrix: np.ndarray) -> tuple[str, ...]:
+    """Return a note about columns that say yes in every row; none where all do, or there are few rows."""
+    if len(matrix) < 2:
+        return ()
+    every = [name for name, low in zip(names, matrix.min(axis=0).tolist(), strict=True) if low == PRESENT]
+    if not every:
+        return ()
+    return (
+        f"columns that say yes in every row, so that nothing can be learned of them: {shown(every)}; if they are no "
+        "labels, leave them out with --drop-columns.",
+    )
 
 
 def absent_convention(
@@ -98,8 +111,12 @@ def absent_convention(
         given = {part.strip() for part in absent.split(",")} - {"none"}
         return {kind: ABSENT if words[kind] in given else UNKNOWN for kind in words}, ()
     unknown = {MINUS: UNKNOWN, BLANK: UNKNOWN}
-    if ABSENT in kinds or not unclear:
+    if not unclear:
         return unknown, ()
+    if ABSENT in kinds:
+        read = " and ".join(words[kind] for kind in unclear)
+        option = ",".join(words[kind] for kind in unclear)
+        return unknown, (f"{read} beside 0 was read as unknown; --absent {option} reads it as absent.",)
     if len(unclear) == 2:
         raise InputError(
             f"{where}: no cell is 0, some are -1, some blank: it is ambiguous which of them says that a label is "
@@ -120,10 +137,10 @@ class _Texts(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         folded = text.strip().casefold()
-        said = YES_NO.get(folded, OTHER)
+        said = YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
         if folded in ("-1", "-1.0", "-1.", "-1,0"):
             said = MINUS
-        elif folded in NO_LABEL or folded == "?":
+        elif folded in NO_LABEL:
             said = BLANK
         # What says something has its number, however many other texts were before.
         if len(self) >= (_MANY if said != OTHER else 200):
@@ -277,10 +294,8 @@ def _other_values(
     columns = [name for name, is_wrong in zip(names, wrong, strict=True) if is_wrong]
     line = found.lines[int(rows.argmax())]
     detail = f": {shown(map(repr, columns))} hold other values, first in line {line}"
-    if all(re.search(r"[\W_]?\d+$", name) for name in names):
-        detail += "; if each cell of them is one label, pass --layout ragged"
     if len(columns) == len(names):
-        return _no_labels(table, detail)
+        return _no_labels(table, f"{detail}; if each cell names a label, pass --layout ragged")
     return InputError(
         f"{table.source}: not every column says 1, 0, -1 or nothing{detail}. If they are no labels, leave them out "
         f"with --drop-columns {','.join(columns)!r}; if they are counts or probabilities, decide on a threshold and "

@@ -45,8 +45,8 @@ def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
 
     Returns:
         The data set; images in order of first appearance, `ID.jpg` unless another suffix is on disk; labels
-        those of the file, in the order of the class descriptions, otherwise sorted. A label said to be both
-        present and absent is unknown.
+        those of all files of the folder, in the order of the class descriptions, otherwise sorted. A label that
+        rows say to be both present and absent is unknown.
 
     Raises:
         InputError: no such file or split; a row without image or label; a confidence other than 0 and 1
@@ -61,9 +61,9 @@ def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
     if not rows.images:
         raise InputError(f"{spec}: {file} has no row after its header. Is it whole?")
     described = _descriptions(file, spec)
-    labels = list(rows.labels)
+    labels = list(rows.labels | dict.fromkeys(_labels_of_others(path, file), 0))
     names, name_notes = _display_names(labels, described)
-    targets, disagreements = rows.targets()
+    targets, disagreements = rows.targets(len(labels))
     rank = {label: position for position, label in enumerate(described)}
     order = sorted(range(len(names)), key=lambda j: (rank.get(labels[j], len(rank)), names[j]))
     subset = split if split not in {"", "all"} else _split_of(file)
@@ -109,14 +109,14 @@ class _Rows:
             self._columns.append(self.labels.setdefault(label, len(self.labels)))
             self._values.append(_VALUES[confidence])
 
-    def targets(self) -> tuple[np.ndarray, int]:
+    def targets(self, num_labels: int) -> tuple[np.ndarray, int]:
         """Return int8 [images labels], and how many of them rows contradict each other about."""
-        targets = np.full((len(self.images), len(self.labels)), UNKNOWN, dtype=np.int8)
+        targets = np.full((len(self.images), num_labels), UNKNOWN, dtype=np.int8)
         at = np.frombuffer(self._rows, np.int32), np.frombuffer(self._columns, np.int32)
         values = np.frombuffer(self._values, np.int8)
         targets[at] = values
         contradicted = np.flatnonzero(targets[at] != values)
-        cells = np.unique(at[0][contradicted].astype(np.int64) * len(self.labels) + at[1][contradicted])
+        cells = np.unique(at[0][contradicted].astype(np.int64) * num_labels + at[1][contradicted])
         targets.reshape(-1)[cells] = UNKNOWN
         return targets, len(cells)
 
@@ -149,17 +149,29 @@ def _read_rows(file: Path) -> Iterator[tuple[int, str, str, str]]:
         ) from None
 
 
+def _label_files(path: Path) -> list[Path]:
+    return [
+        file
+        for file in sorted([*path.glob("*.csv"), *path.glob("*/*.csv")])
+        if "imagelabels" in file.name.casefold().replace("-", "").replace("_", "") and file.is_file()
+    ]
+
+
+def _labels_of_others(path: Path, file: Path) -> dict[str, None]:
+    """Return the labels of the other splits' files, so that labels do not depend on the split that is read."""
+    others = _label_files(path) if path.is_dir() else []
+    return dict.fromkeys(
+        label for other in others if other != file for _, _, label, _ in _read_rows(other) if label
+    )
+
+
 def _labels_file(path: Path, split: str, spec: str) -> Path:
     """Return the CSV file of a split."""
     if not path.is_dir():
         if split not in {"", "all"} and not _starts_with_split(path, split):
             raise InputError(f"{spec}: {path} is one file, without splits. Leave #{split} away.")
         return path
-    files = [
-        file
-        for file in sorted([*path.glob("*.csv"), *path.glob("*/*.csv")])
-        if "imagelabels" in file.name.casefold().replace("-", "").replace("_", "")
-    ]
+    files = _label_files(path)
     if not files:
         raise InputError(
             f"{spec}: no CSV file with 'imagelabels' in its name in {path}, such as "

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from labelbeam.data.image_bytes import open_regular
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.data.parquet_images import image_columns, opened_parquet
 from labelbeam.errors import InputError
@@ -339,7 +340,7 @@ def _json_keys(file: Path) -> tuple[str, set[str]]:
     head = _head(file).lstrip(b"\xef\xbb\xbf \t\r\n")
     tail = b""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             size = opened.seek(0, 2)
             if size > HEAD:
                 opened.seek(max(HEAD, size - HEAD))
@@ -396,7 +397,7 @@ def _has_keywords(image: Path) -> bool:
 
 def _head(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             return opened.read(HEAD)
     except OSError:
         return b""

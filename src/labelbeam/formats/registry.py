@@ -142,6 +142,14 @@ def open_dataset(spec: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
         raise InputError(f"{spec}: the format {parsed.format} has no option {flags}. Its options: {known}.")
     if parsed.path is not None and not exists(parsed.path) and not entry.patterns:
         raise InputError(f"{spec}: {parsed.path} does not exist (looked from {Path.cwd()}). Check the path.")
+    if (
+        parsed.path is not None
+        and exists(parsed.path)
+        and not (parsed.path.is_file() or parsed.path.is_dir())
+    ):
+        raise InputError(
+            f"{spec}: {parsed.path} is a pipe or a device, which is not read. Save it as a file first."
+        )
     read = _function(entry.read)
     if parsed.path is None:
         return tidy(replace(read(parsed.split), spec=spec), options)
@@ -420,6 +428,7 @@ FORMATS: dict[str, Format] = {
         everything="all",
         lists_tags=True,
         patterns=True,
+        labels_by_split=True,
     ),
     "keywords": Format(
         "formats.keywords:read_keywords",

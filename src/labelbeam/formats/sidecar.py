@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, looks_cut, recognise
+from labelbeam.formats.documents import damaged_note, read_each
 from labelbeam.formats.image_names import stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.labelled_rows import numbers_note
@@ -28,9 +29,7 @@ from labelbeam.formats.placing import (
 )
 from labelbeam.formats.yolo import is_yolo_text
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
-
-_FEW = 0.1
-"""The share of files that may be unreadable; beyond it, it is not their fault."""
+from labelbeam.parsing import read_regular
 
 LARGEST = 1 << 20
 """Bytes of a file that can still be tags of one image."""
@@ -59,10 +58,11 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     if not path.is_dir():
         raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds images and .txt files.")
     home = path if split in {"", "all"} else split_folder(path, split, spec)
-    images = list(list_images([home]))
+    images, left_out = images_in(home)
     files = [_text_file(image, spec) for image in images]
-    texts, unread = _texts(
-        [file for file in dict.fromkeys(files) if file is not None], options.encoding, spec
+    texts, unread = read_each(
+        (file for file in dict.fromkeys(files) if file is not None),
+        lambda file: _text(file, options.encoding, spec),
     )
     files = [None if file in unread else file for file in files]
     if not texts:
@@ -89,6 +89,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         layout=f"a .txt file of tags beside each image, {style}",
         options=options,
         notes=[
+            *left_out,
             *_notes(home, files, texts, unread),
             *numbers_note(sorted({n for _, names in said for n in names})),
         ],
@@ -151,30 +152,8 @@ def _text_file(image: Path, spec: str) -> Path | None:
     return found[0] if found else None
 
 
-def _texts(
-    files: Sequence[Path], encoding: str | None, spec: str
-) -> tuple[dict[Path, str], dict[Path, InputError]]:
-    """Return the texts of files, and those that cannot be read: few beside many, else an error."""
-    texts: dict[Path, str] = {}
-    unread: dict[Path, InputError] = {}
-    for file in files:
-        try:
-            texts[file] = _text(file, encoding, spec)
-        except InputError as error:
-            unread[file] = error
-    if len(unread) > _FEW * len(files):
-        raise next(iter(unread.values()))
-    return texts, unread
-
-
 def _text(file: Path, encoding: str | None, spec: str) -> str:
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}).") from None
-    if len(raw) > LARGEST:
-        raise InputError(f"{spec}: {file} is longer than {LARGEST:,} bytes, which tags of an image are not.")
+    raw = read_regular(file, f"{spec}: {file}", most_bytes=LARGEST)
     try:
         utf16 = raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
         return raw.decode(encoding or ("utf-16" if utf16 else "utf-8-sig")).strip().removeprefix("\ufeff")
@@ -184,7 +163,8 @@ def _text(file: Path, encoding: str | None, spec: str) -> str:
         ) from None
     except UnicodeError as error:
         raise InputError(
-            f"{spec}: {file} is not in the encoding {encoding or 'UTF-8'} ({error}). Try --encoding, such as cp932."
+            f"{spec}: {file} is not in the encoding {encoding or 'UTF-8'} ({error}). Try --encoding, such as "
+            "cp1252 or cp932."
         ) from None
 
 
@@ -213,13 +193,7 @@ def _one_line(text: str, style: CellStyle) -> str:
 def _notes(
     home: Path, files: Sequence[Path | None], texts: dict[Path, str], unread: dict[Path, InputError]
 ) -> list[str]:
-    notes = []
-    if unread:
-        file, error = next(iter(unread.items()))
-        notes.append(
-            f"{len(unread)} .txt files cannot be read, so every label of their images is unknown, such as {file.name}: "
-            f"{error}"
-        )
+    notes = damaged_note(unread, ".txt files", "every label of their images is unknown")
     if without := sum(file is None for file in files):
         notes.append(f"{without} images have no .txt file: nobody labelled them, every label is unknown.")
     if shared := len(files) - without - len(texts):

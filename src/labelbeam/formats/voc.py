@@ -1,6 +1,7 @@
 """PASCAL VOC: objects in boxes, read as the set of their classes, with `ImageSets` or as loose folders; written."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
-from labelbeam.data.listing import list_images
+from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.files import new_folder
-from labelbeam.formats.documents import parse_xml
+from labelbeam.files import exists, new_folder
+from labelbeam.formats.documents import damaged_note, parse_xml, read_each
 from labelbeam.formats.image_names import files_by_stem, image_key, keys_by_either, stems_of
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, labelled_dataset, size_of
 from labelbeam.formats.placing import (
@@ -29,6 +30,7 @@ from labelbeam.formats.placing import (
 )
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+from labelbeam.parsing import read_regular
 
 # PASCAL VOC: objects in boxes, read as the set of their classes; written with whole-image boxes.
 
@@ -70,6 +72,10 @@ Objects = dict[str, bool]
 """Class name -> whether an object of it is not difficult."""
 
 
+UNREAD = ("part", "actions", "attributes")
+"""What objects hold besides classes and boxes: parts of a body, actions, attributes of CVAT."""
+
+
 @dataclass(frozen=True)
 class Annotation:
     """What an XML file says.
@@ -77,10 +83,12 @@ class Annotation:
     Attributes:
         objects: the classes, and whether each is seen in an object that is not difficult.
         filename: the image as the file names it; empty where it does not.
+        more: what else is said of objects and is not read, each once: of `UNREAD`.
     """
 
     objects: Objects
     filename: str
+    more: tuple[str, ...] = ()
 
 
 def read_voc(
@@ -248,16 +256,12 @@ def read_annotation(file: Path, spec: str) -> Annotation:
     Raises:
         InputError: a file that is missing, is not readable XML or none of VOC's, or has an object without a name.
     """
-    try:
-        raw = file.read_bytes()
-    except FileNotFoundError:
+    if not exists(file):
         raise InputError(
             f"{spec}: {file} is missing, but the split lists it. Check that the list belongs to this folder "
             "(the annotations of VOC 2012's test set are not public)."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Check the file.") from None
-    root = parse_xml(raw, f"{spec}: {file}", lines=False)
+        )
+    root = parse_xml(read_regular(file, f"{spec}: {file}"), f"{spec}: {file}", lines=False)
     if root.tag != "annotation":
         raise InputError(f"{spec}: {file} is no annotation of VOC: it begins with <{root.tag[:40]}>.")
     objects: Objects = {}
@@ -266,7 +270,8 @@ def read_annotation(file: Path, spec: str) -> Annotation:
         if not name:
             raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
         objects[name] = objects.get(name, False) or not _is_difficult(element)
-    return Annotation(objects, (root.findtext("filename") or "").strip())
+    more = tuple(tag for tag in UNREAD if root.find(f"object/{tag}") is not None)
+    return Annotation(objects, (root.findtext("filename") or "").strip(), more)
 
 
 def _is_difficult(element: Element) -> bool:
@@ -447,7 +452,7 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
     files = _xml_files(path)
     if not files:
         raise InputError(f"{spec}: no .xml file in {path} or in a folder in it. Is this the right one?")
-    annotations = {file: read_annotation(file, spec) for file in files}
+    annotations, damaged = read_each(files, lambda file: read_annotation(file, spec))
     picked, notes = _picked(path, split, list(annotations), spec)
     images = _images(path, picked, annotations, spec)
     only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[options.difficult]
@@ -465,9 +470,22 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         unsaid=ABSENT,
         layout="VOC objects, read as the set of their classes",
         options=options,
-        notes=[*notes, "where the boxes are is not read."],
+        notes=[
+            *notes,
+            *damaged_note(damaged, "XML files", "their images are left out"),
+            "where the boxes are is not read.",
+            *_unread_note(annotations.values()),
+        ],
     )
     return dataset
+
+
+def _unread_note(annotations: Iterable[Annotation]) -> list[str]:
+    counts = Counter(tag for one in annotations for tag in one.more)
+    if not counts:
+        return []
+    shown = ", ".join(f"<{tag}> in {count:,} files" for tag, count in counts.items())
+    return [f"what objects hold besides their class is not read: {shown}."]
 
 
 def _xml_files(path: Path) -> list[Path]:
@@ -535,7 +553,7 @@ def _without_xml(path: Path, folders: Iterable[Path], keys: set[str]) -> list[st
     }
     there = {
         image.relative_to(path).as_posix()
-        for image in list_images(sorted(folder for folder in places if folder.is_dir()))
+        for image in images_in(*sorted(folder for folder in places if folder.is_dir()))[0]
         if image.is_relative_to(path)
     }
     lost = sorted(there - keys)

@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.listing import SUFFIXES, list_images
+from labelbeam.data.listing import SUFFIXES, images_in
 from labelbeam.errors import InputError
 from labelbeam.files import is_file, is_folder
+from labelbeam.formats.documents import damaged_note, read_each
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits, folders_in
-from labelbeam.labels.vocabulary import ABSENT, PRESENT
-from labelbeam.parsing import parse_yaml
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.parsing import parse_yaml, read_regular
 
 CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names", "names.txt")
 """Where the names of the classes are where no YAML file has them, a line each; in the folder or two folders down."""
@@ -77,11 +78,12 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         )
     said, without = [], []
     listed: dict[str, frozenset[str]] = {}
-    for image in images:
-        key = _key(image, home)
-        file = _label_file(key, home, listed)
-        numbers = _class_numbers(file, spec) if file else []
-        said.append((key, {_name(n, classes, file, spec): PRESENT for n in numbers}))
+    file_of = {key: _label_file(key, home, listed) for key in (_key(image, home) for image in images)}
+    numbers, damaged = read_each(
+        (file for file in file_of.values() if file is not None), lambda file: _class_numbers(file, spec)
+    )
+    for key, file in file_of.items():
+        said.append((key, {_name(n, classes, file, spec): PRESENT for n in numbers.get(file, ())}))  # type: ignore[arg-type]
         if file is None:
             without.append(key)
     if len(without) == len(images):
@@ -99,10 +101,14 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         spec=spec,
         root=home,
         names=classes,
-        unsaid=ABSENT,
+        unsaid=[UNKNOWN if file in damaged else ABSENT for file in file_of.values()],
         layout=f"YOLO boxes, read as the set of their classes, which {origin} names",
         options=options,
-        notes=[*notes, "where the boxes are is not read."],
+        notes=[
+            *notes,
+            *damaged_note(damaged, "label files", "every label of their images is unknown"),
+            "where the boxes are is not read.",
+        ],
     )
 
 
@@ -253,7 +259,7 @@ def _images(places: Sequence[Path], home: Path, spec: str) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if is_folder(place):
-            found += list_images([place])
+            found += images_in(place)[0]
             continue
         for number, line in enumerate(_text(place, spec).split("\n"), 1):
             if written := line.strip():
@@ -347,16 +353,7 @@ def _name(number: int, classes: Sequence[str], file: Path | None, spec: str) -> 
 
 def _text(file: Path, spec: str) -> str:
     try:
-        with file.open("rb") as opened:
-            raw = opened.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{spec}: {file} cannot be read ({error.strerror}). Check the file.") from None
-    if len(raw) > LARGEST:
-        raise InputError(
-            f"{spec}: {file} is longer than {LARGEST:,} bytes, which labels of an image are not."
-        )
-    try:
-        return raw.decode("utf-8-sig")
+        return read_regular(file, f"{spec}: {file}", most_bytes=LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{spec}: {file} is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
 

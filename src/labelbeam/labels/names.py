@@ -5,12 +5,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import whitespace
 
 from labelbeam.errors import InputError
 
 # Label names as they should be: one Unicode form, no blanks around them, none that a model needs for itself.
 #
 # Between what a file says and the vocabulary; every reader uses it. Knows nothing of files and images.
+
+_EDGES = "\ufeff\u200b\u200c\u200e\u200f\u2060\u00ad\u3000\u00a0"
+"""Byte order mark, zero width and the like: at the ends of a name they say nothing."""
 
 _UNSEEN = ("Cf", "Mn", "Me", "Zs", "Zl", "Zp")
 
@@ -19,13 +23,18 @@ RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
 
 
 def clean(label: str) -> str:
-    """Return a label's name: composed Unicode (NFC), without blanks around it.
+    """Return a label's name: composed Unicode (NFC), without blanks around it, seen or unseen.
 
     Example:
-        >>> clean(" cafe\N{COMBINING ACUTE ACCENT} ")
+        >>> clean(" \ufeffcafe\N{COMBINING ACUTE ACCENT}\u200b ")
         'café'
     """
-    return label.strip() if label.isascii() else unicodedata.normalize("NFC", label).strip()
+    if label.isascii():
+        return label.strip()
+    name = unicodedata.normalize("NFC", label).strip()
+    if name and (name[0] in _EDGES or name[-1] in _EDGES):
+        return name.strip(_EDGES + whitespace) or name  # one of which nothing can be seen is refused later
+    return name
 
 
 def refuse_reserved(labels: Iterable[str], where: str) -> None:
@@ -59,19 +68,22 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
 
 
 def variants_note(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return a note about labels that differ in case or character width only; none where there are none.
+    """Return a note about labels that look alike, but for case or width; none where there are none.
 
     Example:
         >>> variants_note(["Dog", "dog", "cat"])
-        ("labels that differ only in case or width are kept apart: 'Dog' and 'dog'.",)
+        ("labels that differ only in case, width or what cannot be seen are kept apart: 'Dog' and 'dog'.",)
     """
     groups = defaultdict(list)
     for label in sorted(set(labels)):
-        groups[unicodedata.normalize("NFKC", label).casefold()].append(label)
+        seen = "".join(char for char in label if label.isascii() or unicodedata.category(char) != "Cf")
+        groups[unicodedata.normalize("NFKC", seen).casefold()].append(label)
     alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
     if not alike:
         return ()
-    return (f"labels that differ only in case or width are kept apart: {'; '.join(alike[:5])}.",)
+    return (
+        f"labels that differ only in case, width or what cannot be seen are kept apart: {'; '.join(alike[:5])}.",
+    )
 
 
 # Small text files about label names: lists of names, and pairs `old -> new`.

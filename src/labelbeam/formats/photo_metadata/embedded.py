@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from labelbeam.data.image_bytes import open_regular
 from labelbeam.data.image_container import KINDS
 from labelbeam.data.images import DAMAGE
 from labelbeam.errors import InputError
@@ -48,7 +49,7 @@ def read_metadata(path: Path) -> Metadata:
         InputError: the file cannot be opened, or its structure is damaged before its metadata end.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(12)
             file.seek(0)
             if head.startswith(b"\xff\xd8"):

@@ -17,6 +17,7 @@ from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metada
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists
 from labelbeam.formats.photo_metadata.own_tags import ListChanges
 from labelbeam.formats.photo_metadata.xmp import RDF, new_packet, with_lists, xmp_lists
+from labelbeam.parsing import read_regular
 
 NAMINGS = ("auto", "full", "adobe")
 """How a sidecar that is new is called: by what the photograph is, `a.jpg.xmp`, or `a.xmp`."""
@@ -90,10 +91,8 @@ def photo_keywords(image: Path) -> Found:
     damaged: list[str] = []
     for sidecar in sidecars_of(image):
         try:
-            if lists := xmp_lists(sidecar.read_bytes(), sidecar.name):
+            if lists := xmp_lists(read_regular(sidecar, sidecar.name), sidecar.name):
                 return Found(lists, sidecar, damaged=tuple(damaged))
-        except OSError as error:
-            damaged.append(f"{sidecar.name} cannot be read ({error.strerror})")
         except InputError as error:
             damaged.append(str(error))
     lists, charset = embedded_lists(image)
@@ -121,10 +120,9 @@ def sidecar_lists(sidecar: Path) -> Lists | None:
     """Return the lists of a sidecar; None where there is no such file.
 
     Raises:
-        InputError: not readable XML.
-        OSError: it cannot be read.
+        InputError: not readable XML, or it cannot be read.
     """
-    return xmp_lists(sidecar.read_bytes(), str(sidecar)) if sidecar.exists() else None
+    return xmp_lists(read_regular(sidecar), str(sidecar)) if sidecar.exists() else None
 
 
 def write_sidecar(sidecar: Path, changes: ListChanges, *, created: bool = False) -> None:
@@ -142,7 +140,7 @@ def write_sidecar(sidecar: Path, changes: ListChanges, *, created: bool = False)
     if not sidecar.exists():
         content = new_packet({name: entries for name, entries in changes.items() if entries is not None})
     else:
-        content = with_lists(sidecar.read_bytes(), changes, str(sidecar))
+        content = with_lists(read_regular(sidecar), changes, str(sidecar))
         if created and _is_empty(parse_xml(content, str(sidecar))):
             sidecar.unlink()
             return
