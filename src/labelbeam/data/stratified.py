@@ -5,10 +5,8 @@ together (one patient, one burst) can be kept together. Knows nothing of images;
 present here.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,7 +58,7 @@ def split(
     """
     units = _units(targets == PRESENT, groups)
     shares = _check(len(units.sizes), fractions, of="images" if groups is None else "groups")
-    parts = np.array(_deal(units, shares, np.random.default_rng(seed)), dtype=np.int64)
+    parts = _deal(units, shares, np.random.default_rng(seed))
     if units.of_image is not None:
         parts = _moved(units, shares, parts)[units.of_image]
     return [np.flatnonzero(parts == part) for part in range(len(shares))]
@@ -103,17 +101,24 @@ def folds(
 class _Units:
     """What is dealt out: images, or groups of them.
 
-    Plain lists: single elements of NumPy arrays cost ten times as much to reach.
-
     Attributes:
         sizes: images of each unit.
-        labels: for each unit the labels of its images, each as often as images have it.
+        labels: labels of the units' images, unit by unit, each as often as images have it.
+        ends: int64 [units+1]; unit `u` has the labels from `ends[u]` up to `ends[u + 1]`.
         of_image: the unit of each image; None where they are the same.
     """
 
-    sizes: list[int]
-    labels: list[list[int]]
+    sizes: np.ndarray
+    labels: np.ndarray
+    ends: np.ndarray
     of_image: np.ndarray | None
+
+    def labels_of(self, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels of units, one after another, and the position in `picked` of the unit of each."""
+        counts = np.diff(self.ends)[picked]
+        owner = np.repeat(np.arange(len(picked)), counts)
+        first = np.cumsum(counts) - counts
+        return self.labels[self.ends[picked][owner] + np.arange(len(owner)) - first[owner]], owner
 
 
 def _units(present: np.ndarray, groups: np.ndarray | None) -> _Units:
@@ -124,40 +129,51 @@ def _units(present: np.ndarray, groups: np.ndarray | None) -> _Units:
         _, of_image, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         order = np.argsort(of_image[units], kind="stable")
         units, labels = of_image[units][order], labels[order]
-    ends = np.searchsorted(units, np.arange(len(sizes) + 1)).tolist()
-    flat = labels.tolist()
-    return _Units(sizes.tolist(), [flat[start:stop] for start, stop in pairwise(ends)], of_image)
+    return _Units(sizes, labels, np.searchsorted(units, np.arange(len(sizes) + 1)), of_image)
 
 
-def _deal(units: _Units, shares: list[float], rng: np.random.Generator) -> list[int]:
+def _deal(units: _Units, shares: list[float], rng: np.random.Generator) -> np.ndarray:
     """Return the part of each unit."""
-    order = rng.permutation(len(units.sizes)).tolist()
-    tie = rng.random((len(units.sizes), len(shares))).tolist()
-    holders: dict[int, dict[int, int]] = defaultdict(dict)
-    for unit in order:
-        for label in units.labels[unit]:
-            counts = holders[label]
-            counts[unit] = counts.get(unit, 0) + 1
-    left = {label: sum(counts.values()) for label, counts in holders.items()}
-    wanted_of_label = {label: [share * count for share in shares] for label, count in left.items()}
-    wanted = [share * sum(units.sizes) for share in shares]
-    part_of = [-1] * len(units.sizes)
-    while left:
-        rarest = min(left, key=lambda label: (left[label], label))
-        counts, wishes = holders[rarest], wanted_of_label[rarest]
-        for unit in sorted(counts, key=counts.__getitem__, reverse=True):  # stable: ties stay in random order
-            if part_of[unit] >= 0:
-                continue
-            part = part_of[unit] = _neediest(wishes, wanted, tie[unit])
-            wanted[part] -= units.sizes[unit]
-            for label in units.labels[unit]:
-                left[label] -= 1
-                wanted_of_label[label][part] -= 1
-        left = {label: count for label, count in left.items() if count}
-    for unit in sorted(order, key=units.sizes.__getitem__, reverse=True):
-        if part_of[unit] < 0:
-            part = part_of[unit] = _neediest(wanted, tie[unit])
-            wanted[part] -= units.sizes[unit]
+    num_units, num_parts = len(units.sizes), len(shares)
+    order = rng.permutation(num_units)
+    tie = rng.random((num_units, num_parts)).tolist()
+    labels, owner = units.labels_of(order)
+    # The units of each label in random order, and how many of their images have it.
+    pairs, counts = np.unique(labels * num_units + owner, return_counts=True)
+    holders, starts = (
+        order[pairs % num_units],
+        np.searchsorted(pairs, np.arange(labels.max(initial=-1) + 2) * num_units),
+    )
+    left = total = np.bincount(labels)
+    dealt = np.zeros((len(total), num_parts), dtype=np.int64)
+    sizes = units.sizes.tolist()
+    wanted = [share * sum(sizes) for share in shares]
+    part_of = np.full(num_units, -1)
+    while left.any():
+        rarest = int(np.where(left, left, left.max() + 1).argmin())
+        at = slice(starts[rarest], starts[rarest + 1])
+        is_open = part_of[holders[at]] < 0
+        members, having = holders[at][is_open], counts[at][is_open]
+        most_first = np.argsort(-having, kind="stable")  # ties stay in random order
+        members, having = members[most_first], having[most_first]
+        wishes = [
+            share * total[rarest] - there for share, there in zip(shares, dealt[rarest].tolist(), strict=True)
+        ]
+        for unit, count in zip(members.tolist(), having.tolist(), strict=True):
+            part = _neediest(wishes, wanted, tie[unit])
+            part_of[unit] = part
+            wishes[part] -= count
+            wanted[part] -= sizes[unit]
+        labels, owner = units.labels_of(members)
+        now = np.bincount(labels * num_parts + part_of[members][owner], minlength=dealt.size).reshape(
+            dealt.shape
+        )
+        dealt += now
+        left = left - now.sum(axis=1)
+    without = order[part_of[order] < 0]
+    for unit in without[np.argsort(-units.sizes[without], kind="stable")].tolist():
+        part = part_of[unit] = _neediest(wanted, tie[unit])
+        wanted[part] -= sizes[unit]
     return part_of
 
 
@@ -167,9 +183,9 @@ def _moved(units: _Units, shares: list[float], part_of: np.ndarray) -> np.ndarra
     Dealing out never takes back; large groups make that matter. What falls is the sum over parts of squared
     surplus divided by the whole count, of labels and of images alike.
     """
-    num_labels = 1 + max((max(labels) for labels in units.labels if labels), default=-1)
+    num_labels = 1 + int(units.labels.max(initial=-1))
     columns, counts = [], []
-    for labels, size in zip(units.labels, units.sizes, strict=True):
+    for labels, size in zip(np.split(units.labels, units.ends[1:-1]), units.sizes.tolist(), strict=True):
         column, count = np.unique(
             [*labels, *[num_labels] * size], return_counts=True
         )  # the last counts images
@@ -212,6 +228,9 @@ def _check(num_units: int, fractions: Sequence[float], *, of: str) -> list[float
 
 def _neediest(*wishes: list[float]) -> int:
     """Return the part with the greatest wish; later wishes decide between equal ones."""
+    greatest = max(wishes[0])
+    if wishes[0].count(greatest) == 1:
+        return wishes[0].index(greatest)
     by_part = list(zip(*wishes, strict=True))
     return by_part.index(max(by_part))
 
