@@ -84,7 +84,8 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     if split not in {"", "all"}:
         raise InputError(f"{spec}: photographs have no splits. Leave #{split} away; give a folder per split.")
     root = _root(path)
-    files, left_out = images_in(path, twins=False)  # a raw photograph and the camera's JPEG are one photograph
+    # A raw photograph and the camera's JPEG are one photograph.
+    files, left_out = images_in(path, twins=False)
     if not files:
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
