@@ -56,9 +56,39 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_source_files_that_a_page_names_are_there(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:src/labelbeam|tests|benchmarks|research|examples)/[\w./]+\.py)`", text))
-    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+    assert missing_files(page.read_text(encoding="utf-8")) == []
+
+
+def missing_files(text: str) -> list[str]:
+    """Return the Python files that a text names in backticks and that are nowhere in the project."""
+    named = set(
+        re.findall(
+            r"`((?:[\w.-]+/)*[\w-]+\.py)(?::\w+)?`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+        )
+    )
+    return sorted(name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in PYTHON))
+
+
+PYTHON = [
+    str(path.relative_to(ROOT))
+    for folder in ("src", "benchmarks", "research", "tests", "examples", "docs")
+    for path in (ROOT / folder).rglob("*.py")
+]
+
+
+def test_a_file_that_is_gone_would_be_seen() -> None:
+    assert missing_files(
+        "`beam.py`, `decoding/beam.py`, `decoding/gone.py`, `gone.py`\n```\n`other.py`\n```"
+    ) == [
+        "decoding/gone.py",
+        "gone.py",
+    ]
+
+
+def test_every_file_of_decoding_has_a_place_in_its_table() -> None:
+    text = (ROOT / "docs" / "decoding.md").read_text(encoding="utf-8").split("\n## ", 1)[0]
+    files = {path.name for path in (ROOT / "src" / "labelbeam" / "decoding").glob("[a-z]*.py")}
+    assert set(re.findall(r"`([a-z_]+\.py)`", text)) == files
 
 
 # --- reproduction.md

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import re
 import subprocess
 import sys
@@ -67,12 +68,29 @@ def test_a_page_imports_from_the_front_door_only(page: Path) -> None:
     assert imported(page.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_an_example_imports_from_the_front_door_only(example: Path) -> None:
-    assert imported(example.read_text(encoding="utf-8")) == []
+def code_of(file: Path) -> str:
+    """Return the Python of a script or of a notebook's cells."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def test_another_door_would_be_seen() -> None:
+EXAMPLES = [path for path in sorted((ROOT / "examples").rglob("*")) if path.suffix in (".py", ".ipynb")]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_or_notebook_imports_from_the_front_door_only(example: Path) -> None:
+    assert imported(code_of(example)) == []
+
+
+def test_another_door_would_be_seen(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": kind, "source": ["x = 1\n", f"import labelbeam.{kind}"]} for kind in ("code", "raw")
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    assert imported(code_of(tmp_path / "a.ipynb")) == ["labelbeam.code"]
     assert imported("import labelbeam as lb\n>>> from labelbeam.runs.tagger import Tagger\n") == [
         "labelbeam.runs.tagger"
     ]
