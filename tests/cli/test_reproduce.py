@@ -16,8 +16,7 @@ from labelbeam.cli.reproduce import reproduce
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.paper import expected_time, training
-from labelbeam.paper.benchmarks import BENCHMARKS
-from labelbeam.paper.plan import Request, truth_views
+from labelbeam.paper.plan import BENCHMARKS, Request, truth_views
 from labelbeam.paper.row_answers import RowAnswers, _read, answers_of
 from labelbeam.paper.rows import ROWS as ROWS_BY_NAME
 from labelbeam.runs.run_directory import load_run

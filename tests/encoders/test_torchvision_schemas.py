@@ -9,7 +9,7 @@ import pytest
 IN_TURN = """
 import torch
 from pathlib import Path
-from labelbeam.encoders import torchvision_schemas as shim
+from labelbeam.encoders import timm_encoder as shim
 
 def refuse(path):
     raise OSError("libcudart.so: cannot open shared object file")
@@ -43,7 +43,7 @@ def test_timm_imports_beside_the_installed_torchvision() -> None:
     """Without the shim this fails on a CPU-only torch; where torchvision is whole the shim must not act."""
     code = (
         "from labelbeam.encoders.timm_encoder import timm_module\n"
-        "from labelbeam.encoders.torchvision_schemas import declare_missing_schemas\n"
+        "from labelbeam.encoders.timm_encoder import declare_missing_schemas\n"
         "import torch\n"
         "timm_module(); import torchvision\n"
         "works = torch._C._dispatch_has_kernel_for_dispatch_key('torchvision::nms', 'CPU')\n"

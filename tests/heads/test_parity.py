@@ -26,7 +26,7 @@ from labelbeam.heads.options import (
 )
 from labelbeam.heads.tree import TrainedTree
 from labelbeam.heads.tree_torch import TreeHead
-from labelbeam.predict.partial_likelihood import known_log_prob
+from labelbeam.predict.label_model import known_log_prob
 
 LABELS, FEATURES, IMAGES = 4, 6, 9
 

@@ -7,7 +7,6 @@ import pytest
 
 from labelbeam.formats.voc import VOC_LABELS
 from labelbeam.heads.registry import HEADS
-from labelbeam.paper.benchmarks import BENCHMARKS
 from labelbeam.paper.paper_tables import (
     COCO2014,
     MARKS,
@@ -20,6 +19,7 @@ from labelbeam.paper.paper_tables import (
     misfits_of,
     not_exactly_k,
 )
+from labelbeam.paper.plan import BENCHMARKS
 from labelbeam.paper.rows import IN_THE_TABLE, ROWS
 
 EVERY_ROW = [row for table in PAPER_TABLES.values() for row in table.rows]

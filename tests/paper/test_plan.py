@@ -9,8 +9,8 @@ import pytest
 from labelbeam.demo import head_config
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS
-from labelbeam.paper.benchmarks import BENCHMARKS
-from labelbeam.paper.plan import Request, planned, tries
+from labelbeam.paper.plan import BENCHMARKS, Request, planned, tries
+from labelbeam.paper.result import run_digest
 from labelbeam.paper.rows import (
     IN_THE_TABLE,
     LARGE,
@@ -20,7 +20,6 @@ from labelbeam.paper.rows import (
     configurations,
     rows_named,
 )
-from labelbeam.paper.training import run_digest
 from labelbeam.runs.config import configure, to_plain
 
 

@@ -9,7 +9,7 @@ from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-from labelbeam.predict.partial_likelihood import known_orders_log_prob
+from labelbeam.predict.label_model import known_orders_log_prob
 
 LABELS = 4
 SETS = np.array(list(itertools.product([0, 1], repeat=LABELS)), dtype=np.int8)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.report.exclusive_pairs import emitted_together, exclusive_pairs
+from labelbeam.report.pairs import emitted_together, exclusive_pairs
 
 
 def test_only_pairs_apart_beyond_chance_exclude_each_other() -> None:

@@ -12,8 +12,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.registry import open_dataset
 from labelbeam.scenes import files
 from labelbeam.scenes.bayes import true_distribution
-from labelbeam.scenes.drawing import SIZE, draw_scene
-from labelbeam.scenes.files import SPLITS, read_scenes, scene_cues
+from labelbeam.scenes.files import SIZE, SPLITS, draw_scene, read_scenes, scene_cues
 from labelbeam.scenes.world import HIDDEN, SCENES, VOCABULARY, Cues, multi_hot
 
 

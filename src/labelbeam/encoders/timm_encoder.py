@@ -6,9 +6,11 @@ the network (`encoders.published`).
 """
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +18,56 @@ from torch import Tensor, nn
 
 from labelbeam.encoders.lite import LITE
 from labelbeam.encoders.networks import Gem
-from labelbeam.encoders.torchvision_schemas import declare_missing_schemas
 from labelbeam.encoders.weights import load_strictly
 from labelbeam.errors import InputError, unknown_name
+
+# Lets timm be imported beside a torchvision whose compiled part does not fit the installed torch.
+#
+# PyPI's Linux torchvision is linked against CUDA's torch; beside a CPU-only torch its operators cannot be
+# loaded and `import torchvision` ends in "operator torchvision::nms does not exist", and with it every
+# library that imports torchvision whenever it is installed. labelbeam needs none of those operators, so the
+# two schemas that torchvision looks up at import are declared, without an implementation, and only where the
+# compiled part really cannot be loaded; before the first import of timm.
+
+_declared: list[torch.library.Library] = []
+"""Keeps the declaration alive: a Library that is collected takes its schemas with it."""
+
+
+def _compiled_part() -> Path | None:
+    """Return torchvision's compiled operators, or None where torchvision or they are not installed."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent
+    found = sorted(path for pattern in ("_C*.so", "_C*.pyd") for path in folder.glob(pattern))
+    return found[0] if found else None
+
+
+def declare_missing_schemas() -> bool:
+    """Declare torchvision's `nms` and `qnms` where its compiled part cannot be loaded; else do nothing.
+
+    Returns:
+        True if this or an earlier call declared them; False where torchvision is whole or absent.
+
+    Example:
+        >>> declare_missing_schemas() == declare_missing_schemas()
+        True
+    """
+    if _declared:
+        return True
+    compiled = _compiled_part()
+    if compiled is None or hasattr(torch.ops.torchvision, "nms"):
+        return False
+    try:
+        torch.ops.load_library(str(compiled))
+    except OSError:
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(library)
+        return True
+    return False
+
 
 POOLINGS = ("default", "avg", "max", "avgmax", "catavgmax", "gem", "token", "map")
 """timm's names ("avgmax" is the mean of both, "catavgmax" both side by side), and "gem"."""
