@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--head", default="sigmoid")
     parser.add_argument("--data", choices=("voc", "coco"), nargs="*", default=("voc", "coco"))
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES)
     asked = parser.parse_args()
     seeds, parts_of = SEEDS[: asked.seeds], {"voc": ("VOC part", _voc), "coco": ("COCO's sets", _coco)}
     sys.stdout.write(f"| data | removed | a missing tag is | {' | '.join(SHOWN)} |\n")
@@ -54,7 +55,7 @@ def main() -> None:
         parts = list(read())
         labels = parts[0][1].shape[1]
         judged = [parts[seed % len(parts)] for seed in seeds]
-        for rate in RATES:
+        for rate in asked.rates:
             weights = {"absent": None, f"unlikely, {1 / (labels - 1):.3f}": 1 / (labels - 1)}
             if rate > 0:
                 weights[f"unlikely, {(1 - rate) / (1 + rate):.2f}"] = (1 - rate) / (1 + rate)

@@ -12,6 +12,7 @@ import pytest
 from labelbeam.errors import InputError
 from labelbeam.predict.promise_kinds import set_probability, tag_losses
 from labelbeam.predict.promises import Promise, Promises, Sample
+from labelbeam.predict.selection import selection_cut
 from labelbeam.scenes.bayes import population
 
 
@@ -144,3 +145,35 @@ def test_precision_breaks_its_word_in_at_most_5_percent_of_the_calibrations() ->
         broken.append(chances[tagged] @ tag_losses(sample, threshold) / chances[tagged].sum() > 0.3)
     assert len(broken) > 50
     assert np.mean(broken) <= 0.05 + 3 * (0.05 * 0.95 / len(broken)) ** 0.5
+
+
+def wrong_share(images: int, batches: int, target: float) -> tuple[float, float, float]:
+    """Mean over calibrations and batches of the share of wrong sets among those selected; its error; share selected."""
+    sample, chances = world()
+    heaped = np.cumsum(chances)
+    wrong = ~(sample.paths == (sample.truth == 1)).all(axis=1)
+    sure = set_probability(sample.scores, sample.paths, sample.log_probs)
+    shares, selected = [], []
+    for seed in range(batches):
+        at = np.searchsorted(heaped, np.random.default_rng([seed, 1]).random(60) * heaped[-1], side="right")
+        cut = selection_cut(target, drawn(images, seed).sample, None, sure[at])
+        chosen = sure[at] >= cut
+        shares.append(wrong[at][chosen].mean() if chosen.any() else 0.0)
+        selected.append(chosen.mean())
+    return float(np.mean(shares)), float(np.std(shares) / batches**0.5), float(np.mean(selected))
+
+
+@pytest.mark.parametrize(("images", "target"), [(20, 0.4), (200, 0.36)])
+def test_of_images_selected_from_a_batch_no_more_are_wrong_on_average_than_promised(images, target) -> None:
+    wrong, error, selected = wrong_share(images, 2000, target)
+    assert wrong <= 1 - target + 3 * error
+    assert selected > 0.02
+
+
+def test_without_the_new_image_in_its_p_value_selections_break_their_word(monkeypatch) -> None:
+    monkeypatch.setattr(
+        "labelbeam.predict.selection.wrong_p_values",
+        lambda wrong, images, sure: (wrong[:, None] >= sure).sum(axis=0) / images,
+    )
+    wrong, error, _ = wrong_share(4, 1000, 0.4)
+    assert wrong > 0.6 + 3 * error

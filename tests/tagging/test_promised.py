@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.predict.decision import Decision
+from labelbeam.predict.selection import selection_cut
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger
 
@@ -142,6 +143,58 @@ def test_the_report_says_what_can_be_promised_what_became_of_it_and_what_a_plain
     without = command("report", finished, *data[:-1], tmp_path / "other.html")
     assert without.exit_code == 0, without.output
     assert "kept no images aside for promises" in (tmp_path / "other.html").read_text()
+
+
+def test_images_for_nobody_are_chosen_among_all_when_the_promise_is_on_average(
+    sure, command, drawn, tmp_path
+) -> None:
+    asked = ("--unseen", 0.5, "--on-average")
+    out = {name: tmp_path / f"tags.{name}" for name in ("jsonl", "csv")}
+    for name, file in out.items():
+        page = ("--page", tmp_path / "page.html") if name == "csv" else ()
+        done = command("tag", sure, drawn, "--out", file, *asked, *page)
+        assert done.exit_code == 0, done.output
+        assert "have exactly the right labels on average" in done.stderr
+        assert "chosen when all images are tagged" in done.stderr
+    found = lines(out["jsonl"].read_text())
+    nobody = [one for one in found if one["unseen"]]
+    least = min((one["sure"] for one in nobody), default=2.0)
+    assert nobody == [one for one in found if not one.get("void") and one["sure"] >= least]
+    tagger = Tagger.load(sure, decision=Decision(unseen=0.5, on_average=True))
+    cut = selection_cut(
+        0.5,
+        tagger.promises.sample,
+        None,
+        np.array([one["sure"] if not one.get("void") else -np.inf for one in found]),
+    )
+    assert nobody == [one for one in found if not one.get("void") and one["sure"] >= cut]
+    with out["csv"].open(encoding="utf-8", newline="") as file:
+        status = [row["status"] for row in csv.DictReader(file)]
+    assert status == ["ok" if one["unseen"] else "person" for one in found]
+    people = status.count("person")
+    assert (f"{people} of 60 images are for a person" in done.stderr) == (people > 0)
+    if 0 < people < 60:
+        assert f"{people} that a person should look at come first" in (tmp_path / "page.html").read_text()
+    assert not list(tmp_path.glob("*.settled"))
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--json",), ("--out", "tags", "--format", "xmp"), ("--out", "t.jsonl", "--update")]
+)
+def test_what_cannot_wait_for_all_images_is_refused_where_they_are_chosen_together(
+    sure, command, drawn, tmp_path, monkeypatch, more
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tags").mkdir()
+    done = command("tag", sure, drawn, "--unseen", 0.5, "--on-average", *more)
+    assert done.exit_code == 2
+    assert "--out tags.jsonl, .csv or .parquet" in done.stderr
+
+
+def test_sets_that_a_promise_decides_are_not_promised_unseen_by_the_same_images(sure, command, drawn) -> None:
+    done = command("tag", sure, drawn, "--promise", "recall=0.3", "--unseen", 0.5)
+    assert done.exit_code == 2
+    assert "Ask for --unseen by itself" in done.stderr
 
 
 def test_python_gets_the_same(sure, drawn) -> None:

@@ -95,7 +95,7 @@ PROMISED = Prediction(
 
 def test_what_rules_and_promises_say_of_an_image_is_in_its_row(tmp_path: Path) -> None:
     (tmp_path / "lines").write_text(f"{PROMISED.to_json()}\n{Prediction('b.jpg', error='x').to_json()}\n")
-    decision = Decision(rule="promise", promise="recall=0.9", on_average=True, sets_among=0.9, unseen=0.9)
+    decision = Decision(rule="promise", promise="recall=0.9", on_average=True, sets_among=0.9)
     assert asked_columns(Decision(), ruled=False) == ()
     asked = asked_columns(decision, ruled=True)
     csv_table(LABELS, all_scores=False, more=asked)(tmp_path / "lines", tmp_path / "a.csv")

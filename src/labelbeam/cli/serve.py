@@ -64,6 +64,7 @@ def serve(
     from labelbeam.runs.tagger import asked_tagger
     from labelbeam.service.access import require_strong_key
     from labelbeam.service.project_photographs import add_folder
+    from labelbeam.service.routes import refuse_batches
     from labelbeam.service.server import (
         LOOPBACK,
         bound_socket,
@@ -85,6 +86,7 @@ def serve(
     with ExitStack() as opened:
         listening = opened.enter_context(bound_socket(host, port))
         tagger = asked_tagger([run], asked)
+        refuse_batches(tagger.run.config.decision)
         for line in (tagger.note, *tagger.promised):
             if line:
                 _say(line)

@@ -15,6 +15,7 @@ from labelbeam.predict.conformal import CONFIDENCE
 from labelbeam.predict.fitness import ALPHA
 from labelbeam.predict.promise_kinds import set_probability
 from labelbeam.predict.promises import Promise, Promises
+from labelbeam.predict.selection import selection_cut
 from labelbeam.predict.set_lists import independent_sets, listed_until
 from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
 from labelbeam.predict.under_rules import sets_above
@@ -239,10 +240,10 @@ class Decision:
     promise: str | None = None
     """`precision=0.95`, `recall=0.9`, `label-precision=…` or `label-recall=…`, for the rule `promise`."""
     on_average: bool = False
-    """Whether recall is promised on average over calibrations, rather than with confidence 95 %."""
+    """Whether recall and `unseen` are promised on average over calibrations, rather than with confidence 95 %."""
     unseen: float | None = None
     """Say which images need nobody to look at them: of those, this share at least has exactly its true labels,
-    with confidence 95 %."""
+    with confidence 95 %; on average, where the images of a job are chosen together (`predict.selection`)."""
     sets_among: float | None = None
     """List label sets, the most probable first, so that the true set is among them with this probability."""
 
@@ -265,7 +266,12 @@ class Decision:
                 "marked with a promise anyway. Leave abstain out."
             )
         if self.unseen is not None and self.rule == "expected-f1":
-            raise InputError("unseen is not known for expected-f1. Decide by path, threshold or promise.")
+            raise InputError("unseen is not known for expected-f1. Decide by path or threshold.")
+        if self.unseen is not None and self.rule == "promise":
+            raise InputError(
+                "a promise of labels chooses its thresholds on the calibration images, so the same images prove "
+                "nothing of the sets that these decide. Ask for --unseen by itself: with the path, or with a threshold."
+            )
         self.promised()
 
     @property
@@ -392,13 +398,7 @@ class Decision:
                 line += f"; a label is decided from {kept.thresholds[0]:.3g} on"
             lines.append(line + ".")
         if self.unseen is not None:
-            lowest = None if self.rule == "path" else self._thresholds(len(names), thresholds, found)
-            least = found.keep_unseen(self.unseen, self.name, lowest)
-            lines.append(
-                f"promised: nobody needs to look at images whose set is at least {least:.3g} probable; "
-                f"{self.unseen:g} of them have exactly the right labels with confidence {CONFIDENCE:g}, proven on "
-                f"{images}."
-            )
+            lines.append(self._unseen_line(found, thresholds, len(names), images))
         if self.sets_among is not None:
             most = found.keep_listed(self.sets_among)
             lines.append(
@@ -406,6 +406,54 @@ class Decision:
                 f"proven on {images}; a list ends where it holds more than {most:.3g}."
             )
         return lines
+
+    def _unseen_line(
+        self, found: Promises, thresholds: TunedThresholds | None, num_labels: int, images: str
+    ) -> str:
+        assert self.unseen is not None
+        if self.on_average:
+            found.check_unseen_on_average(self.unseen)
+            return (
+                f"promised: of the images that nobody needs to look at, {self.unseen:g} have exactly the right labels "
+                f"on average, by {images}; they are chosen when all images are tagged."
+            )
+        lowest = None if self.rule == "path" else self._thresholds(num_labels, thresholds, found)
+        least = found.keep_unseen(self.unseen, self.name, lowest)
+        return (
+            f"promised: nobody needs to look at images whose set is at least {least:.3g} probable; "
+            f"{self.unseen:g} of them have exactly the right labels with confidence {CONFIDENCE:g}, proven on "
+            f"{images}."
+        )
+
+    def sure(self, answers: Answers, sets: Bool[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
+        """Return how probable the decided sets are, what `unseen` goes by; -inf for odd images."""
+        found = set_probability(answers.scores, sets, answers.log_probs if self.rule == "path" else None)
+        return np.where(odd(answers), -np.inf, found)
+
+    def unseen_cut(
+        self,
+        promises: Promises | None,
+        num_labels: int,
+        sure: Float[np.ndarray, " batch"],
+        thresholds: TunedThresholds | None = None,
+    ) -> float:
+        """Return how sure an image must be, so that nobody needs to look at it.
+
+        Args:
+            promises: of the run.
+            num_labels: of the run.
+            sure: of all images of the batch; where the promise holds with confidence, they have no say.
+            thresholds: as for `decide`.
+
+        Raises:
+            InputError: this cannot be promised.
+        """
+        found, target = required(promises), self.unseen or 0.0
+        lowest = None if self.rule == "path" else self._thresholds(num_labels, thresholds, found)
+        if not self.on_average:
+            return found.keep_unseen(target, self.name, lowest)
+        found.check_unseen_on_average(target)
+        return selection_cut(target, found.sample, lowest, sure)
 
     def needs_nobody(
         self,
@@ -416,18 +464,16 @@ class Decision:
         """Return which images need nobody to look at them: sure enough, and not odd.
 
         Args:
-            answers: of some images.
+            answers: of some images; on average over calibrations, of all images that are chosen among.
             sets: as `decide` decided them.
             thresholds: as for `decide`.
 
         Raises:
             InputError: this cannot be promised.
         """
-        by_path, promises = self.rule == "path", required(answers.promises)
-        lowest = None if by_path else self._thresholds(answers.scores.shape[1], thresholds, promises)
-        least = promises.keep_unseen(self.unseen or 0.0, self.name, lowest)
-        sure = set_probability(answers.scores, sets, answers.log_probs if by_path else None) >= least
-        return sure & ~odd(answers)
+        sure = self.sure(answers, sets)
+        least = self.unseen_cut(answers.promises, answers.scores.shape[1], sure, thresholds)
+        return (sure >= least) & (sure > -np.inf)
 
     def listed(self, answers: Answers) -> list[ListedSets]:
         """Return each image's list of sets that holds the true one as often as `sets_among` says.

@@ -62,7 +62,9 @@ class Prediction:
         kept: p(the rules are kept | image) as the model sees it, where there are rules.
         promise: what is promised of the labels, in words; empty: nothing.
         void: whether the image is so odd that no promise holds of it.
-        unseen: whether nobody needs to look at it; None where that was not asked.
+        unseen: whether nobody needs to look at it; None where that was not asked, or is not settled yet.
+        sure: where images for nobody to look at are chosen together, the decided set's probability that they are chosen
+            by; 0 for odd images.
         sets: where asked for, label sets with their probabilities, falling, among which the true set is.
         scores: every label's score where asked for, by name.
         error: why there is no answer; everything else is then empty.
@@ -81,6 +83,7 @@ class Prediction:
     promise: str = ""
     void: bool = False
     unseen: bool | None = None
+    sure: float | None = None
     sets: tuple[tuple[tuple[str, ...], float], ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
     error: str = ""
@@ -116,6 +119,8 @@ class Prediction:
                 values["void"] = True
             if self.unseen is not None:
                 values["unseen"] = self.unseen
+            if self.sure is not None:
+                values["sure"] = self.sure  # every digit: images are chosen by it
             if self.sets:
                 values["sets"] = [{"labels": list(one), "prob": round(p, DIGITS)} for one, p in self.sets]
             if self.scores:
@@ -149,11 +154,15 @@ def predictions_of(
     """
     decided = decision.decide(answers, thresholds)
     promise = decision.promised()
-    unseen = None if decision.unseen is None else decision.needs_nobody(answers, decided, thresholds)
+    unseen = sure = None
+    if decision.unseen is not None and decision.on_average:
+        sure = np.maximum(decision.sure(answers, decided), 0.0)
+    elif decision.unseen is not None:
+        unseen = decision.needs_nobody(answers, decided, thresholds)
     listed = None if decision.sets_among is None else decision.listed(answers)
     void = odd(answers) & decision.promises_something
     if implications is not None:
-        if unseen is not None or (promise is not None and "precision" in promise.kind):
+        if decision.unseen is not None or (promise is not None and "precision" in promise.kind):
             raise InputError(
                 "implied labels are added whatever their scores, so no precision can be promised of them. Leave "
                 "--implications out, or the promise."
@@ -185,6 +194,7 @@ def predictions_of(
             promise="" if promise is None else str(promise),
             void=bool(void[row]),
             unseen=None if unseen is None else bool(unseen[row]),
+            sure=None if sure is None else float(sure[row]),
             sets=()
             if listed is None
             else tuple((tuple(vocabulary.names_of(one)), p) for one, p in listed[row]),

@@ -67,7 +67,11 @@ def check_promise(promise: Promise, comparison: Comparison) -> dict[str, Any]:
 
 
 def check_unseen(
-    target: float, needs_nobody: Bool[np.ndarray, " images"], comparison: Comparison
+    target: float,
+    needs_nobody: Bool[np.ndarray, " images"],
+    comparison: Comparison,
+    *,
+    on_average: bool = False,
 ) -> dict[str, Any]:
     """Return what became of images that nobody was to look at: how many, and how many have exactly their labels."""
     if comparison.decisions is None:
@@ -76,9 +80,10 @@ def check_unseen(
     wrong = ((comparison.decisions != (comparison.truth == PRESENT)) & known).any(axis=1)
     wrong |= comparison.outside > 0
     chosen = int(needs_nobody.sum())
+    how = "on average" if on_average else f"with confidence {CONFIDENCE:g}"
     right = chosen - int((wrong & needs_nobody).sum())
     return {
-        "promise": f"exactly the right labels in {target:g} of the images tagged unseen with confidence {CONFIDENCE:g}",
+        "promise": f"exactly the right labels in {target:g} of the images tagged unseen {how}",
         "share_unseen": float(needs_nobody.mean()),
         **_of_label(right, chosen, target),
     }

@@ -210,6 +210,19 @@ class Promises:
             self._kept[key] = keep_unseen(target, CONFIDENCE, thresholds, self.sample, self.guide, rule=rule)
         return float(self._kept[key])
 
+    def check_unseen_on_average(self, target: float) -> None:
+        """Refuse to choose images for nobody to look at where the calibration images can never be enough.
+
+        Raises:
+            InputError: they are too few.
+        """
+        _require_share("the promise for images that nobody looks at", target)
+        if len(self.sample) < (needed := fewest_cases(1 - target, None)):
+            raise InputError(
+                f"images that nobody looks at, {target:g} of them right on average, take at least {needed} calibration "
+                f"images; there are {len(self.sample)}. Calibrate with more, or promise less."
+            )
+
     def keep_listed(self, target: float) -> float:
         """Return how much probability may stand before a set in a list that holds the true set so often, on average.
 

@@ -88,7 +88,9 @@ class Evaluation:
         if decision.unseen is not None:
             sets = decision.decide(self.answers, self.thresholds)
             nobody = decision.needs_nobody(self.answers, sets, self.thresholds)
-            checks["unseen"] = check_unseen(decision.unseen, nobody, comparison)
+            checks["unseen"] = check_unseen(
+                decision.unseen, nobody, comparison, on_average=decision.on_average
+            )
         if decision.sets_among is not None:
             truth = self.dataset.with_vocabulary(self.vocabulary.names).targets
             checks["sets"] = check_listed(decision.sets_among, decision.listed(self.answers), truth)

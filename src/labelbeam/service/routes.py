@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from labelbeam import __version__
 from labelbeam.data.images import UnreadableImage
+from labelbeam.errors import InputError
+from labelbeam.predict.decision import Decision
 from labelbeam.runs.choices import decision_from
 from labelbeam.service.admission import BUSY_SECONDS, Refusal
 from labelbeam.service.descriptions import (
@@ -182,11 +184,25 @@ def tag_routes(service: TaggingService) -> APIRouter:
                 "sets_among": sets_among,
             },
         )
+        refuse_batches(decision)
         uploads = await images_of(request, service)
         tagged = await service.tag(uploads, decision=decision, all_scores=all_scores)
         return {"predictions": [told(one, features=features) for one in tagged]}
 
     return router
+
+
+def refuse_batches(decision: Decision) -> None:
+    """Refuse to choose images together, for a service gets them one by one.
+
+    Raises:
+        InputError: the decision asks for it.
+    """
+    if decision.unseen is not None and decision.on_average:
+        raise InputError(
+            "unseen on average is chosen among all images of a job, and a service gets them one by one. Leave "
+            "on_average out, or tag a folder with `labelbeam tag --unseen … --on-average --out FILE`."
+        )
 
 
 async def images_of(request: Request, service: TaggingService) -> list[Upload]:

@@ -21,6 +21,7 @@ from labelbeam.project.records import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
 from labelbeam.runs.tagger import Tagger, asked_tagger
+from labelbeam.tagging.choosing import choosing_for
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices
@@ -189,6 +190,7 @@ def do_job(
                 first_error = f"{prediction.image}: {prediction.error}"
             uncertified += certifies and not prediction.exact and not prediction.error
             advance(1)
+    chosen = record.settle()
     if record.moved:
         report(
             f"{record.moved:,} photographs lie elsewhere than when they were tagged; their tags came along."
@@ -200,7 +202,7 @@ def do_job(
         record.not_written,
         record.why_not,
         uncertified,
-        for_person,
+        for_person if chosen is None else chosen,
         void,
     )
 
@@ -355,7 +357,13 @@ def _source(tagger: Tagger, request: TagRequest, choices: Choices) -> Source:
 
 
 def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Choices) -> Printed | Recorded:
-    """Return what predictions go to; a record in a file is closed when `opened` is."""
+    """Return what predictions go to; a record in a file is closed when `opened` is.
+
+    Raises:
+        InputError: as `recording` and `choosing_for`.
+    """
+    where = request.where
+    choosing = choosing_for(tagger, format=where and where.format, update=where is not None and where.update)
     if request.where is None:
         keep = request.page_pictures if request.page else 0
         return Printed(json=request.prints_json, keep=keep)
@@ -390,6 +398,7 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
             overwrite=request.overwrite,
             keywords=keywords,
             more_columns=asked_columns(tagger.run.config.decision, ruled=tagger.run.rules is not None),
+            choosing=choosing,
         )
     )
 

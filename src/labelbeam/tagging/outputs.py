@@ -14,6 +14,7 @@ from labelbeam.errors import InputError, printable, printable_json, unknown_name
 from labelbeam.formats.csv_columns import TAGGED_COLUMNS
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
+from labelbeam.tagging.choosing import Choosing
 from labelbeam.tagging.journal import Journal, journal, recorded, settings_of
 from labelbeam.tagging.marks import FIELD, mark_of
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices, Sidecars
@@ -164,17 +165,37 @@ class Recorded:
         moved: images of this call that were done at another place, and not again.
     """
 
-    def __init__(self, lines: Journal, sidecars: Sidecars | None, *, marks: bool = False) -> None:
+    def __init__(
+        self,
+        lines: Journal,
+        sidecars: Sidecars | None,
+        *,
+        marks: bool = False,
+        choosing: Choosing | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             lines: the journal.
             sidecars: written beside; None: none.
             marks: whether lines say what their files were (`tagging.marks`).
+            choosing: chooses images when all are tagged; None: nothing waits for that.
         """
         self.done, self.unreadable, self.moved = lines.done, lines.failed, 0
         self.not_written, self.why_not = 0, ""
         self._lines, self._sidecars, self._marks = lines, sidecars, marks
+        self._choosing = choosing
+
+    def settle(self) -> int | None:
+        """Choose images for nobody to look at, now that all are tagged.
+
+        Returns:
+            How many are for a person; None where nothing waited for that.
+        """
+        if self._choosing is None:
+            return None
+        self._choosing.settle(self._lines.partial)
+        return self._choosing.for_person
 
     def remaining(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Yield the images that are not done yet; those that moved since they were done keep what they have."""
@@ -212,7 +233,8 @@ class Recorded:
     def first(self, count: int) -> list[Prediction]:
         """Return the first predictions of the whole job, those of earlier calls too."""
         with self._lines.partial.open(encoding="utf-8") as lines:
-            return [recorded(line) for line in islice(lines, count)]
+            found = [recorded(line) for line in islice(lines, count)]
+        return found if self._choosing is None else [self._choosing.chosen(one) for one in found]
 
 
 @contextmanager
@@ -226,6 +248,7 @@ def recording(
     overwrite: bool,
     keywords: KeywordChoices | None = None,
     more_columns: Sequence[str] = (),
+    choosing: Choosing | None = None,
 ) -> Iterator[Recorded]:
     """Open the record of a job; when the block ends, the result is there, and when it fails it can be gone on with.
 
@@ -238,6 +261,7 @@ def recording(
         overwrite: forget an interrupted job; replace text files with other content.
         keywords: how keywords are written, where they are.
         more_columns: of a CSV file (`tables.asked_columns`).
+        choosing: chooses images when all are tagged; None: nothing waits for that.
 
     Raises:
         InputError: as `journal`; a label that the format cannot hold.
@@ -247,6 +271,8 @@ def recording(
         table = csv_table(labels, all_scores=choices.all_scores, more=more_columns)
     elif where.format == "parquet":
         table = parquet_table(all_scores=choices.all_scores)
+    if choosing is not None:
+        table = choosing.table(table)
     asked = json.loads(json.dumps({**job, "format": where.format}))
     beside = where.format in KINDS
     # Sidecars of another run are made anew in place of its own; whatever else is at `out` is only added to when asked.
@@ -265,7 +291,7 @@ def recording(
             update=beside or where.update,
             table=table,
         ) as lines:
-            yield Recorded(lines, sidecars, marks=beside or where.update)
+            yield Recorded(lines, sidecars, marks=beside or where.update, choosing=choosing)
             if sidecars is not None:
                 sidecars.finish()
     finally:
@@ -286,6 +312,10 @@ class Printed:
             sys.stdout.reconfigure(
                 encoding="utf-8" if json else sys.stdout.encoding, errors="backslashreplace"
             )
+
+    def settle(self) -> int | None:
+        """Choose nothing: what is printed cannot wait for all images."""
+        return None
 
     def remaining(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Yield all images: nothing that was printed is known any more."""
