@@ -363,7 +363,11 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
         InputError: as `recording` and `choosing_for`.
     """
     where = request.where
-    choosing = choosing_for(tagger, format=where and where.format, update=where is not None and where.update)
+    choosing = choosing_for(
+        tagger,
+        format=None if where is None else where.format,
+        update=where is not None and where.update,
+    )
     if request.where is None:
         keep = request.page_pictures if request.page else 0
         return Printed(json=request.prints_json, keep=keep)
