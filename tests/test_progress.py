@@ -1,5 +1,8 @@
 """Progress: nothing where nobody looks, a line now and then in a log, with the rate of this call alone."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from labelbeam.progress import progress_bar, progress_line
@@ -21,6 +24,37 @@ def test_a_log_gets_a_line_each_time_the_seconds_have_passed(
             now[0] += 25
             advance(50)
     assert capsys.readouterr().err == "tagging: 550 of 1,000, 2.0/s, 4 min left\n"
+
+
+def test_a_notebook_shows_a_line_below_the_cell_and_takes_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ZMQInteractiveShell:
+        """Stands for the shell of a notebook."""
+
+    shown = []
+
+    def display(data: dict[str, str], *, raw: bool, display_id: bool) -> SimpleNamespace:
+        shown.append(data["text/plain"])
+        return SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+
+    module = SimpleNamespace(get_ipython=ZMQInteractiveShell, display=SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    monkeypatch.setitem(sys.modules, "IPython.display", module.display)
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with progress_bar("training", 100) as advance:
+        for _ in range(4):
+            now[0] += 0.1
+            advance(10)
+    assert shown == [
+        "training …",
+        "training: 10 of 100, 100/s, 1 s left",
+        "training: 30 of 100, 100/s, 1 s left",
+        "",
+    ]
+    shown.clear()
+    with progress_bar("training", 100, shown=False) as advance:
+        advance(100)
+    assert shown == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Progress of long work, on standard error: a bar with rate and remaining time, or a line now and then in a log."""
 
+import importlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+CELL_SECONDS = 0.2
+"""Between two updates of a notebook's line, at least."""
 
 
 @contextmanager
@@ -34,8 +39,11 @@ def progress_bar(
     Yields:
         A function to call with how many more items are done.
     """
-    notebook = in_notebook()
-    if not sys.stderr.isatty() and not (notebook and shown):
+    if shown and in_notebook():
+        with _Cell(task, total, done) as cell:
+            yield cell
+        return
+    if not sys.stderr.isatty():
         yield (lambda items: None) if log_every is None else _Log(task, total, done, log_every)
         return
     columns = (
@@ -45,9 +53,7 @@ def progress_bar(
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=Console(stderr=True, force_jupyter=notebook), disable=not shown, transient=True
-    ) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
         number = bar.add_task(task, total=total, completed=done)
         yield lambda items: bar.advance(number, items)
 
@@ -63,6 +69,31 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(_rate(task.speed) if task.speed else "")
+
+
+class _Cell:
+    """A line below a notebook's cell that says how far things are; needs no widgets, and goes at the end."""
+
+    def __init__(self, task: str, total: int | None, done: int) -> None:
+        self._task, self._total = task, total
+        self._before = self._done = done
+        self._start, self._shown = time.monotonic(), -math.inf
+
+    def __enter__(self) -> "_Cell":
+        display = importlib.import_module("IPython.display").display
+        self._line = display({"text/plain": f"{self._task} …"}, raw=True, display_id=True)
+        return self
+
+    def __call__(self, items: int) -> None:
+        self._done += items
+        now = time.monotonic()
+        if now - self._shown >= CELL_SECONDS:
+            self._shown = now
+            line = progress_line(self._task, self._done, self._total, self._before, now - self._start)
+            self._line.update({"text/plain": line}, raw=True)
+
+    def __exit__(self, *of_error: object) -> None:
+        self._line.update({"text/plain": ""}, raw=True)
 
 
 class _Log:

@@ -55,6 +55,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         n_iter_: epochs that the kept model was trained.
         history_: a row for each epoch.
         chosen_: the configuration that `tune` chose, in words.
+        tried_: mean -log p(set | row) of held-out rows, by configuration that it tried.
 
     Example:
         >>> X = np.random.default_rng(0).normal(size=(60, 4))
@@ -103,7 +104,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         seed = self._seed()
         size = DataSize(len(features), features.shape[1], len(names), is_sparse(features))
         by_data: Mapping[str, Any] = recipe_for(size, self.head)
-        self.chosen_, best_epoch = "", None
+        self.chosen_, self.tried_, best_epoch = "", {}, None
         unsaid = empty_sets(self._configured(by_data), targets)
         if self.tune is not None:
             best = tune(
@@ -115,6 +116,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
                 seed=seed,
             )
             self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
+            self.tried_ = dict(best.others)
         by_data = merged(by_data, unsaid)
         config = self._configured(by_data)
         held_out = None

@@ -42,6 +42,32 @@ def test_what_is_written_comes_back_in_every_kind_of_file(archive: Path, suffix:
     same(open_dataset(f"vectors:{file}"))
 
 
+def test_text_for_other_programs_comes_back_but_for_the_ids(archive: Path) -> None:
+    data = open_dataset(f"vectors:{archive}")
+    notes = write_dataset(data, f"vectors:{archive.with_name('copy.arff')}")
+    again = open_dataset(f"vectors:{archive.with_name('copy.arff')}")
+    assert "not kept: ids" in notes
+    assert again.vocabulary.names == ("cat", "dog")
+    np.testing.assert_array_equal(again.features[:], X)
+    np.testing.assert_array_equal(again.targets, data.targets)
+    with pytest.raises(InputError, match="some labels are unknown, and LIBSVM's text"):
+        write_dataset(data, f"vectors:{archive.with_name('copy.svm')}")
+
+
+@pytest.mark.parametrize("suffix", [".arff", ".svm"])
+def test_sparse_rows_and_rows_of_nothing_are_written_as_text(tmp_path: Path, suffix: str) -> None:
+    features = np.zeros((5, 12), np.float32)
+    features[0, 3], features[2, 0], features[3, 7] = 0.1, -2.5e-8, 3e7
+    labels = np.array([[1, 1], [0, 0], [0, 1], [0, 0], [1, 0]], np.int8)
+    names = np.array(["it's", "a \\ b, {c}"])
+    np.savez(tmp_path / "x.npz", features=features, labels=labels, names=names)
+    write_dataset(open_dataset(f"vectors:{tmp_path / 'x.npz'}"), f"vectors:{tmp_path / 'copy'}{suffix}")
+    again = open_dataset(f"vectors:{tmp_path / 'copy'}{suffix}")
+    np.testing.assert_array_equal(again.features[:], features)
+    np.testing.assert_array_equal(again.targets, labels)
+    assert again.vocabulary.names == (tuple(names) if suffix == ".arff" else ("0", "1"))
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".arrow"])
 def test_large_features_are_mapped_in_half_precision_and_rows_are_chosen_without_reading(
     archive: Path, suffix: str

@@ -282,7 +282,7 @@ def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple
     if parsed.format != "vectors" and dataset.features is not None:
         raise InputError(
             f"{spec}: the format {parsed.format} lists image files; {dataset.spec} holds vectors, which would be lost. "
-            "Write vectors:FILE (.npz, .npy, .parquet, .arrow)."
+            "Write vectors:FILE (.npz, .npy, .parquet, .arrow, .arff, .svm)."
         )
     write = _function(entry.write)
     notes: tuple[str, ...] = write(dataset, parsed.path, split=parsed.split, images=images)

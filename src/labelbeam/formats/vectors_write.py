@@ -1,4 +1,4 @@
-"""A data set of vectors as a file that `formats.vectors` reads back: `.npz`, `.npy` with a CSV, `.parquet`, `.arrow`.
+"""A data set of vectors as a file that `formats.vectors` reads back: arrays, tables, MEKA's ARFF, LIBSVM's text.
 
 Features are written block by block, as they are stored; `.npz` and `.arrow` are not compressed, so that they can be
 mapped.
@@ -22,7 +22,7 @@ from labelbeam.formats.placing import refuse_existing
 from labelbeam.formats.vector_files import KIND_KEY, NAMES_KEY, pyarrow_module
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
-SUFFIXES = (".npz", ".npy", ".parquet", ".arrow")
+SUFFIXES = (".npz", ".npy", ".parquet", ".arrow", ".arff", ".svm")
 
 
 def write_vectors(
@@ -46,7 +46,8 @@ def write_vectors(
         Sentences about what the file does not hold.
 
     Raises:
-        InputError: a data set of pictures, an unknown suffix, something at `path`, or names that a CSV cannot hold.
+        InputError: a data set of pictures, an unknown suffix, something at `path`, names that a CSV cannot hold, or
+            unknown labels, which LIBSVM's text cannot hold.
     """
     spec = f"vectors:{path}"
     if dataset.features is None:
@@ -66,6 +67,9 @@ def write_vectors(
             _write_npz(dataset, dataset.features, path, values)
         elif path.suffix == ".npy":
             return _write_npy(dataset, dataset.features, path, values)
+        elif path.suffix in (".arff", ".svm"):
+            write = _write_arff if path.suffix == ".arff" else _write_libsvm
+            return write(dataset, dataset.features, path, values)
         else:
             _write_arrow(dataset, dataset.features, path, values)
     except OSError as error:
@@ -108,6 +112,68 @@ def _write_npy(
         f"labels, ids and splits are in {labels.name}, row by row.",
         *(f"not kept: {one}" for one in lost),
     )
+
+
+def _write_arff(
+    dataset: Dataset, features: FeatureRows, path: Path, splits: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Write MEKA's form: labels first, as many as the relation says; rows are sparse where features mostly are."""
+    labels = len(dataset.vocabulary)
+    names = features.names or tuple(f"feature {j}" for j in range(features.num_features))
+    sparse = bool((features[:4000] == 0).mean() > 0.8)
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f"@relation {_quoted(f'{path.stem}: -C {labels}')}\n\n")
+        file.writelines(f"@attribute {_quoted(name)} {{0,1}}\n" for name in dataset.vocabulary.names)
+        file.writelines(f"@attribute {_quoted(name)} numeric\n" for name in names)
+        file.write("\n@data\n")
+        for row, values in _rows(features):
+            cells = ["?" if one == UNKNOWN else str(one) for one in dataset.targets[row].tolist()]
+            cells += [f"{value:.9g}" for value in values.tolist()]
+            if sparse:
+                kept = (f"{j} {cell}" for j, cell in enumerate(cells) if cell not in ("0", "-0"))
+                file.write("{" + ",".join(kept) + "}\n")
+            else:
+                file.write(",".join(cells) + "\n")
+    return _lost(dataset, splits)
+
+
+def _write_libsvm(
+    dataset: Dataset, features: FeatureRows, path: Path, splits: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Write `label,label index:value …` a row; labels are numbers from 0, features count from 1."""
+    if (dataset.targets == UNKNOWN).any():
+        raise InputError(
+            f"vectors:{path}: some labels are unknown, and LIBSVM's text says only which are present. Write .npz, "
+            ".parquet or .arff."
+        )
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        for row, values in _rows(features):
+            labels = ",".join(map(str, np.flatnonzero(dataset.targets[row] == PRESENT)))
+            kept = np.flatnonzero(values)
+            # The first row names the last feature, so that it is known how many there are.
+            last = [f"{features.num_features}:0"] if row == 0 and values[-1] == 0 else []
+            cells = [f"{j + 1}:{values[j]:.9g}" for j in kept] + last
+            file.write(f"{labels} {' '.join(cells) or '1:0'}\n")
+    numbers = ", ".join(f"{j} {name}" for j, name in enumerate(dataset.vocabulary.names[:5]))
+    more = ", …" if len(dataset.vocabulary) > 5 else ""
+    names = ("not kept: the names of the features",) if features.names else ()
+    return (f"labels are numbers there: {numbers}{more}.", *names, *_lost(dataset, splits))
+
+
+def _rows(features: FeatureRows) -> Iterator[tuple[int, np.ndarray]]:
+    row = 0
+    for block in features.blocks():
+        for values in np.asarray(block, np.float32):
+            yield row, values
+            row += 1
+
+
+def _lost(dataset: Dataset, splits: Sequence[str] | None) -> tuple[str, ...]:
+    return ("not kept: ids", *(("not kept: splits",) if splits is not None else ()))
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _write_matrix(file: Any, features: FeatureRows) -> None:

@@ -200,9 +200,14 @@ def benchmark_named(name: str) -> Benchmark:
     """Return a benchmark.
 
     Raises:
-        InputError: there is none of this name; the nearest is proposed.
+        InputError: there is none of this name (the nearest is proposed), or it is a file of vectors.
     """
     if name not in BENCHMARKS:
+        if name.startswith("vectors"):
+            raise InputError(
+                f"{name!r} holds vectors, and reproduce prints the paper's tables, which are about photographs. "
+                "Compare heads on vectors by labelbeam train --data … --head … and labelbeam score --versus."
+            )
         raise unknown_name("benchmark", name, BENCHMARKS)
     return BENCHMARKS[name]
 

@@ -1,11 +1,12 @@
 """A configuration chosen inside the training part: some are tried on held-out rows of it, the best is kept.
 
 The first of them is the rule's own (`runs.recipe`), so that trying one is choosing nothing; then what changes most:
-strength, length, depth. Small data are judged by three folds, large ones by a part of a draw. Knows no file.
+strength and whether labels have logits of their own, length, depth. Small data are judged by three folds, large ones
+by a part of a draw. Knows no file.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from labelbeam.training.learning import Learned, Rows, as_rows, learn
 MOST_ROWS = 5000
 """Rows that configurations are compared on, at most; the best of them is the best of more."""
 
+OWN_LOGITS = 3
+"""So many strengths are tried first; of the best, a label model is tried with logits of the labels' own."""
+
 FOLDED_BELOW = 100
 """Below so many rows, a single held-out part would choose by chance."""
 
@@ -34,12 +38,14 @@ class Tried:
         differences: as `configure` takes them.
         nats: mean -log p(set | features) of held-out rows.
         best_epoch: after which the held-out rows were predicted best, on average.
+        others: all that were tried, by name, with their nats.
     """
 
     name: str
     differences: Mapping[str, Any]
     nats: float
     best_epoch: int
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 def candidates(size: DataSize, head: str, count: int, *, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
@@ -61,20 +67,21 @@ def candidates(size: DataSize, head: str, count: int, *, seed: int = 0) -> list[
     if count < 1:
         raise InputError(f"--tune {count}: at least 1 configuration must be tried.")
     own = strength_for(size)
-    others = [one for one in (MIDDLE, LIGHT, STRONG) if one != own]
-    listed = [(one.name, recipe_for(size, head, strength=one)) for one in (own, *others)]
-    if not listed[0][1]:
+    others = sorted((one for one in (LIGHT, MIDDLE, STRONG) if one != own), key=(LIGHT, MIDDLE, STRONG).index)
+    values = recipe_for(size, head, strength=own)
+    if not values:
         raise InputError(
             f"--tune chooses for cnn-rnn, no-rnn and the sigmoid heads, not for {head!r}. Leave it out."
         )
+    listed = [(one.name, recipe_for(size, head, strength=one)) for one in (own, *others)]
     listed += [
         (f"{own.name}, half as long", recipe_for(size, head, length=0.5)),
         (f"{own.name}, twice as long", recipe_for(size, head, length=2.0)),
     ]
     if head in ("cnn-rnn", "no-rnn"):
         listed += [
-            (f"{own.name}, additive", merged(listed[0][1], {"label_model": {"activation": "identity"}})),
-            (f"{own.name}, no hidden layer", merged(listed[0][1], {"label_model": {"image_hidden_size": 0}})),
+            (f"{own.name}, additive", merged(values, {"label_model": {"activation": "identity"}})),
+            (f"{own.name}, no hidden layer", merged(values, {"label_model": {"image_hidden_size": 0}})),
         ]
     random = np.random.default_rng(seed)
     while len(listed) < count:
@@ -119,9 +126,15 @@ def tune(
     drawn = np.random.default_rng(seed).permutation(len(rows))[:MOST_ROWS]
     drawn.sort()
     parts = parts_of(targets[drawn], seed)
-    found = []
-    for name, differences in candidates(size, head, count, seed=seed):
-        config = configured(differences)
+    found: list[Tried] = []
+    waiting = candidates(size, head, count, seed=seed)
+    while len(found) < count:
+        name, differences = waiting.pop(0)
+        if len(found) == OWN_LOGITS and head in ("cnn-rnn", "no-rnn"):
+            best = min(found, key=lambda one: one.nats)
+            name = f"{best.name}, labels' own logits"
+            differences = merged(best.differences, {"label_model": {"per_label": 1.0}})
+        config = replace(configured(differences), members=1)  # several of the best are better still
         learned = [_judged(config, rows, targets, drawn, *part) for part in parts]
         shares = [len(drawn[part[1]]) for part in parts]
         nats = float(np.average([one.nats for one in learned], weights=shares))
@@ -130,7 +143,7 @@ def tune(
         report(f"tried: {name}: {nats:.3f} nats on held-out rows (epoch {epoch} of {config.recipe.epochs})")
     best = min(found, key=lambda one: one.nats)
     report(f"chosen of {count}: {best.name}.")
-    return best
+    return replace(best, others={one.name: one.nats for one in found})
 
 
 def parts_of(targets: Int8[np.ndarray, "rows labels"], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
