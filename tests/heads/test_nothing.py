@@ -159,6 +159,30 @@ def test_a_share_for_a_model_that_learned_from_empty_images_is_an_error_that_say
         LabelModelAnswerer(taught, Search(nothing=0.2))
 
 
+def test_the_share_that_is_found_is_the_one_by_which_the_images_own_probabilities_add_up_to_it():
+    head = trained(model())
+    z = head.per_label_logits(images())
+    share = head.share_of_nothing(images())
+    p = 1 / (1 + np.exp(-head.with_prior(share).nothing.log_odds(z)))
+    assert share == pytest.approx((p.sum() + 1) / (len(p) + 2), abs=1e-6)
+
+
+def test_the_share_is_found_again_where_the_evidence_of_each_image_is_what_the_model_believes():
+    head = trained(model())
+    z = np.random.default_rng(0).normal(-1.5, 1.5, size=(4000, LABELS))
+    p = np.exp(
+        -np.logaddexp(0, z).sum(axis=1)
+    )  # of an image that is empty as often as independent labels leave it
+    base = 1 / (1 + math.exp(-head.nothing.base))
+    head = replace(head.nothing, base=math.log(p.mean() / (1 - p.mean())))
+    empty = np.random.default_rng(1).random(len(p)) < p
+    for wanted in (0.02, 0.3, 0.7):
+        some = np.concatenate((np.flatnonzero(empty)[: int(3000 * wanted)], np.flatnonzero(~empty)))
+        shown = len(np.flatnonzero(empty)[: int(3000 * wanted)]) / len(some)
+        assert head.share_in(z[some]) == pytest.approx(shown, abs=0.03)
+    assert base > 0
+
+
 @ROW
 def test_a_label_that_comes_later_competes_with_end_and_leaves_the_old_odds_of_nothing(per_label):
     made = model(per_label=per_label)
@@ -243,6 +267,17 @@ def test_train_says_it_and_evaluate_shifts_it(command, tmp_path):
         assert judged.exit_code == 0, judged.output
         sizes.append(json.loads(judged.stdout)["mean_labels_predicted"])
     assert sizes[0] > sizes[1]
+    found = command("evaluate", run, "--data", spec, "--nothing", "estimate", "--json", "--bootstrap", 0)
+    assert found.exit_code == 0, found.output
+    found = json.loads(found.stdout)
+    assert 0 < found["search"]["nothing"] < 0.99
+    assert sizes[1] < found["mean_labels_predicted"]
+    tagged = command("tag", run, spec, "--nothing", "estimate", "--json")
+    assert tagged.exit_code == 0, tagged.output
+    assert "by 60 of the images" in tagged.stderr
+    wrong = command("evaluate", run, "--data", spec, "--nothing", "few")
+    assert wrong.exit_code == 2
+    assert "a number such as 0.2, or estimate" in " ".join(wrong.stderr.split())
     taught = ("--set", "label_model.nothing=taught", "--nothing", 0.2)
     refused = command("train", "--data", spec, "--out", tmp_path / "no", "--epochs", 2, *small, *taught)
     assert refused.exit_code == 2

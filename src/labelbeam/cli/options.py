@@ -137,7 +137,11 @@ DECIDE = (
     ),
     SharedOption("search", str, "exact, beam or greedy."),
     SharedOption("beam", int, "Beam width (implies --search beam)."),
-    SharedOption("nothing", float, "Share of the images expected to show none of the labels, such as 0.2."),
+    SharedOption(
+        "nothing",
+        str,
+        "Share of the images expected to show none of the labels, such as 0.2; estimate: as the images say.",
+    ),
     SharedOption(
         "settings",
         list[str],

@@ -220,6 +220,22 @@ class Nothing:
         base, share = (float(tensors.take(name, 1)[0]) for name in ("nothing_base", "nothing_share"))
         return cls(base, share, share)
 
+    def share_in(self, z: Float[np.ndarray, "images labels"]) -> float:
+        """Return which share of some images shows nothing, one image added to each side.
+
+        The share by which the images' own probabilities of the empty set add up to it (expectation maximisation).
+
+        Source:
+            Saerens, Latinne, Decaestecker 2002, Adjusting the outputs of a classifier to new a priori probabilities,
+            Section 2.2.
+        """
+        evidence = self.log_odds(z) - self.share
+        share = 0.5
+        for _ in range(200):
+            expected = sigmoid(evidence + math.log(share / (1 - share)))
+            share = (float(expected.sum()) + 1) / (len(z) + 2)
+        return share
+
     def log_odds(self, z: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
         """Return log p - log(1 - p), p the product of the labels' absences, shifted from `base` to `share`."""
         log_p = np.minimum(-np.logaddexp(0.0, z.astype(np.float64)).sum(axis=1), -1e-6)
@@ -462,6 +478,16 @@ class TrainedLabelModel:
         shifted = copy(self)
         shifted.nothing = replace(self.nothing, share=math.log(share / (1 - share)))
         return shifted
+
+    def share_of_nothing(self, features: Float[np.ndarray, "images features"]) -> float:
+        """Return which share of some images seems to show none of the labels.
+
+        Raises:
+            InputError: END was taught.
+        """
+        if self.nothing is None:
+            raise InputError(NO_NOTHING)
+        return self.nothing.share_in(self.per_label_logits(features))
 
     def image_vectors(
         self, features: Float[np.ndarray, "images features"]

@@ -161,7 +161,7 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
 def _without_labels(count: int) -> str:
     if count:
         return f"{_n(count, 'image')} without a label"
-    return "no image without a label (if photographs to come show none, say which share: --nothing 0.2)"
+    return "no image without a label (if photographs to come show none, say which share: --nothing 0.2, or estimate)"
 
 
 def _n(count: int, noun: str) -> str:

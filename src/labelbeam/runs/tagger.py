@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from labelbeam.decoding.search import Search
 from labelbeam.encoders.encoder import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.registry import require
 from labelbeam.labels.implications import Implications
 from labelbeam.labels.rules import Rules, as_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
@@ -318,12 +320,19 @@ OF_DECISION = ("decide", *(field.name for field in fields(Decision) if field.nam
 OF_SEARCH = ("search", "beam", "nothing", "settings")
 
 
-def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
+ESTIMATE = "estimate"
+"""`--nothing estimate`: the share of images that show nothing is found from the images."""
+
+
+def asked_tagger(
+    runs: Sequence[Path], asked: Mapping[str, Any], images: Float[np.ndarray, "images features"] | None = None
+) -> Tagger:
     """Load runs, with what the user asked for laid over their own configuration.
 
     Args:
         runs: run directories; several answer as one.
         asked: by name of the option, what was given.
+        images: features from which the share of images that show nothing is found where that is asked for.
 
     Raises:
         InputError: not a run; runs that do not fit together; values that are not allowed; a search for an ensemble,
@@ -341,7 +350,36 @@ def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any]) -> Tagger:
     decision = decision_from(config, {name: asked.get(name) for name in OF_DECISION})
     if several:
         return load_ensemble(runs, decision=decision)
-    search = search_from(
-        config, method=asked.get("search"), beam=asked.get("beam"), nothing=asked.get("nothing")
-    )
-    return Tagger(run, decision=decision, search=search, rules=asked.get("rules"))
+    share, found = _share_of_nothing(run, asked.get("nothing"), images)
+    search = search_from(config, method=asked.get("search"), beam=asked.get("beam"), nothing=share)
+    tagger = Tagger(run, decision=decision, search=search, rules=asked.get("rules"))
+    tagger.note = " ".join(line for line in (found, tagger.note) if line)
+    return tagger
+
+
+def _share_of_nothing(
+    run: Run, given: str | float | None, images: np.ndarray | None
+) -> tuple[float | None, str]:
+    """Return the share of images that show nothing as it was asked for, and how it was found.
+
+    Raises:
+        InputError: neither a number nor `estimate`; the latter where there are no images to find it from, or for a
+            head whose empty set has no probability of its own.
+    """
+    if given is None:
+        return None, ""
+    if given != ESTIMATE:
+        try:
+            return float(given), ""
+        except ValueError as error:
+            raise InputError(
+                f"--nothing {given!r} is no share. Give a number such as 0.2, or {ESTIMATE}: as the images say."
+            ) from error
+    require(run.config.head, "searches", f"--nothing {given}")
+    if images is None or not len(images):
+        raise InputError(
+            f"--nothing {ESTIMATE} finds the share from many images that can be read beforehand: it is for tag (of "
+            "files) and evaluate. Give a number such as 0.2."
+        )
+    share = cast(TrainedLabelModel, run.head).share_of_nothing(images)
+    return share, f"by {len(images):,} of the images, a share of {share:.3f} shows none of the labels."

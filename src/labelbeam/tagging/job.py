@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.encoders.given_features import GivenFeatures
@@ -20,7 +22,7 @@ from labelbeam.project.project_file import Project
 from labelbeam.project.records import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
-from labelbeam.runs.tagger import Tagger, asked_tagger
+from labelbeam.runs.tagger import ESTIMATE, Tagger, asked_tagger
 from labelbeam.tagging.choosing import choosing_for
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
@@ -41,6 +43,9 @@ from labelbeam.tagging.tables import asked_columns
 #
 # The number is what progress and the choice of an engine go by; the sample is what int8 is calibrated on and
 # what judges rounded numbers (`tagging.sources`). Opens no image.
+
+LOOKED_AT = 300
+"""Images from which the share that shows none of the labels is found; they are encoded once more."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,8 @@ def tag_images(
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
     left_out = LeftOut(request.exclude)
     paths = list_images(request.images, left_out=left_out) if paths is None else paths
-    tagger = asked_tagger([request.run], asked) if tagger is None else tagger
+    if tagger is None:
+        tagger = _asked(request, asked)
     for line in (tagger.note, *tagger.promised):
         if line:
             report(line)
@@ -298,13 +304,11 @@ def _tag_vectors(
     parsed = parse_spec(spec)
     if parsed.path is None:
         raise InputError(f"{spec!r} names no file. Write vectors:FILE#SPLIT.")
-    tagger = asked_tagger([request.run], asked)
-    for line in (tagger.note, *tagger.promised):
+    table = open_vectors(parsed.path, parsed.split)
+    tagger = asked_tagger([request.run], asked, table.features[:LOOKED_AT])
+    for line in (tagger.note, *tagger.promised, *table.notes):
         if line:
             report(line)
-    table = open_vectors(parsed.path, parsed.split)
-    for note in table.notes:
-        report(note)
     encoder = tagger.run.encoder
     wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.row_size)
     given = GivenVectors(replace(table, features=wanted.accept(table.features, spec)))
@@ -316,6 +320,16 @@ def _tag_vectors(
         return do_job(
             record, source, names, total=len(given), shown=shown, certifies=_certifies(tagger), report=report
         )
+
+
+def _asked(request: TagRequest, asked: Mapping[str, Any]) -> Tagger:
+    """Return the tagger that is asked for; what it must find from the images, it finds from some of them."""
+    if asked.get("nothing") != ESTIMATE or not request.images or "-" in request.images:
+        return asked_tagger([request.run], asked)
+    some = survey(list_images(request.images, left_out=LeftOut(request.exclude)), most=LOOKED_AT).some
+    plain = asked_tagger([request.run], {**asked, "nothing": None})
+    found = [row for _, row in plain.features(some) if not isinstance(row, str)]
+    return asked_tagger([request.run], asked, np.stack(found) if found else None)
 
 
 def _certifies(tagger: Tagger) -> bool:

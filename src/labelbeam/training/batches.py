@@ -391,7 +391,7 @@ def about_nothing(config: RunConfig, train: Dataset) -> list[str]:
         ]
     return [
         "no training image shows none of the labels, so this run hardly expects such a photograph. If some of those to "
-        "come show none, say which share: --nothing 0.2, here or when tagging (docs/training.md)."
+        "come show none, say which share: --nothing 0.2, or --nothing estimate when tagging (docs/training.md)."
     ]
 
 
