@@ -134,3 +134,16 @@ def test_a_label_that_the_file_cannot_hold_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(InputError, match="which this format cannot"):
         beside(tmp_path, kind, labels=[label])
+
+
+def test_what_could_not_be_written_is_no_tag_that_a_person_took_away(
+    beside: Callable[..., Sidecars], tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    sidecar = tmp_path / "a.jpg.xmp"
+    beside(tmp_path, "xmp").write(said(tmp_path / "a.jpg", "cat"))
+    sidecar.chmod(0o444)
+    assert "is read-only" in beside(tmp_path, "xmp").write(said(tmp_path / "a.jpg", "cat", "dog"))
+    sidecar.chmod(0o644)
+    assert beside(tmp_path, "xmp").write(said(tmp_path / "a.jpg", "cat", "dog")) == ""
+    assert "<rdf:li>dog</rdf:li>" in sidecar.read_text()

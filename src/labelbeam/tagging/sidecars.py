@@ -7,7 +7,8 @@ kept in the record (`tagging.journal`).
 """
 
 import errno
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -210,8 +211,8 @@ class Sidecars:
         )
         after = replace(after, created=own.created or (lists is None and bool(changes)))
         if changes:
-            self._written.intend(target, after, before=before, lists=lists)
-            write_sidecar(target, changes, created=own.created)
+            with self._intending(target, after, before=before, lists=lists):
+                write_sidecar(target, changes, created=own.created)
         self._written.keep(target, after)
         return ""
 
@@ -228,8 +229,8 @@ class Sidecars:
             run=self.choices.run,
         )
         if changes and self._tool is not None:
-            self._written.intend(image, after, before=before, lists=lists)
-            self._tool.write(image, changes)
+            with self._intending(image, after, before=before, lists=lists):
+                self._tool.write(image, changes)
         self._written.keep(image, after)
         return ""
 
@@ -248,13 +249,29 @@ class Sidecars:
             own, run=self.choices.run, wrote=wrote, created=own.created or there is None or self.replace
         )
         if there != content:
-            self._written.intend(
-                target, after, before=before, lists=None if there is None else {TEXT: [there]}
-            )
-            with written_whole(target) as part:
+            lists = None if there is None else {TEXT: [there]}
+            with (
+                self._intending(target, after, before=before, lists=lists),
+                written_whole(target) as part,
+            ):
                 part.write_bytes(content.encode())
         self._written.keep(target, after)
         return ""
+
+    @contextmanager
+    def _intending(
+        self, target: Path, after: OwnTags, *, before: OwnTags | None, lists: Lists | None
+    ) -> Iterator[None]:
+        """Record what a file is about to hold; where it cannot be written, the record is as it was.
+
+        Otherwise a tag that never was in the file would count as one that a person took away.
+        """
+        self._written.intend(target, after, before=before, lists=lists)
+        try:
+            yield
+        except (InputError, OSError):
+            self._written.keep(target, before)
+            raise
 
     def _own(self, image: Path, target: Path, lists: Lists | None) -> tuple[OwnTags | None, OwnTags]:
         """Return what runs wrote into a file before, as recorded and as it is now.
