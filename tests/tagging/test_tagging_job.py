@@ -92,7 +92,7 @@ def test_counts_are_of_all_calls_and_a_page_shows_the_first_pictures_of_all(
     ],
 )
 def test_what_became_of_a_job_is_said(counts: Counts, said: list[str]) -> None:
-    assert counts.told(["a", "b"]) == said
+    assert counts.summary(["a", "b"]) == said
     counts.refuse_nothing_read()
 
 
@@ -103,7 +103,7 @@ def test_a_job_of_which_nothing_could_be_read_is_not_called_done() -> None:
 
 def test_a_user_is_told_for_how_many_images_the_exact_search_ran_out_of_budget(tmp_path: Path) -> None:
     counts = Counts(images=20, unreadable=0, first_error="", not_written=0, why_not="", uncertified=3)
-    (line,) = counts.told(["photos"])
+    (line,) = counts.summary(["photos"])
     assert "ran out of budget for 3 of 20 images" in line
     assert "--set search.expansions=1000" in line
 

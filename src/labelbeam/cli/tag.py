@@ -112,7 +112,7 @@ def tag(
     counts = tag_images(request, asked, shown=visible, report=_say)
     if request.where is not None and counts.images:
         _say(f"{request.where.file}: {counts.images:,} images")
-    for line in counts.told(request.images):
+    for line in counts.summary(request.images):
         _say(line)
     counts.refuse_nothing_read()
 

@@ -90,37 +90,37 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
     damaged: list[str] = []
-    said, unsaid = [], []
+    labelled, unlisted = [], []
     records = _Records()
     for file in files:
         key = file.relative_to(root).as_posix()
         found = _found(file, key, counts, damaged)
         labels = _labels(found.lists, records.of(found, file), options, counts)
-        said.append((key, labels))
-        # Where runs alone said something, nobody said what is not there.
+        labelled.append((key, labels))
+        # Where runs alone gave labels, nothing says what is absent.
         open_ = options.machine_tags == "unknown" and labels and PRESENT not in labels.values()
-        unsaid.append(UNKNOWN if open_ else ABSENT)
+        unlisted.append(UNKNOWN if open_ else ABSENT)
     return labelled_dataset(
-        said,
+        labelled,
         spec=spec,
         root=root,
         names=None,
-        unsaid=unsaid,
+        unsaid=unlisted,
         layout=f"keywords of {_origins(counts)}",
         options=options,
         notes=[*left_out, *_notes(counts, damaged, options)],
     )
 
 
-def people_said(files: Iterable[Path]) -> Iterator[dict[str, int]]:
-    """Yield for each photograph what people said of it: keywords they gave, and tags of runs that they took away.
+def labels_by_people(files: Iterable[Path]) -> Iterator[dict[str, int]]:
+    """Yield for each photograph what people decided of it: keywords they gave, and tags of runs that they took away.
 
     Args:
         files: photographs; their sidecars are read too, as `read_keywords` does.
 
     Yields:
         Label names with PRESENT or ABSENT; tags that runs wrote and nobody touched are left out. Empty where nothing
-        was said, or what was cannot be read.
+        was decided, or it cannot be read.
     """
     counts: Counter[str] = Counter()
     records, options = _Records(), replace(DEFAULTS, machine_tags="unknown")
@@ -192,7 +192,7 @@ class _Records:
 
 
 def _labels(lists: Lists, own: OwnTags | None, options: ReadOptions, counts: Counter[str]) -> dict[str, int]:
-    """Return what is said of a photograph's labels: by people, and by runs."""
+    """Return a photograph's labels as given by people, and by runs."""
     level, top = options.keyword_level, levels_of("lr:hierarchicalSubject", options.tag_root)
     people = _people(lists, own, top)
     everything = [*_plain(keywords_in(lists, level, options.tag_root), counts)]

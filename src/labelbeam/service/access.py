@@ -84,7 +84,7 @@ class Access:
 
         Args:
             app: what comes next.
-            session: the key; None: nobody needs one.
+            session: the key; None: none is needed.
             hosts: names under which the service may be asked, without ports; None: any.
             rate: requests per second of one client; 0: no limit.
             wrong_keys: wrong keys per second of one client.

@@ -37,7 +37,7 @@ SMALL_PASS = 6
 to a fifth more with ResNet-50, a tenth with VGG-16. (Of 16 surprisingly not, with ResNet-50.)"""
 
 _NAMELESS = Path("upload")
-"""What error messages call an upload: they are told with the client's own name beside them."""
+"""What error messages call an upload: messages have the client's own name beside it."""
 
 
 class UploadEncoder:
@@ -203,5 +203,5 @@ def _answer_or_error(question: Callable[[], object]) -> object:
     try:
         return question()
     except Exception as error:
-        # It belongs to the one who asked, where it is told and logged; the others' questions must be answered.
+        # It belongs to the one who asked, where it is answered and logged; the others' questions must be answered.
         return error

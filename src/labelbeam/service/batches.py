@@ -157,7 +157,7 @@ class Batches(Generic[Item, Result]):
             try:
                 results: Sequence[Result | Exception] = self._work([entry.item for entry in batch])
             except Exception as error:
-                # Whatever it is belongs to those who asked, where it is told and logged; the thread must go on.
+                # Whatever it is belongs to those who asked, where it is answered and logged; the thread must go on.
                 results = [error] * len(batch)
             took = (time.perf_counter() - began) / len(batch)
             self._seconds_each = 0.8 * self._seconds_each + 0.2 * took

@@ -167,8 +167,8 @@ class Refused(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refused, "description": told}
-    for status, told in {
+    status: {"model": Refused, "description": text}
+    for status, text in {
         401: "The API key is missing or wrong.",
         403: "Asked by another web site, or under a foreign name.",
         404: "There is no such thing (any more).",

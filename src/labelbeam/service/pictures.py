@@ -133,11 +133,11 @@ def tree_picture(tagger: Tagger, features: Float[np.ndarray, " features"]) -> by
     """
     from labelbeam.explain.search_tree import visible_search
 
-    told = visible_search(tagger, features, clicks=0).to_json()
+    search = visible_search(tagger, features, clicks=0).to_json()
     chart = tree_chart(
-        told["tree"],
-        exact=told["exact"]["labels"],
-        beam=told["beam"]["labels"],
+        search["tree"],
+        exact=search["exact"]["labels"],
+        beam=search["beam"]["labels"],
         title="The tree of the search",
     )
     size = re.search(r'width="(\d+)" height="(\d+)"', chart)

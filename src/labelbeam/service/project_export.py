@@ -163,7 +163,7 @@ def _decided(project: Project, format_: str) -> tuple[list[Photograph], Dataset]
     """Return the photographs of which something is known, and that as a data set under their owner's names."""
     known = project.known()
     photographs = [one for one in project.photographs() if one.id in known]
-    used = {name for said in known.values() for name in said}
+    used = {name for row in known.values() for name in row}
     names = [name for name in project.labels() if name in used]
     if not photographs:
         raise InputError("nothing is accepted or rejected yet, so there is nothing to export.")

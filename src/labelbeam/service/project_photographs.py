@@ -15,7 +15,7 @@ from labelbeam.data.images import UnreadableImage
 from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.folder import is_odd
-from labelbeam.formats.keywords import people_said
+from labelbeam.formats.keywords import labels_by_people
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Change, Photograph, label_names
@@ -59,7 +59,7 @@ class ProjectPhotographs:
             before = self.project.newest()
             photograph = self.project.add_photograph(upload.content, name=upload.name)
             if photograph.id > before:
-                take_over(self.project, {photograph.id: next(people_said([photograph.path]))})
+                take_over(self.project, {photograph.id: next(labels_by_people([photograph.path]))})
             self.project.keep_features(photograph.id, self._encoder, features)
             kept.append(photograph)
         return kept
@@ -147,7 +147,7 @@ TAKEN = ("keywords", "folders", "both", "nothing")
 def add_folder(project: Project, folder: Path, *, take: str = "keywords") -> tuple[int, int, list[str]]:
     """Add the photographs of a folder by reference, subfolders included; they stay where they are.
 
-    What people said of photographs that are new to the project comes in as decided, as one step. Of those that were
+    What people decided of photographs that are new to the project comes in as decided, as one step. Of those that were
     there before, what was decided on the page counts.
 
     Args:
@@ -178,26 +178,26 @@ def add_folder(project: Project, folder: Path, *, take: str = "keywords") -> tup
             count += 1
             if one.id > before:
                 new[one.id] = path
-    said: dict[int, dict[str, int]] = {image: {} for image in new}
+    given: dict[int, dict[str, int]] = {image: {} for image in new}
     if take in ("keywords", "both"):
-        said = dict(zip(new, people_said(new.values()), strict=True))
+        given = dict(zip(new, labels_by_people(new.values()), strict=True))
     if take in ("folders", "both"):
         for image, path in new.items():
             *above, _ = path.relative_to(folder).parts
             if above and not is_odd(above[0]):
-                said[image].setdefault(above[0], PRESENT)
-    return count, take_over(project, said), problems
+                given[image].setdefault(above[0], PRESENT)
+    return count, take_over(project, given), problems
 
 
-def take_over(project: Project, said: Mapping[int, Mapping[str, int]]) -> int:
-    """Decide what people said of photographs before they came here, as one step.
+def take_over(project: Project, given: Mapping[int, Mapping[str, int]]) -> int:
+    """Enter what people decided of photographs before they came here, as one step.
 
     A name that differs from one label of the project in case alone is that label; a name that no label can have is
     left out.
 
     Args:
         project: the project.
-        said: by photograph, names with PRESENT or ABSENT.
+        given: by photograph, names with PRESENT or ABSENT.
 
     Returns:
         On how many photographs something was decided.
@@ -206,7 +206,7 @@ def take_over(project: Project, said: Mapping[int, Mapping[str, int]]) -> int:
     folded: dict[str, list[str]] = {}
     for label in project.labels():
         folded.setdefault(label.casefold(), []).append(label)
-    for name in sorted({name for row in said.values() for name in row}):
+    for name in sorted({name for row in given.values() for name in row}):
         same = folded.get(name.casefold(), [])
         with suppress(InputError):
             names[name] = same[0] if len(same) == 1 and name not in same else label_names([name])[0]
@@ -215,7 +215,7 @@ def take_over(project: Project, said: Mapping[int, Mapping[str, int]]) -> int:
     changes = [
         Change(image, names[name], value)
         for wanted in (ABSENT, PRESENT)
-        for image, row in said.items()
+        for image, row in given.items()
         for name, value in row.items()
         if value == wanted and name in names
     ]

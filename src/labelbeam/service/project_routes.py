@@ -118,7 +118,7 @@ class RenamingAsked(BaseModel):
 
 
 class StepAsked(BaseModel):
-    """A step to take back, or to do again: the one that the page was told of."""
+    """A step to take back, or to do again: the one that the page was given."""
 
     step: Number
 
@@ -180,7 +180,7 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
             "name": project.path.name if saved else "",
             "saved": saved,
             "labels": [{"name": name, "known": name in known} for name in project.labels()],
-            "photographs": [told_photograph(one, decisions) for one in project.photographs()],
+            "photographs": [photograph_to_dict(one, decisions) for one in project.photographs()],
             **_turns(project),
             "attention": explained,
             "tree": has_tree(tagger),
@@ -193,14 +193,14 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
 
     @router.post("/keywords", summary="Keywords into sidecars beside the photographs of --images")
     def keywords() -> dict[str, Any]:
-        with told():
+        with as_refusal():
             count, notes = write_beside(project)
         return {"written": count, "notes": notes}
 
     @router.get("/export/{format_}", response_class=Response, summary="The project as a zip archive")
     def export(format_: str) -> Response:
         opened = ExitStack()
-        with told():
+        with as_refusal():
             archive = opened.enter_context(exported(project, format_))
         name, done = f"labels-{format_}.zip", BackgroundTask(opened.close)
         return FileResponse(archive, media_type="application/zip", filename=name, background=done)
@@ -209,7 +209,7 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
 def _add_steps(router: APIRouter, project: Project) -> None:
     @router.post("/decisions", summary="Accept, reject or clear labels, as one step", **takes(ChangesAsked))
     def decide(asked: Annotated[ChangesAsked, body_of(ChangesAsked)]) -> dict[str, Any]:
-        with told():
+        with as_refusal():
             changes = [Change(one.image, one.label, one.value) for one in asked.changes]
             return _told_step(project, project.decide(changes))
 
@@ -219,7 +219,7 @@ def _add_steps(router: APIRouter, project: Project) -> None:
         **takes(CompletionAsked),
     )
     def complete(asked: Annotated[CompletionAsked, body_of(CompletionAsked)]) -> dict[str, Any]:
-        with told():
+        with as_refusal():
             return _told_step(project, project.complete(asked.photographs, value=asked.complete))
 
     @router.post(
@@ -228,17 +228,17 @@ def _add_steps(router: APIRouter, project: Project) -> None:
         **takes(PhotographsAsked),
     )
     def remove(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:
-        with told():
+        with as_refusal():
             return _told_step(project, project.remove(asked.photographs))
 
     @router.post("/undo", summary="Take the last step back", **takes(StepAsked))
     def undo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
-        with told(409):
+        with as_refusal(409):
             return _told_step(project, project.undo(asked.step))
 
     @router.post("/redo", summary="Do the step taken back last again", **takes(StepAsked))
     def redo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
-        with told(409):
+        with as_refusal(409):
             return _told_step(project, project.redo(asked.step))
 
 
@@ -247,7 +247,7 @@ def _add_labels(router: APIRouter, tagger: Tagger, project: Project) -> None:
 
     @router.post("/labels", summary="Add a label", **takes(LabelAsked))
     def add_label(asked: Annotated[LabelAsked, body_of(LabelAsked)]) -> dict[str, Any]:
-        with told():
+        with as_refusal():
             name = project.add_labels([asked.name])[0]
         return {"name": name, "known": name in known, **_turns(project)}
 
@@ -258,12 +258,12 @@ def _add_labels(router: APIRouter, tagger: Tagger, project: Project) -> None:
                 422,
                 f"{asked.label!r} is a label of the model, which goes by that name. Rename your own ones.",
             )
-        with told():
+        with as_refusal():
             return _told_step(project, project.rename(asked.label, asked.to))
 
 
 @contextmanager
-def told(status: int = 422) -> Iterator[None]:
+def as_refusal(status: int = 422) -> Iterator[None]:
     """Turn a mistake in what was asked into its response.
 
     Raises:
@@ -277,8 +277,8 @@ def told(status: int = 422) -> Iterator[None]:
         raise Refusal(status, str(error)) from error
 
 
-def told_photograph(one: Photograph, decisions: dict[int, dict[str, int]]) -> dict[str, Any]:
-    """Return a photograph as the page is told of it."""
+def photograph_to_dict(one: Photograph, decisions: dict[int, dict[str, int]]) -> dict[str, Any]:
+    """Return a photograph as the page gets it."""
     decided = decisions.get(one.id, {})
     return {
         "id": one.id,
@@ -366,7 +366,7 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
             if isinstance(one, UnreadableImage):
                 added.append({"name": upload.name, "error": one.reason})
             else:
-                added.append(told_photograph(one, await asyncio.to_thread(project.decisions, one.id)))
+                added.append(photograph_to_dict(one, await asyncio.to_thread(project.decisions, one.id)))
         return {"photographs": added, **await asyncio.to_thread(_turns, project)}
 
     @router.get(
@@ -385,13 +385,13 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
         count: Annotated[int, Query(ge=1, le=1000)] = 12,
         mechanism: Annotated[str | None, Query(max_length=40)] = None,
     ) -> dict[str, Any]:
-        with told(404):
+        with as_refusal(404):
             photograph = await asyncio.to_thread(project.photograph, image)
         features = (await photographs.features([photograph]))[0]
         if features is None:
             raise Refusal(404, f"{photograph.name} is gone from the disk, or no longer a photograph.")
         decided = (await asyncio.to_thread(project.decisions, image)).get(image, {})
-        with told():
+        with as_refusal():
             found = await service.ask(
                 lambda: reasons.suggest(features, decided, count=count, mechanism=mechanism), urgent=True
             )
@@ -405,12 +405,12 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
             raise Refusal(
                 422, f"the model does not know the label {asked.label[:80]!r}, so it has no scores."
             )
-        with told():
+        with as_refusal():
             return await many.ask(asked.photographs, asked.label)
 
     @router.post("/unseen", summary="Photographs that nobody needs to look at", **takes(ScoresAsked))
     async def unseen(asked: Annotated[ScoresAsked, body_of(ScoresAsked)]) -> dict[str, Any]:
-        with told():
+        with as_refusal():
             return await many.needing_nobody(asked.photographs)
 
     @router.post("/stacks", summary="Which photographs look alike", **takes(PhotographsAsked))
@@ -429,7 +429,7 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
         summary="A photograph as JPEG, no larger than asked",
     )
     def picture(image: Number, side: Annotated[int, Query(ge=16, le=LARGEST)] = 400) -> Response:
-        with told(404):
+        with as_refusal(404):
             photograph = project.photograph(image)
             content = copies.picture(project.content(photograph), photograph.name, side=side)
         # The page's address of a picture has its hash in it: it never becomes another.
@@ -443,7 +443,7 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
             raise Refusal(
                 404, "this run has no maps of attention: that takes PyTorch and a head that is explained."
             )
-        with told():
+        with as_refusal():
             photograph = project.photograph(image)
             project.content(photograph)  # may it be read?
             content = explainer.picture(photograph.path, label)
@@ -455,7 +455,7 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
     async def tree(image: Number) -> Response:
         if not has_tree(service.tagger):
             raise Refusal(404, "the head of this run does not search.")
-        with told(404):
+        with as_refusal(404):
             photograph = await asyncio.to_thread(project.photograph, image)
         features = (await photographs.features([photograph]))[0]
         if features is None:

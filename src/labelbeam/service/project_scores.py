@@ -100,9 +100,9 @@ class ProjectScores:
         if rows:
             items = [(str(one.id), np.asarray(row)) for one, row in rows]
             predictions = await self._service.ask(lambda: list(tagger.tag_features(items)))
-            for (one, _), said in zip(rows, predictions, strict=True):
-                if said.unseen:
-                    decided[one.id] = [label.label for label in said.labels]
+            for (one, _), prediction in zip(rows, predictions, strict=True):
+                if prediction.unseen:
+                    decided[one.id] = [label.label for label in prediction.labels]
         return {
             "decided": decided,
             "unreadable": [one.id for one, row in zip(there, features, strict=True) if row is None],
@@ -122,8 +122,8 @@ class ProjectScores:
         return dict(self._reasons.scores(features, decided))
 
     async def _there(self, images: Sequence[int]) -> list[Photograph]:
-        known = {one.id: one for one in await asyncio.to_thread(self._project.photographs)}
-        return [known[image] for image in dict.fromkeys(images) if image in known]
+        there = {one.id: one for one in await asyncio.to_thread(self._project.photographs)}
+        return [there[image] for image in dict.fromkeys(images) if image in there]
 
     def _fingerprint(self, one: Photograph) -> Fingerprint:
         if one.id not in self._prints:

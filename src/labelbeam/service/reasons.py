@@ -25,7 +25,7 @@ REMEMBERED = 2000
 """Questions whose answers are kept: some ten kilobytes each with a thousand labels."""
 
 LEAST = 0.01
-"""Smallest change of a score that is told."""
+"""Smallest change of a score that is shown."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,9 @@ class Reasons:
         self, features: Float[np.ndarray, " features"], evidence: Mapping[str, int], mechanism: str | None
     ) -> _Scores:
         key = (features.tobytes(), frozenset(evidence.items()), mechanism)
-        if (known := self._asked.get(key)) is not None:
+        if (cached := self._asked.get(key)) is not None:
             self._asked.move_to_end(key)
-            return known
+            return cached
         found = self._asked[key] = _asked(self._tagger, features, evidence, mechanism)
         while len(self._asked) > REMEMBERED:
             self._asked.popitem(last=False)

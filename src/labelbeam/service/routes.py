@@ -93,7 +93,7 @@ def label_routes(service: TaggingService) -> APIRouter:
         count: Annotated[int, Query(ge=1, le=1000)] = 5,
         measure: Annotated[str, Query(max_length=100, description="cosine or dot.")] = "cosine",
     ) -> dict[str, Any]:
-        """Return the labels whose points are nearest to a label's, or to an image's before any label is said."""
+        """Return the labels whose points are nearest to a label's, or to an image's before any label."""
         from labelbeam.neighbors.label_space import image_neighbors, label_neighbors
 
         if (label is None) == (vector is None):
@@ -187,7 +187,7 @@ def tag_routes(service: TaggingService) -> APIRouter:
         refuse_batches(decision)
         uploads = await images_of(request, service)
         tagged = await service.tag(uploads, decision=decision, all_scores=all_scores)
-        return {"predictions": [told(one, features=features) for one in tagged]}
+        return {"predictions": [to_answer(one, features=features) for one in tagged]}
 
     return router
 
@@ -220,7 +220,7 @@ async def images_of(request: Request, service: TaggingService) -> list[Upload]:
     return uploads
 
 
-def told(tagged: Tagged, *, features: bool) -> dict[str, Any]:
+def to_answer(tagged: Tagged, *, features: bool) -> dict[str, Any]:
     """Return an image's answer as JSON holds it: a line of `labelbeam tag`, and the vector."""
     line: dict[str, Any] = json.loads(tagged.prediction.to_json())
     if tagged.vector:

@@ -64,7 +64,7 @@ def create_app(
         project: what the page at `/` keeps photographs and decisions in; None: no page.
         saved: whether the project stays when the service ends; the page says so.
         run: its name, for logs, metrics and `/readyz`.
-        fingerprint: of what its answers depend on (`runs.run_directory.fingerprint`); empty: not said.
+        fingerprint: of what its answers depend on (`runs.run_directory.fingerprint`); empty: not given.
         log: what is called with a line for each request; None: nothing is.
 
     Raises:
@@ -154,7 +154,7 @@ def _describe_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
-        # The web server logs the traceback; the client is told nothing of the inside. The framework puts this
+        # The web server logs the traceback; the client learns nothing of the inside. The framework puts this
         # answer outside of everything that is added below.
         response = refused(500, "a defect of the service; its log says more.")
         response.headers.update(HEADERS)
@@ -231,7 +231,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address, so that a taken port is told before anything is loaded.
+    """Return a socket that listens at an address, so that a taken port is an error before anything is loaded.
 
     Raises:
         InputError: the port is taken or not allowed, or the host has no such address.
@@ -262,7 +262,7 @@ def web_server(app: FastAPI, *, drain_seconds: float, log: str) -> uvicorn.Serve
 
     Args:
         app: the application.
-        drain_seconds: how long what is under way may take when it is told to stop.
+        drain_seconds: how long what is under way may take when it is asked to stop.
         log: least level of what the web server itself logs; a line per request is `service.monitoring`'s.
     """
     config = uvicorn.Config(

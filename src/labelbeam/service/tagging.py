@@ -191,9 +191,9 @@ class TaggingService:
         self, ids: Sequence[str], uploads: Sequence[Upload]
     ) -> list[np.ndarray | UnreadableImage]:
         """Look features up by id, and compute what is missing."""
-        known = {vector: found for vector in ids if (found := self.vectors.get(vector)) is not None}
-        missing = {vector: upload for vector, upload in zip(ids, uploads, strict=True) if vector not in known}
-        done: dict[str, np.ndarray | UnreadableImage] = dict(known)
+        kept = {vector: found for vector in ids if (found := self.vectors.get(vector)) is not None}
+        missing = {vector: upload for vector, upload in zip(ids, uploads, strict=True) if vector not in kept}
+        done: dict[str, np.ndarray | UnreadableImage] = dict(kept)
         futures = self._encoding.submit(list(missing.values())) if missing else []
         results = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
         for vector, result in zip(missing, results, strict=True):

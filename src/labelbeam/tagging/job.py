@@ -53,7 +53,7 @@ class Survey:
     """Images of a job, before they are read.
 
     Attributes:
-        count: how many they are; None where nobody has looked.
+        count: how many they are; None where they were not counted.
         some: at most `SAMPLED` of them, evenly spread.
     """
 
@@ -116,7 +116,7 @@ class Counts:
     for_person: int = 0
     void: int = 0
 
-    def told(self, named: Sequence[str]) -> list[str]:
+    def summary(self, named: Sequence[str]) -> list[str]:
         """Return what a user should know, in sentences; none where everything is in order.
 
         Args:
@@ -176,10 +176,10 @@ def do_job(
         record: what knows what is done, and keeps what is made.
         source: makes predictions.
         paths: all images of the job, in order.
-        total: how many they are; None where nobody knows.
+        total: how many they are; None where that is not known.
         shown: whether progress is shown on a terminal.
         certifies: whether predictions come from an exact search, so that `exact` says whether its budget sufficed.
-        report: told a sentence that a person may want to read.
+        report: called with each sentence that a person may want to read.
     """
     if record.done:
         report(f"{record.done:,} images are done already; going on.")
@@ -233,7 +233,7 @@ def tag_images(
         request: images and outputs.
         asked: how labels are decided, as `asked_tagger` takes it.
         shown: whether progress is shown on a terminal.
-        report: told a sentence that a person may want to read.
+        report: called with each sentence that a person may want to read.
         tagger: of the run, if it is loaded already.
         paths: the images that the request names, as far as they are to be tagged now; None: all of them.
 
@@ -351,7 +351,7 @@ def _with_engine(
 ) -> Tagger:
     if not request.images or request.cluster is not None:
         return tagger
-    tagger, told = with_job_engine(
+    tagger, note = with_job_engine(
         tagger,
         engine=request.engine,
         precision=request.precision,
@@ -359,8 +359,8 @@ def _with_engine(
         images=before.count if request.where is not None else None,  # who reads along waits for no graph
         exactly=request.store is not None,
     )
-    if told:
-        report(told)
+    if note:
+        report(note)
     return tagger
 
 
@@ -392,7 +392,7 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
         "config": to_plain(tagger.run.config),
         # As settled, not as asked: what `auto` finds must not change in the middle of a file.
         "encoder": [encoder.engine, encoder.precision],
-        **choices.told(),
+        **choices.to_dict(),
     }
     if tagger.run.rules is not None:
         job["rules"] = tagger.run.rules.text
@@ -424,7 +424,7 @@ def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Cho
 def rejections(project: Path | None) -> Callable[[Path], Collection[str]]:
     """Return what says of a photograph which labels a person rejected in a project.
 
-    Photographs that stay where they are are known by their place, those that were uploaded by their bytes.
+    Photographs that stay where they are are recognised by their place, those that were uploaded by their bytes.
     """
     if project is None:
         return lambda image: ()

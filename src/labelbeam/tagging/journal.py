@@ -24,7 +24,7 @@ from labelbeam.tagging.marks import FIELD, as_it_was, mark_in, mark_of
 # Lines go to `FILE.partial`, with what was asked beside it; the next call of the same job finds which
 # images are done, cuts off a half line, and goes on. A table (CSV, Parquet) is made of all lines at the
 # end, so a kill at any moment loses nothing there either. Knows nothing of what a line says, but that it is
-# JSON with an `image`, and an `error` where nothing could be said of it.
+# JSON with an `image`, and an `error` where it could not be read.
 
 NOT_THERE = (-1, -1)
 """Mark of a file that is not there."""
@@ -76,10 +76,10 @@ class Journal:
                 yield from coming
                 return
             if name != str(image):
-                known = Counter(_digest(left) for left in (name, *written))
+                unmatched = Counter(_digest(left) for left in (name, *written))
                 for other in (image, *coming):
-                    if known[digest := _digest(str(other))] > 0:
-                        known[digest] -= 1
+                    if unmatched[digest := _digest(str(other))] > 0:
+                        unmatched[digest] -= 1
                     else:
                         yield other
                 return
@@ -120,26 +120,26 @@ def journal(
         update: lines that are at `out` already stay, but those that say that something failed, and those of files that
             have other pixels now: these are tried again. A file that moved takes its line along. What was asked stays
             beside `out`, so that the next call knows.
-        table: told the file of all lines and a new file, writes the second from the first; None: `out` is the lines
-            themselves.
+        table: called with the file of all lines and a new file, writes the second from the first; None: `out` is the
+            lines themselves.
 
     Raises:
         InputError: an interrupted job of other settings is there, or to be updated, its settings are damaged, or
             another call is writing it.
     """
     partial, about = out.with_name(out.name + ".partial"), _about(out)
-    told = json.loads(json.dumps(job))
+    settings = json.loads(json.dumps(job))
     with _own(partial, out) as file:
         # Nothing is deleted before it is ours: another call may be at work on it.
         finished = 0
         if anew or (not about.exists() and not (update and out.exists())):
             file.truncate(0)
-            _write_about(about, told, finished)
+            _write_about(about, settings, finished)
         else:
-            finished = _check_same(about, told, out)
+            finished = _check_same(about, settings, out)
             if update and out.exists() and not partial.stat().st_size:
                 finished = _copy_good_lines(out, file)
-                _write_about(about, told, finished)
+                _write_about(about, settings, finished)
         done, failed = _cut_back(partial, together, finished)
         gone = _gone(partial, finished) if update else {}
         yield Journal(partial, done, failed, file, gone)
@@ -172,18 +172,20 @@ def _finish(
 def settings_of(out: Path) -> dict[str, Any] | None:
     """Return what was asked of the job whose lines are at `out`; None where nothing says so."""
     try:
-        told = json.loads(_about(out).read_text(encoding="utf-8"))
+        settings = json.loads(_about(out).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return (
-        {name: value for name, value in told.items() if name != FINISHED} if isinstance(told, dict) else None
+        {name: value for name, value in settings.items() if name != FINISHED}
+        if isinstance(settings, dict)
+        else None
     )
 
 
-def _write_about(about: Path, told: Mapping[str, Any], finished: int) -> None:
-    said = {**told, FINISHED: finished} if finished else told
+def _write_about(about: Path, settings: Mapping[str, Any], finished: int) -> None:
+    content = {**settings, FINISHED: finished} if finished else settings
     with written_whole(about) as part:
-        part.write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _about(out: Path) -> Path:
@@ -224,7 +226,7 @@ def lock_alone(file: IO[Any], out: Path) -> None:
         raise InputError(f"another call is writing {out} now. Wait for it, or give another --out.") from None
 
 
-def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> int:
+def _check_same(about: Path, settings: Mapping[str, Any], out: Path) -> int:
     """Refuse to go on with a job of other settings; return how many lines were there when it was begun."""
     if not about.exists():
         raise InputError(
@@ -236,10 +238,10 @@ def _check_same(about: Path, told: Mapping[str, Any], out: Path) -> int:
         finished = int(before.pop(FINISHED, 0)) if isinstance(before, dict) else 0
     except (InputError, TypeError, ValueError) as error:
         raise InputError(f"the interrupted job is damaged: {error} Start anew with --overwrite.") from error
-    if before != told:
-        keys = {*before, *told} if isinstance(before, dict) else set(told)
+    if before != settings:
+        keys = {*before, *settings} if isinstance(before, dict) else set(settings)
         changed = sorted(
-            key for key in keys if not isinstance(before, dict) or before.get(key) != told.get(key)
+            key for key in keys if not isinstance(before, dict) or before.get(key) != settings.get(key)
         )
         raise InputError(
             f"{out} was begun with other settings ({', '.join(changed)} differ). Call it as before to go on, give "
@@ -347,12 +349,12 @@ def recorded(line: str) -> Prediction:
         >>> recorded('{"image": "b.jpg", "error": "not an image"}').error
         'not an image'
     """
-    told = json.loads(line)
-    told.pop("not_written", None)  # about its sidecar
-    told.pop(FIELD, None)
-    labels = tuple(ScoredLabel(**one) for one in told.pop("labels", ()))
-    sets = tuple((tuple(one["labels"]), one["prob"]) for one in told.get("sets", ()))
-    return Prediction(**{**told, "labels": labels, "path": tuple(told.get("path", ())), "sets": sets})
+    fields = json.loads(line)
+    fields.pop("not_written", None)  # about its sidecar
+    fields.pop(FIELD, None)
+    labels = tuple(ScoredLabel(**one) for one in fields.pop("labels", ()))
+    sets = tuple((tuple(one["labels"]), one["prob"]) for one in fields.get("sets", ()))
+    return Prediction(**{**fields, "labels": labels, "path": tuple(fields.get("path", ())), "sets": sets})
 
 
 def records(lines: Path) -> Iterator[Prediction]:

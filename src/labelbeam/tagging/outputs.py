@@ -122,7 +122,7 @@ def destination(out: Path | None, format: str | None, *, update: bool = False) -
 
     Args:
         out: what the user named.
-        format: what the user said; None: as the suffix of `out` says.
+        format: what the user named; None: as the suffix of `out` says.
         update: whether what is new is added to a result that is there.
 
     Raises:
@@ -318,7 +318,7 @@ class Printed:
         return None
 
     def remaining(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Yield all images: nothing that was printed is known any more."""
+        """Yield all images: what was printed is not kept."""
         yield from paths
 
     def write(self, prediction: Prediction) -> None:
@@ -326,7 +326,9 @@ class Printed:
         self.unreadable += bool(prediction.error)
         if len(self._kept) < self._keep:
             self._kept.append(prediction)
-        sys.stdout.write((printable_json(prediction.to_json()) if self._json else told(prediction)) + "\n")
+        sys.stdout.write(
+            (printable_json(prediction.to_json()) if self._json else format_line(prediction)) + "\n"
+        )
         sys.stdout.flush()
 
     def first(self, count: int) -> list[Prediction]:
@@ -334,18 +336,18 @@ class Printed:
         return self._kept[:count]
 
 
-def told(prediction: Prediction) -> str:
+def format_line(prediction: Prediction) -> str:
     r"""Return a prediction as a line for people.
 
     Example:
-        >>> told(Prediction("a.jpg"))
+        >>> format_line(Prediction("a.jpg"))
         'a.jpg\t(no label)'
     """
     name = printable(prediction.image, lines=False)
     if prediction.error:
         return f"{name}\terror: {printable(prediction.error, lines=False)}"
-    said = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
+    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in prediction.labels)
     marks = "\tfor a person" * (prediction.unseen is False) + "\todd: nothing is promised" * prediction.void
     listed = "".join(f"\n\t{p:.2f} {', '.join(one) or '(no label)'}" for one, p in prediction.sets)
     nothing = "(nothing fits)" if prediction.refused else "(no label)"
-    return printable(f"{name}\t{said or nothing}{marks}{listed}")
+    return printable(f"{name}\t{labels or nothing}{marks}{listed}")

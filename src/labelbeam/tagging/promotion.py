@@ -159,14 +159,14 @@ def _rows_among(images: Sequence[Path], others: Sequence[Path]) -> set[int]:
 
 
 def _f1(tagger: Tagger, dataset: Dataset) -> list[float]:
-    """Return the F1 of each photograph's decided set; NaN where it cannot be read or nothing is known of it."""
+    """Return the F1 of each photograph's decided set; NaN where it cannot be read or none of its labels is known."""
     found = []
     paths = [dataset.path(i) for i in range(len(dataset))]
     for row, prediction in zip(dataset.targets, tagger.tag(paths), strict=True):
-        known = {name for name, value in zip(dataset.vocabulary, row, strict=True) if value != UNKNOWN}
+        labelled = {name for name, value in zip(dataset.vocabulary, row, strict=True) if value != UNKNOWN}
         present = {name for name, value in zip(dataset.vocabulary, row, strict=True) if value == PRESENT}
-        decided = {one.label for one in prediction.labels} & known
-        if prediction.error or not known:
+        decided = {one.label for one in prediction.labels} & labelled
+        if prediction.error or not labelled:
             found.append(float("nan"))
         else:
             size = len(decided) + len(present)

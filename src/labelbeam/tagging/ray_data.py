@@ -93,11 +93,11 @@ class _Worker:
         names = [os.fsdecode(name) for name in row["names"]]
         read = self._tagger.features(self._folder / name for name in names)
         items = ((name, features) for name, (_, features) in zip(names, read, strict=True))
-        said = self._tagger.tag_features(
+        predictions = self._tagger.tag_features(
             items, all_scores=self._work.all_scores, implications=self._work.implications
         )
         # A name that is not UTF-8 becomes \udcXX, which is what JSON calls it too.
-        return {"lines": [one.to_json().encode("utf-8", "backslashreplace").decode() for one in said]}
+        return {"lines": [one.to_json().encode("utf-8", "backslashreplace").decode() for one in predictions]}
 
 
 def _groups(paths: Iterable[Path]) -> Iterator[list[bytes]]:

@@ -35,8 +35,8 @@ class TagRequest:
         exclude: patterns of names in folders that are passed over.
         project: a project file; what a person rejected there is not written.
         store: folder of image vectors.
-        engine: what runs the encoder; None: nobody asked.
-        precision: of the encoder; None: nobody asked.
+        engine: what runs the encoder; None: not asked for.
+        precision: of the encoder; None: not asked for.
         cluster: "ray", or None: this machine.
         where: what `out` and `format` mean.
 
@@ -93,7 +93,7 @@ class TagRequest:
 
     @property
     def names_an_engine(self) -> bool:
-        """Whether something was said about what runs the encoder."""
+        """Whether the engine or precision of the encoder was named."""
         return self.engine is not None or self.precision is not None
 
     def _refuse_keyword_options(self) -> None:

@@ -39,10 +39,10 @@ def with_job_engine(
 
     Args:
         tagger: of a run as trained, or exported.
-        engine: as the user said; None: "auto".
-        precision: as the user said; None: "auto".
+        engine: as the user named it; None: "auto".
+        precision: as the user named it; None: "auto".
         photographs: some of the job's, for calibration and for the judge.
-        images: how many the job has; None: nobody knows.
+        images: how many the job has; None: not counted.
         exactly: whether only float32 is taken where nothing is asked for: what is stored is used again.
 
     Returns:
@@ -133,14 +133,14 @@ def stored_or_read(
             None if mark == NOT_THERE else store.find(str(path), mark)
             for path, mark in zip(block, marks, strict=True)
         ]
-        reading = tagger.features(path for path, known in zip(block, found, strict=True) if known is None)
-        for path, mark, known in zip(block, marks, found, strict=True):
-            if known is None:
+        reading = tagger.features(path for path, stored in zip(block, found, strict=True) if stored is None)
+        for path, mark, stored in zip(block, marks, found, strict=True):
+            if stored is None:
                 _, vector = next(reading)
                 store.add(str(path), mark, vector)
                 yield str(path), vector
             else:
-                yield str(path), known
+                yield str(path), stored
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Choices:
     all_scores: bool = False
     implications: Implications | None = None
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return them as plain values: lines made with others are not continued."""
         implied = None
         if self.implications is not None:

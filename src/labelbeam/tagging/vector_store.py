@@ -43,7 +43,7 @@ class VectorStore:
         folder: made where it is not there and `write` is set.
         key: everything that vectors depend on beside the image.
         num_features: length of a vector.
-        write: whether rows will be added; then nobody else may.
+        write: whether rows will be added; then no other process may.
 
     Raises:
         InputError: vectors of another encoder, files that are damaged, a folder without vectors that is only to be
@@ -157,12 +157,12 @@ class VectorStore:
         block = np.full((len(self._waiting), self._num_features), np.nan, dtype=np.float16)
         lines = []
         for row, (name, (changed, size), vector) in enumerate(self._waiting):
-            told: dict[str, str | int] = {"image": name, "changed": changed, "size": size}
+            entry: dict[str, str | int] = {"image": name, "changed": changed, "size": size}
             if isinstance(vector, str):
-                told["error"] = vector
+                entry["error"] = vector
             else:
                 block[row] = vector
-            lines.append(json.dumps(told) + "\n")
+            lines.append(json.dumps(entry) + "\n")
         self._values.write(block.tobytes())
         self._values.flush()
         self._names.write("".join(lines).encode())
@@ -173,7 +173,7 @@ class VectorStore:
 
     def _check_key(self, key: dict[str, str]) -> None:
         file = self.folder / ENCODER
-        told = {**key, "num_features": self._num_features}
+        about = {**key, "num_features": self._num_features}
         if not file.exists():
             if not self._write:
                 raise InputError(
@@ -188,13 +188,13 @@ class VectorStore:
                     f"--store {self.folder} cannot be made ({error.strerror}). Give another folder."
                 ) from error
             with written_whole(file) as part:
-                part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+                part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
             return
         try:
             before = read_json(file)
         except InputError as error:
             raise InputError(f"{error} Give --store a new folder.") from error
-        if before != told:
+        if before != about:
             raise InputError(
                 f"{self.folder} holds vectors of another encoder than this run's. Give --store another folder."
             )
@@ -210,17 +210,17 @@ class VectorStore:
             if row == most or not line.endswith(b"\n"):
                 break
             try:
-                told = parse_json(line, NAMES)
-                digests += _digest(told["image"])
-                marks.extend((told["changed"], told["size"]))
-                if not isinstance(told.get("error", ""), str):
+                entry = parse_json(line, NAMES)
+                digests += _digest(entry["image"])
+                marks.extend((entry["changed"], entry["size"]))
+                if not isinstance(entry.get("error", ""), str):
                     raise TypeError("an error that is no text")
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 raise InputError(
                     f"{names}, line {row + 1}, is damaged. Give --store a new folder."
                 ) from error
-            if "error" in told:
-                self._errors[row] = told["error"]
+            if "error" in entry:
+                self._errors[row] = entry["error"]
             self._names_size += len(line)
         self._digests: Shaped[np.ndarray, " rows"] = np.frombuffer(bytes(digests), dtype=_DIGEST)
         self._marks = np.array(marks, dtype=np.int64).reshape(-1, 2)
@@ -269,5 +269,5 @@ def _digest(name: str) -> bytes:
 
 def _header(rows: int, num_features: int) -> bytes:
     """Return the first bytes of an .npy file, 128 of them: version 1.0, padded with blanks."""
-    told = f"{{'descr': '<f2', 'fortran_order': False, 'shape': ({rows}, {num_features}), }}"
-    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + told.ljust(117).encode() + b"\n"
+    header = f"{{'descr': '<f2', 'fortran_order': False, 'shape': ({rows}, {num_features}), }}"
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + header.ljust(117).encode() + b"\n"

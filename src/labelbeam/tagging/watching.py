@@ -32,7 +32,7 @@ def watch(
         every: seconds between looks at the folders.
         settled: seconds since a file was changed after which it counts as complete.
         rounds: looks; None: until interrupted.
-        report: told a sentence that a person may want to read.
+        report: called with each sentence that a person may want to read.
         wait: sleeps.
 
     Raises:

@@ -108,10 +108,10 @@ class ExifTool:
                 arguments.append(b"-XMP<=" + bytes(packet))
             if IPTC in changes:
                 arguments += _iptc_arguments(metadata.iptc, changes[IPTC] or [], Path(folder))
-            said = self.run(b"-overwrite_original", *arguments, name)
-        if "1 image files updated" not in said or "Invalid XMP" in said:
+            output = self.run(b"-overwrite_original", *arguments, name)
+        if "1 image files updated" not in output or "Invalid XMP" in output:
             raise InputError(
-                f"{photograph}: ExifTool did not write it ({said.replace(str(place), place.name)[:200]})."
+                f"{photograph}: ExifTool did not write it ({output.replace(str(place), place.name)[:200]})."
             )
 
 

@@ -50,10 +50,10 @@ class OwnTags:
         return {name: value for name, value in vars(self).items() if value}
 
     @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> "OwnTags":
+    def from_dict(cls, values: Mapping[str, Any]) -> "OwnTags":
         """Return what `to_dict` was given."""
-        pairs = {name: tuple(said.get(name, ())) for name in ("rejected", "withdrawn")}
-        return cls(**{**said, **pairs})
+        pairs = {name: tuple(values.get(name, ())) for name in ("rejected", "withdrawn")}
+        return cls(**{**values, **pairs})
 
     @property
     def unwanted(self) -> frozenset[str]:

@@ -43,8 +43,8 @@ def read_record(folder: Path) -> Iterator[tuple[str, OwnTags]]:
     with record.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                told = json.loads(line)
-                yield told.pop("file"), OwnTags.from_dict(told)
+                fields = json.loads(line)
+                yield fields.pop("file"), OwnTags.from_dict(fields)
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise InputError(
                     f"{record}, line {number}: no line of the record of what runs wrote. Repair it, or move the file "
