@@ -211,7 +211,7 @@ def _add_steps(router: APIRouter, project: Project) -> None:
     def decide(asked: Annotated[ChangesAsked, body_of(ChangesAsked)]) -> dict[str, Any]:
         with as_refusal():
             changes = [Change(one.image, one.label, one.value) for one in asked.changes]
-            return _told_step(project, project.decide(changes))
+            return _step_to_dict(project, project.decide(changes))
 
     @router.post(
         "/complete",
@@ -220,7 +220,7 @@ def _add_steps(router: APIRouter, project: Project) -> None:
     )
     def complete(asked: Annotated[CompletionAsked, body_of(CompletionAsked)]) -> dict[str, Any]:
         with as_refusal():
-            return _told_step(project, project.complete(asked.photographs, value=asked.complete))
+            return _step_to_dict(project, project.complete(asked.photographs, value=asked.complete))
 
     @router.post(
         "/remove",
@@ -229,17 +229,17 @@ def _add_steps(router: APIRouter, project: Project) -> None:
     )
     def remove(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:
         with as_refusal():
-            return _told_step(project, project.remove(asked.photographs))
+            return _step_to_dict(project, project.remove(asked.photographs))
 
     @router.post("/undo", summary="Take the last step back", **takes(StepAsked))
     def undo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
         with as_refusal(409):
-            return _told_step(project, project.undo(asked.step))
+            return _step_to_dict(project, project.undo(asked.step))
 
     @router.post("/redo", summary="Do the step taken back last again", **takes(StepAsked))
     def redo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
         with as_refusal(409):
-            return _told_step(project, project.redo(asked.step))
+            return _step_to_dict(project, project.redo(asked.step))
 
 
 def _add_labels(router: APIRouter, tagger: Tagger, project: Project) -> None:
@@ -259,7 +259,7 @@ def _add_labels(router: APIRouter, tagger: Tagger, project: Project) -> None:
                 f"{asked.label!r} is a label of the model, which goes by that name. Rename your own ones.",
             )
         with as_refusal():
-            return _told_step(project, project.rename(asked.label, asked.to))
+            return _step_to_dict(project, project.rename(asked.label, asked.to))
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def photograph_to_dict(one: Photograph, decisions: dict[int, dict[str, int]]) ->
     }
 
 
-def _told_step(project: Project, step: Step) -> dict[str, Any]:
+def _step_to_dict(project: Project, step: Step) -> dict[str, Any]:
     changes = [{"image": one.image, "label": one.label, "value": one.value} for one in step.changes]
     return {"changes": changes, "others": step.others, **_turns(project)}
 
@@ -467,12 +467,12 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
 def _suggested(found: ReasonedSuggestions) -> dict[str, Any]:
     suggestions = []
     for one in found.suggestions:
-        told_one: dict[str, Any] = {"label": one.label, "score": round(one.score, 4)}
+        entry: dict[str, Any] = {"label": one.label, "score": round(one.score, 4)}
         if one.reason is not None:
-            told_one["because"] = {
+            entry["because"] = {
                 "label": one.reason.label,
                 "value": one.reason.value,
                 "change": round(one.reason.change, 4),
             }
-        suggestions.append(told_one)
+        suggestions.append(entry)
     return {"suggestions": suggestions, "mechanism": found.mechanism, "note": found.note}
