@@ -24,7 +24,7 @@ OTHERS = ("labelbeam.sklearn",)
 # --- the names
 
 
-def test_every_public_name_is_there_documented_and_of_the_module_that_type_checkers_are_told() -> None:
+def test_every_public_name_is_there_documented_and_of_the_module_that_type_checkers_see() -> None:
     tree = ast.parse((ROOT / "src" / "labelbeam" / "__init__.py").read_text(encoding="utf-8"))
     told = {
         alias.name: node.module
@@ -196,7 +196,7 @@ def test_arrays_and_tensors_of_any_kind_give_the_same_answers() -> None:
         np.testing.assert_allclose(search.marginals(same).score, expected, atol=1e-6)
 
 
-def test_the_length_of_sets_can_be_said() -> None:
+def test_the_length_of_sets_can_be_set() -> None:
     features, _ = data(6)
     search = lb.decode(taught(), min_labels=2, max_labels=2)
     assert {len(path) for path in search.exact(features).paths} == {2}

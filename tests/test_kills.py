@@ -30,5 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[World]":
 
 
 @pytest.mark.parametrize("kind", ["upload", "export-numpy", "tag-xmp"])
-def test_what_was_told_outlives_a_kill_and_the_next_call_needs_no_repair(kind: str, world: "World") -> None:
+def test_what_was_reported_outlives_a_kill_and_the_next_call_needs_no_repair(
+    kind: str, world: "World"
+) -> None:
     POINTS[kind](world)

@@ -50,7 +50,7 @@ def test_whatever_bytes_come_it_is_a_value_or_an_input_error(raw):
         (b'{"a": 1, "a": 2}', "the key 'a' occurs twice"),
     ],
 )
-def test_what_the_library_chokes_on_is_told_in_words(raw, words):
+def test_what_the_library_chokes_on_is_explained(raw, words):
     with pytest.raises(InputError, match=words):
         parse_json(raw, "a.json", repeats=False)
 

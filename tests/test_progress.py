@@ -8,7 +8,7 @@ import pytest
 from labelbeam.progress import progress_bar, progress_line
 
 
-def test_without_a_terminal_nothing_is_said_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_nothing_is_printed_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("tagging", 10) as advance:
         advance(10)
     assert capsys.readouterr().err == ""
@@ -67,7 +67,7 @@ def test_a_notebook_shows_a_line_below_the_cell_and_takes_it_away(monkeypatch: p
         (50, 100, 50.0, "tagging: 50 of 100, 1.0/s, 50 s left"),
     ],
 )
-def test_times_are_told_in_the_unit_that_fits(
+def test_times_are_given_in_the_unit_that_fits(
     done: int, total: int | None, seconds: float, words: str
 ) -> None:
     assert progress_line("tagging", done, total, before=0, seconds=seconds) == words

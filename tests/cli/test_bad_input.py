@@ -349,7 +349,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input_is_told_in_words_and_nothing_is_lost(case, place, command):
+def test_bad_input_is_explained_and_nothing_is_lost(case, place, command):
     arguments, words = CASES[case]
     given = arguments(place)
     before = content(place.folder), content(place.run), content(place.drawn)

@@ -49,7 +49,7 @@ def test_the_number_of_pairs_is_the_user_s(run, drawn):
     assert found["images"]["read"] is False
 
 
-def test_a_file_name_that_is_not_utf_8_is_told_everywhere(tmp_path, capsys):
+def test_a_file_name_that_is_not_utf_8_is_reported_everywhere(tmp_path, capsys):
     name = "caf\udce9.png"  # as Python spells the byte 0xE9
     data = Dataset("x", tmp_path, (name, "b.png"), Vocabulary(("cat",)), np.eye(2, 1, dtype=np.int8))
     found = inspect_data({"all": data})
@@ -72,7 +72,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "words"), WRONG)
-def test_wrong_options_are_told_in_words(arguments, words, run, tmp_path, monkeypatch):
+def test_wrong_options_are_explained(arguments, words, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run(*arguments)
     assert done.exit_code == 2, done.output

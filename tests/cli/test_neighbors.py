@@ -46,7 +46,7 @@ def test_one_label_and_one_image_are_lines_of_text(finished, command, drawn):
         (["hoilday", "--among", "csv:gone.csv"], ["'holiday'"]),
     ],
 )
-def test_wrong_options_are_told_in_words(options, words, finished, command):
+def test_wrong_options_are_explained(options, words, finished, command):
     done = command("neighbors", finished, *options)
     assert done.exit_code == 2, done.output
     assert all(word in done.stderr for word in words), done.stderr

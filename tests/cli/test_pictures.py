@@ -142,7 +142,7 @@ def test_japanese_labels_train_and_come_back_whatever_the_encoding(
     assert "人物" in page.read_text(encoding="utf-8")
 
 
-def test_repeated_rows_and_empty_cells_are_handled_and_told(train, command, drawn, tmp_path):
+def test_repeated_rows_and_empty_cells_are_handled_and_reported(train, command, drawn, tmp_path):
     for i in range(12):
         shutil.copyfile(drawn / f"{i:05d}.png", tmp_path / f"{i}.png")
     rows = "".join(f"{i}.png,{'cat;dog' if i % 2 else 'dog'}\n" for i in range(12))

@@ -111,7 +111,7 @@ def test_what_is_missing_is_named_in_a_sentence(run, train, drawn, tmp_path):
         (["--out", "report.html", "--answer-at-most", "1"], ["--answer-at-most", "2"]),
     ],
 )
-def test_wrong_options_are_told_in_words(options, words, run, finished, drawn):
+def test_wrong_options_are_explained(options, words, run, finished, drawn):
     done = run(finished, "--data", f"csv:{drawn / 'tags.csv'}#test", *options)
     assert done.exit_code == 2, done.output
     assert all(word in done.output for word in words), done.output

@@ -191,7 +191,7 @@ def test_another_recipe_is_another_run_and_replaces_it(again, common, tmp_path) 
     assert "--recipe paper" in second["rows"]["sigmoid"]["command"]
 
 
-def test_seeds_and_configurations_are_told_row_by_row(again, common, tmp_path) -> None:
+def test_seeds_and_configurations_are_reported_row_by_row(again, common, tmp_path) -> None:
     some = (*common[:-1], "softmax,knn", "--out", tmp_path / "out", "--json")
     told = json.loads(again(*some, "--seeds", 2, "--configurations", 2).stdout)
     for row in told["rows"].values():

@@ -45,7 +45,7 @@ def test_a_wrong_option_says_what_to_do(
     assert words in str(told.value)
 
 
-def test_a_taken_port_is_told_before_the_run_is_loaded(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_the_run_is_loaded(tmp_path: Path) -> None:
     with bound_socket("127.0.0.1", 0) as listening, pytest.raises(InputError, match="taken"):
         serve(tmp_path / "nowhere", port=listening.getsockname()[1])
 

@@ -36,7 +36,7 @@ def parts_of(file: Path) -> dict[str, str]:
         return {row["image"]: row["split"] for row in csv.DictReader(text)}
 
 
-def test_parts_are_written_and_their_balance_is_told(tags, tmp_path):
+def test_parts_are_written_and_their_balance_is_reported(tags, tmp_path):
     out = tmp_path / "parts.csv"
     done = run(tags, "--parts", "train=0.75,test=0.25", "--out", out, "--missing", "keep")
     assert done.exit_code == 0, done.output
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_file_and_groups_stay_together(tags, tmp_pa
         (["--folds", "2", "--seed", "-1"], ["--seed must be 0 or more"]),
     ],
 )
-def test_what_cannot_be_done_is_told_and_nothing_is_written(tags, tmp_path, options, words):
+def test_what_cannot_be_done_is_reported_and_nothing_is_written(tags, tmp_path, options, words):
     done = run(tags, "--out", tmp_path / "out.csv", "--missing", "keep", *options)
     assert done.exit_code == 2
     assert all(word in done.stderr for word in words), done.stderr

@@ -100,7 +100,7 @@ def test_a_sigmoid_run_warns_on_standard_error_only(command, train, picture, tmp
         (["--vector", "SHORT"], ["floating-point numbers", "[2]"]),
     ],
 )
-def test_bad_input_is_told_with_exit_status_2(
+def test_bad_input_is_reported_with_exit_status_2(
     command, finished, picture, vector, labels, tmp_path, arguments, words
 ) -> None:
     np.savez(tmp_path / "archive.npz", a=np.zeros(2))

@@ -172,7 +172,7 @@ def test_two_outputs_at_one_place_are_refused(finished, command, drawn, tmp_path
     assert "--out and --page are both" in done.stderr
 
 
-def test_an_image_that_fits_nothing_is_told_so(finished, command, drawn):
+def test_an_image_that_fits_nothing_is_marked_so(finished, command, drawn):
     done = command("tag", finished, drawn / "00000.png", "--abstain", "0.999")
     assert done.stdout.endswith("(nothing fits)\n")
     told = json.loads(command("tag", finished, drawn / "00000.png", "--abstain", "0.999", "--json").stdout)

@@ -187,7 +187,7 @@ def test_paths_may_be_longer_than_the_room_they_start_with(backend, num_labels):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_limit_too_small_for_a_path_of_hundreds_of_labels_is_told_when_one_comes(backend):
+def test_a_limit_too_small_for_a_path_of_hundreds_of_labels_is_reported_when_one_comes(backend):
     step, row = long_paths(300)
     trie = PrefixTrie(step, byte_limit=100 * PrefixTrie(step).bytes_per_node)
     short = -5.0 * np.arange(300, -1, -1, dtype=np.float32)[None]  # END at once

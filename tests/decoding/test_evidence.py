@@ -246,7 +246,7 @@ def test_no_image_gives_no_row():
 # --- what is said
 
 
-def test_too_few_effective_samples_are_told_in_words():
+def test_too_few_effective_samples_are_explained():
     # Label 9 is as good as certain after label 4, which is rare, and else very rare: few samples find it.
     table = {(): [1.0] * 4 + [-5.0] + [1.0] * 4 + [-14.0, 1.0], (4,): [0.0] * 9 + [20.0, 0.0]}
     others = {(i,): [0.0] * 9 + [-14.0, 3.0] for i in (0, 1, 2, 3, 5, 6, 7, 8)}
@@ -289,7 +289,7 @@ def wrong(known, **options):
         (wrong([[0, -1, -1]], expansions=0), ["at least 1, given 0"]),
     ],
 )
-def test_what_cannot_be_conditioned_on_is_told(call, words):
+def test_what_cannot_be_conditioned_on_is_reported(call, words):
     with pytest.raises(InputError) as error:
         call()
     assert [word for word in words if word not in str(error.value)] == []

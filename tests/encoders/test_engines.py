@@ -171,7 +171,9 @@ def test_an_exported_graph_changes_its_engine_but_not_back_to_torch(
         with_engine(small, precision="float32")
 
 
-def test_too_few_photographs_to_calibrate_on_are_told(encoder: ImageEncoder, photographs: list[Path]) -> None:
+def test_too_few_photographs_to_calibrate_on_are_reported(
+    encoder: ImageEncoder, photographs: list[Path]
+) -> None:
     with pytest.raises(InputError, match="3 of the 4 given can be read, at least 16 are needed"):
         calibration_pixels([*photographs[:3], Path("absent.png")], encoder.preprocess)
 

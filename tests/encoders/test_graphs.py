@@ -191,7 +191,7 @@ def test_a_damaged_or_partial_export_is_refused(tmp_path: Path, graph: Path) -> 
         load_graph(path, engine="onnx").encode(squares(1))
 
 
-def test_what_cannot_be_exported_is_told(tmp_path: Path, encoder: ImageEncoder) -> None:
+def test_what_cannot_be_exported_is_reported(tmp_path: Path, encoder: ImageEncoder) -> None:
     with pytest.raises(InputError, match=r"ends in \.onnx, given 'encoder\.pt'"):
         export_graph(encoder, tmp_path / "encoder.pt")
     with pytest.raises(InputError, match="cannot be written"):

@@ -55,6 +55,6 @@ def test_a_path_that_is_asked_for_is_there_whatever_its_probability() -> None:
         ({"shown": [(2, 1)]}, r"cannot say \(2, 1\)"),
     ],
 )
-def test_what_cannot_be_shown_is_told(options, words) -> None:
+def test_what_cannot_be_shown_is_reported(options, words) -> None:
     with pytest.raises(InputError, match=words):
         search_tree(trie(), ROW, **options)

@@ -67,9 +67,7 @@ def test_a_path_has_the_probability_that_the_searches_give_it(activation) -> Non
 
 
 @pytest.mark.parametrize(("activation", "same"), [("identity", True), ("relu", False)])
-def test_only_with_a_linear_h_is_the_logits_gradient_the_same_whatever_was_said_before(
-    activation, same
-) -> None:
+def test_only_with_a_linear_h_is_the_logits_gradient_the_same_whatever_came_before(activation, same) -> None:
     label_model = model(activation=activation)
 
     def gradient(path: tuple[int, ...], target: str) -> torch.Tensor:

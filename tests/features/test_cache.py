@@ -169,7 +169,7 @@ def test_a_root_that_is_a_file_is_refused_on_writing(tmp_path: Path) -> None:
         cache.flush()
 
 
-def test_the_first_error_is_the_one_that_is_told(tmp_path: Path) -> None:
+def test_the_first_error_is_the_one_that_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = opened(tmp_path / "file")
     cache.put(digest(1), row(1))

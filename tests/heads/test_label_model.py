@@ -142,7 +142,7 @@ def test_dropout_acts_in_training_only_and_differs_between_images_and_steps() ->
     assert len({tuple(step) for image in mask.tolist() for step in image}) == 2 * (LABELS + 1)
 
 
-def test_unknown_labels_leave_the_softmax_and_are_never_said() -> None:
+def test_unknown_labels_leave_the_softmax_and_are_never_predicted() -> None:
     net = model()
     targets = torch.tensor([[1, -1, 0, 0, 1]], dtype=torch.int8)
     loss = net(an_image(), targets)

@@ -135,7 +135,7 @@ def test_the_exported_decoder_finds_the_same_sets(activation, per_label):
             assert decoder.beam(x, 8)[1] == pytest.approx(log_prob, abs=1e-5)
 
 
-def test_a_said_share_shifts_the_odds_of_the_empty_set_and_leaves_the_others_as_they_were_to_each_other():
+def test_a_given_share_shifts_the_odds_of_the_empty_set_and_leaves_the_others_as_they_were_to_each_other():
     head = trained(model())
     before, after = all_sets(head), all_sets(head, nothing=0.2)
     odds = [one[:, 0] - np.log(-np.expm1(one[:, 0])) for one in (before, after)]

@@ -135,7 +135,7 @@ def test_a_sigmoid_heads_log_odds_are_those_of_the_torch_head(hidden) -> None:
     np.testing.assert_allclose(head.logits(images()), expected, atol=1e-5)
 
 
-def test_an_any_subset_head_told_some_labels_says_what_the_torch_head_says() -> None:
+def test_an_any_subset_head_given_some_labels_answers_as_the_torch_head() -> None:
     module = spread(
         scaled(AnySubsetHead(LABELS, FEATURES, SigmoidOptions(hidden_size=5), scaling="standardize"))
     )

@@ -78,7 +78,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_does_not_fit_is_said(name: str) -> None:
+def test_what_does_not_fit_is_reported(name: str) -> None:
     make, words = WRONG[name]
     with pytest.raises(InputError) as told:
         make()

@@ -38,7 +38,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(("names", "kind", "concerned", "words"), ODD, ids=lambda value: str(value)[:30])
-def test_an_odd_name_is_found_once_and_told_why(names, kind, concerned, words):
+def test_an_odd_name_is_found_once_with_the_reason(names, kind, concerned, words):
     found = suspicious_names(names)
     assert [one.kind for one in found] == [kind]
     assert found[0].names == (concerned or tuple(names))

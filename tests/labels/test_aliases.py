@@ -12,7 +12,7 @@ def test_a_file_of_aliases_gives_the_names_at_the_end_of_each_chain(tmp_path):
     assert dict(read_aliases(file)) == {"pup": "dog", "puppy": "dog", "TV": "television"}
 
 
-def test_a_line_said_twice_is_one():
+def test_a_line_given_twice_is_one():
     pair = NamePair("a", "b", "line 1")
     assert dict(resolve([pair, pair])) == {"a": "b"}
 
@@ -25,7 +25,7 @@ def test_a_line_said_twice_is_one():
         ([("a", "a")], ["'a' -> 'a'", "circle", "line 1"]),
     ],
 )
-def test_aliases_that_contradict_or_circle_are_told(pairs, words):
+def test_aliases_that_contradict_or_circle_are_reported(pairs, words):
     with pytest.raises(InputError) as error:
         resolve([NamePair(old, new, f"line {n}") for n, (old, new) in enumerate(pairs, 1)])
     assert all(word in str(error.value) for word in words), error.value

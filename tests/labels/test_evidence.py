@@ -19,7 +19,7 @@ def test_accepted_and_rejected_names_become_a_row_of_targets() -> None:
         (["dog", "horse"], ["horse"], ["both accepted and rejected: 'horse'", "leave it out of one"]),
     ],
 )
-def test_names_that_cannot_be_used_are_told(accepted, rejected, words) -> None:
+def test_names_that_cannot_be_used_are_reported(accepted, rejected, words) -> None:
     with pytest.raises(InputError) as error:
         evidence_row(VOCABULARY, accepted, rejected)
     assert [word for word in words if word not in str(error.value)] == []

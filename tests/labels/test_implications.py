@@ -53,7 +53,7 @@ def test_the_order_of_the_lines_does_not_matter(pairs, order):
         ([("a", "a")], ["line 1", "'a' -> 'a'"]),
     ],
 )
-def test_a_circle_is_told_label_by_label(lines, words):
+def test_a_circle_is_shown_label_by_label(lines, words):
     with pytest.raises(InputError) as error:
         implications_of(pairs_of(*lines))
     assert all(word in str(error.value) for word in words), error.value

@@ -33,14 +33,14 @@ def test_pairs_are_cleaned_and_comments_blank_lines_and_line_ends_left_out(tmp_p
         ("犬 -> 動物".encode("cp932"), ["not UTF-8"]),
     ],
 )
-def test_lines_that_are_no_pair_are_told_with_their_number(tmp_path, text, words):
+def test_lines_that_are_no_pair_are_reported_with_their_number(tmp_path, text, words):
     file = written(tmp_path, text)
     with pytest.raises(InputError) as error:
         read_pairs(file)
     assert all(word in str(error.value) for word in [str(file), *words]), error.value
 
 
-def test_a_file_of_pairs_that_is_not_there_is_told(tmp_path):
+def test_a_file_of_pairs_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(InputError, match=r"no\.txt cannot be read"):
         read_pairs(tmp_path / "no.txt")
 

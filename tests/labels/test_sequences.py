@@ -42,7 +42,7 @@ def test_no_end_start_or_pad_id_is_a_real_label() -> None:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=50, deadline=None)
-def test_the_prefix_a_row_points_to_is_what_was_said_before(seed: int) -> None:
+def test_the_prefix_a_row_points_to_is_what_came_before(seed: int) -> None:
     sequences = sequences_of(random_targets(seed))
     prefixes = distinct_prefixes(sequences, 5)
     spelled: list[tuple[int, ...]] = [()]

@@ -49,7 +49,7 @@ def test_values_for_json_have_names_and_end_as_null() -> None:
         (POINTS, "dto", "'dot'"),
     ],
 )
-def test_what_cannot_be_laid_out_is_told(points, measure, words) -> None:
+def test_what_cannot_be_laid_out_is_reported(points, measure, words) -> None:
     with pytest.raises(InputError, match=words):
         label_map(points, measure=measure)
 

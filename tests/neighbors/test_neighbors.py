@@ -38,6 +38,6 @@ def test_no_more_images_are_given_than_there_are() -> None:
     assert len(nearest(np.ones(2), np.eye(2), count=9, leave_out=0)) == 1
 
 
-def test_an_unknown_measure_is_told() -> None:
+def test_an_unknown_measure_is_reported() -> None:
     with pytest.raises(InputError, match="'cosine'"):
         nearest(np.ones(2), np.eye(2), count=1, measure="cosin")

@@ -46,6 +46,6 @@ def test_unknown_labels_are_not_judged() -> None:
     assert predictability(hidden)[1] == pytest.approx(predictability(targets[40:])[1], abs=0.08)
 
 
-def test_too_few_images_are_told() -> None:
+def test_too_few_images_are_reported() -> None:
     with pytest.raises(InputError, match="at least 4"):
         predictability(np.ones((3, 2), dtype=np.int8))

@@ -202,6 +202,6 @@ def test_a_search_shows_both_paths_scores_and_clicks(taggers, pictures) -> None:
         (lambda t, f: images_near(t["cnn-rnn"].run, ["a"], f[:1], image=f[0], space="jiont"), "'joint'"),
     ],
 )
-def test_what_a_run_cannot_show_is_told(ask, words, taggers, pictures) -> None:
+def test_what_a_run_cannot_show_is_reported(ask, words, taggers, pictures) -> None:
     with pytest.raises(InputError, match=words):
         ask(taggers, pictures[1].astype(np.float32))

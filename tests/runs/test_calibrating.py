@@ -64,7 +64,9 @@ def test_images_that_fit_no_better_than_asked_get_nothing_and_the_others_what_th
     ("change", "words"),
     [({"score": "first-step"}, "fitted on the score 'marginal'"), ({"max_labels": 2}, "is forced")],
 )
-def test_a_calibration_that_does_not_hold_is_left_out_and_said(run: Run, change: dict, words: str) -> None:
+def test_a_calibration_that_does_not_hold_is_left_out_and_reported(
+    run: Run, change: dict, words: str
+) -> None:
     tagger = Tagger(run, search=replace(run.config.search, **change))
     assert tagger.calibration is None
     assert words in tagger.note
@@ -79,7 +81,7 @@ def test_a_run_keeps_its_calibration_and_one_without_leaves_none_behind(run: Run
     assert load_run(tmp_path).calibration is None
 
 
-def test_training_calibrates_unless_told_otherwise(finished: Path, train, tmp_path: Path) -> None:
+def test_training_calibrates_unless_configured_otherwise(finished: Path, train, tmp_path: Path) -> None:
     assert load_run(finished).calibration is not None
     assert load_run(train(tmp_path / "plain", "--set", "calibrate=false")).calibration is None
 

@@ -25,7 +25,7 @@ def yaml_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_later_layers_win_and_earlier_ones_stay_where_nothing_was_said(yaml_file):
+def test_later_layers_win_and_earlier_ones_stay_where_nothing_was_set(yaml_file):
     config = configure(
         recipe="paper",
         file=yaml_file,
@@ -97,7 +97,7 @@ def test_numbers_may_be_written_as_people_write_them():
         (["recipe.learning_rate=-1"], ["learning_rate is -1.0", "negative"]),
     ],
 )
-def test_a_wrong_setting_is_told_in_words(settings, words):
+def test_a_wrong_setting_is_explained(settings, words):
     with pytest.raises(InputError) as error:
         configure(settings=settings)
     assert [word for word in words if word not in str(error.value)] == [], error.value
@@ -112,9 +112,7 @@ def test_a_wrong_setting_is_told_in_words(settings, words):
         ("!!python/object/apply:os.system ['touch executed']", ["not YAML"]),
     ],
 )
-def test_a_wrong_file_is_told_in_words_all_problems_at_once_and_runs_nothing(
-    text, words, tmp_path, monkeypatch
-):
+def test_a_wrong_file_is_explained_all_problems_at_once_and_runs_nothing(text, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "a.yaml"
     file.write_text(text, encoding="utf-8")

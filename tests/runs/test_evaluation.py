@@ -95,7 +95,7 @@ def test_the_order_of_the_datas_columns_changes_nothing(tagger, test_set):
     assert ours == pytest.approx(theirs, nan_ok=True)
 
 
-def test_unreadable_images_are_left_out_and_told(finished, command, drawn, tmp_path):
+def test_unreadable_images_are_left_out_and_reported(finished, command, drawn, tmp_path):
     shutil.copyfile(drawn / "00001.png", tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("no picture")
     (tmp_path / "tags.csv").write_text("image,tags\ngood.png,holiday\nbad.png,holiday\n")

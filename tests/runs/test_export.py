@@ -242,7 +242,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_be_exported_is_said(name, finished, arrays, tmp_path) -> None:
+def test_what_cannot_be_exported_is_reported(name, finished, arrays, tmp_path) -> None:
     act, words = WRONG[name]
     with pytest.raises(InputError) as told:
         act(finished, arrays, tmp_path / "out")

@@ -114,7 +114,9 @@ def test_unknown_old_labels_are_filled_in_and_the_label_is_learned_all_the_same(
     assert extended.added[0].present == int((with_new.targets[:, -1] == 1).sum())
 
 
-def test_what_cannot_be_extended_is_told(finished: Path, train, with_new: Dataset, tmp_path: Path) -> None:
+def test_what_cannot_be_extended_is_reported(
+    finished: Path, train, with_new: Dataset, tmp_path: Path
+) -> None:
     run = load_run(finished)
     with pytest.raises(InputError, match="nothing to add"):
         extend_run(run, with_new.with_vocabulary(run.vocabulary.names))

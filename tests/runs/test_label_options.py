@@ -44,7 +44,7 @@ def test_the_same_options_do_the_same_for_every_format(spec, tmp_path):
     assert data.protocol["min_images"] == 2
 
 
-def test_a_file_of_pairs_that_is_wrong_is_told_whatever_the_format(spec, tmp_path):
+def test_a_file_of_pairs_that_is_wrong_is_reported_whatever_the_format(spec, tmp_path):
     (tmp_path / "bad.txt").write_text("dog\n")
     with pytest.raises(InputError, match=r"bad\.txt, line 1"):
         open_dataset(spec, options=ReadOptions(missing="keep", implications=tmp_path / "bad.txt"))

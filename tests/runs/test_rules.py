@@ -57,7 +57,7 @@ def test_every_decided_set_keeps_the_rules_whatever_decides_it(run, rules, drawn
         assert line["exact"]
 
 
-def test_scores_are_conditioned_and_said_to_be_uncalibrated(run, rules, drawn, command):
+def test_scores_are_conditioned_and_called_uncalibrated(run, rules, drawn, command):
     told = command("tag", run, drawn / "00000.png", "--json", "--all-scores", "--rules", rules)
     scores = json.loads(told.stdout)["scores"]
     names = load_run(run).vocabulary.names
@@ -111,7 +111,7 @@ def test_suggestions_keep_the_rules_and_what_contradicts_them_is_named(run, rule
     assert "at most 3" not in refused.stderr
 
 
-def test_an_export_keeps_its_rules_without_being_told_again_and_so_does_its_decoder(
+def test_an_export_keeps_its_rules_without_being_given_again_and_so_does_its_decoder(
     run, rules, drawn, command, tmp_path
 ):
     out = tmp_path / "export"

@@ -83,7 +83,9 @@ def with_suggester(finished: Path) -> Run:
 
 
 @pytest.mark.parametrize("better", [LIKELIHOOD_WEIGHTING, ANY_SUBSET])
-def test_suggest_asks_the_better_mechanism_unless_told_otherwise(with_suggester: Run, better: str) -> None:
+def test_suggest_asks_the_better_mechanism_unless_configured_otherwise(
+    with_suggester: Run, better: str
+) -> None:
     assert with_suggester.suggester is not None
     tagger = Tagger(replace(with_suggester, suggester=replace(with_suggester.suggester, better=better)))
     vector = np.zeros(with_suggester.encoder.num_features, dtype=np.float32)
@@ -119,7 +121,7 @@ def test_a_run_keeps_it_and_a_run_without_one_leaves_none_behind(with_suggester:
         ([], "suggester.json is damaged"),
     ],
 )
-def test_a_damaged_one_is_told(finished: Path, tmp_path: Path, change: object, words: str) -> None:
+def test_a_damaged_one_is_reported(finished: Path, tmp_path: Path, change: object, words: str) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     told = json.loads((run / "suggester.json").read_text())
     (run / "suggester.json").write_text(
@@ -129,7 +131,7 @@ def test_a_damaged_one_is_told(finished: Path, tmp_path: Path, change: object, w
         load_run(run)
 
 
-def test_its_weights_missing_is_told(finished: Path, tmp_path: Path) -> None:
+def test_its_weights_missing_is_reported(finished: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     (run / "suggester.safetensors").unlink()
     with pytest.raises(InputError, match=r"suggester\.safetensors"):

@@ -282,7 +282,7 @@ def test_an_epoch_sees_every_image_once_and_processes_share_it() -> None:
     assert torch.equal(torch.cat(both), torch.cat(one))
 
 
-def test_recipe_problems_are_told_all_at_once() -> None:
+def test_recipe_problems_are_reported_all_at_once() -> None:
     with pytest.raises(InputError, match=r"learning_rate is -1.*batch_size must be at least 1"):
         Recipe(learning_rate=-1.0, batch_size=0)
     with pytest.raises(InputError, match="Did you mean 'rmsprop'"):

@@ -61,7 +61,7 @@ def test_nothing_is_promised_on_images_of_which_nothing_is_known_to_be_absent(tm
         training_data(configure(head="sigmoid", options=options), (labelled(tmp_path, SOME), None))
 
 
-def test_images_named_for_validation_are_fully_labelled_and_that_is_said(tmp_path) -> None:
+def test_images_named_for_validation_are_fully_labelled_and_that_is_reported(tmp_path) -> None:
     for name in ("train", "val"):
         rows = "".join(f"{name}{i}.jpg,{'cat' if i % 2 else 'dog'}\n" for i in range(20))
         (tmp_path / f"{name}.csv").write_text("image,tags\n" + rows)

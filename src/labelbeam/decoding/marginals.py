@@ -1,4 +1,10 @@
-"""Per-label scores of a sequence model: marginals with hard bounds, an estimate and its standard error."""
+"""Per-label scores of a sequence model: marginals with hard bounds, an estimate and its standard error.
+
+p(l | image) lies between the mass of all prefixes met that contain l, and that plus the mass of open prefixes
+that may still gain it. Between the bounds the estimate is the certain mass plus the sampled share of the open
+mass. The paper leaves open where per-label scores come from (C.1 row 15); this is our answer. Knows the trie
+and image rows; `expansion` grows the tree, `OpenEstimate` samples what it leaves open.
+"""
 
 from dataclasses import dataclass
 
@@ -23,13 +29,6 @@ from labelbeam.decoding.random_numbers import check_streams
 from labelbeam.decoding.ruled_estimate import RuledEstimate, trusted
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
-
-# Per-label scores of a sequence model: marginals with hard bounds, an estimate and its standard error.
-#
-# p(l | image) lies between the mass of all prefixes met that contain l, and that plus the mass of open
-# prefixes that may still gain it. Between the bounds the estimate is the certain mass plus the sampled share
-# of the open mass. The paper leaves open where per-label scores come from (C.1 row 15); this is our answer.
-# Knows the trie and image rows; `expansion` grows the tree, `OpenEstimate` samples what it leaves open.
 
 
 @dataclass(frozen=True)

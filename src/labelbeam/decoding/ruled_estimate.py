@@ -109,7 +109,7 @@ def continue_under_rules(
         keys: of the samples, as `draw_continuations` gives them.
 
     Returns:
-        The weights, whose expectation is the probability that the rules are kept; and what is said of labels, float64.
+        The weights, whose expectation is the probability that the rules are kept; and what they give of each label, float64.
 
     Raises:
         TrieFullError: the prefixes of this block do not fit into the trie.
@@ -118,17 +118,17 @@ def continue_under_rules(
     has = tree.sets(images, entries, labels)
     settled = tree.settled[images, entries, labels]
     weights, trust = np.ones(len(images)), trust[images]
-    said = -np.where(settled, 1.0, trust)[:, None] * has
+    of_labels = -np.where(settled, 1.0, trust)[:, None] * has
     for items, nodes, probs, outcomes in sampled_steps(tree, images, entries, labels, keys):
         weights[items] *= probs.sum(axis=1)
         scale = weights[items] * np.where(settled[items], 1.0, trust[items])
-        said[items] += scale[:, None] * np.where(ids <= outcomes[:, None], hazards(probs), 0.0)
+        of_labels[items] += scale[:, None] * np.where(ids <= outcomes[:, None], hazards(probs), 0.0)
         further = outcomes < len(ids)
         drawn, item = outcomes[further], items[further]
-        said[item, drawn] -= scale[further]
+        of_labels[item, drawn] -= scale[further]
         has[item, drawn] = True
         settled[item] |= trie.settled[nodes[further], drawn]
-    return weights, said + weights[:, None] * has
+    return weights, of_labels + weights[:, None] * has
 
 
 class RuledEstimate(OpenEstimate):
@@ -169,18 +169,18 @@ class RuledEstimate(OpenEstimate):
             return self._continue(self.tree, self._trust, *part)  # type: ignore[arg-type]
 
         blocks = in_halves(self.tree.trie, walk, of, entries, labels, item_keys)
-        weights, said = (np.concatenate(one) for one in zip(*blocks, strict=True))
+        weights, of_labels = (np.concatenate(one) for one in zip(*blocks, strict=True))
         first, masses = np.concatenate(([0], np.cumsum(counts)[:-1])), self.masses
         n, mass = counts.astype(np.float64), self.frontier.masses[images]
         weight = np.add.reduceat(weights, first) / n
         trust = self._trust[images, None]
         known = masses.finished_with + masses.open_with[1]
         above = known[images] + trust * masses.open_with[0][images]
-        above += mass[:, None] * np.add.reduceat(said, first, axis=0) / n[:, None]
+        above += mass[:, None] * np.add.reduceat(of_labels, first, axis=0) / n[:, None]
         kept = masses.finished[images] + mass * weight
         share = np.clip(_ratio(above, kept[:, None]), 0.0, 1.0)
         # Delta method: the error of a ratio is that of (with the label) - share * (all), over all.
-        left = said - np.repeat(share, counts, axis=0) * weights[:, None]
+        left = of_labels - np.repeat(share, counts, axis=0) * weights[:, None]
         mean = np.add.reduceat(left, first, axis=0) / n[:, None]
         left -= np.repeat(mean, counts, axis=0)
         variance = np.add.reduceat(np.square(left, out=left), first, axis=0) / np.maximum(n - 1, 1)[:, None]

@@ -83,7 +83,7 @@ def continue_under_rules_compiled(
     has = tree.sets(images, entries, labels)
     settled = tree.settled[images, entries, labels]
     weights, of_items = np.ones(len(images)), trust[images]
-    said = -np.where(settled, 1.0, of_items)[:, None] * has
+    of_labels = -np.where(settled, 1.0, of_items)[:, None] * has
     prefix_keys = sub_keys(tree.keys[images, entries], labels)
     items = np.arange(len(images))
     while True:
@@ -94,13 +94,13 @@ def continue_under_rules_compiled(
             (trie.rows, trie.weights, trie.spans, trie.labels, trie.live, trie.settled),
             (image.rows, image.weights, image.spans),
             (items, images, nodes, keys, prefix_keys),
-            (weights, said, has, settled, of_items), outcomes, trie.num_labels,
+            (weights, of_labels, has, settled, of_items), outcomes, trie.num_labels,
         )  # fmt: skip
         going = outcomes < trie.num_labels
         items, outcomes = items[going], outcomes[going]
         if not len(items):
-            said += weights[:, None] * has
-            return weights, said
+            of_labels += weights[:, None] * has
+            return weights, of_labels
         nodes = trie.extend(nodes[going], outcomes)
 
 
@@ -110,7 +110,7 @@ def _advance(trie, image, at, state, outcomes, end):
     rows, row_weights, spans, last_labels, live, settles = trie
     image_rows, image_weights, image_spans = image
     items, images, nodes, keys, prefix_keys = at
-    weights, said, has, settled, trust = state
+    weights, of_labels, has, settled, trust = state
     masses = np.empty(end + 1)
     for k in range(len(items)):
         item, node = items[k], nodes[k]
@@ -138,8 +138,8 @@ def _advance(trie, image, at, state, outcomes, end):
         for j in range(end, first - 1, -1):
             tail += masses[j]
             if j <= outcome and j < end and tail > 0.0:
-                said[item, j] += scale * masses[j] / tail
+                of_labels[item, j] += scale * masses[j] / tail
         if outcome < end:
-            said[item, outcome] -= scale
+            of_labels[item, outcome] -= scale
             has[item, outcome] = True
             settled[item] |= settles[node, outcome]

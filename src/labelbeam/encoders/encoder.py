@@ -62,8 +62,8 @@ class MapShape:
             KeyError: a number is missing.
             ValueError: it is none.
         """
-        told = config.get("map")
-        return None if told is None else cls(int(told["grid"]), int(told["channels"]))
+        stored = config.get("map")
+        return None if stored is None else cls(int(stored["grid"]), int(stored["channels"]))
 
 
 class Encoder(ABC):

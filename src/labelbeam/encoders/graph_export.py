@@ -1,4 +1,9 @@
-"""Writes an image encoder as an ONNX graph that runs without PyTorch, with a description beside it."""
+"""Writes an image encoder as an ONNX graph that runs without PyTorch, with a description beside it.
+
+The graph takes what `Preprocess.resized` returns and holds the normalisation and the network. What it cannot
+say of itself (how pictures are resized, whose weights it holds) is in a JSON file of the same name.
+`encoders.graph_encoder` reads both. Knows nothing of engines.
+"""
 
 import logging
 import warnings
@@ -13,12 +18,6 @@ from labelbeam.encoders.graph_encoder import INPUT, OUTPUT, write_description
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
-
-# Writes an image encoder as an ONNX graph that runs without PyTorch, with a description beside it.
-#
-# The graph takes what `Preprocess.resized` returns and holds the normalisation and the network. What it
-# cannot say of itself (how pictures are resized, whose weights it holds) is in a JSON file of the same
-# name. `encoders.graph_encoder` reads both. Knows nothing of engines.
 
 PACKAGES = ("onnx", "onnxscript")
 

@@ -227,11 +227,11 @@ def local_scores(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndar
         return 0.0
     weight = arrays["local.weight"] / arrays["local.deviation"]  # [labels channels]
     places = features[len(arrays["scaling.mean"]) :].astype(np.float32).reshape(-1, weight.shape[1])
-    s, told = places @ weight.T - weight @ arrays["local.mean"], options["local"]
-    powers = np.exp(told["temperature"] * (s - s.max(axis=0)))  # [places labels]
-    if told["name"] == "csra":  # Zhu and Wu 2021
-        return s.mean(axis=0) + told["weight"] * (s * powers / powers.sum(axis=0)).sum(axis=0)
-    return s.max(axis=0) + np.log(powers.mean(axis=0)) / told["temperature"]
+    s, pooling = places @ weight.T - weight @ arrays["local.mean"], options["local"]
+    powers = np.exp(pooling["temperature"] * (s - s.max(axis=0)))  # [places labels]
+    if pooling["name"] == "csra":  # Zhu and Wu 2021
+        return s.mean(axis=0) + pooling["weight"] * (s * powers / powers.sum(axis=0)).sum(axis=0)
+    return s.max(axis=0) + np.log(powers.mean(axis=0)) / pooling["temperature"]
 
 
 def main() -> None:

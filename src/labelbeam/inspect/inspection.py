@@ -1,4 +1,8 @@
-"""An inspection of labelled data: plain values that the text, the JSON and the page all show; and the text."""
+"""An inspection of labelled data: plain values that the text, the JSON and the page all show; and the text.
+
+Opens the data sets, lets the analyses look, and says in sentences what deserves a look. Trains nothing and
+imports no torch.
+"""
 
 import sys
 from collections import Counter
@@ -16,10 +20,6 @@ from labelbeam.inspect.learned_rules import evidence_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-# An inspection of labelled data: one object of plain values that the text, the JSON and the page all show.
-#
-# Opens the data sets, lets the analyses look, and says in sentences what deserves a look. Trains nothing and
-# imports no torch.
 
 PAIRS = 200
 """Pairs of labels listed in each direction, at most."""

@@ -1,4 +1,8 @@
-"""Label sets as the sequences that a label model is taught: labels in order, then END."""
+"""Label sets as the sequences that a label model is taught: labels in order, then END.
+
+Between multi-hot targets and the label model in the data path (`docs/architecture.md`, "teach"). Labels an
+image has once occur once, however many instances a reader saw; PAD is -1 and is never a label or END.
+"""
 
 from dataclasses import dataclass
 
@@ -7,11 +11,6 @@ from jaxtyping import Int, Int8
 from torch import Tensor
 
 from labelbeam.labels.vocabulary import PRESENT
-
-# Label sets as the sequences a label model is taught: labels in order, then END.
-#
-# Between multi-hot targets and the label model in the data path (`docs/architecture.md`, "teach"). Labels an
-# image has once occur once, however many instances a reader saw; PAD is -1 and is never a label or END.
 
 PAD = -1
 """Fills sequences behind their END; it is not the id of anything."""

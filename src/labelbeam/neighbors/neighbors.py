@@ -1,4 +1,11 @@
-"""Which labels or images are near a point: of the joint embedding space, or of an encoder's features."""
+"""Which labels or images are near a point: of the joint embedding space, or of an encoder's features.
+
+Knows points and a measure; which space they are of is the caller's matter.
+
+Source:
+    Wang et al. 2016, Tables 5 and 6. The paper does not state its distance; cosine is the default here, the
+    dot product is what the model itself uses.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +20,6 @@ from labelbeam.features.extract import extract
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, require
 from labelbeam.runs.run_directory import Run
-
-# Which labels or images are near a point: of the joint embedding space, or of an encoder's features.
-#
-# Knows points and a measure; which space they are of is the caller's matter.
-#
-# Source:
-#     Wang et al. 2016, Tables 5 and 6. The paper does not state its distance; cosine is the default here, the
-#     dot product is what the model itself uses.
 
 MEASURES = ("cosine", "dot")
 

@@ -1,4 +1,8 @@
-"""What each row scores under each protocol, on the same draws, and where the recurrence earns its place."""
+"""What each row scores under each protocol, on the same draws, and where the recurrence earns its place.
+
+A protocol here is a rule that decides sets together with a reading of the true labels; each has a name of its
+own, so that no two kinds of number can meet in one column. Reads no file.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,11 +16,6 @@ from labelbeam.metrics.evaluation import evaluate
 from labelbeam.metrics.intervals import Resampled, resample
 from labelbeam.paper.row_answers import RowAnswers
 from labelbeam.paper.rows import ROWS
-
-# What each row scores under each protocol, on the same draws of the same images.
-#
-# A protocol here is a rule that decides sets together with a reading of the true labels; each has a name of
-# its own, so that no two kinds of number can meet in one column. Reads no file.
 
 RANKED = "ranked"
 """Key of the protocol that ranks by score: exactly k labels, or, where the paper has no k, no decision at all."""

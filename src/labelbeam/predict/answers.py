@@ -1,4 +1,7 @@
-"""What a model says of a batch of images, in the same columns for every kind of head, and for several models as one."""
+"""What a model says of a batch of images, in the same columns for every kind of head, and for several models as one.
+
+Between decoding and decisions in the data path. Knows no model, no file and no label name.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +22,6 @@ from labelbeam.labels.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
     from labelbeam.predict.promises import Promises
-
-# What a model says of a batch of images, in columns; the same for every kind of model.
-#
-# Between decoding and decisions in the data path. Knows no model, no file and no label name.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Where a run fails, and what failing goes with: the tables of a report and their parts of the page."""
+"""Where a run fails, and what failing goes with: the tables of a report and their parts of the page.
+
+Between an evaluation and the analyses; each function answers one question and can be called alone. Results hold
+plain numbers and names, and become JSON by `to_json`. Draws nothing.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +32,6 @@ from labelbeam.report.mistakes import (
     worst_images,
 )
 from labelbeam.runs.evaluation import Evaluation
-
-# Where a run fails, and what failing goes with: the tables of a report, with names.
-#
-# Between an evaluation and the analyses; each function answers one question and can be called alone.
-# Results hold plain numbers and names, and become JSON by `to_json`. Draws nothing.
 
 TRAITS = ("training_images", "mean_area", "predictability")
 """What a label's recall may go with."""

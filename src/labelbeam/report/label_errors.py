@@ -1,4 +1,13 @@
-"""Labels that disagree with the model: absent where it is sure of them, present where it is sure they are not."""
+"""Labels that disagree with the model: absent where it is sure of them, present where it is sure they are not.
+
+Confident learning, each label a class problem of its own (present, absent). Honest only with out-of- sample
+probabilities: of images that the model was not trained on (a test split, or cross-validation). Knows matrices.
+
+Source:
+    Northcutt, Jiang, Chuang 2021, Confident Learning; Thyagarajan et al. 2022 for several labels per image
+    (self-confidence, exponential moving average). Rewritten; gives what cleanlab 2.9 gives with
+    `filter_by="confident_learning"`.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +22,6 @@ from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.runs.evaluation import Evaluation
-
-# Labels that run and data disagree on: absent where the model is sure they are there, present where it is sure
-# they are not. How many of them are wrong depends on how clean the data are (docs/report.md has a measurement).
-#
-# Confident learning, each label a class problem of its own (present, absent). Honest only with out-of-
-# sample probabilities: of images that the model was not trained on (a test split, or cross-validation).
-# Knows matrices.
-#
-# Source:
-#     Northcutt, Jiang, Chuang 2021, Confident Learning; Thyagarajan et al. 2022 for several labels per image
-#     (self-confidence, exponential moving average). Rewritten; gives what cleanlab 2.9 gives with
-#     `filter_by="confident_learning"`.
 
 ALPHA = 0.8
 """Weight of an image's worse labels in its quality (cleanlab's default)."""

@@ -44,17 +44,17 @@ def _of_labels(ours: Subject, found: Promises, text: str, *, on_average: bool) -
     decision = Decision(rule="promise", promise=text, on_average=on_average)
     promise = decision.promised()
     assert promise is not None
-    told: dict[str, Any] = {"promise": str(promise), "target": promise.target, "plain": None}
+    values: dict[str, Any] = {"promise": str(promise), "target": promise.target, "plain": None}
     if not promise.kind.startswith("label-"):
         plain = Decision(
             rule="threshold", threshold=plain_threshold(promise.kind, promise.target, found.sample)
         )
-        told["plain"] = _checked(ours, plain, decision)
+        values["plain"] = _checked(ours, plain, decision)
     try:
         found.keep(promise)
     except InputError as error:
-        return told | {"refused": str(error)}
-    return told | _checked(ours, decision, decision)
+        return values | {"refused": str(error)}
+    return values | _checked(ours, decision, decision)
 
 
 def _checked(ours: Subject, decided_by: Decision, promised: Decision) -> dict[str, Any]:
@@ -70,27 +70,27 @@ def _of_unseen(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
     comparison, sets = ours.evaluation.comparison(path), answers.path_sets()
     sure = set_probability(answers.scores, sets, answers.log_probs)
     plain = check_unseen(target, sure >= plain_cut(target, found.sample), comparison)
-    told: dict[str, Any] = {"target": target, "plain": plain | {"size": plain["share_unseen"]}}
+    values: dict[str, Any] = {"target": target, "plain": plain | {"size": plain["share_unseen"]}}
     try:
         found.keep_unseen(target, "path", None)
     except InputError as error:
-        return {"promise": plain["promise"], **told, "refused": str(error)}
+        return {"promise": plain["promise"], **values, "refused": str(error)}
     checked = ours.evaluation.promise_checks(path, comparison)["unseen"]
-    return told | checked | {"size": checked["share_unseen"]}
+    return values | checked | {"size": checked["share_unseen"]}
 
 
 def _of_sets(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
     decision, evaluation = Decision(sets_among=target), ours.evaluation
     truth = evaluation.dataset.with_vocabulary(evaluation.vocabulary.names).targets
-    told: dict[str, Any] = {"target": target, "plain": None}
+    values: dict[str, Any] = {"target": target, "plain": None}
     try:
         most = found.keep_listed(target)
     except InputError as error:
         words = f"the true set is among those listed with probability {target:g} on average"
-        return told | {"promise": words, "refused": str(error)}
+        return values | {"promise": words, "refused": str(error)}
     listed = decision.listed(evaluation.answers)
     checked = evaluation.promise_checks(decision, evaluation.comparison(Decision()))["sets"]
     quantile = float(np.quantile(found.sample.before, target, method="inverted_cdf"))
     shorter = check_listed(target, [listed_until(one, min(quantile, most)) for one in listed], truth)
     plain = shorter | {"size": shorter["sets"]["mean"]}
-    return told | checked | {"size": checked["sets"]["mean"], "plain": plain}
+    return values | checked | {"size": checked["sets"]["mean"], "plain": plain}

@@ -1,4 +1,7 @@
-"""What a report shows of the run itself: where it comes from, how its training went, how it is calibrated."""
+"""What a report shows of the run itself: where it comes from, how its training went, how it is calibrated.
+
+Between the run directory and the report; plain values out. Draws nothing.
+"""
 
 import csv
 import math
@@ -19,10 +22,6 @@ from labelbeam.parsing import read_json
 from labelbeam.runs.evaluation import Evaluation, evaluate_features
 from labelbeam.runs.run_directory import Run, load_run, versions
 from labelbeam.runs.tagger import Tagger
-
-# What a report shows of the run itself: where it comes from, how its training went, how it is calibrated.
-#
-# Between the run directory and the report; plain values out. Draws nothing.
 
 SCORES_ANSWERED = 4_000_000
 """Scores (images times labels) that a report computes where no number of images is given: a minute or two."""

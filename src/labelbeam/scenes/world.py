@@ -1,4 +1,13 @@
-"""The world of `scenes`: what a picture shows, and which tags it then carries, as a known distribution."""
+"""The world of `scenes`: what a picture shows, and which tags it then carries, as a known distribution.
+
+A picture is drawn from its `Cues` (scene, light, objects). Some labels can be read off it (`VISIBLE_LABELS`).
+The others (`HIDDEN_LABELS`) cannot: who took the picture, the occasion it was filed under, the meal that is
+being made are random given every pixel. They are tied to one another, and the light of the picture shifts their
+odds (`odds`).
+
+Knows nothing of pixels, files or models. First in the data path: `odds` says which label sets go with cues,
+`drawing` paints cues, `files` stores the pictures, `bayes` computes what a perfect reader could score.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +19,6 @@ from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import Vocabulary
-
-# The world of `scenes`: what a picture shows, and which tags it then carries, as a known distribution.
-#
-# A picture is drawn from its `Cues` (scene, light, objects). Some labels can be read off it
-# (`VISIBLE_LABELS`). The others (`HIDDEN_LABELS`) cannot: who took the picture, the occasion it was filed
-# under, the meal that is being made are random given every pixel. They are tied to one another, and the
-# light of the picture shifts their odds (`odds`).
-#
-# Knows nothing of pixels, files or models. First in the data path: `odds` says which label sets go with
-# cues, `drawing` paints cues, `files` stores the pictures, `bayes` computes what a perfect reader could
-# score.
 
 WORLD_VERSION = 1
 """Goes up whenever any distribution or pixel changes: it keys the drawn pictures on disk."""

@@ -182,9 +182,9 @@ def train_run(
     encoder = _encoder(config, train)
     if train.features is None:
         report(f"pictures are encoded on {place}.")
-    said = disk_of_maps(encoder, len(train), flips=config.flips, limit=config.grid_limit)
-    if said and not config.train_encoder:
-        report(said)
+    large = disk_of_maps(encoder, len(train), flips=config.flips, limit=config.grid_limit)
+    if large and not config.train_encoder:
+        report(large)
     _make_folder(folder)
     config = _by_data(config, configured, train, encoder, tune=tune, report=report)
     about_nothing(config, train)  # refuses a share that no model could be shifted by, before hours are spent
