@@ -109,7 +109,7 @@ def continue_under_rules(
         keys: of the samples, as `draw_continuations` gives them.
 
     Returns:
-        The weights, whose expectation is the probability that the rules are kept; and what they give of each label, float64.
+        The weights, whose expectation is the probability that the rules are kept; and those of each label, float64.
 
     Raises:
         TrieFullError: the prefixes of this block do not fit into the trie.
