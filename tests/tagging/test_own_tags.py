@@ -214,7 +214,7 @@ def test_links_modes_and_files_that_cannot_be_written(tmp_path: Path) -> None:
     with job(photos) as beside:
         told = {image.name: beside.write(said(image, "dog")) for image in sorted(photos.glob("*.jpg"))}
     assert (photos / "a.jpg.xmp").exists(), "beside the link, not beside what it leads to"
-    assert "cannot be used" in told["folder.jpg"]
+    assert "is no file but a folder" in told["folder.jpg"]
     assert "is read-only" in told["closed.jpg"]
     assert "cannot be used (File name too long)" in told["y" * 250 + ".jpg"]
     assert sum(bool(why) for why in told.values()) == 3

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from labelbeam.errors import InputError
+from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.formats.sidecar import read_sidecar
 from labelbeam.predict.prediction import Prediction, ScoredLabel
 from labelbeam.tagging.sidecars import Sidecars
+from labelbeam.tagging.untagging import untag
 
 
 def said(image: Path | str, *labels: str) -> Prediction:
@@ -147,3 +149,18 @@ def test_what_could_not_be_written_is_no_tag_that_a_person_took_away(
     sidecar.chmod(0o644)
     assert beside(tmp_path, "xmp").write(said(tmp_path / "a.jpg", "cat", "dog")) == ""
     assert "<rdf:li>dog</rdf:li>" in sidecar.read_text()
+
+
+def test_tags_of_a_run_on_a_raw_photograph_are_no_persons_keywords_on_its_jpeg(
+    beside: Callable[..., Sidecars], tmp_path: Path
+) -> None:
+    for name in ("a.dng", "a.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    writing = beside(tmp_path, "xmp")
+    writing.write(said(tmp_path / "a.dng", "dog"))
+    writing.write(said(tmp_path / "a.jpg", "cat"))
+    writing.finish()
+    assert "<rdf:li>dog</rdf:li>" in (tmp_path / "a.xmp").read_text()
+    assert xmp_keywords((tmp_path / "a.jpg.xmp").read_bytes(), "a") == ["cat"]
+    untag(tmp_path)
+    assert not list(tmp_path.glob("*.xmp"))

@@ -17,7 +17,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, is_folder, written_whole
 from labelbeam.formats.photo_metadata.embedding import WITH_IPTC, ExifTool
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists, chosen_lists
-from labelbeam.formats.photo_metadata.own_tags import OwnTags
+from labelbeam.formats.photo_metadata.own_tags import OwnTags, without
 from labelbeam.formats.photo_metadata.photographs import (
     NAMINGS,
     embedded_lists,
@@ -199,7 +199,7 @@ class Sidecars:
     def _write_xmp(self, image: Path, place: Path, labels: list[str]) -> str:
         target = sidecar_for(place, self.choices.naming, image=image)
         lists = sidecar_lists(target)
-        inside = None if lists else _keywords_of(image)
+        inside = None if lists else self._people_keywords(image)
         before, own = self._own(image, target, lists)
         changes, after = own.replaced(
             lists or {},
@@ -258,6 +258,17 @@ class Sidecars:
         self._written.keep(target, after)
         return ""
 
+    def _people_keywords(self, image: Path) -> Lists:
+        """Return the keywords that a photograph has elsewhere, without those of runs; damaged metadata are none."""
+        if within_archive(image) is not None:
+            return {}
+        try:
+            found = photo_keywords(image)
+        except InputError:
+            return {}
+        own = self._written.owned(found.origin or image, found.lists)
+        return found.lists if own is None else without(found.lists, own)
+
     @contextmanager
     def _intending(
         self, target: Path, after: OwnTags, *, before: OwnTags | None, lists: Lists | None
@@ -302,13 +313,3 @@ def text_of(labels: Iterable[str]) -> str:
     """Return what a text file of labels holds."""
     listed = list(labels)
     return ", ".join(listed) + "\n" if listed else ""
-
-
-def _keywords_of(image: Path) -> Lists:
-    """Return the keywords that a photograph has; damaged metadata are none."""
-    if within_archive(image) is not None:
-        return {}
-    try:
-        return photo_keywords(image).lists
-    except InputError:
-        return {}
