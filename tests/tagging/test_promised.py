@@ -91,10 +91,50 @@ def test_evaluate_says_whether_the_promise_was_kept_and_score_agrees(sure, comma
         *("--promise", "recall=0.3"),
     )
     assert json.loads(again.stdout)["promises"]["labels"] == found["labels"]
+    of_sets = command(
+        *("score", "--truth", tmp_path / "t.jsonl", "--pred", tmp_path / "p.jsonl", "--json"),
+        *("--sets-among", 0.5),
+    )
+    assert json.loads(of_sets.stdout)["promises"]["sets"] == found["sets"]
     shown = command(
         "score", "--truth", tmp_path / "t.jsonl", "--pred", tmp_path / "p.jsonl", "--promise", "recall=0.3"
     )
     assert "recall >= 0.3 with confidence 0.95: " in shown.stdout
+
+
+def test_score_checks_images_unseen_and_lists_of_anybodys_predictions(command, tmp_path) -> None:
+    truth, pred = tmp_path / "t.jsonl", tmp_path / "p.jsonl"
+    truth.write_text(
+        '{"image": "a", "labels": ["cat"]}\n{"image": "b", "labels": ["dog"], "unknown": ["cat"]}\n'
+        '{"image": "c", "labels": []}\n'
+    )
+    listed = ([["cat"], []], [["cat", "dog"]], [["dog"], ["bird"]])
+    said = (["cat"], ["dog"], ["dog"])
+    pred.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "image": image,
+                    "labels": labels,
+                    "unseen": image != "c",
+                    "sets": [{"labels": one, "prob": 0.5} for one in sets],
+                }
+            )
+            + "\n"
+            for image, labels, sets in zip("abc", said, listed, strict=True)
+        )
+    )
+    asked = ("score", "--truth", truth, "--pred", pred, "--unseen", 0.5, "--sets-among", 0.5, "--json")
+    done = command(*asked)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["promises"]
+    assert (found["unseen"]["value"], found["unseen"]["images"]) == (1.0, 2)
+    assert (found["sets"]["value"], found["sets"]["sets"]["counts"]) == (2 / 3, {"1": 1, "2": 2})
+    pred.write_text("".join(json.dumps({"image": image, "labels": []}) + "\n" for image in "abc"))
+    for option, words in (("--unseen", "no line has 'unseen'"), ("--sets-among", "3 images have no 'sets'")):
+        refused = command("score", "--truth", truth, "--pred", pred, option, 0.5)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
 
 
 def test_an_export_without_pytorch_makes_the_same_promise(sure, command, drawn, tmp_path) -> None:

@@ -167,6 +167,13 @@ def score(
         str | None,
         typer.Option(help="Was it kept? precision=0.95, recall=0.9, label-precision=…, label-recall=…"),
     ] = None,
+    unseen: Annotated[
+        float | None,
+        typer.Option(help='Of the images whose lines say `"unseen": true`, are so many exactly right?'),
+    ] = None,
+    sets_among: Annotated[
+        float | None, typer.Option(help="Is the true set among the `sets` of its line so often?")
+    ] = None,
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Show every label (JSON always holds them).")
     ] = False,
@@ -180,8 +187,9 @@ def score(
     """Score predictions against the truth: P, R, F1, mAP, MAP@10, set accuracy, under one named protocol."""
     from labelbeam.metrics.evaluation import evaluate
     from labelbeam.metrics.prediction_file import read_truth
+    from labelbeam.metrics.promised_file import read_listed, read_unseen
     from labelbeam.metrics.score_table import intervals, require_folder, show_scores, write_json
-    from labelbeam.predict.promise_check import check_lines, check_promise
+    from labelbeam.predict.promise_check import check_lines, check_listed, check_promise, check_unseen
     from labelbeam.predict.promises import Promise
 
     if seed < 0:
@@ -197,6 +205,13 @@ def score(
     if bootstrap:
         result["intervals"] = intervals(ours, resamples=bootstrap, seed=seed)
     checks = {} if promise is None else {"labels": check_promise(Promise.parse(promise), ours)}
+    for name, share in (("--unseen", unseen), ("--sets-among", sets_among)):
+        if share is not None and not 0 < share < 1:
+            raise InputError(f"{name} is {share:g}; it must lie between 0 and 1, such as 0.9.")
+    if unseen is not None:
+        checks["unseen"] = check_unseen(unseen, read_unseen(pred, known), ours)
+    if sets_among is not None:
+        checks["sets"] = check_listed(sets_among, *read_listed(pred, known))
     if checks:
         result["promises"] = checks
     if out is not None:

@@ -7,16 +7,14 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
-from labelbeam.decoding.likely_sets import ListedSets
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.comparison import Comparison
 from labelbeam.predict.conformal import CONFIDENCE, error_p_value, mean_p_value
 from labelbeam.predict.promise_kinds import GRID, miss_losses, set_probability, tag_losses
 from labelbeam.predict.promises import Promise, Sample
-from labelbeam.predict.set_lists import mass_before
 
 VERDICTS = ("kept", "broken", "undecided")
 """Shown to be kept, shown to be broken, each with confidence 95 %; or too few images to say."""
@@ -89,10 +87,16 @@ def check_unseen(
     }
 
 
-def check_listed(target: float, listed: list[ListedSets], truth: np.ndarray) -> dict[str, Any]:
-    """Return how often the true set is among those listed, and how long the lists are: images by number of sets."""
-    found = np.isfinite(mass_before(listed, truth))
-    sizes = np.array([len(one) for one in listed])
+def check_listed(
+    target: float, found: Bool[np.ndarray, " images"], sizes: Int[np.ndarray, " images"]
+) -> dict[str, Any]:
+    """Return how often the true set is among those listed, and how long the lists are: images by number of sets.
+
+    Args:
+        target: what was promised.
+        found: whether the true set is listed.
+        sizes: sets per list.
+    """
     quantiles = {f"{q:g} %": int(np.quantile(sizes, q / 100, method="higher")) for q in (10, 50, 90, 100)}
     counts = {str(size): int((sizes == size).sum()) for size in np.unique(sizes)}
     return {

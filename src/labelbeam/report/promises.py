@@ -9,7 +9,7 @@ from labelbeam.predict.decision import Decision
 from labelbeam.predict.promise_check import check_listed, check_unseen, plain_cut, plain_threshold
 from labelbeam.predict.promise_kinds import set_probability
 from labelbeam.predict.promises import Promises
-from labelbeam.predict.set_lists import listed_until
+from labelbeam.predict.set_lists import listed_until, mass_before
 from labelbeam.report.run import Subject
 from labelbeam.runs.choices import valid_promises
 
@@ -91,6 +91,8 @@ def _of_sets(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
     listed = decision.listed(evaluation.answers)
     checked = evaluation.promise_checks(decision, evaluation.comparison(Decision()))["sets"]
     quantile = float(np.quantile(found.sample.before, target, method="inverted_cdf"))
-    shorter = check_listed(target, [listed_until(one, min(quantile, most)) for one in listed], truth)
+    cut = [listed_until(one, min(quantile, most)) for one in listed]
+    held = np.isfinite(mass_before(cut, truth))
+    shorter = check_listed(target, held, np.array([len(one) for one in cut]))
     plain = shorter | {"size": shorter["sets"]["mean"]}
     return values | checked | {"size": checked["sets"]["mean"], "plain": plain}

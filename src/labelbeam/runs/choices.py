@@ -132,7 +132,7 @@ def calibrated(
     return replace(calibration.scores.apply(answers), fits=fits)
 
 
-# Promises of a run: what it says of images that neither training nor early stopping saw, beside their truth.
+# Promises of a run: its answers for images that neither training nor early stopping saw, beside their truth.
 
 FEWEST_GUIDES = 20
 """Images that say where tests begin; without so many validation images, a third of the calibration images does."""

@@ -16,6 +16,7 @@ from labelbeam.predict.answers import Answers
 from labelbeam.predict.decision import Decision, odd
 from labelbeam.predict.fitness import ALPHA
 from labelbeam.predict.promise_check import check_listed, check_promise, check_unseen
+from labelbeam.predict.set_lists import mass_before
 from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.tagger import Tagger
 
@@ -93,7 +94,9 @@ class Evaluation:
             )
         if decision.sets_among is not None:
             truth = self.dataset.with_vocabulary(self.vocabulary.names).targets
-            checks["sets"] = check_listed(decision.sets_among, decision.listed(self.answers), truth)
+            listed = decision.listed(self.answers)
+            found = np.isfinite(mass_before(listed, truth))
+            checks["sets"] = check_listed(decision.sets_among, found, np.array([len(one) for one in listed]))
         if (share := float(odd(self.answers).mean())) > 2 * ALPHA:
             for one in checks.values():
                 one["void"] = (
