@@ -128,11 +128,11 @@ def rows_of(run: Run, seen: list[Photo]) -> dict[str, dict[tuple[int, str], floa
             for n, label in every
         },
     }
-    for method in ("deconvnet", "grad-cam", "gradient-input"):
+    for method in ("local", "deconvnet", "grad-cam", "gradient-input"):
         for target in ("log_prob", "logit"):
             try:
                 rows[f"{method}, {target}"] = play(run, seen, method=method, target=target)
-            except InputError:  # no deconvnet on this encoder
+            except InputError:  # no local evidence in this run, or no deconvnet on this encoder
                 continue
     rows["shuffled weights, auto"] = play(shuffled(run, seed=0), seen, method="auto", target="log_prob")
     return rows

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labelbeam import decode, load
+from labelbeam.errors import InputError
 from labelbeam.features.extract import extract
 from labelbeam.runs.tagger import Tagger
 
@@ -114,3 +116,16 @@ def test_a_run_takes_one_more_label(local_run: Path, command: Callable, drawn: P
     done = command("extend-labels", local_run, "--data", f"csv:{table}", "--out", tmp_path / "more")
     assert done.exit_code == 0, done.output
     assert "new" in Tagger.load(tmp_path / "more").labels
+
+
+def test_the_searches_in_python_take_rows_with_a_map_and_refuse_others(
+    train: Callable[..., Path], drawn: Path, tmp_path: Path
+) -> None:
+    run = load(train(tmp_path / "run", *LOCAL))
+    rows = rows_of(run.tagger, drawn)
+    found = decode(run).exact(rows)
+    assert [tuple(found.path(i)) for i in range(len(rows))] == [
+        tuple(path) for path in run.tagger.answer(rows).paths
+    ]
+    with pytest.raises(InputError, match="a map of 16 numbers a place"):
+        decode(run).exact(rows[:, :-1])

@@ -226,10 +226,13 @@ class Decoder:
         return set_log_prob(self._trie, rows, sets if self._order is None else sets[:, self._order])
 
     def _rows(self, features: Any) -> Float[np.ndarray, "images width"]:
-        values, size = as_array(features), self._head.scaling.num_features
-        if values.ndim != 2 or values.shape[1] != size or values.dtype.kind not in "fiu":
+        values, size, local = as_array(features), self._head.scaling.num_features, self._head.local
+        behind = values.shape[1] - size if values.ndim == 2 else -1
+        fits = behind == 0 if local is None else behind > 0 and behind % len(local.weight) == 0
+        if not fits or values.dtype.kind not in "fiu":
+            width = f"{size}" if local is None else f"{size} and a map of {len(local.weight)} numbers a place"
             raise InputError(
-                f"features must be numbers [images {size}], as the model was trained on; given {values.dtype} "
+                f"features must be numbers [images {width}], as the model was trained on; given {values.dtype} "
                 f"{list(values.shape)}."
             )
         if not np.isfinite(values).all():
