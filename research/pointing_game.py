@@ -1,6 +1,7 @@
 """The pointing game on VOC photographs: does the strongest place of a label's map lie on the label's object?
 
     python research/pointing_game.py RUN [RUN ...] --voc VOCdevkit [--split sub_test] [--images 300] [--out FILE]
+    python research/pointing_game.py RUN --voc VOCdevkit --methods local,grad-cam
 
 For every image and each of its true labels (explained as one path in the run's label order) the place where the map
 `supporting - opposing` is greatest counts as a hit if it lies in a box of the label. Difficult objects are out; so are
@@ -113,7 +114,7 @@ def interval(hits: dict[tuple[int, str], float], images: int) -> dict[str, float
     return {"hits": total.sum() / count.sum(), "low": low, "high": high, "of": int(count.sum())}
 
 
-def rows_of(run: Run, seen: list[Photo]) -> dict[str, dict[tuple[int, str], float]]:
+def rows_of(run: Run, seen: list[Photo], methods: list[str]) -> dict[str, dict[tuple[int, str], float]]:
     every = [(number, label) for number, photo in enumerate(seen) for label in photo.boxes]
     rows = {
         "random point": {(n, label): seen[n].covered[label] for n, label in every},
@@ -128,13 +129,16 @@ def rows_of(run: Run, seen: list[Photo]) -> dict[str, dict[tuple[int, str], floa
             for n, label in every
         },
     }
-    for method in ("local", "deconvnet", "grad-cam", "gradient-input"):
-        for target in ("log_prob", "logit"):
+    for method in (one for one in methods if one != "shuffled"):
+        for target in (
+            ("log_prob", "logit") if method != "local" else ("log_prob",)
+        ):  # its map is the same for both
             try:
                 rows[f"{method}, {target}"] = play(run, seen, method=method, target=target)
             except InputError:  # no local evidence in this run, or no deconvnet on this encoder
                 continue
-    rows["shuffled weights, auto"] = play(shuffled(run, seed=0), seen, method="auto", target="log_prob")
+    if "shuffled" in methods:
+        rows["shuffled weights, auto"] = play(shuffled(run, seed=0), seen, method="auto", target="log_prob")
     return rows
 
 
@@ -146,6 +150,7 @@ def main() -> None:
     reader.add_argument("--voc", type=Path, required=True)
     reader.add_argument("--split", default="sub_test")
     reader.add_argument("--images", type=int)
+    reader.add_argument("--methods", default="local,deconvnet,grad-cam,gradient-input,shuffled")
     reader.add_argument("--out", type=Path)
     told = reader.parse_args()
     torch.set_num_threads(1)
@@ -163,7 +168,7 @@ def main() -> None:
             f"{folder.name}: {len(seen)} images, {sum(one.out_of_sight for one in seen)} labels out of sight"
         )
         results[folder.name] = {}
-        for name, hits in rows_of(run, seen).items():
+        for name, hits in rows_of(run, seen, told.methods.split(",")).items():
             both = [
                 interval(hits, len(seen)),
                 interval({k: v for k, v in hits.items() if k in small}, len(seen)),

@@ -47,7 +47,7 @@ def test_log_sum_exp_lies_between_the_average_and_the_maximum() -> None:
     )
     assert small == pytest.approx(1.0, abs=1e-2)
     assert large == pytest.approx(2.0, abs=1e-2)
-    one = LocalOptions("log-sum-exp")
+    one = LocalOptions("log-sum-exp", temperature=1.0)
     assert PARTS["log-sum-exp"](scores, one).sum() == pytest.approx(np.log(np.exp([0, 2, 1]).mean()))
 
 

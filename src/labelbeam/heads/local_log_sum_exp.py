@@ -33,7 +33,8 @@ def log_sum_exp(
         options: the temperature.
 
     Example:
-        >>> log_sum_exp(np.array([[[0.0], [9.0]]]), LocalOptions("log-sum-exp")).sum().round(3)  # 9 - log 2
+        >>> options = LocalOptions("log-sum-exp", temperature=1.0)
+        >>> log_sum_exp(np.array([[[0.0], [9.0]]]), options).sum().round(3)  # 9 - log 2
         np.float64(8.307)
     """
     highest = scores.max(axis=1, keepdims=True)
