@@ -29,7 +29,7 @@ def promises_of(ours: Subject) -> dict[str, Any]:
     found, own = valid_promises(ours.tagger.run), ours.tagger.run.config.decision
     if found is None:
         raise InputError(
-            "the run kept no images aside for promises. Train with --calibrate SPEC or --calibrate-fraction 0.2."
+            "The run kept no images aside for promises. Train with --calibrate SPEC or --calibrate-fraction 0.2."
         )
     texts = list(dict.fromkeys([*([own.promise] if own.promise else []), *ASKED]))
     rows = [
