@@ -152,3 +152,11 @@ def test_images_elsewhere_in_archives_and_splits_are_refused(tmp_path):
         write_keywords(dataset, tmp_path / "q", split="", images="keep")
     with pytest.raises(InputError, match="no splits"):
         write_keywords(dataset, tmp_path / "p", split="train", images="keep")
+
+
+def test_a_raw_photograph_gets_the_sidecar_of_raw_photographs(tmp_path: Path) -> None:
+    taken = photos(tmp_path / "p", "a.jpg")
+    (tmp_path / "p/a.jpg").rename(tmp_path / "p/a.dng")
+    dataset = Dataset("x", taken.root, ("a.dng",), taken.vocabulary, taken.targets)
+    write_keywords(dataset, tmp_path / "p", split="", images="keep")
+    assert xmp_keywords((tmp_path / "p/a.xmp").read_bytes(), "a.xmp") == ["cat & <b>"]

@@ -310,7 +310,7 @@ def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> 
             f"{spec}: photographs have no splits. Leave #{split} away; write a folder per split."
         )
     refuse_unwritable(dataset.vocabulary, spec)
-    refuse_unlisted(dataset.images, spec)
+    refuse_unlisted(dataset.images, spec, more=RAW)
     if images != "keep":
         with new_folder(path) as folder:
             for i, place in enumerate(place_images(dataset, folder, images=images)):

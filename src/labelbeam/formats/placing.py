@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -132,8 +132,13 @@ def refuse_unwritable_images(
             )
 
 
-def refuse_unlisted(images: Iterable[str], spec: str) -> None:
-    """Refuse images that nobody would find again who looks through a folder for images.
+def refuse_unlisted(images: Iterable[str], spec: str, *, more: Collection[str] = ()) -> None:
+    """Refuse images that are not found again by looking through a folder for images.
+
+    Args:
+        images: their keys.
+        spec: what to call the data set in messages.
+        more: suffixes that its reader takes for images too.
 
     Raises:
         InputError: a key with a hidden part, or whose suffix is not an image's.
@@ -141,7 +146,7 @@ def refuse_unlisted(images: Iterable[str], spec: str) -> None:
     for image in images:
         path = PurePosixPath(image)
         hidden = any(part.startswith(".") and part not in {".", ".."} for part in path.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES:
+        if hidden or path.suffix.lower() not in SUFFIXES.union(more):
             raise InputError(
                 f"{spec}: {image!r} does not look like an image inside a folder: its name must not start with a dot, "
                 "and must end in the suffix of an image. Rename the file."
