@@ -102,17 +102,18 @@ class LeftOut:
         return found
 
 
-def images_in(*paths: Path, twins: bool = True) -> tuple[list[Path], list[str]]:
+def images_in(*paths: Path) -> tuple[list[Path], list[str]]:
     """Return the image files of folders, and sentences about what was left out: one entry's fault is its own.
+
+    A raw photograph and the camera's JPEG are one example: the JPEG.
 
     Args:
         paths: folders or patterns.
-        twins: see `LeftOut`.
 
     Raises:
         InputError: a path that does not exist, or a pattern that matches nothing.
     """
-    left_out = LeftOut(twins=twins)
+    left_out = LeftOut(twins=False)
     found = []
     for path in list_images(paths, left_out=left_out):
         if os.path.isfile(path) or within_archive(path):  # noqa: PTH113  never raises

@@ -11,6 +11,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.image_bytes import within_archive
 from labelbeam.data.listing import images_in
+from labelbeam.data.raw_preview import SUFFIXES as RAW
 from labelbeam.errors import InputError
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats.labelled_images import labelled_dataset
@@ -85,7 +86,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         raise InputError(f"{spec}: photographs have no splits. Leave #{split} away; give a folder per split.")
     root = _root(path)
     # A raw photograph and the camera's JPEG are one photograph.
-    files, left_out = images_in(path, twins=False)
+    files, left_out = images_in(path)
     if not files:
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
