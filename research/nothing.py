@@ -142,7 +142,7 @@ def main() -> None:
         for place, (features, targets) in places.items():
             ordered, empty = targets[:, columns], (targets == ABSENT).all(axis=1)
             given = heads["independent"]
-            odds = given.nothing_log_odds(features)
+            odds = given.nothing.log_odds(given.per_label_logits(features))
             sets, nats, best = answers(given, features, ordered)
             # The same model with every image's own probability of the empty set taken out and one put in.
             taken = np.logaddexp(0, odds)  # -log(1 - p)

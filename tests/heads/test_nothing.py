@@ -282,3 +282,20 @@ def test_train_says_it_and_evaluate_shifts_it(command, tmp_path):
     refused = command("train", "--data", spec, "--out", tmp_path / "no", "--epochs", 2, *small, *taught)
     assert refused.exit_code == 2
     assert "nothing to shift" in refused.stderr
+
+
+def test_tag_finds_the_share_from_the_pictures_where_it_can_read_them_twice(train, drawn, command, tmp_path):
+    own = ("--set", "label_model.nothing=independent", "--set", "suggester=false")
+    run = train(tmp_path / "run", *own)
+    done = command("tag", run, drawn, "--nothing", "estimate", "--out", tmp_path / "a.jsonl")
+    assert done.exit_code == 0, done.output
+    (said,) = [line for line in done.stderr.splitlines() if "shows none of the labels" in line]
+    share = said.split("a share of ")[1].split()[0]
+    assert "by 60 of the images" in said
+    command("tag", run, drawn, "--nothing", share, "--out", tmp_path / "b.jsonl")
+    first, second = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl", "b.jsonl"))
+    sets = [[json.loads(line)["path"] for line in lines] for lines in (first, second)]
+    assert np.mean([one == two for one, two in zip(*sets, strict=True)]) > 0.9  # the share is printed rounded
+    refused = command("tag", run, "-", "--nothing", "estimate", input="a.png\n")  # read once, as it comes
+    assert refused.exit_code == 2
+    assert "from many images" in " ".join(refused.stderr.split())
