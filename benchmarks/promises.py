@@ -32,6 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path, help="a run trained with --calibrate or --calibrate-fraction")
     parser.add_argument("--data", help="labelled images that the run has not seen, FORMAT:PATH#SPLIT")
+    parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
     parser.add_argument("--images", type=int, default=300, help="calibration images per draw")
     parser.add_argument("--draws", type=int, default=100)
     asked = parser.parse_args()
@@ -39,7 +40,7 @@ def main() -> None:
         populations = {str(asked.data): _of_run(asked.run, asked.data)}
     else:
         folder = Path(os.environ["LABELBEAM_DATA"], "mulan")
-        populations = {name: _of_vectors(folder, name) for name in SETS}
+        populations = {name: _of_vectors(folder, name) for name in asked.sets}
     heads = ("data", "promise", "given", "reaches", "broken", "plain reaches", "plain broken", "size")
     sys.stdout.write(f"| {' | '.join(heads)} |\n|---|---|--:|--:|--:|--:|--:|---|\n")
     for name, population in populations.items():
