@@ -10,6 +10,7 @@ import json
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,7 @@ class Parser:
 
 def kept(name: str) -> list[bytes]:
     """Return the inputs that are kept for a parser."""
-    return [file.read_bytes() for file in sorted((KEPT / name).glob("*"))]
+    return [file.read_bytes() for file in sorted((KEPT / name.replace("/", " ")).glob("*"))]
 
 
 def small_dataset(folder: Path) -> Dataset:
@@ -436,7 +437,127 @@ def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
     yield "question", lambda: Parser([question, *kept("question")], allowed(_question))
 
 
+def vectors(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
+    """Yield the readers of vectors, by the suffix of the file, and of Parquet with pictures inside."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from labelbeam.formats.registry import open_dataset, write_dataset
+
+    here = folder / "of vectors"
+    here.mkdir()
+    table = pa.table({"image": ["a", "b"], "features": [[0.5, 1.0], [2.0, 3.0]], "labels": [["cat"], []]})
+    parquet.write_table(table, here / "vectors.parquet")
+    arff = b"@relation 'x: -C 2'\n@attribute cat {0,1}\n@attribute 'a dog' {0,1}\n@attribute f numeric\n"
+    (here / "vectors.arff").write_bytes(arff + b"@data\n1,0,0.5\n{0 1, 2 .25}\n")
+    (here / "vectors.svm").write_bytes(b"0,1 1:0.5 3:2\n1 2:1e-3\n\n")
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(picture, "PNG")
+    cell = {"bytes": picture.getvalue(), "path": "a.png"}
+    parquet.write_table(
+        pa.table({"image": [cell, cell], "labels": [["cat"], ["dog"]]}), here / "pictures.parquet"
+    )
+    dataset = open_dataset(f"vectors:{here / 'vectors.parquet'}")
+    for suffix in (".npz", ".npy", ".arrow"):
+        write_dataset(dataset, f"vectors:{here / ('vectors' + suffix)}")
+    for file in sorted(file for file in here.iterdir() if file.is_file()):
+        read = file.with_suffix(".npy") if file.suffix == ".csv" else file  # the labels beside a matrix
+        spec = f"{'parquet' if file.stem == 'pictures' else 'vectors'}:{read}"
+        yield file.name, lambda spec=spec, file=file: _table(spec, file)
+
+
+def _table(spec: str, file: Path) -> Parser:
+    from labelbeam.data.image_bytes import image_bytes
+    from labelbeam.formats.registry import open_dataset
+
+    def run(raw: bytes) -> object:
+        file.write_bytes(raw)
+        found = open_dataset(
+            spec, options=ReadOptions(**({"missing": "keep"} if spec.startswith("parquet") else {}))
+        )
+        if found.features:
+            return found.features.take(np.arange(len(found)))
+        with suppress(OSError):  # that of one picture, as of one file
+            return [image_bytes(path) for path in found.paths]
+        return None
+
+    return Parser([file.read_bytes(), *kept(file.name)], run)
+
+
+def runs(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
+    """Yield the readers of each file of a run and of an exported one, of weights, and of a training to be resumed."""
+    import os
+    import shutil
+
+    os.environ["LABELBEAM_CACHE"] = str(folder / "cache")
+    frozen = Path(__file__).parent / "frozen"
+    for name in ("sigmoid", "exported"):
+        shutil.copytree(frozen / name, folder / name)
+        for file in sorted((folder / name).iterdir()):
+            if file.suffix != ".py":
+                yield f"{name}/{file.name}", lambda file=file: _run(file)
+    yield (
+        "weights.safetensors",
+        lambda: _weights(folder / "w.safetensors", frozen / "run/encoder.safetensors"),
+    )
+    yield "weights.pth", lambda: _weights(folder / "w.pth", None)
+    yield "resume", lambda: _resume(folder / "resume.safetensors")
+
+
+def _run(file: Path) -> Parser:
+    from labelbeam.runs.tagger import Tagger
+
+    whole = file.read_bytes()
+
+    def run(raw: bytes) -> object:
+        file.write_bytes(raw)
+        try:
+            return list(Tagger.load(file.parent).tag([Path(__file__).parent / "frozen/pictures/01576.png"]))
+        finally:
+            file.write_bytes(whole)
+
+    return Parser([whole, *kept(f"{file.parent.name}/{file.name}")], run)
+
+
+def _weights(file: Path, seed: Path | None) -> Parser:
+    import torch
+
+    from labelbeam.encoders.weights import read_weights
+
+    buffer = io.BytesIO()
+    torch.save({"a.weight": torch.zeros(3, 2), "a.bias": torch.zeros(3, dtype=torch.float16)}, buffer)
+
+    def run(raw: bytes) -> object:
+        file.write_bytes(raw)
+        return read_weights(file)
+
+    return Parser(
+        [buffer.getvalue() if seed is None else seed.read_bytes(), *kept(f"weights{file.suffix}")], run
+    )
+
+
+def _resume(file: Path) -> Parser:
+    import torch
+
+    from labelbeam.training.loop import Progress, load_checkpoint, save_checkpoint
+
+    model = torch.nn.Linear(2, 3)
+    optimiser = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    progress = Progress(3, 2, 0.5, [{"epoch": 1}], model.state_dict())
+    save_checkpoint(file, progress, model.state_dict(), optimiser, settings="x")
+
+    def run(raw: bytes) -> object:
+        file.write_bytes(raw)
+        return load_checkpoint(file, model, optimiser, settings="x")
+
+    return Parser([file.read_bytes(), *kept("resume")], run)
+
+
 def parsers(folder: Path) -> dict[str, Callable[[], Parser]]:
     """Return every parser by name; what they need lies below a folder."""
-    found = dict(pair for group in (formats, pictures, files, bodies) for pair in group(folder))
+    found = dict(
+        pair for group in (formats, pictures, files, vectors, runs, bodies) for pair in group(folder)
+    )
     return {name: cache(make) for name, make in found.items()}

@@ -10,6 +10,8 @@ Knows nothing of architectures.
 import hashlib
 import pickle
 import re
+import struct
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +227,13 @@ def content_hash(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+DAMAGED_PICKLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError),
+    *(AssertionError, OSError, OverflowError, MemoryError, ImportError, struct.error, zipfile.BadZipFile),
+)
+"""What torch's weights-only reader raises on bytes that are no archive of its own."""
+
+
 def _converted(path: Path, sha256: str) -> Path:
     """Return the safetensors twin of a pickle, made on first use and kept in the cache under its content."""
     safe = cache_folder() / "weights" / f"{sha256}.safetensors"
@@ -232,9 +241,10 @@ def _converted(path: Path, sha256: str) -> Path:
         return safe
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except DAMAGED_PICKLE as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{path} cannot be read as plain weights ({str(error).splitlines()[0]}). labelbeam opens a "
+            f"{path} cannot be read as plain weights ({reason[:200]}). labelbeam opens a "
             "pickle only with torch's weights-only reader, which runs no code: save the state_dict alone, "
             "or as .safetensors."
         ) from error

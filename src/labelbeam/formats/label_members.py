@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +14,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise
 from labelbeam.formats.csv_columns import TAGS_COLUMNS
 from labelbeam.formats.labelled_images import Said
+from labelbeam.formats.vector_files import DAMAGED_ARRAY
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import parse_json
 
@@ -246,7 +246,7 @@ def _multi_hot(raw: bytes, where: str) -> MultiHot:
         )
         shape, _, kind = read(stream)
         body = raw[stream.tell() :]
-    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
+    except DAMAGED_ARRAY as error:
         raise InputError(f"{where}: not an array as NumPy writes it ({error}).") from None
     if len(shape) != 1 or kind.kind not in "biuf" or len(body) != shape[0] * kind.itemsize:
         raise InputError(f"{where}: not a vector of numbers, but {kind} {shape} in {len(body)} bytes.")

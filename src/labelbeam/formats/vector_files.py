@@ -3,9 +3,11 @@
 import importlib
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -44,6 +46,19 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 """What an archive may hold, and under which names; the first is the one that labelbeam writes."""
 
 
+DAMAGED_ARRAY = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    EOFError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+)
+"""What NumPy raises for an array whose header says something else than an array's."""
+
+
 def read_npz(path: Path, options: ReadOptions) -> VectorTable:
     """Read an `.npz` archive; features that are stored uncompressed are mapped, not read.
 
@@ -54,7 +69,14 @@ def read_npz(path: Path, options: ReadOptions) -> VectorTable:
     spec = f"vectors:{path}"
     try:
         arrays = dict(_arrays(path, mapped=KEYS["features"]))
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, struct.error) as error:
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        struct.error,
+        zlib.error,
+        NotImplementedError,
+        *DAMAGED_ARRAY,
+    ) as error:
         raise InputError(
             f"{path} is no .npz archive of plain arrays ({error}). Write it with numpy.savez(file, features=X, "
             "labels=Y, names=[...]); objects are not unpickled: save texts with dtype str."
@@ -99,7 +121,7 @@ def read_npy(path: Path, options: ReadOptions) -> VectorTable:
     spec = f"vectors:{path}"
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, *DAMAGED_ARRAY) as error:
         raise InputError(
             f"{path} is no .npy matrix of numbers ({error}). Write it with numpy.save(file, features)."
         ) from error
@@ -278,14 +300,17 @@ def _opened(path: Path) -> Any:
     pyarrow = pyarrow_module()
     try:
         if path.suffix == ".parquet":
-            return pyarrow_module(".parquet").read_table(path)
-        source = pyarrow.memory_map(str(path))
-        try:
-            return pyarrow.ipc.open_file(source).read_all()
-        except pyarrow.ArrowInvalid:
-            source.seek(0)
-            return pyarrow.ipc.open_stream(source).read_all()
-    except (pyarrow.ArrowException, OSError) as error:
+            table = pyarrow_module(".parquet").read_table(path)
+        else:
+            source = pyarrow.memory_map(str(path))
+            try:
+                table = pyarrow.ipc.open_file(source).read_all()
+            except pyarrow.ArrowInvalid:
+                source.seek(0)
+                table = pyarrow.ipc.open_stream(source).read_all()
+        table.validate(full=True)  # offsets that lead out of the file would end the process
+        return table
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} is no whole {path.suffix[1:]} file ({error}).") from error
 
 

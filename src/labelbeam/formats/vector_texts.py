@@ -33,7 +33,7 @@ def read_libsvm(path: Path) -> VectorTable:
     values: list[float] = []
     labels: list[list[int]] = []
     header: tuple[int, ...] = ()
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             text = line.split("#", 1)[0].rstrip()
             if not text.strip() and (line.startswith("#") or not line.strip()):
@@ -50,7 +50,7 @@ def read_libsvm(path: Path) -> VectorTable:
                     columns.append(int(index))
                     values.append(float(value))
                     rows.append(len(labels) - 1)
-            except ValueError:
+            except (ValueError, OverflowError):
                 raise InputError(
                     f"{path}, line {number}: {text[:60]!r} is no row 'label,label index:value …' of numbers."
                 ) from None

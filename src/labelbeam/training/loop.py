@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from jaxtyping import Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -89,26 +89,38 @@ def load_checkpoint(
     Raises:
         InputError: the checkpoint was made with other settings, or is not one.
     """
-    with safe_open(path, framework="pt") as file:
-        stored = parse_json((file.metadata() or {}).get("progress", "{}"), f"{path}, its metadata")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = parse_json((file.metadata() or {}).get("progress", "{}"), f"{path}, its metadata")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
     if not isinstance(stored, dict) or stored.get("settings") != settings:
         raise InputError(
             f"{path} was made with other settings (data, options or versions) than this run's, so going on "
             "from it would give a mixture. Use the settings it was made with, or train into a new folder."
         )
-    model.load_state_dict(_under(tensors, "model/"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _under(tensors, "optimiser/").items():
-        index, key = name.split("/")
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return Progress(
-        stored["epoch"],
-        stored["best_epoch"],
-        stored["best_score"],
-        stored["history"],
-        _under(tensors, "best/"),
+    try:
+        model.load_state_dict(_under(tensors, "model/"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under(tensors, "optimiser/").items():
+            index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = tensor
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        numbers = stored["epoch"], stored["best_epoch"], stored["best_score"]
+        if not all(isinstance(number, int | float) for number in numbers) or not isinstance(
+            stored["history"], list
+        ):
+            raise TypeError("progress that is no numbers")
+        return Progress(*numbers, stored["history"], _under(tensors, "best/"))
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return InputError(
+        f"{path} is damaged ({reason[:200]}), so nobody can go on from it. Start anew with --overwrite."
     )
 
 
