@@ -1,6 +1,7 @@
 """The labels of a data set are those of all its splits, whichever split is read."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,56 @@ def test_every_format_is_asked_or_has_no_splits():
 def test_vectors_have_no_splits_that_could_lose_a_label(tmp_path):
     with pytest.raises(InputError, match="split"):
         open_dataset(f"vectors:{in_vectors(tmp_path)}#train")
+
+
+def test_labels_of_open_images_are_those_of_all_files_and_unknown_elsewhere(tmp_path):
+    for split, (image, label) in SPLITS.items():
+        picture(tmp_path / split / image)
+        rows = f"ImageID,Source,LabelName,Confidence\n{Path(image).stem},verification,{label},1\n"
+        text(tmp_path / f"{split}-annotations-human-imagelabels.csv", rows)
+    dataset = open_dataset(f"openimages:{tmp_path}#train")
+    assert dataset.vocabulary.names == ("cat", "dog")
+    assert dataset.targets.tolist() == [[1, -1]]
+
+
+def test_labels_of_shards_are_those_of_all_shards(tmp_path):
+    for split, (image, label) in SPLITS.items():
+        picture(tmp_path / image)
+        (tmp_path / f"{split}.txt").write_text(label)
+        with tarfile.open(tmp_path / f"{split}-0.tar", "w") as shard:
+            shard.add(tmp_path / image, image)
+            shard.add(tmp_path / f"{split}.txt", f"{Path(image).stem}.txt")
+    dataset = open_dataset(f"webdataset:{tmp_path}#train")
+    assert dataset.vocabulary.names == ("cat", "dog")
+    assert dataset.targets.tolist() == [[1, 0]]
+
+
+def test_vertex_in_csv_takes_small_letters_for_a_split(tmp_path):
+    picture(tmp_path / "a.png")
+    text(tmp_path / "t.csv", "TRAIN,gs://b/a.png,cat\nTEST,gs://b/b.png,dog\n")
+    assert open_dataset(f"vertex:{tmp_path / 't.csv'}#training").images == ("a.png",)
+
+
+def test_what_voc_and_lvis_hold_besides_classes_is_said(tmp_path):
+    picture(tmp_path / "a.png")
+    more = "<part><name>head</name></part><attributes/>"
+    text(tmp_path / "a.xml", f"<annotation><object><name>person</name>{more}</object></annotation>")
+    notes = open_dataset(f"voc:{tmp_path}").notes
+    assert any("<part> in 1 files" in note and "<attributes>" in note for note in notes)
+    lvis = {
+        "images": [{"id": 1, "file_name": "a.png", "neg_category_ids": []}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+    text(tmp_path / "l.json", lvis)
+    dataset = open_dataset(f"coco:{tmp_path / 'l.json'}")
+    assert dataset.targets.tolist() == [[1, -1]]
+    assert any(note.startswith("LVIS") for note in dataset.notes)
+
+
+def test_json_lines_start_where_their_images_are_though_the_first_is_lost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture(Path("pics/a.png"))
+    lines = ['{"image": "pics/x.png", "labels": ["cat"]}', '{"image": "pics/a.png", "labels": ["cat"]}']
+    text(Path("out/p.jsonl"), "\n".join(lines))
+    assert open_dataset("jsonl:out/p.jsonl", options=ReadOptions(missing="skip")).images == ("pics/a.png",)

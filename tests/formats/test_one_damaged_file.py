@@ -100,3 +100,10 @@ def test_a_pipe_that_is_named_itself_is_refused(tmp_path):
     os.mkfifo(tmp_path / "t.csv")
     with pytest.raises(InputError, match="pipe or a device"):
         open_dataset(f"csv:{tmp_path / 't.csv'}")
+
+
+def test_a_damaged_arrow_file_is_refused_before_its_offsets_are_used(tmp_path):
+    raw = (Path(__file__).parents[1] / "fuzz_inputs/vectors.arrow/offset.bin").read_bytes()
+    (tmp_path / "a.arrow").write_bytes(raw)
+    with pytest.raises(InputError, match="is no whole arrow file"):
+        open_dataset(f"vectors:{tmp_path / 'a.arrow'}")

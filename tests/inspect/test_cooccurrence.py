@@ -41,6 +41,17 @@ def test_pairs_are_counted_over_the_images_where_both_labels_are_known(targets):
             assert counts.both[i, j] == sum(a == b == 1 for a, b in known)
 
 
+def test_pairs_of_few_labels_among_many_are_those_of_the_product():
+    rng = np.random.default_rng(1)
+    targets = (rng.random((300, 120)) < 0.01).astype(np.int8)
+    targets[0] = 0
+    targets[7, :9] = 1
+    assert np.array_equal(pair_counts(targets).both, targets.T.astype(int) @ targets)
+    targets[5, 3] = -1
+    present = (targets == 1).astype(int)
+    assert np.array_equal(pair_counts(targets).both, present.T @ present)
+
+
 def test_counting_in_pieces_changes_nothing(monkeypatch):
     targets = np.random.default_rng(0).integers(-1, 2, (100, 6), dtype=np.int8)
     targets[:40] = abs(targets[:40])  # a piece without unknowns takes the short way
