@@ -237,6 +237,11 @@ def table(frozen: Path) -> None:
         ("Hamming loss, %", lambda one, _: f"{100 * one['hamming']:.2f}", min),
         ("seconds to choose and train", lambda one, _: f"{one['train_seconds']:.0f}", None),
         ("microseconds to decide a row", lambda one, n: f"{1e6 * one['predict_seconds'] / n:.0f}", None),
+        (
+            "of them the search",
+            lambda one, n: f"{1e6 * one['search_seconds'] / n:.0f}" if one["search_seconds"] else "",
+            None,
+        ),
         ("prefixes expanded a row", lambda one, _: f"{one['expanded']:.1f}" if one["expanded"] else "", None),
     ):
         print(f"\n| {heading} | " + " | ".join(methods) + " |\n|---" + "|---" * len(methods) + "|")
@@ -249,6 +254,11 @@ def table(frozen: Path) -> None:
                 top = best((one for one in cells if one), key=float)
                 cells = [f"**{one}**" if one == top else one for one in cells]
             print(f"| {name} | " + " | ".join(cells) + " |")
+    print("\n| held-out nats of CNN-RNN's configurations, inside the training part | |\n|---|---|")
+    for name, each in sets.items():
+        tried = (each["methods"].get("cnn-rnn", {}).get("tried") or [{}])[0]
+        if tried:
+            print(f"| {name} | " + ", ".join(f"{one}: {nats:.3f}" for one, nats in tried.items()) + " |")
     print("\n| CNN-RNN minus | sets right, points | log-likelihood, nats |\n|---|---|---|")
     for name, each in sets.items():
         for group in (PEERS, ("sigmoid-mlp", "sigmoid")):
@@ -262,7 +272,8 @@ def table(frozen: Path) -> None:
                 text = f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f}) over {closest}"
                 cells.append(f"**{text}**" if low > 0 or high < 0 else text)
             of = "the best of scikit-learn's" if group is PEERS else "our best sigmoid head"
-            print(f"| {name}: {of} | " + " | ".join(cells) + " |")
+            if cells:
+                print(f"| {name}: {of} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from labelbeam.formats.vector_table import targets_of_names, targets_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.predict.prediction import Prediction, Predictions
 from labelbeam.runs.config import RunConfig, configure
-from labelbeam.runs.recipe import DataSize, empty_sets, merged, recipe_for
+from labelbeam.runs.recipe import empty_sets, merged, recipe_for
 from labelbeam.runs.run_directory import Run, save_run
 from labelbeam.runs.tagger import Tagger
 
@@ -93,7 +93,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         """
         from labelbeam.progress import progress_bar
         from labelbeam.training.learning import learn
-        from labelbeam.training.tuning import is_sparse, tune
+        from labelbeam.training.tuning import size_of, tune
 
         features = self._features(X, reset=True)
         names, targets = labels_of(Y)
@@ -102,7 +102,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         if not (targets == PRESENT).any():
             raise ValueError("no row has a label, so there is nothing to learn.")
         seed = self._seed()
-        size = DataSize(len(features), features.shape[1], len(names), is_sparse(features))
+        size = size_of(features, len(names))
         by_data: Mapping[str, Any] = recipe_for(size, self.head)
         self.chosen_, self.tried_, best_epoch = "", {}, None
         unsaid = empty_sets(self._configured(by_data), targets)

@@ -289,6 +289,7 @@ def test_an_encoder_that_cannot_be_built_here_has_no_expected_time(again, tmp_pa
     ("arguments", "words"),
     [
         (["voc2017"], ("unknown benchmark 'voc2017'", "Did you mean 'voc2007'")),
+        (["vectors:x.npz"], ("holds vectors", "labelbeam train --data")),
         (["coco2014"], ("needs --root DIR",)),
         (["coco2014", "--root", ".", "--rows", "cnnrnn"], ("unknown row", "cnn-rnn")),
         (["coco2014", "--root", ".", "--seeds", "0"], ("--seeds is 0",)),

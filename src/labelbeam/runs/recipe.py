@@ -139,9 +139,10 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
 # - How much is dropped and forgotten follows from the rows that there are for each feature: below 1 a head
 #   learns its
 #   rows by heart, above 10 hardly.
-# - 0/1 features that are rare (words) are divided by one deviation for all, not each by its own: a word
-#   that no training
-#   row has would else count a thousandfold.
+# - Features that are mostly zeros (words) are not divided each by its own deviation: a word that no training
+#   row has would count a thousandfold; one deviation scales them all. For label models those between -1 and 1 stay as
+#   they are, and labels have logits of their own: with hundreds of rare words, what a word says of a label is most
+#   of it.
 #
 # Measured inside the training parts of the public sets (docs/public_sets.md) and, for photographs, by
 # `research/voc_cross_validation.py`. Knows no data set, only its size.
@@ -164,12 +165,14 @@ class DataSize:
         features: of a row.
         labels: that there are.
         sparse: whether most features are zero in most rows.
+        small: whether all features lie between -1 and 1, as words that are there or not do.
     """
 
     rows: int
     features: int
     labels: int
     sparse: bool = False
+    small: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,13 +241,14 @@ def recipe_for(
     }
     values: dict[str, Any] = {"recipe": recipe}
     if size.sparse:
-        values["scaling"] = "common"
+        values["scaling"] = "none" if size.small and head in ("cnn-rnn", "no-rnn") else "common"
     dropped = {"feature_dropout": round(strength.feature_dropout * min(1.0, size.features / REDUNDANT), 3)}
     if head in ("cnn-rnn", "no-rnn"):
         values["label_model"] = {
             **dropped,
             "image_hidden_dropout": strength.dropout,
             "projection_dropout": strength.dropout,
+            **({"per_label": 1.0} if size.sparse else {}),
             # A short list of labels needs no more; the paper's 512 are for 80 and 81.
             "hidden_size": 128 if size.labels < 16 else 512 if size.labels > 64 else 256,
         }
@@ -279,17 +283,19 @@ def merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return laid
 
 
-def format_recipe(size: DataSize, recipe: Recipe) -> str:
+def format_recipe(size: DataSize, recipe: Recipe, scaling: str = "") -> str:
     """Return what was chosen and why, in a sentence.
 
     Args:
         size: of the training data.
         recipe: that is trained by; what the user asked for is in it.
+        scaling: of the features.
     """
-    scaling = "; features are mostly zeros, so one deviation scales them all" if size.sparse else ""
+    words = {"none": "and stay as they are", "common": "so one deviation scales them all"}.get(scaling, "")
+    zeros = f"; features are mostly zeros, {words}" if size.sparse and words else ""
     return (
         f"recipe for {size.rows:,} rows, {size.features:,} features and {size.labels:,} labels: "
         f"{strength_for(size).name} regularisation ({size.rows / size.features:.2g} rows a feature), batches of "
         f"{recipe.batch_size}, at most {recipe.epochs} epochs, rate {recipe.learning_rate:g}, weight decay "
-        f"{recipe.weight_decay:g}{scaling}."
+        f"{recipe.weight_decay:g}{zeros}."
     )

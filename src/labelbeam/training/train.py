@@ -55,7 +55,7 @@ from labelbeam.training.batches import (
 from labelbeam.training.learning import Rows, remember
 from labelbeam.training.loop import RESUME, Batches, Progress, fit, mean_nats
 from labelbeam.training.suggester import train_suggester
-from labelbeam.training.tuning import is_sparse
+from labelbeam.training.tuning import size_of
 from labelbeam.training.tuning import tune as try_configurations
 
 # Lines that a person reads of a training: one per epoch, and those on top of a run's config.yaml.
@@ -293,8 +293,10 @@ def _by_data(
         if configured is None:
             return config
         return replace(config, label_model=configured(empty_sets(config, train.targets)).label_model)
-    sparse = train.features is not None and is_sparse(train.features)
-    size = DataSize(len(train), encoder.num_features, len(train.vocabulary), sparse)
+    labels = len(train.vocabulary)
+    size = DataSize(len(train), encoder.num_features, labels)
+    if train.features is not None:
+        size = size_of(train.features, labels)
     by_data: Mapping[str, Any] = recipe_for(size, config.head)
     unsaid = empty_sets(config, train.targets)
     if tune:
@@ -315,7 +317,7 @@ def _by_data(
     by_data = merged(by_data, unsaid)
     fitted = replace(configured(by_data), encoder=config.encoder)
     if "recipe" in by_data and not tune:
-        report(format_recipe(size, fitted.recipe))
+        report(format_recipe(size, fitted.recipe, fitted.scaling))
     return fitted
 
 

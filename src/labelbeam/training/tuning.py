@@ -130,7 +130,8 @@ def tune(
     waiting = candidates(size, head, count, seed=seed)
     while len(found) < count:
         name, differences = waiting.pop(0)
-        if len(found) == OWN_LOGITS and head in ("cnn-rnn", "no-rnn"):
+        # Where features are sparse, all have them.
+        if len(found) == OWN_LOGITS and head in ("cnn-rnn", "no-rnn") and not size.sparse:
             best = min(found, key=lambda one: one.nats)
             name = f"{best.name}, labels' own logits"
             differences = merged(best.differences, {"label_model": {"per_label": 1.0}})
@@ -167,7 +168,9 @@ def _judged(
     return learn(config, rows.take(train), targets[train], (rows.take(judge), targets[judge]))
 
 
-def is_sparse(features: Rows) -> bool:
-    """Return whether most features are zero in most rows, by the first few thousand of them."""
-    block = as_rows(features)[:4000]
-    return bool((block == 0).mean() > 0.8)
+def size_of(features: Rows, num_labels: int) -> DataSize:
+    """Return what a recipe depends on; what features are like is taken from the first few thousand rows."""
+    rows = as_rows(features)
+    block = rows[:4000]
+    sparse, small = bool((block == 0).mean() > 0.8), bool((np.abs(block) <= 1).all())
+    return DataSize(len(rows), rows.num_features, num_labels, sparse, small)
