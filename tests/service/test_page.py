@@ -701,4 +701,10 @@ def test_where_a_promise_stands_the_page_opens_with_the_photographs_for_a_person
         assert {i + 2: labels for i, labels in enumerate(said) if labels} == {
             image: labels for image, labels in project.decisions().items() if labels
         }
+        for one in project.photographs():
+            if one.name == photographs[0].name:
+                project.remove([one.id])
+        page.reload()
+        expect(page.locator(".card")).to_have_count(2)  # nobody is needed: those that need nobody
+        expect(page.locator("#by-state")).to_have_value("nobody")
         context.close()

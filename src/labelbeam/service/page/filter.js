@@ -101,14 +101,18 @@ async function apply() {
 const promising = () => state.value === "person" || state.value === "nobody";
 
 // Where a promise stands, the page opens with the photographs that a person must look at.
-export function openWithPeople() {
+export async function openWithPeople() {
   const promised = document.getElementById("promised");
   promised.textContent = store.promised.join(" ");
   promised.hidden = !store.promised.length;
   if (store.unseen === null) return;
   for (const name of ["person", "nobody"]) state.querySelector(`[value=${name}]`).hidden = false;
   state.value = "person";
-  if (store.photos.size) apply();
+  if (!store.photos.size) return;
+  await apply();
+  if (store.order.length || state.value !== "person") return;
+  state.value = "nobody"; // better than an empty page
+  apply();
 }
 
 function count() {
