@@ -31,7 +31,7 @@ def progress_bar(
 
     Args:
         task: what is going on, a few words.
-        total: how many items there are; None where nobody knows.
+        total: how many items there are; None: unknown.
         shown: False where something else on the terminal says how far things are.
         done: items that were done before; they are no part of the rate.
         log_every: seconds after which a line is printed where standard error is not a terminal; None: never.
@@ -122,7 +122,7 @@ def progress_line(task: str, done: int, total: int | None, before: int, seconds:
     Args:
         task: what is going on.
         done: items done, those of earlier calls too.
-        total: items in all; None where nobody knows.
+        total: items in all; None: unknown.
         before: items that earlier calls did.
         seconds: time of this call.
 

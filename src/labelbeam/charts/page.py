@@ -239,5 +239,5 @@ def _has_font(lister: str, letter: str) -> bool:
     try:
         found = subprocess.run(asked, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return True  # nobody knows; no advice is better than a wrong one
+        return True  # unknown: no advice is better than a wrong one
     return found.returncode != 0 or bool(found.stdout.strip())

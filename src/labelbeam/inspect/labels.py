@@ -76,7 +76,7 @@ class LabelStatistics:
     Attributes:
         images: number of images.
         present: images that have each label.
-        unknown: images of which nobody knows whether they have it; the rest are known not to.
+        unknown: images where it is unknown; the rest do not have it.
         sizes: int64, at position n the number of images with exactly n present labels.
         without_labels: rows of the images that have no present label, rising.
         with_unknown: number of images with at least one unknown label.

@@ -334,7 +334,7 @@ def _with_usual_encoder(config: RunConfig, train: Dataset, report: Callable[[str
 
 
 GRID = 11
-"""Places a side of the maps that local evidence is taken from, where nobody says another number."""
+"""Places a side of the maps that local evidence is taken from, where no other number is given."""
 
 
 def _with_grid(config: RunConfig, train: Dataset, *, tune: int | None) -> RunConfig:
