@@ -36,7 +36,7 @@ NEEDS_TORCH = {
         "encoders.image_encoder",
         "encoders.networks",
     ),
-    *("encoders.published", "encoders.timm_encoder", "encoders.weights"),
+    *("encoders.last_map", "encoders.published", "encoders.timm_encoder", "encoders.weights"),
     *("report.images", "report.page", "report.report"),
 }
 """Modules that train, run or explain a network; beside these `training`, `paper` and `heads.*_torch`."""
