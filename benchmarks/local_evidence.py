@@ -272,6 +272,7 @@ def main() -> None:
     reader.add_argument("--heads", default=",".join(HEADS), help="the first is what others are compared with")
     reader.add_argument("--seeds", type=int, default=1)
     reader.add_argument("--set", action="append", default=[], help="of heads with local evidence")
+    reader.add_argument("--part", type=int, help="train on this fold alone; without it, the table is printed")
     reader.add_argument("--minutes", type=float, default=1e9)
     reader.add_argument("--test", action="store_true", help="all of sub_trainval to sub_test, once")
     reader.add_argument("--cost", action="store_true", help="only what tagging costs")
@@ -302,6 +303,8 @@ def main() -> None:
                 path = asked.out / f"{own}-{seed}-{number}.npz"
                 if not path.exists() and (asked.table or time.monotonic() > ends):
                     break
+                if asked.part not in (None, number):
+                    continue
                 started = time.monotonic()
 
                 def make(head=head, seed=seed, fitted=fitted, held=held) -> Predictions:
@@ -319,7 +322,7 @@ def main() -> None:
                     np.concatenate([getattr(one, k) for one in found]) for k in Predictions.__annotations__
                 ]
                 said.setdefault(head, []).append(Predictions(*joined))
-    if said:
+    if said and asked.part is None:
         order = np.concatenate([held for _, held in parts])
         table(said, judged.targets[order], data.vocabulary.names, covered(judged)[order])
 
