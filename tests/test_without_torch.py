@@ -34,7 +34,6 @@ NEEDS_TORCH = {
         "encoders.engines",
         "encoders.graph_export",
         "encoders.image_encoder",
-        "encoders.last_map",
         "encoders.networks",
     ),
     *("encoders.last_map", "encoders.published", "encoders.timm_encoder", "encoders.weights"),

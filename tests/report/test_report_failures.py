@@ -12,8 +12,7 @@ REPORT = Path(__file__).parents[1] / "frozen" / "outputs" / "report.json"
 
 def section(name: str, **values: Any) -> str:
     """Return a section of the page of the frozen report with other values."""
-    whole = json.loads(REPORT.read_text(encoding="utf-8")) | {"label_errors": {"errors": []}}
-    whole |= {"promises": None} | values  # the frozen report is older than promises
+    whole = json.loads(REPORT.read_text(encoding="utf-8")) | {"label_errors": {"errors": []}} | values
     whole["about"] |= {"beside": "runs/sigmoid"}
     whole |= {
         "promises": None,
