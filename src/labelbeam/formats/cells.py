@@ -55,6 +55,9 @@ _GROUPS = re.compile(r"(?:「[^「」]+」|『[^『』]+』|【[^【】]+】|《
 _PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MULTILINE)
 """What pandas and polars print of a column in place of its values: shortened, or without escapes."""
 
+_LONGEST_MARK = 4
+"""Characters of what separates labels; more are no separator."""
+
 _RUN = re.compile(r"[^\w\s.'’-]+|_{2,}|-{2,}|[.]{2,}")
 _ITEM = re.compile(r"[-*•]\s|1[.)]\s.*\n\s*2[.)]\s")
 _PLAIN_MARKS = frozenset(".'\"!?@%’·")
@@ -277,7 +280,7 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
     between = _marks_between(names)
     for mark in sorted({mark for name in names for mark in suspicious_marks(name)} | between):
         if mark in between or _recombine(names, partial(_parts, delimiter=mark)):
-            shown = ", ".join(repr(name) for name in sorted(name for name in names if mark in name)[:3])
+            shown = ", ".join(f"{name!r:.60}" for name in sorted(name for name in names if mark in name)[:3])
             raise InputError(
                 f"{where}: {len(names)} distinct labels look like combinations of labels: {shown}. "
                 f"If {mark!r} separates labels, pass --delimiter {mark!r}; if each is one label, "
@@ -289,7 +292,7 @@ def _marks_between(names: set[str]) -> set[str]:
     """Return marks of any kind that stand between two other names, as `^`, `::` or a picture; no single - _ . or '."""
     found = set()
     for name in names:
-        for mark in _RUN.findall(name):
+        for mark in (run for run in _RUN.findall(name) if len(run) <= _LONGEST_MARK):
             parts = [part.strip() for part in name.split(mark)]
             first = mark if name.startswith(mark) else ""  # #cat#dog beside #cat and #dog
             if len(parts) > 2 - (not first) and all(first + part in names for part in parts[bool(first) :]):

@@ -298,6 +298,6 @@ def _other_values(
         return _no_labels(table, f"{detail}; if each cell names a label, pass --layout ragged")
     return InputError(
         f"{table.source}: not every column says 1, 0, -1 or nothing{detail}. If they are no labels, leave them out "
-        f"with --drop-columns {','.join(columns)!r}; if they are counts or probabilities, decide on a threshold and "
-        "write 1 and 0. Or name the one column of labels with --tags-column."
+        f"with --drop-columns {','.join(columns)!r:.500}; if they are counts or probabilities, decide on a threshold "
+        "and write 1 and 0. Or name the one column of labels with --tags-column."
     )
