@@ -135,3 +135,10 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(tmp_path, format_na
     assert before == sorted(
         (path, path.read_bytes()) for path in (tmp_path / "new").rglob("*") if path.is_file()
     )
+
+
+def test_a_label_of_separators_alone_is_no_keyword(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    made = Dataset("", tmp_path, ("a.jpg",), Vocabulary(("| |",)), np.array([[1]], dtype=np.int8))
+    with pytest.raises(InputError, match=r"'\| \|' is nothing but what separates"):
+        write_dataset(made, f"keywords:{tmp_path / 'out'}", images="copy")

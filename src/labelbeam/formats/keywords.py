@@ -311,6 +311,10 @@ def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> 
             f"{spec}: photographs have no splits. Leave #{split} away; write a folder per split."
         )
     refuse_unwritable(dataset.vocabulary, spec)
+    if blank := [name for name in dataset.vocabulary if not name.strip("| ")]:
+        raise InputError(
+            f"{spec}: the label {blank[0]!r} is nothing but what separates the levels of a keyword. Rename it first."
+        )
     refuse_unlisted(dataset.images, spec, more=RAW)
     if images != "keep":
         with new_folder(path) as folder:
