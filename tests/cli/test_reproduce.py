@@ -15,7 +15,8 @@ from labelbeam.cli.app import with_messages
 from labelbeam.cli.reproduce import reproduce
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
-from labelbeam.paper import expected_time, training
+from labelbeam.paper import expected_time
+from labelbeam.paper import result as reproduction
 from labelbeam.paper.plan import BENCHMARKS, Request, truth_views
 from labelbeam.paper.row_answers import RowAnswers, _read, answers_of
 from labelbeam.paper.rows import ROWS as ROWS_BY_NAME
@@ -151,7 +152,7 @@ def test_what_is_trained_already_is_kept_and_the_numbers_are_the_same(
     def never(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(training, "train_run", never)
+    monkeypatch.setattr(reproduction, "train_run", never)
     result = again(*common, "--out", done, "--json")
     assert result.exit_code == 0, result.output
     now = json.loads(result.stdout)
@@ -160,7 +161,7 @@ def test_what_is_trained_already_is_kept_and_the_numbers_are_the_same(
 
 
 def test_an_interrupted_reproduction_goes_on_with_the_next_row(again, common, tmp_path, monkeypatch) -> None:
-    real, trained = training.train_run, []
+    real, trained = reproduction.train_run, []
 
     def interrupted(config, folder, **options):
         if len(trained) == 1:
@@ -169,7 +170,7 @@ def test_an_interrupted_reproduction_goes_on_with_the_next_row(again, common, tm
         return real(config, folder, **options)
 
     some = (*common[:-1], "softmax,sigmoid")
-    monkeypatch.setattr(training, "train_run", interrupted)
+    monkeypatch.setattr(reproduction, "train_run", interrupted)
     assert again(*some, "--out", tmp_path / "out").exit_code == 130
     assert not (tmp_path / "out" / "index.html").exists()
 
@@ -177,7 +178,7 @@ def test_an_interrupted_reproduction_goes_on_with_the_next_row(again, common, tm
         trained.append(folder.name)
         return real(config, folder, **options)
 
-    monkeypatch.setattr(training, "train_run", counted)
+    monkeypatch.setattr(reproduction, "train_run", counted)
     assert again(*some, "--out", tmp_path / "out").exit_code == 0
     assert trained == ["softmax-c0-s0", "sigmoid-c0-s0"]
 
