@@ -67,12 +67,18 @@ def test_recall_is_kept_with_confidence(population) -> None:
     assert share_broken(population, Promise("recall", 0.9), miss_losses) <= 0.07
 
 
-def test_without_the_test_recall_breaks_its_promise_half_of_the_time(population, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "target", "losses", "images"),
+    [("recall", 0.9, miss_losses, 150), ("precision", 0.8, tag_losses, 400)],
+)
+def test_without_the_test_a_promise_is_broken_many_times(
+    population, monkeypatch, kind, target, losses, images
+) -> None:
     monkeypatch.setattr(
         "labelbeam.predict.promise_kinds.mean_p_value",
         lambda losses, most: 0.0 if losses.mean() <= most else 1.0,
     )
-    assert share_broken(population, Promise("recall", 0.9), miss_losses) > 0.3
+    assert share_broken(population, Promise(kind, target), losses, images=images) > 0.3
 
 
 def missed_on_average(population: Sample, images: int) -> tuple[float, float]:
