@@ -653,6 +653,21 @@ def test_a_new_tag_comes_before_labels_that_only_have_it_inside(shown: Shown) ->
     expect(shown.chip("potted")).to_have_attribute("data-state", "accepted")
 
 
+def test_what_is_typed_is_not_called_saved_before_the_service_has_the_new_label(shown: Shown) -> None:
+    held: list[playwright.Route] = []
+    shown.page.route("**/labels", lambda route: held.append(route))
+    shown.page.keyboard.press("/")
+    shown.page.keyboard.type("seaside")
+    shown.page.keyboard.press("Enter")
+    expect(shown.page.locator("#saved")).to_have_attribute("data-state", "saving")
+    for _ in range(50):
+        if not held:
+            shown.page.wait_for_timeout(20)
+    held[0].continue_()
+    expect(shown.chip("seaside")).to_have_attribute("data-state", "accepted")
+    assert shown.saved() == {1: {"seaside": 1}}
+
+
 @pytest.mark.parametrize("width", [390, 768, 1440])
 def test_the_active_card_covers_no_neighbour_and_the_export_menu_scrolls(
     show: Callable[..., Shown], photographs: list[Path], width: int

@@ -9,6 +9,7 @@ const RETRY = 1500;
 let waiting = [];
 let running = false;
 let stale = false; // the service has more than its answer said
+let adding = 0; // new labels that the service does not have yet
 let state = "saved";
 
 const place = () => `labelbeam unsaved: ${store.id}`;
@@ -100,7 +101,19 @@ async function run() {
     }
   }
   running = false;
-  tell("saved");
+  if (!adding) tell("saved");
+}
+
+// A label that the project does not have yet: what is typed is not saved before the service has its name.
+export async function addLabel(name) {
+  adding += 1;
+  if (state === "saved") tell("saving");
+  try {
+    return await post("/labels", { name });
+  } finally {
+    adding -= 1;
+    if (!adding && !running) tell("saved");
+  }
 }
 
 export function decide(changes) {
@@ -139,4 +152,4 @@ export function restore() {
   }
 }
 
-export const unsaved = () => waiting.length;
+export const unsaved = () => waiting.length + adding;

@@ -1,7 +1,7 @@
 // Typing a label: known ones are found by how they start, in any script; any other text becomes a new label.
 
 import { element, labelText, set } from "./chips.js";
-import { post } from "./server.js";
+import { addLabel } from "./saving.js";
 import { store } from "./store.js";
 
 const box = document.getElementById("typing");
@@ -74,7 +74,7 @@ async function choose(i, value) {
   let { name } = chosen;
   if (chosen.isNew) {
     try {
-      const added = await post("/labels", { name });
+      const added = await addLabel(name);
       ({ name } = added);
       if (!store.labels.some((one) => one.name === name)) store.labels.push({ name, known: added.known });
       store.turns(added);
