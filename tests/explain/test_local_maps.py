@@ -1,18 +1,23 @@
 """Runs with local evidence show the map that they added up."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from labelbeam.errors import InputError
 from labelbeam.explain.explained_run import explain
 from labelbeam.explain.methods import local_maps
 from labelbeam.heads.local import Local
 from labelbeam.heads.options import LocalOptions
+from labelbeam.runs.export import export_run
 from labelbeam.runs.run_directory import load_run
+from labelbeam.runs.tagger import Tagger
+from labelbeam.service.pictures import Explainer
 
 
 def test_the_place_that_adds_most_is_the_peak_and_what_is_taken_away_is_apart() -> None:
@@ -43,6 +48,25 @@ def test_auto_shows_what_places_added(
         corners = [step.supporting[r, c] - step.opposing[r, c] for r in (0, -1) for c in (0, -1)]
         np.testing.assert_array_equal(np.argsort(corners), np.argsort(parts[:, number]))
     assert explain(run, picture, labels=names, method="grad-cam").method == "grad-cam"
+
+
+def test_an_exported_run_and_the_page_show_the_map_that_the_run_added_up(
+    train: Callable[..., Path], drawn: Path, tmp_path: Path
+) -> None:
+    folder = train(tmp_path / "run", "--head", "sigmoid", "--local", "csra", "--grid", 2)
+    export_run(folder, tmp_path / "onnx", to="onnx")
+    picture, run, exported = sorted(drawn.glob("*.png"))[0], load_run(folder), load_run(tmp_path / "onnx")
+    before, after = (explain(one, picture, labels=run.labels) for one in (run, exported))
+    for one, other in zip(before.steps, after.steps, strict=True):
+        np.testing.assert_allclose(
+            one.supporting - one.opposing, other.supporting - other.opposing, atol=1e-4
+        )
+    with pytest.raises(InputError, match="has no gradients"):
+        explain(exported, picture, labels=run.labels, method="grad-cam")
+    explainers = [Explainer(Tagger(one)) for one in (run, exported)]
+    assert all(one.available and one.own_map for one in explainers)
+    shown = [np.asarray(Image.open(BytesIO(one.picture(picture, run.labels[0])))) for one in explainers]
+    assert np.abs(shown[0].astype(int) - shown[1]).mean() < 1
 
 
 def test_a_run_without_local_evidence_has_no_map_of_its_own(finished: Path, drawn: Path) -> None:

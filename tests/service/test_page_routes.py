@@ -279,6 +279,7 @@ def test_photographs_are_shown_as_added_or_in_an_order_of_chance_that_stays(
 def test_pictures_of_attention_and_of_the_search_are_drawn(filled: TestClient, tagger: Tagger) -> None:
     state = filled.get("/v1/project").json()
     assert state["attention"]
+    assert not state["own_map"]
     assert state["tree"]
     shown = filled.get("/v1/project/photographs/1/attention", params={"label": tagger.labels[0]})
     assert shown.headers["content-type"] == "image/jpeg"

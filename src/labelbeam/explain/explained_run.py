@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelbeam.data.images import read_rgb
@@ -54,7 +55,7 @@ def explain(
     Raises:
         InputError: the image cannot be read; an unknown target, method or label; labels that cannot follow each
             other; a method that the encoder has no way back for; a head that is neither a label model nor a
-            sigmoid head.
+            sigmoid head; an exported run without local evidence.
     """
     check_target(target)
     check_method(method)
@@ -67,13 +68,15 @@ def explain(
     transform = run.encoder.preprocess
     rgb = read_rgb(image)
     square = torch.from_numpy(transform.resized(rgb))  # [3 size size]
-    pixels = transform.normalize(square[None])
-    encoder, joint = _network(run), HEADS[run.config.head].searches
+    joint = HEADS[run.config.head].searches
     require(run.config.head, "explains", "an explanation")
+    # The model's own map takes no gradients: an exported encoder gives it too.
+    own = local if method in ("auto", "local") else None
+    if own is None:
+        _network(run)  # refuses an exported run, before anything is computed
     head = trainable_head(run.head, run.config)
-    device = next(iter(encoder.state_dict().values())).device
-    pixels = pixels.to(device)
-    path, note = _path(run, pixels, None if labels is None else list(labels))
+    row = run.encoder.encode(square[None].numpy())
+    path, note = _path(run, row, None if labels is None else list(labels))
     probs: list[Tensor] = []
     values: list[Tensor] = []
 
@@ -88,13 +91,14 @@ def explain(
         probs[:], values[:] = list(prob), list(value.detach())
         return value
 
-    if local is not None and method in ("auto", "local"):
-        with torch.no_grad():
-            row = encoder(pixels).float()
-        targets(row)
-        used, maps = "local", local_maps(local, row.cpu().numpy(), path, size=transform.size)
+    if own is not None:
+        targets(torch.from_numpy(row))
+        used, maps = "local", local_maps(own, row, path, size=transform.size)
     else:
-        used, maps = explained(encoder, pixels, targets, method=method)
+        network = _network(run)
+        device = next(iter(network.state_dict().values())).device
+        pixels = transform.normalize(square[None]).to(device)
+        used, maps = explained(network, pixels, targets, method=method)
     if transform.horizontal_flip:  # shown the right way round
         maps, square = maps.flip(3), square.flip(2)
     names = [END if i == len(run.vocabulary) else run.vocabulary.names[i] for i in path]
@@ -119,19 +123,17 @@ def _network(run: Run) -> nn.Module:
     """Return a run's encoder, which must be there as a torch module: maps need gradients."""
     if not isinstance(run.encoder, ImageEncoder):
         raise InputError(
-            "an exported run cannot be explained: its encoder has no gradients. Give the original run."
+            "an exported run cannot be explained this way: its encoder has no gradients. Give the original run."
         )
     return run.encoder.module.eval()
 
 
-def _path(run: Run, pixels: Tensor, labels: list[str] | None) -> tuple[tuple[int, ...], str]:
+def _path(run: Run, row: Float[np.ndarray, "1 row"], labels: list[str] | None) -> tuple[tuple[int, ...], str]:
     """Return the label ids to explain, END's where no path is given, and what to know about them."""
     end = len(run.vocabulary)
     if labels is not None:
         return _asked(run, labels), ""
-    with torch.inference_mode():
-        features = _network(run)(pixels).float().cpu().numpy()
-    answers = build_answerer(run.head, run.config).answer(features)
+    answers = build_answerer(run.head, run.config).answer(row)
     path = tuple(answers.paths[0])
     if path:
         return path, ""

@@ -21,8 +21,8 @@ from labelbeam.runs.tagger import Tagger
 
 # What speaks for a label in a photograph, for the page: made on a copy of the model, by one thread at a time.
 #
-# Maps are made by watching the encoder at work; the encoder that serves everybody must not be watched. The
-# copy is made when the first map is asked for. Knows no request.
+# Most maps are made by watching the encoder at work; the encoder that serves everybody must not be watched. The
+# copy is made when the first map is asked for; a model's own map (local evidence) needs none. Knows no request.
 
 
 class Explainer:
@@ -30,9 +30,11 @@ class Explainer:
 
     Attributes:
         available: whether this run has them.
+        own_map: whether they are what the model itself added up (`--local`), not an account of it afterwards.
     """
 
     def __init__(self, tagger: Tagger) -> None:
+        self.own_map = getattr(tagger.run.head, "local", None) is not None
         self.available = has_attention(tagger)
         self._tagger = tagger
         self._own: Tagger | None = None
@@ -45,6 +47,8 @@ class Explainer:
             InputError: an unknown label, or a photograph that cannot be read.
         """
         with self._lock:
+            if self.own_map:
+                return attention_picture(self._tagger, path, label)
             if self._own is None:
                 self._own = copy(self._tagger)
                 self._own.run = deepcopy(self._tagger.run)
@@ -83,12 +87,12 @@ class SmallCopies:
 
 
 def has_attention(tagger: Tagger) -> bool:
-    """Return whether maps can be made: that takes PyTorch, the encoder itself, and a head that is explained."""
-    if find_spec("torch") is None:
+    """Return whether maps can be made: by PyTorch, of a head that is explained, with the encoder itself or a map."""
+    if find_spec("torch") is None or not HEADS[tagger.run.config.head].explains:
         return False
     from labelbeam.encoders.image_encoder import ImageEncoder
 
-    return HEADS[tagger.run.config.head].explains and isinstance(tagger.run.encoder, ImageEncoder)
+    return isinstance(tagger.run.encoder, ImageEncoder) or getattr(tagger.run.head, "local", None) is not None
 
 
 def has_tree(tagger: Tagger) -> bool:

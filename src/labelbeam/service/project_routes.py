@@ -170,7 +170,7 @@ def project_steps(tagger: Tagger, project: Project, *, saved: bool) -> APIRouter
 
 def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bool) -> None:
     known = frozenset(tagger.labels)
-    explained = Explainer(tagger).available
+    explainer = Explainer(tagger)
 
     @router.get("", summary="Everything the page shows at its start")
     def state() -> dict[str, Any]:
@@ -182,7 +182,8 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
             "labels": [{"name": name, "known": name in known} for name in project.labels()],
             "photographs": [photograph_to_dict(one, decisions) for one in project.photographs()],
             **_turns(project),
-            "attention": explained,
+            "attention": explainer.available,
+            "own_map": explainer.available and explainer.own_map,
             "tree": has_tree(tagger),
             "mechanisms": suggesting_mechanisms(tagger),
             "promised": list(tagger.promised),

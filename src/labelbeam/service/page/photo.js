@@ -154,7 +154,7 @@ function look(label) {
   caption.replaceChildren();
   if (label !== null) {
     const legend = element("span", "legend");
-    legend.append(element("i", "for"), " for ", labelText(label), " ", element("i", "against"), " against");
+    legend.append(element("i", "for"), " for ", labelText(label), " ", element("i", "against"), store.own_map ? " against, as the model itself adds it up" : " against");
     caption.append(legend);
   }
   if (label !== null) {

@@ -24,6 +24,7 @@ class Store extends EventTarget {
   undo = null; // the step that would be taken back
   redo = null;
   attention = false;
+  own_map = false; // whether what speaks for a label is what the model itself added up
   tree = false;
   formats = [];
   beside = 0; // photographs that lie where they are, not in the project
