@@ -5,10 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Importing labelbeam under this hook makes every jaxtyping signature an assertion (beartype checks it).
 install_import_hook("labelbeam", "beartype.beartype")
+
+# The same examples each time, however busy the machine is; `--hypothesis-profile default` draws others.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no folder

@@ -138,7 +138,7 @@ def test_the_program_scores_without_importing_torch_and_exits_0(files):
     )
     arguments = ["score", "--truth", files["truth"], "--pred", files["pred"], "--k", "1", "--json"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["protocol"]["k"] == 1

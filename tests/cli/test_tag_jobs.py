@@ -234,7 +234,7 @@ def test_a_cluster_gives_the_same_bytes_also_when_a_worker_is_killed(
                     os.kill(worker, signal.SIGKILL)
                     killed += 1
             time.sleep(0.01)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
     assert killed == 1, "no worker was found to be killed"
     assert out.read_bytes() == (tmp_path / "alone.jsonl").read_bytes()

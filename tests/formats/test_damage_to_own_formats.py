@@ -148,7 +148,7 @@ def damaged(content: bytes, how: list[tuple[str, float, bytes]]) -> bytes:
 
 
 @pytest.mark.parametrize("whole", CASES, indirect=True)
-@settings(max_examples=60, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=30_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(how=changes)
 @example(how=[("replace", 0.15625, b"{")])  # a header of NumPy's that its tokenizer gives up on
 def test_damage_is_read_or_told_never_a_traceback(whole, how):

@@ -27,16 +27,17 @@ def test_items_of_several_submissions_are_done_together() -> None:
     batches.close()
 
 
-def test_the_first_item_waits_for_others_a_little() -> None:
+def test_the_first_item_waits_for_others_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 60.0)
     sizes: list[int] = []
 
     def work(items: list[int]) -> list[int]:
         sizes.append(len(items))
         return items
 
-    batches = Batches(work, most_together=3, most_waiting=100, wait_seconds=5.0)
+    batches = Batches(work, most_together=3, most_waiting=100, wait_seconds=60.0)
     futures = [future for i in range(3) for future in batches.submit([i])]
-    assert [future.result(timeout=4) for future in futures] == [0, 1, 2]
+    assert [future.result(timeout=50) for future in futures] == [0, 1, 2]
     assert sizes == [3]
     batches.close()
 
@@ -135,7 +136,7 @@ def test_closing_does_what_waits_and_takes_nothing_new() -> None:
 def test_a_free_thread_waits_for_those_that_come_one_after_the_other_while_others_are_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labelbeam.service.batches.PATIENCE", 0.5)
+    monkeypatch.setattr("labelbeam.service.batches.PATIENCE", 1.5)
     monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 60.0)
     gate, started, done = threading.Event(), threading.Event(), []
 
@@ -147,13 +148,13 @@ def test_a_free_thread_waits_for_those_that_come_one_after_the_other_while_other
         return items
 
     batches = Batches(work, most_together=5, most_waiting=10, threads=2)
-    batches._seconds_each = 1.0  # of slow work
+    batches._seconds_each = 5.0  # of slow work
     batches.submit([0])
     started.wait()
     last = []
     for item in range(1, 6):
         last = batches.submit([item])
-        time.sleep(0.15)  # all of them take longer than the patience with one
+        time.sleep(0.35)  # all of them take longer than the patience with one
     assert last[0].result() == 5
     gate.set()
     batches.close()
@@ -163,5 +164,5 @@ def test_a_free_thread_waits_for_those_that_come_one_after_the_other_while_other
 def test_nobody_waits_longer_than_is_said_however_much_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 0.05)
     batches = Batches(lambda items: items, most_together=1000, most_waiting=1000, wait_seconds=60.0)
-    assert batches.submit([1])[0].result(timeout=30) == 1
+    assert batches.submit([1])[0].result(timeout=50) == 1
     batches.close()

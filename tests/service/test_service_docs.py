@@ -41,7 +41,7 @@ def test_every_curl_line_is_answered(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
@@ -66,7 +66,7 @@ def test_the_client_tags_and_suggests(address: str, photographs: list[Path], tmp
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     first, click, broken = done.stdout.splitlines()

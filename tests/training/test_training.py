@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -107,36 +106,43 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(train, fin
     assert not same_model(train(tmp_path / "other", "--seed", 1), finished)
 
 
+KILLED = """
+import os, signal, threading
+from labelbeam.cli.app import main
+from labelbeam.training import train
+line, killer = train.epoch_line, threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGKILL))
+def third(row, epochs):  # is killed within its third epoch, or just after it
+    if row["epoch"] == 2:
+        killer.start()
+    elif row["epoch"] > 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return line(row, epochs)
+train.epoch_line = third
+main()
+"""
+
+
 def test_a_killed_training_resumes_to_exactly_what_it_would_have_been(
     train, command, drawn, encoder_file, own_cache, tmp_path
 ):
     options = ["--epochs", "6", "--set", "recipe.patience=0", "--batch-size", "8"]
     whole = train(tmp_path / "whole", *options)
     run = tmp_path / "killed"
-    started = [
-        *(sys.executable, "-m", "labelbeam", "train", "--data", f"csv:{drawn / 'tags.csv'}#train"),
-        *("--out", str(run), "--weights", str(encoder_file), *SMALL, *options),
-    ]
+    asked = ["train", "--data", f"csv:{drawn / 'tags.csv'}#train", "--out", str(run)]
+    asked += ["--weights", str(encoder_file), *SMALL, *options]
     environment = {**os.environ, "LABELBEAM_CACHE": str(own_cache), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        started, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not (run / "log.csv").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    process = subprocess.run([sys.executable, "-c", KILLED, *asked], env=environment, capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
     assert (run / "resume.safetensors").exists()
     assert not (run / "labels.json").exists()
     assert 1 <= len(rows_of(run)) < 6
-    refused = command(*started[3:])
+    refused = command(*asked)
     assert refused.exit_code == 2
     assert "--resume" in refused.stderr
-    other = command(*started[3:], "--resume", "--learning-rate", 0.5)
+    other = command(*asked, "--resume", "--learning-rate", 0.5)
     assert other.exit_code == 2
     assert "other settings" in other.stderr
-    resumed = command(*started[3:], "--resume")
+    resumed = command(*asked, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert rows_of(run) == rows_of(whole)
     assert same_model(run, whole)

@@ -56,6 +56,7 @@ function run() {
 }
 
 async function send(taken) {
+  await store.loaded; // what was asked before would be shown in place of what is added
   const form = new FormData();
   for (const { file, name } of taken) {
     form.append("photograph", file, "photograph");

@@ -44,7 +44,8 @@ const shown = {
 };
 
 async function reload() {
-  store.start(await ask(""));
+  const before = [...store.photos.keys()];
+  store.start(await ask(""), before);
   for (const { path, body } of waiting) shown[path]?.(body, true);
   stale = false;
 }

@@ -34,6 +34,7 @@ class Store extends EventTarget {
   judged = new Set(); // photographs of which that is known
   mechanisms = [];
   mechanism = ""; // empty: what the run does by itself
+  loaded = new Promise((done) => (this.started = done)); // that the service said what it has
 
   emit(kind, detail) {
     this.dispatchEvent(new CustomEvent(kind, { detail }));
@@ -43,14 +44,16 @@ class Store extends EventTarget {
     for (const kind of kinds.split(" ")) this.addEventListener(kind, (event) => act(event.detail));
   }
 
-  start(state) {
+  // Show what the service has; before: photographs that were shown when it was asked, so that those added since stay.
+  start(state, before = []) {
     const { photographs, ...rest } = state;
     Object.assign(this, rest);
     const there = new Set(photographs.map((one) => one.id));
-    this.remove([...this.photos.keys()].filter((id) => !there.has(id)));
+    this.remove(before.filter((id) => !there.has(id)));
     this.put(photographs);
     this.emit("order");
     this.emit("steps");
+    this.started();
   }
 
   put(photographs) {
@@ -169,7 +172,7 @@ class Store extends EventTarget {
 
   suggestBy(mechanism) {
     this.mechanism = mechanism;
-    for (const photo of this.photos.values()) Object.assign(photo, { suggestions: null, slots: [] });
+    for (const photo of this.photos.values()) Object.assign(photo, { suggestions: null, slots: [], version: photo.version + 1 }); // what is under way is the other's
     this.emit("order");
     for (const id of this.order) this.emit("photo", id);
   }
