@@ -19,7 +19,8 @@ from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.choices import with_quick_scores
 from labelbeam.runs.config import RunConfig
-from labelbeam.runs.run_directory import Run
+from labelbeam.runs.run_directory import Run, load_run
+from labelbeam.runs.tagger import Tagger
 from tiny_runs import SMALL
 
 LABELS, FEATURES = 4, 3
@@ -63,6 +64,10 @@ def test_both_losses_reach_the_labels_own_weights_and_the_start_is_each_labels_f
         found.append(made.per_label.weight.grad.clone())
     assert found[0].abs().max() > 1e-3  # of the sequence's loss alone
     assert (found[1] - found[0]).abs().max() > 1e-3
+    made.options = replace(made.options, per_label=1e-9, per_label_detached=True)
+    made.zero_grad()
+    made(torch.from_numpy(images()), targets).mean().backward()
+    assert made.per_label.weight.grad.abs().max() < 1e-6  # the sequences leave z alone
 
 
 def test_the_score_per_label_is_the_sigmoid_of_the_labels_own_logit_and_the_path_is_as_it_was():
@@ -139,15 +144,15 @@ def test_scores_are_the_labels_own_where_validation_images_cannot_tell_them_from
     assert "on 60 validation images" in found
 
 
-def test_train_decides_it_unless_the_user_did_and_an_added_label_goes_back_to_marginals(command, tmp_path):
+def test_train_decides_it_unless_the_user_did_and_an_added_label_has_a_score_by_itself_too(command, tmp_path):
     features = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
-    labels = (features[:, :3] > 0).astype(np.int8)
-    for name, columns in (("v", 2), ("w", 3)):
+    labels = (features > 0).astype(np.int8)
+    for name, columns in (("v", 2), ("w", 3), ("x", 4)):
         np.savez(
             tmp_path / f"{name}.npz",
             features=features,
             labels=labels[:, :columns],
-            names=np.array(list("abc"[:columns])),
+            names=np.array(list("abcd"[:columns])),
         )
     spec, small = f"vectors:{tmp_path / 'v.npz'}", (*SMALL, "--set", "suggester=false", "--epochs", 3)
     small += ("--set", "label_model.per_label=1", "--set", "label_model.allowed=canonical")
@@ -169,4 +174,23 @@ def test_train_decides_it_unless_the_user_did_and_an_added_label_goes_back_to_ma
         tmp_path / "more",
     )
     assert wider.exit_code == 0, wider.output
-    assert "score: marginal" in (tmp_path / "more" / "config.yaml").read_text()
+    assert "score: per-label" in (tmp_path / "more" / "config.yaml").read_text()
+    before, after = (Tagger(load_run(tmp_path / name)).answer(features) for name in ("run", "more"))
+    order = [
+        load_run(tmp_path / "more").vocabulary.names.index(name)
+        for name in load_run(tmp_path / "run").vocabulary.names
+    ]
+    np.testing.assert_allclose(after.scores[:, order], before.scores, atol=1e-6)
+    assert ((after.scores[:, -1] > 0.5) == (labels[:, 2] == 1)).mean() > 0.8
+    again = command(
+        "extend-labels",
+        tmp_path / "more",
+        "--data",
+        f"vectors:{tmp_path / 'x.npz'}",
+        "--out",
+        tmp_path / "again",
+    )
+    assert again.exit_code == 0, again.output
+    twice = Tagger(load_run(tmp_path / "again")).answer(features)
+    np.testing.assert_allclose(twice.scores[:, :3], after.scores, atol=1e-6)
+    assert ((twice.scores[:, 3] > 0.5) == (labels[:, 3] == 1)).mean() > 0.8

@@ -333,6 +333,11 @@ class TrainedLabelModel:
         if options.scores_labels:
             weight = tensors.take("per_label.weight", num_labels, width)
             self._per_label = (weight.T, tensors.take("per_label.bias", num_labels))
+        # Scores of labels that were added: they take no part in z, which decides what the old ones are.
+        self._added: tuple[np.ndarray, np.ndarray] | None = None
+        if "added.weight" in arrays:
+            weight = tensors.take("added.weight", num_labels, width)
+            self._added = (weight.T, tensors.take("added.bias", num_labels))
         after = self.scaling.num_features
         self.local = Local.of(tensors, local, num_labels, after=after) if local else None
         self.nothing = Nothing.of(tensors) if options.nothing == "independent" else None
@@ -416,7 +421,7 @@ class TrainedLabelModel:
     def per_label_scores(
         self, features: Float[np.ndarray, "images features"]
     ) -> Float64[np.ndarray, "images labels"]:
-        """Return p(label | image) by each label's own logit.
+        """Return p(label | image) by each label's own logit; of a label that was added, by the regression made for it.
 
         Where another share of images shows nothing than in training, that is times how much more or less probable it
         then is that the image shows something.
@@ -426,6 +431,11 @@ class TrainedLabelModel:
         """
         z = self.require_per_label().per_label_logits(features).astype(np.float64)
         scores = sigmoid(z)
+        if self._added is not None:
+            weight, bias = self._added
+            blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
+            added = np.concatenate([self.before_projection(block) @ weight + bias for block in blocks])
+            scores = np.where(z > -np.inf, scores, sigmoid(added.astype(np.float64)))
         if self.nothing is not None and self.nothing.share != self.nothing.trained_share:
             odds = self.nothing.log_odds(z)
             before = odds - self.nothing.share + self.nothing.trained_share
@@ -436,11 +446,11 @@ class TrainedLabelModel:
         """Return the model if each of its labels has a logit of its own that the image's row holds.
 
         Raises:
-            InputError: it was trained without, or a label came later.
+            InputError: it was trained without, or a label was added by a version that gave it none.
         """
         if not self.options.per_label or self._per_label is None:
             raise InputError(NO_PER_LABEL)
-        if not np.isfinite(self._per_label[1]).all():
+        if self._added is None and not np.isfinite(self._per_label[1]).all():
             raise InputError(
                 "a label that was added to this run has no score by itself. Take the score marginal, or train anew."
             )

@@ -286,6 +286,10 @@ class CNNRNN(nn.Module):
         z = self.per_label(v)
         return z if self.local is None else z + self.local(features)
 
+    def _row_beside(self, z: Float[Tensor, "batch labels"]) -> Float[Tensor, "batch outcomes"]:
+        """Return what z adds to the scores of every step, through which the sequence's loss teaches it or not."""
+        return self.per_label_row(z.detach() if self.options.per_label_detached else z)
+
     def per_label_row(self, z: Float[Tensor, "batch labels"]) -> Float[Tensor, "batch outcomes"]:
         """Return what labels that are independent given the image add to the scores of every step.
 
@@ -341,7 +345,7 @@ class CNNRNN(nn.Module):
         s = x @ self.U_l.T  # [taught outcomes]
         z = self._z(v, features)
         if z is not None and self.options.per_label:
-            s = s + nn.functional.embedding(image, self.per_label_row(z))
+            s = s + nn.functional.embedding(image, self._row_beside(z))
         if z is not None and self.empty_apart and not self.training:
             first = step == 0
             s = s.clone()
@@ -472,7 +476,7 @@ class CNNRNN(nn.Module):
             o, state = self.cell(w, state)
             s = self.h(self.projection_dropout(self.U_o(o)) + image) @ self.U_l.T  # [batch outcomes]
             if z is not None and self.options.per_label:
-                s = s + self.per_label_row(z)
+                s = s + self._row_beside(z)
             allowed = torch.cat((remaining, end), dim=1)
             log_probs.append(s.masked_fill(~allowed, -torch.inf).log_softmax(dim=1))
             if step < steps - 1:

@@ -202,11 +202,14 @@ class NewLabel:
             (also -1 unknown) to the decisions that the new row is fitted to.
         grown: from the head, the fitted row and its bias to the head's arrays with the label.
         bias: whether the new row has a bias.
+        own_inputs: from the head and features to what the label's score by itself is fitted to; None: the head has no
+            such scores beside its distribution.
     """
 
     decisions: Callable[[Any, np.ndarray, np.ndarray, np.ndarray], Decisions]
     grown: Callable[[Any, np.ndarray, float], dict[str, np.ndarray]]
     bias: bool
+    own_inputs: Callable[[Any, np.ndarray], np.ndarray | None] = lambda head, features: None
 
 
 def decisions_of_label_model(
@@ -314,9 +317,23 @@ def label_model_with(head: TrainedLabelModel, weights: Float[np.ndarray, " input
     if head.options.scores_labels:  # z of the new label is none: it changes nothing of the old ones
         grown["per_label.weight"] = widened("per_label.weight", rows=1)
         grown["per_label.bias"] = np.append(old["per_label.bias"], -np.inf)
+    if "added.weight" in old:  # another one before it
+        grown["added.weight"] = widened("added.weight", rows=1)
+        grown["added.bias"] = np.append(old["added.bias"], 0.0)
     if head.local is not None:
         grown["local.weight"] = widened("local.weight", rows=1)
     return {**old, **{name: array.astype(np.float32) for name, array in grown.items()}}
+
+
+def with_own_score(
+    arrays: dict[str, np.ndarray], row: Float[np.ndarray, " width"], bias: float
+) -> dict[str, np.ndarray]:
+    """Return a label model's arrays with the score by itself of the label that was added last."""
+    labels, width = arrays["per_label.weight"].shape
+    weights = np.array(arrays.get("added.weight", np.zeros((labels, width), np.float32)))
+    biases = np.array(arrays.get("added.bias", np.zeros(labels, np.float32)))
+    weights[-1], biases[-1] = row, bias
+    return {**arrays, "added.weight": weights, "added.bias": biases}
 
 
 def sigmoid_with(
@@ -345,6 +362,7 @@ OF_LABEL_MODEL = NewLabel(
     lambda head, features, taken, evidence: decisions_of_label_model(head, features, taken),
     lambda head, row, bias: label_model_with(head, row),
     bias=False,
+    own_inputs=lambda head, features: head.before_projection(features) if head.options.per_label else None,
 )
 OF_SIGMOID = NewLabel(
     lambda head, features, taken, evidence: decisions_of_sigmoid(head, features), sigmoid_with, bias=True

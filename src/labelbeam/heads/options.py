@@ -82,6 +82,8 @@ class LabelModelOptions:
     per_label: float = 0.0
     """Weight of each label's own cross-entropy beside the sequence's loss. Above 0 the image row is the paper's U_l^T
     U_I I plus the logits z of labels that are independent given the image (`heads.label_model`); 0: the paper's."""
+    per_label_detached: bool = False
+    """Whether that cross-entropy alone teaches z, so that the sequences learn what it leaves; else both do."""
 
     @property
     def scores_labels(self) -> bool:

@@ -2,7 +2,7 @@
 
 Images on which nobody looked for the new label do not count for it (it is unknown there, not absent). Old labels that
 are unknown on the new images are taken as the run itself would decide them. Labels are added one after the other, each
-the last in label order; `heads.new_label` and `heads.new_label` say why that is all there is to learn.
+the last in label order; `heads.new_label` says why that is all there is to learn.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.heads.label_scores import TrainedAnySubset
-from labelbeam.heads.new_label import OffsetRegression, fit_offset_regression
+from labelbeam.heads.new_label import OffsetRegression, fit_offset_regression, with_own_score
 from labelbeam.heads.registry import HEADS, Head, require
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.metrics.ranking import average_precision, sort_label
@@ -142,8 +142,6 @@ def _with_label(
     if "U_l" in arrays:
         wider = replace(config.label_model, embedding_size=arrays["U_l"].shape[1])
         config = replace(config, label_model=wider)
-        if config.search.score == "per-label":  # which the new label has not got
-            config = replace(config, search=replace(config.search, score="marginal"))
     suggester = run.suggester
     if suggester is not None:
         more, _, _ = _taught(
@@ -200,7 +198,13 @@ def _taught(
         bias=way.bias,
         seed=seed,
     )
-    return way.grown(head, found.weights, found.bias), found, decisions.judged
+    arrays = way.grown(head, found.weights, found.bias)
+    own = way.own_inputs(head, features)
+    if own is not None:
+        rows, none = np.arange(len(own)), np.zeros(len(own))
+        score = fit_offset_regression(own, none, truth, groups=rows, bias=True, seed=seed)
+        arrays = with_own_score(arrays, score.weights, score.bias)
+    return arrays, found, decisions.judged
 
 
 def _grown(arrays: dict[str, np.ndarray], config: RunConfig, run: Run) -> Head:
