@@ -25,6 +25,7 @@ polars = pytest.importorskip("polars")
         ("['traffic light'\n 'dog']", ["traffic light", "dog"], "NumPy arrays"),
         ("array(['cat', 'dog'], dtype='<U3')", ["cat", "dog"], "NumPy arrays"),
         ("[np.str_('cat'), np.str_('dog')]", ["cat", "dog"], "lists"),
+        (r"[b'caf\xc3\xa9' b'dog']", ["café", "dog"], "NumPy arrays"),
         ("{'cat', 'dog'}", ["cat", "dog"], "sets"),
         ("frozenset({'cat'})", ["cat"], "sets"),
         ("set()", [], "sets"),
@@ -95,7 +96,7 @@ def test_objects_that_could_be_read_in_two_ways_are_refused(cells, words):
         ("['cat';'dog']", "comma"),
         (r"['\d']", "no escape"),
         (r'["\ud83d"]', "half a character"),
-        ("[b'cat']", "no name"),
+        (r"[b'\xff']", "no UTF-8"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused_with_the_reason(cell, word):

@@ -151,8 +151,8 @@ def test_what_is_unknown_beside_zero_is_said_with_the_option(tmp_path, rows, rea
 
 
 def test_a_column_that_says_yes_everywhere_is_said(tmp_path):
-    notes = read(tmp_path, "image,checked,cat\na.jpg,1,0\nb.jpg,1,1\n").notes
-    assert any("yes in every row" in note and "checked" in note and "cat" not in note for note in notes)
+    notes = read(tmp_path, "image,striped,cat\na.jpg,1,0\nb.jpg,1,1\n").notes
+    assert any("yes in every row" in note and "striped" in note and "cat" not in note for note in notes)
 
 
 def test_columns_are_known_with_blanks_and_hyphens_in_their_names(tmp_path):
@@ -171,3 +171,21 @@ def test_corners_of_boxes_are_no_labels(tmp_path):
     dataset = read(tmp_path, text)
     assert dataset.example(0).present == ("cat", "dog")
     assert any("2 rows are boxes" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("name", ["num_objects", "is_crowd", "Reviewed", "rad_id", "box_count", "depth"])
+def test_columns_that_keep_the_books_are_left_out_and_said(tmp_path, name):
+    data = read(tmp_path, f"image,cat,{name}\na.jpg,1,1\nb.jpg,0,0\n")
+    assert data.vocabulary.names == ("cat",)
+    assert any(f"left out: {name}" in note for note in data.notes)
+
+
+def test_competitions_name_images_by_an_id(tmp_path):
+    assert read(tmp_path, "Id,Target\na1,cat;dog\nb2,dog\n").images == ("a1", "b2")
+    assert read(tmp_path, "image,id,cat\na.jpg,1,1\nb.jpg,0,0\n").images == ("a.jpg", "b.jpg")
+
+
+def test_numbers_and_words_in_the_place_of_yes_and_no_are_shown_each_with_its_remedy(tmp_path):
+    for cell, remedy in (("0.7", "decide on a threshold"), ("bird", "--layout ragged")):
+        with pytest.raises(InputError, match=rf"\({cell!r}\).*{remedy}"):
+            read(tmp_path, f"image,one,two\na.jpg,{cell},\nb.jpg,{cell},\n")

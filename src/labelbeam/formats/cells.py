@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from labelbeam.errors import InputError
 from labelbeam.formats.list_cells import OBJECTS, ListCell, list_cell
@@ -29,10 +30,16 @@ NO_LABEL = frozenset(
 _QUOTED_PART = re.compile(
     r"""(?:^|(?<=[;|,、，；،؛\s]))(?:"(?:[^"]|"")*"|'(?:[^']|'')*')(?=\s*(?:[;|,、，；،؛\s]|$))"""
 )
-_SCORED = re.compile(r".*[^\W\d_].*\s*[:=]\s*-?\d+([.,]\d+)?\s*%?")
-"""A name and its score, as `cat:0.9`; `16:9` is none."""
+_SCORED = re.compile(
+    r"(?:[:=]\s*-?\d+(?:[.,]\d+)?\s*%?|\(-?\d*[.,]\d+\)|[\s(]\d+(?:[.,]\d+)?\s*%\)?|\s[01]?[.,]\d+)$"
+)
+"""A name and its score, as `cat:0.9`, `cat (0.91)` and `cat 91%`; `16:9` and `Apollo 11` are none."""
 
-_MARK_UP = re.compile(r"<\s*/?\s*[a-zA-Z]+\s*/?\s*>|&(nbsp|amp|lt|gt|quot|#\d+);")
+_ENTITY = re.compile(
+    r"&(?:#\d+|#[xX][0-9a-fA-F]+|amp|lt|gt|quot|apos|nbsp|szlig|"
+    r"[A-Za-z](?:grave|acute|circ|tilde|uml|cedil|ring|slash));"
+)
+_MARK_UP = re.compile(rf"<\s*/?\s*[a-zA-Z]+\s*/?\s*>|{_ENTITY.pattern}")
 _EMOTICON = re.compile(r"[:;=][-o^']?[()\[\]{}]+")
 _OPENS = {
     ")": "(",
@@ -58,7 +65,11 @@ _PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MUL
 _LONGEST_MARK = 4
 """Characters of what separates labels; more are no separator."""
 
-_RUN = re.compile(r"[^\w\s.'’-]+|_{2,}|-{2,}|[.]{2,}")
+_ROW = re.compile(r"[01](?:[.]0?)?(?:[\s,;|]+[01](?:[.]0?)?)+|0[01]+|[01]*0[01]{7,}")
+"""A row of values in a cell; 10 and 11 are names."""
+
+_AND = frozenset({"and", "und", "et", "y", "e", "en", "och", "og", "or", "oder", "ou", "&"})
+_RUN = re.compile(r"[^\w\s.'’-]+|_{2,}|-{2,}|[.]{2,}|(?<=\s)(?:and|und|et|och|og)(?=\s)")
 _ITEM = re.compile(r"[-*•]\s|1[.)]\s.*\n\s*2[.)]\s")
 _PLAIN_MARKS = frozenset(".'\"!?@%’·")
 """Marks that names have, and that separate none."""
@@ -213,12 +224,13 @@ def _check_objects(
 
 def _delimiter(distinct: set[str], where: str) -> str | None:
     """Return what separates labels in plain cells; None where each is one label."""
-    masked = {cell: _masked(cell) for cell in distinct}
+    masked = {cell: _masked(cell) for cell in sorted(distinct)}
     found = {
         mark: min(cell for cell, text in masked.items() if mark in text)
         for mark in DELIMITERS
         if any(mark in text for text in masked.values())
     }
+    _refuse_other_syntax(masked, where)
     if len(found) > 1:
         shown = " and ".join(f"{mark!r} (as in {cell[:40]!r})" for mark, cell in found.items())
         options = " or ".join(f"--delimiter {mark!r}" for mark in found)
@@ -226,7 +238,11 @@ def _delimiter(distinct: set[str], where: str) -> str | None:
             f"{where}: it is ambiguous what separates labels: the cells hold {shown}. Say which: {options}."
         )
     if found:
-        return next(iter(found))
+        mark = next(iter(found))
+        _refuse_blanks_beside(mark, masked, where)
+        # SharePoint's columns of several values; hashtags begin with a # too.
+        sharepoint = all(re.search(r";(?!#)", text) is None and text[0] != "#" for text in masked.values())
+        return ";#" if mark == ";" and sharepoint else mark
     with_blank = sorted(cell for cell, text in masked.items() if len(text.split()) > 1)
     if not with_blank:
         return None
@@ -236,17 +252,65 @@ def _delimiter(distinct: set[str], where: str) -> str | None:
             "is one label, say so with --delimiter ';'."
         )
     if _recombine(distinct, partial(_parts, delimiter=" ")):
-        marks = {part: cell for cell in with_blank for part in cell.split() if part in suspicious_marks(part)}
-        for mark, cell in marks.items():
-            raise InputError(
-                f"{where}: it is ambiguous whether blanks or {mark!r} separate labels, as in {cell[:40]!r}. Say "
-                f"--delimiter {mark!r} or --delimiter ' '."
-            )
+        for cell in with_blank:
+            for part in cell.split()[1:-1]:
+                mark = f" {part} " if part.casefold() in _AND else part
+                if mark in suspicious_marks(part) or mark != part:
+                    raise InputError(
+                        f"{where}: it is ambiguous whether blanks or {mark!r} separate labels, as in {cell[:40]!r}. "
+                        f"Say --delimiter {mark!r} or --delimiter ' '."
+                    )
         return " "
     raise InputError(
         f"{where}: it is ambiguous whether blanks separate labels, as in {with_blank[0][:40]!r}. "
         "Say --delimiter ' ' if they do, or --delimiter ';' if every such cell is one label."
     )
+
+
+def _refuse_other_syntax(masked: dict[str, str], where: str) -> None:
+    """Refuse cells that hold HTML, rows of 0 and 1, or all of whose text is in quotation marks.
+
+    Raises:
+        InputError: such a cell.
+    """
+    if cell := next((cell for cell in masked if _ENTITY.search(cell)), None):
+        raise InputError(
+            f"{where}: {cell[:60]!r} holds HTML, whose ';' is no delimiter. Write the characters themselves (& in "
+            "place of &amp;)."
+        )
+    rows = [
+        _ROW.fullmatch(cell) and re.findall("[01]", re.sub(r"[.]0", "", cell)) for cell in islice(masked, 50)
+    ]
+    if all(rows) and len(set(map(len, rows))) == 1 and len(rows[0]) > 1 and all(map(_ROW.fullmatch, masked)):
+        cell = next(iter(masked))
+        raise InputError(
+            f"{where}: {cell[:60]!r} is a row of {len(rows[0])} values of 0 and 1, and nothing names the labels that "
+            "they stand for. Write a column for each label, named in the first line; or the names that are present."
+        )
+    whole = bool(masked) and all(text.strip("\0") == "" for text in masked.values())
+    if whole and (cell := next((cell for cell in masked if any(mark in cell for mark in DELIMITERS)), None)):
+        raise InputError(
+            f"{where}: it is ambiguous whether {cell[:40]!r} is one label, as every cell is in quotation marks, or "
+            "several. Leave the quotation marks around the cell away."
+        )
+
+
+def _refuse_blanks_beside(mark: str, masked: dict[str, str], where: str) -> None:
+    """Refuse a delimiter of few cells where most hold words that are labels elsewhere, with blanks between them.
+
+    Raises:
+        InputError: so it is.
+    """
+    blanks = [cell for cell, text in masked.items() if mark not in text and len(text.split()) > 1]
+    if len(blanks) <= sum(mark in text for text in masked.values()):
+        return
+    labels = {part for cell in masked for part in _parts(cell, mark)}
+    words = {word for cell in blanks for word in cell.split()}
+    if 2 * len(words & labels) >= len(words):
+        raise InputError(
+            f"{where}: it is ambiguous whether blanks separate labels, as in {blanks[0][:40]!r}, or {mark!r}. Say "
+            f"--delimiter ' ' or --delimiter {mark!r}."
+        )
 
 
 def refuse_combinations(labels: Iterable[str], where: str) -> None:
@@ -260,7 +324,11 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
         >>> refuse_combinations(["animal/dog", "colour/red"], "a.csv")
     """
     names = set(labels)
-    scored = sorted(name for name in names if _SCORED.fullmatch(name))
+    scored = sorted(
+        name
+        for name in names
+        if (end := _SCORED.search(name)) and re.search(r"[^\W\d_]", name[: end.start()])
+    )
     if scored and 2 * len(scored) > len(names):
         raise InputError(
             f"{where}: {len(scored)} of {len(names)} labels end in a number, such as {', '.join(map(repr, scored[:3]))}"
@@ -311,7 +379,7 @@ def suspicious_marks(name: str) -> set[str]:
 
 
 def _separates(char: str) -> bool:
-    return char in "\t\n|" or unicodedata.category(char) in {"Po", "Sm"}
+    return char in "\t\n|^" or unicodedata.category(char) in {"Po", "Sm"}
 
 
 def looks_cut(name: str) -> bool:

@@ -40,12 +40,16 @@ IMAGE_COLUMNS = frozenset(
         "image_index",
     }
 )
+ID_COLUMNS = frozenset({"id", "image_uid", "dicom_id", "photo_id", "uuid", "guid", "ids", "imdbid"})
+"""What names the image where no column of `IMAGE_COLUMNS` does: competitions call their images by an id."""
+
 ADDRESS_COLUMNS = frozenset({"url", "image_url", "img_url", "coco_url", "flickr_url"})
 """What names the image where no column of `IMAGE_COLUMNS` does."""
 
 TAGS_COLUMNS = frozenset(
     {"tags", "tag", "labels", "label", "keywords", "keyword", "classes", "class", "labelname", "label_name"}
-    | {"categories", "category", "class_name", "finding_labels"}
+    | {"categories", "category", "class_name", "finding_labels", "target", "targets", "genre", "genres"}
+    | {"attribute_ids", "image_labels"}
 )
 CONFIDENCE_COLUMNS = frozenset(
     {"confidence", "score", "probability", "prob", "conf", "scores", "confidences"}
@@ -107,6 +111,14 @@ BOOKKEEPING = frozenset(
     }
     | {"num_labels", "n_labels", "num_tags", "n_tags", "label_count", "tag_count", "patient_id", "subject_id"}
     | {"study_id", "filesize", "file_size", "channels", *SPLIT_FLAGS, *SPLIT_COLUMNS}
+    | {"depth", "year", "reviewed", "is_reviewed", "verified", "is_verified", "checked", "is_checked", "done"}
+    | {"annotated", "is_annotated", "labeled", "labelled", "is_labeled", "is_labelled", "augmented"}
+    | {"is_augmented", "flipped", "is_flipped", "is_crowd", "iscrowd", "is_duplicate", "is_corrupt", "skip"}
+    | {"user", "user_id", "rad_id", "reader", "rater", "created_at", "updated_at", "dataset", "part", "batch"}
+)
+_BOOKS = re.compile(
+    r"unnamed:.*|(?:num|n|no)_(?:of_)?(?:objects|labels|tags|boxes|classes|instances|faces|annotations)"
+    r"|.*_(?:id|uuid|count|timestamp)"
 )
 """Columns that are no labels among columns that are, in any case; `Unnamed: 0` and the like are too."""
 
@@ -153,9 +165,10 @@ def find_column(table: Table, named: str | None, known: Collection[str], content
 
 
 def image_column(table: Table, options: ReadOptions) -> int:
-    """Return the position of the column of images; one of addresses where there is no other."""
+    """Return the position of the column of images; of addresses, else of ids, where there is no other."""
     folded = set(map(folded_name, table.header))
-    known = ADDRESS_COLUMNS if not folded & IMAGE_COLUMNS and folded & ADDRESS_COLUMNS else IMAGE_COLUMNS
+    kinds = (IMAGE_COLUMNS, ADDRESS_COLUMNS, ID_COLUMNS)
+    known = next((names for names in kinds if folded & names), IMAGE_COLUMNS)
     return find_column(table, options.image_column, known, "images", "--image-column")
 
 
@@ -197,7 +210,7 @@ def dropped_columns(table: Table, options: ReadOptions) -> dict[int, str] | None
 def is_bookkeeping(name: str) -> bool:
     """Return whether a column of that name keeps the books of a table, and is no label."""
     folded = folded_name(name)
-    return folded in BOOKKEEPING or folded.startswith("unnamed:")
+    return folded in BOOKKEEPING or _BOOKS.fullmatch(folded) is not None
 
 
 class SplitColumn:

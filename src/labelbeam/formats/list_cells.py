@@ -7,7 +7,7 @@ The grammar of a cell that begins with a bracket:
     members = nothing | member ("," member)* ","?                       lists, sets, tuples, Postgres arrays
             | quoted (blank quoted)*                                    NumPy prints arrays without commas
     member  = quoted | bare
-    quoted  = "…" | '…' with the escapes of JSON and Python, also as u'…' and np.str_('…')
+    quoted  = "…" | '…' with the escapes of JSON and Python, also as u'…', b'…' and np.str_('…')
     bare    = text without comma, bracket or quotation mark; null, None, nan are no name; numbers are refused
     object  = "{" [member ":" yes_or_no ("," member ":" yes_or_no)*] "}"    1, 0, true, false, True, False, 1.0, 0.0
 
@@ -23,7 +23,7 @@ _OPEN = {"[": "]", "{": "}", "(": ")"}
 _CALL = re.compile(r"(?:np\.|numpy\.)?(array|set|frozenset|list|tuple|dict_keys|deque)\((.*)\)", re.DOTALL)
 _DTYPE = re.compile(r"\s*(?:,\s*(?:dtype|name|shape|maxlen)\s*=\s*[^\[\]{}]*)*,?\s*")
 _QUOTED = re.compile(
-    r"""(?:np\.str_\(|[uU])?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
+    r"""(?:np\.str_\(|[uU]|([bB]))?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
     re.DOTALL,
 )
 _BARE = re.compile(r"""[^\s,\[\]{}"'][^,\[\]{}"]*""")
@@ -139,12 +139,17 @@ def _members(text: str, cell: str) -> tuple[list[tuple[str, bool]], int, str]:
 def _member(text: str, at: int, cell: str) -> tuple[tuple[str, bool], int]:
     """Return the member that begins at a place, whether it is quoted, and where it ends."""
     if quoted := _QUOTED.match(text, at):
-        end = quoted.end()
+        end, text_of = quoted.end(), _unescaped(quoted[2][1:-1], cell)
         if quoted[0].startswith("np.str_("):
             if not text.startswith(")", end):
                 raise _wrong(cell, "np.str_( never closes")
             end += 1
-        return (_unescaped(quoted[1][1:-1], cell), True), end
+        if quoted[1]:  # bytes, as h5py and TensorFlow print them
+            try:
+                text_of = text_of.encode("latin-1").decode()
+            except UnicodeError:
+                raise _wrong(cell, "it holds bytes that are no UTF-8") from None
+        return (text_of, True), end
     if bare := _BARE.match(text, at):
         name = bare[0].rstrip()
         while name.count(")") > name.count("(") and name.endswith(")"):

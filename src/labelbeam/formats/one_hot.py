@@ -5,6 +5,7 @@ Cells become one byte each as they are read, the number of the text that they ho
 have no quotation marks, blocks of them are taken apart by NumPy. Knows nothing of image files.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -65,7 +66,13 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     if OTHER in texts.said.values() or len(texts) >= _MANY:
         wrong = np.array([(said[numbers[:, j]] == OTHER).any() for j in range(len(columns))])
         if wrong.any():
-            raise _other_values(table, names, wrong, said[numbers[:, wrong.argmax()]] == OTHER, found)
+            column = numbers[:, wrong.argmax()]
+            row = int((said[column] == OTHER).argmax())
+            blank = [bool((said[numbers[:, j]] == BLANK).all()) for j in range(len(columns))]
+            cell = next((text for text, number in texts.items() if number == column[row]), "")
+            raise _other_values(
+                table, names, wrong, (found.lines[row], cell), all_cells=bool((wrong | blank).all())
+            )
     kinds = set(texts.said.values())
     values, note = absent_convention(kinds, options.absent, table.source)
     values = {UNSURE: UNKNOWN, **values}
@@ -288,16 +295,22 @@ def _no_labels(table: Table, detail: str) -> InputError:
 
 
 def _other_values(
-    table: Table, names: Sequence[str], wrong: np.ndarray, rows: np.ndarray, found: RowsSeen
+    table: Table, names: Sequence[str], wrong: np.ndarray, first: tuple[int, str], *, all_cells: bool
 ) -> InputError:
-    """Return the error for columns that hold something else than yes and no."""
+    """Return the error for columns that hold something else than yes and no, the first in a line and cell."""
     columns = [name for name, is_wrong in zip(names, wrong, strict=True) if is_wrong]
-    line = found.lines[int(rows.argmax())]
-    detail = f": {shown(map(repr, columns))} hold other values, first in line {line}"
-    if len(columns) == len(names):
-        return _no_labels(table, f"{detail}; if each cell names a label, pass --layout ragged")
+    line, cell = first
+    detail = (
+        f": {shown(map(repr, columns))} hold other values, first in line {line}"
+        + f" ({cell[:40]!r})" * bool(cell)
+    )
+    number = re.fullmatch(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?%?", cell) is not None
+    threshold = "if they are counts or probabilities, decide on a threshold and write 1 and 0"
+    if all_cells:
+        ragged = "if each cell names a label, pass --layout ragged"
+        return _no_labels(table, f"{detail}; {threshold if number else ragged}")
     return InputError(
         f"{table.source}: not every column says 1, 0, -1 or nothing{detail}. If they are no labels, leave them out "
-        f"with --drop-columns {','.join(columns)!r:.500}; if they are counts or probabilities, decide on a threshold "
-        "and write 1 and 0. Or name the one column of labels with --tags-column."
+        f"with --drop-columns {','.join(columns)!r:.500}; {threshold}. Or name the one column of labels with "
+        "--tags-column."
     )
