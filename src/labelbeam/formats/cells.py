@@ -278,10 +278,9 @@ def _refuse_other_syntax(masked: dict[str, str], where: str) -> None:
             f"{where}: {cell[:60]!r} holds HTML, whose ';' is no delimiter. Write the characters themselves (& in "
             "place of &amp;)."
         )
-    rows = [
-        _ROW.fullmatch(cell) and re.findall("[01]", re.sub(r"[.]0", "", cell)) for cell in islice(masked, 50)
-    ]
-    if all(rows) and len(set(map(len, rows))) == 1 and len(rows[0]) > 1 and all(map(_ROW.fullmatch, masked)):
+    some = list(islice(masked, 50))
+    rows = [re.findall("[01]", re.sub(r"[.]0", "", cell)) for cell in some if _ROW.fullmatch(cell)]
+    if rows and len(rows) == len(some) and len({*map(len, rows)}) == 1 and all(map(_ROW.fullmatch, masked)):
         cell = next(iter(masked))
         raise InputError(
             f"{where}: {cell[:60]!r} is a row of {len(rows[0])} values of 0 and 1, and nothing names the labels that "
