@@ -60,3 +60,9 @@ def test_a_name_that_no_file_can_have_is_missing(tmp_path, name):
     with pytest.raises(InputError, match="1 of 2 image files are missing"):
         settle(dataset(tmp_path, "a.jpg", name), ReadOptions())
     assert settle(dataset(tmp_path, "a.jpg", name), ReadOptions(missing="skip")).images == ("a.jpg",)
+
+
+def test_a_file_of_the_name_but_another_suffix_is_shown(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"missing.*a\.jpg\. a\.png is there, another file by its name"):
+        settle(dataset(tmp_path, "a.jpg"), ReadOptions())

@@ -362,3 +362,25 @@ def test_categories_of_one_name_are_one_label_and_that_is_noted(tmp_path):
     dataset = read_coco(tmp_path / "labels.json", "", options=ReadOptions(missing="keep"))
     assert dataset.targets.tolist() == [[1]]
     assert "categories of one name are one label: 'cat'." in dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("image", "of_image", "category", "of_category"),
+    [("a", "a", 1, 1), (1, "1", 1, "1"), ("7", 7, "c", "c"), (1.0, 1, 2.0, 2), ("007", "007", "x", "x")],
+)
+def test_ids_may_be_texts(tmp_path, image, of_image, category, of_category):
+    document = {
+        "images": [{"id": "z", "file_name": "z.jpg"}, {"id": image, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": of_image, "category_id": of_category}],
+        "categories": [{"id": category, "name": "cat"}, {"id": 9, "name": "dog"}],
+    }
+    data = read_coco(write(tmp_path, document), "val2014", options=LABELS_ONLY)
+    assert [data.example(i).present for i in range(2)] == [(), ("cat",)]
+
+
+def test_labels_of_whole_images_outside_the_annotations_are_said(tmp_path):
+    document = {**DOCUMENT, "images": [{**image, "labels": ["x"]} for image in DOCUMENT["images"]]}
+    notes = read_coco(write(tmp_path, document), "val2014", options=LABELS_ONLY).notes
+    assert any("not read: labels" in note for note in notes)
+    with pytest.raises(InputError, match="no annotations, and 'labels' in its images"):
+        read_coco(write(tmp_path, {**document, "annotations": []}), "val2014", options=LABELS_ONLY)

@@ -114,3 +114,8 @@ def test_one_name_in_two_subsets_is_two_images_in_the_folders_of_a_project(tmp_p
 def test_one_name_in_two_subsets_is_two_images_though_none_is_there(tmp_path):
     dataset = read_cvat(write(tmp_path, PROJECT), "", options=KEEP)
     assert dataset.images == ("Train/f0.png", "f1.png", "Validation/f0.png")
+
+
+def test_attributes_of_labels_are_said_not_to_be_read(tmp_path):
+    notes = read_cvat(write(tmp_path), "", options=KEEP).notes
+    assert "attributes of labels are not read: sure (1)." in notes

@@ -252,3 +252,23 @@ def test_what_a_program_keeps_for_itself_is_no_keyword_unless_people_use_the_wor
         "dc:subject": ["beach", "format", "places"],
         "lr:hierarchicalSubject": ["places|beach|format"],
     }
+
+
+def test_sidecars_in_other_encodings_are_read_and_said(tmp_path):
+    save(tmp_path / "a.jpg")
+    text = packet(bag("dc:subject", "café")).decode().replace("\ufeff", "")
+    (tmp_path / "a.jpg.xmp").write_bytes(text.encode("cp1252"))
+    data = read_keywords(tmp_path, "")
+    assert data.vocabulary.names == ("café",)
+    assert any("Windows-1252" in note for note in data.notes)
+    (tmp_path / "a.jpg.xmp").write_bytes(('<?xml version="1.0" encoding="UTF-16"?>' + text).encode("utf-16"))
+    assert read_keywords(tmp_path, "").vocabulary.names == ("café",)
+
+
+def test_lists_of_other_programs_that_stand_alone_are_counted(tmp_path):
+    save(tmp_path / "a.jpg", xmp=packet(bag("dc:subject", "cat")))
+    save(tmp_path / "b.jpg")
+    other = bag("MicrosoftPhoto:LastKeywordXMP", "dog").replace(">", ' xmlns:MicrosoftPhoto="urn:m">', 1)
+    (tmp_path / "b.jpg.xmp").write_bytes(packet(other))
+    notes = read_keywords(tmp_path, "").notes
+    assert any("1 images have keywords in MicrosoftPhoto:LastKeywordXMP alone" in note for note in notes)

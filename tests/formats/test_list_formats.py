@@ -195,3 +195,11 @@ def test_minus_one_without_any_zero_is_absent_in_a_list_of_paddle_too(tmp_path, 
     dataset = read_paddle(tmp_path / "a.txt", "", options=ReadOptions(missing="keep", absent=absent))
     assert dataset.targets.tolist() == targets
     assert any("-1 was read as absent" in note for note in dataset.notes) == (absent is None)
+
+
+def test_a_row_of_0_and_1_is_no_list_of_class_numbers(tmp_path):
+    entries = [{"img_path": "a.jpg", "gt_label": [0, 1, 1]}]
+    document = {"metainfo": {"classes": ["cat", "dog", "sky"]}, "data_list": entries}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="row of 0 and 1 for 3 classes"):
+        read_mmpretrain(tmp_path / "a.json", "", options=ReadOptions(missing="keep"))

@@ -153,3 +153,21 @@ def test_lists_with_a_byte_order_mark_are_read(tmp_path, encoding):
 def test_what_minus_one_says_is_an_option(tmp_path, text, absent, values):
     options = ReadOptions(missing="keep", absent=absent, keep_unlabelled=True)
     assert read_list(written(tmp_path, text), "", options=options).targets.tolist() == values
+
+
+def test_comments_and_colons_behind_images_are_no_part_of_the_list(tmp_path):
+    commented = "# image labels\na.jpg 1 0 1\n# a remark\nb.jpg 0 1 1\n"
+    data = read_list(written(tmp_path, commented), "", options=ReadOptions(missing="keep"))
+    assert data.images == ("a.jpg", "b.jpg")
+    assert data.vocabulary.names == ("0", "1", "2")
+    named = "# image cat dog sky\na.jpg 1 0 1\nb.jpg 0 1 1\n"
+    data = read_list(written(tmp_path, named), "", options=ReadOptions(missing="keep"))
+    assert data.vocabulary.names == ("cat", "dog", "sky")
+    colons = "a.jpg: cat, dog\nb.jpg: dog\n"
+    data = read_list(written(tmp_path, colons), "", options=ReadOptions(missing="keep"))
+    assert (data.images, data.example(0).present) == (("a.jpg", "b.jpg"), ("cat", "dog"))
+
+
+def test_columns_with_their_values_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'1:1' is the number of a column and its value"):
+        read_list(written(tmp_path, "a.jpg 1:1 3:1\nb.jpg 2:1\n"), "", options=ReadOptions(missing="keep"))

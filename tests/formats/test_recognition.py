@@ -149,3 +149,16 @@ def test_nothing_is_written_in_a_format_that_was_recognised(tmp_path):
     dataset = Dataset("x", tmp_path, ("a.jpg",), Vocabulary(("c",)), np.ones((1, 1), np.int8))
     with pytest.raises(InputError, match="does not say in which format to write"):
         write_dataset(dataset, str(tmp_path / "a.csv"))
+
+
+def test_several_files_of_one_format_are_several_data_sets(tmp_path):
+    document = json.dumps({"images": [], "annotations": [], "categories": []})
+    guesses = recognised(made(tmp_path, {"train.json": document, "test.json": document}))
+    assert [(guess.format, guess.path.name) for guess in guesses] == [
+        ("coco", "test.json"),
+        ("coco", "train.json"),
+    ]
+    official = {"annotations/instances_train.json": document, "annotations/captions_train.json": document}
+    assert [guess.path for guess in recognised(made(tmp_path / "official", official))] == [
+        tmp_path / "official"
+    ]

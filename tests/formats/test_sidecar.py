@@ -157,3 +157,21 @@ def test_labels_that_are_all_numbers_are_said_to_be(tmp_path):
         (tmp_path / f"{name}.jpg").write_bytes(b"")
         (tmp_path / f"{name}.txt").write_text(text)
     assert any("every label is a number" in note for note in read_sidecar(tmp_path, "").notes)
+
+
+def test_boxes_with_names_are_no_tags(tmp_path):
+    files = {
+        "a.jpg": "",
+        "a.txt": "cat 0.5 0.5 0.2 0.2\n",
+        "b.jpg": "",
+        "b.txt": "dog 1 2 3 4\ncat 5 6 7 8\n",
+    }
+    with pytest.raises(InputError, match=r"boxes with names.*a\.txt"):
+        read(tmp_path, files)
+
+
+def test_class_numbers_get_the_names_of_the_file_beside_them(tmp_path):
+    files = {"a.jpg": "", "a.txt": "1\n", "b.jpg": "", "b.txt": "0\n1\n", "classes.txt": "cat\ndog\n"}
+    assert labels_of(read(tmp_path, files)) == {"a.jpg": ("dog",), "b.jpg": ("cat", "dog")}
+    with pytest.raises(InputError, match=r"class number 7; classes\.txt names 2"):
+        read(tmp_path, {**files, "a.txt": "7"})

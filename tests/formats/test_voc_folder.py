@@ -94,3 +94,15 @@ def test_what_cannot_be_read_says_why(tmp_path, files, split, words):
     with pytest.raises(InputError) as error:
         read_voc_folder(made(tmp_path, files), split)
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_files_in_windows_1252_that_do_not_say_so_are_read_and_said(tmp_path):
+    made(tmp_path, {"a.jpg": None, "b.jpg": None, "b.xml": xml("b.jpg", "dog"), "c.xml": xml("c.jpg", "dog")})
+    (tmp_path / "a.xml").write_bytes(xml("a.jpg", "café").encode("cp1252"))
+    data = read_voc_folder(tmp_path, "", options=ReadOptions(missing="keep"))
+    assert data.vocabulary.names == ("café", "dog")
+    assert any("Windows-1252" in note and "a.xml" in note for note in data.notes)
+    (tmp_path / "a.xml").write_bytes(xml("a.jpg", "собака").encode("cp1251"))
+    data = read_voc_folder(tmp_path, "", options=ReadOptions(missing="keep"))
+    assert data.vocabulary.names == ("dog",)
+    assert any("1 XML files cannot be read" in note for note in data.notes)

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Int
 
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.finder import FoundImages, find_images
+from labelbeam.data.image_bytes import image_exists
+from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
@@ -332,8 +334,8 @@ def _with_files(dataset: Dataset, missing: str, subsets: Sequence[str]) -> Datas
         if missing == "error":
             found.refuse_several(dataset.spec)
             raise InputError(
-                f"{dataset.spec}: {count} ({_looked(found)}): {shown}. Check the folder, or leave them out with "
-                "--missing skip (--missing keep reads labels only)."
+                f"{dataset.spec}: {count} ({_looked(found)}): {shown}.{_other_suffix(dataset, lost, found)} Check the "
+                "folder, or leave them out with --missing skip (--missing keep reads labels only)."
             )
         if missing == "skip":
             if len(lost) == len(dataset):
@@ -349,6 +351,22 @@ def _with_files(dataset: Dataset, missing: str, subsets: Sequence[str]) -> Datas
     if missing == "skip" and lost:
         return moved.subset(np.flatnonzero([key is not None for key in found.keys]))
     return moved
+
+
+def _other_suffix(dataset: Dataset, lost: Sequence[int], found: FoundImages) -> str:
+    """Return a sentence about a file that is called like a lost image but for its suffix; empty where none is."""
+    for i in lost[:20]:
+        name = PurePosixPath(dataset.images[i])
+        if name.suffix.lower() not in SUFFIXES:
+            continue
+        for folder in (*found.looked[:4], *(folder / name.parent for folder in found.looked[:4])):
+            for suffix in SUFFIXES:
+                if image_exists(folder / name.with_suffix(suffix).name):
+                    return (
+                        f" {name.with_suffix(suffix).name} is there, another file by its name: put the names right, or "
+                        "write them without a suffix."
+                    )
+    return ""
 
 
 def _looked(found: FoundImages) -> str:

@@ -68,11 +68,15 @@ _TAIL = 1 << 20
 _TRIED = 20
 """Images by which their folder is found: the first one may be lost."""
 
-_FIELDS: dict[str, dict[str, type]] = {
-    "images": {"id": int},
-    "annotations": {"image_id": int, "category_id": int},
-    "categories": {"id": int, "name": str},
+_ID = (int, str, float)
+_FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "images": {"id": _ID},
+    "annotations": {"image_id": _ID, "category_id": _ID},
+    "categories": {"id": _ID, "name": (str,)},
 }
+
+_OF_IMAGES = ("category_ids", "category_id", "categories", "labels", "label", "tags")
+"""What some programs write labels of whole images into, beside the annotations; it is not COCO, and not read."""
 
 
 def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
@@ -125,6 +129,12 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         notes = [*notes, f"categories of one name are one label: {', '.join(map(repr, again[:5]))}."]
     if any("neg_category_ids" in image for image in document["images"]):
         notes = [*notes, "LVIS: what an image is neither annotated with nor known not to show is unknown."]
+    if any(
+        annotation.get("bbox") or annotation.get("segmentation") for annotation in document["annotations"]
+    ):
+        notes = [*notes, "where the boxes are is not read."]
+    if unread := sorted({key for image in document["images"] for key in _OF_IMAGES if image.get(key)}):
+        notes = [*notes, f"what images hold besides annotations is not read: {', '.join(unread)}."]
     targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}", options.unsaid)
     images = tuple(files.values())
     labelled = int((targets == PRESENT).any(axis=1).sum())
@@ -329,15 +339,57 @@ def _load(file: Path, spec: str) -> dict[str, list[dict[str, Any]]]:
         entries = _value(document, part)
         if not isinstance(entries, list):
             raise InputError(f"{spec}: {file} has no list {part!r}; a COCO file has {', '.join(_FIELDS)}.")
+        if part == "annotations":
+            entries = [one for entry in entries for one in _one_category_each(entry)]
         for entry in entries:
             wrong = [key for key, kind in keys.items() if not isinstance(_value(entry, key), kind)]
             if wrong:
-                fields = " and ".join(f"{key} ({keys[key].__name__})" for key in wrong)
+                fields = " and ".join(f"{key} ({keys[key][0].__name__})" for key in wrong)
                 raise InputError(
                     f"{spec}: an entry of {part!r} in {file} lacks {fields}: {str(entry)[:120]}."
                 )
         parts[part] = entries
+    unread = next((key for image in parts["images"] for key in _OF_IMAGES if image.get(key)), None)
+    if unread is not None and not parts["annotations"]:
+        raise InputError(
+            f"{spec}: {file} has no annotations, and {unread!r} in its images, which is not COCO. Write an annotation "
+            "for each label: image_id and category_id."
+        )
+    _number_ids(parts, "images", "image_id")
+    _number_ids(parts, "categories", "category_id")
     return parts
+
+
+def _one_category_each(entry: Any) -> list[Any]:
+    """Return an annotation, or one for each of its `category_ids`."""
+    several = _value(entry, "category_ids")
+    if not isinstance(several, list) or _value(entry, "category_id") is not None:
+        return [entry]
+    return [{**entry, "category_id": one} for one in several]
+
+
+def _number_ids(parts: dict[str, list[dict[str, Any]]], part: str, field: str) -> None:
+    """Put whole numbers in the place of ids that are texts, where there are any: `"7"` is 7, others are counted."""
+    both = ((parts[part], "id"), (parts["annotations"], field))
+    if all(type(entry[key]) is int for entries, key in both for entry in entries):
+        return
+    plain = {
+        value: int(value)
+        for entries, key in both
+        for entry in entries
+        if (value := entry[key]) == value and str(value).removesuffix(".0").isdecimal()
+        if isinstance(value, float) or str(int(value)) == value or isinstance(value, int)
+    }
+    ids = [plain.get(entry["id"], entry["id"]) for entry in parts[part]]
+    number = (
+        {}
+        if all(isinstance(one, int) for one in ids)
+        else {one: n for n, one in enumerate(dict.fromkeys(ids), 1)}
+    )
+    for entries, key in both:
+        for i, entry in enumerate(entries):
+            value = plain.get(entry[key], entry[key])
+            entries[i] = {**entry, key: number.get(value, value)}
 
 
 def _value(entry: object, key: str) -> object:

@@ -1,7 +1,7 @@
 """CVAT for images 1.1: one XML file of images with tags, read and written."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
@@ -11,7 +11,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.finder import find_images, keys_of_subsets
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.documents import parse_xml
+from labelbeam.formats.documents import WESTERN, parse_xml
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import NO_SIZE, labelled_dataset, size_of
 from labelbeam.formats.placing import (
@@ -54,7 +54,7 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     """
     spec = f"cvat:{path}" + (f"#{split}" if split else "")
     file = path / "annotations.xml" if path.is_dir() else path
-    root = _document(file, spec)
+    root = _document(file, spec, western := [])
     elements = list(root.iterfind("image"))
     counts = Counter(child.tag for element in elements for child in element)
     shapes = {kind: count for kind, count in counts.items() if kind in SHAPES}
@@ -78,12 +78,13 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         unsaid=ABSENT,
         layout="tags" if kinds == {"tag"} else "labels of shapes, because the file has no tag",
         options=options,
-        notes=_shape_notes(shapes if kinds == {"tag"} else {}),
+        notes=[*_shape_notes(shapes if kinds == {"tag"} else {}), *_attribute_notes(chosen, kinds), *western],
     )
 
 
-def _document(file: Path, spec: str) -> Element:
-    root = parse_xml(read_regular(file, f"{spec}: {file}"), f"{spec}: {file}")
+def _document(file: Path, spec: str, western: list[str]) -> Element:
+    raw = read_regular(file, f"{spec}: {file}")
+    root = parse_xml(raw, f"{spec}: {file}", western=lambda: western.append(WESTERN))
     if root.tag != "annotations":
         raise InputError(
             f'{spec}: {file} starts with <{root.tag}>, not with <annotations>. Export the task as "CVAT for '
@@ -148,6 +149,20 @@ def _shape_notes(shapes: dict[str, int]) -> list[str]:
         return []
     shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(shapes.items()))
     return [f"only tags were read; the labels of shapes were not: {shown}."]
+
+
+def _attribute_notes(elements: Iterable[Element], kinds: set[str]) -> list[str]:
+    names = Counter(
+        attribute.get("name") or ""
+        for element in elements
+        for child in element
+        if child.tag in kinds
+        for attribute in child.iterfind("attribute")
+    )
+    if not names:
+        return []
+    shown = ", ".join(f"{name} ({count:,})" for name, count in names.most_common(5))
+    return [f"attributes of labels are not read: {shown}."]
 
 
 # A data set to "CVAT for images 1.1": one XML file of images with tags, to be uploaded as annotations.

@@ -3,6 +3,7 @@
 Of XML no document type, so no entity; nesting is limited. Used by the readers of `formats`. Knows no layout.
 """
 
+import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -70,6 +71,32 @@ def text_lines(file: Path) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
+WESTERN = "the file is not UTF-8, though it says nothing else, and was read as Windows-1252, by its accented letters."
+"""What to say of a file for which `parse_xml` called `western`."""
+
+
+def western_text(raw: bytes) -> str | None:
+    """Return bytes that are no UTF-8 as text, where they are evidently Windows-1252; else None.
+
+    Evident are accented letters that stand one at a time beside plain ones: in encodings of other scripts they come
+    in rows.
+
+    Example:
+        >>> western_text("café".encode("cp1252")), western_text("猫犬".encode("gbk"))
+        ('café', None)
+    """
+    try:
+        text = raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    runs = re.findall(r"(.?)([^\x00-\x7f]+)(?=(.?))", text, re.DOTALL)
+    evident = all(
+        re.fullmatch("[À-ÖØ-öø-ÿ]", run) and re.search(r"[A-Za-z]", before + after)
+        for before, run, after in runs
+    )
+    return text if evident else None
+
+
 DEEPEST = 100
 """Levels of nesting; label files have ten."""
 
@@ -80,7 +107,9 @@ class LinedElement(Element):
     line: int = 0
 
 
-def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
+def parse_xml(
+    raw: bytes, where: str, *, lines: bool = True, western: Callable[[], object] | None = None
+) -> Element:
     """Return the root; names in a namespace are written `{address}name`.
 
     Args:
@@ -89,6 +118,7 @@ def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
         lines: whether all elements are `LinedElement`s, for messages about one file of many images. Without, a
             file takes a quarter of the time, but names in a namespace stay as expat writes them, and depth is
             not limited: for VOC, which has ten thousand small files.
+        western: called where the file is evidently in Windows-1252 though it does not say so; None: refused.
 
     Raises:
         InputError: not well-formed, a document type, or nested deeper than `DEEPEST`.
@@ -111,6 +141,16 @@ def parse_xml(raw: bytes, where: str, *, lines: bool = True) -> Element:
         LookupError,
         ValueError,
     ) as error:  # the last two: an encoding that is not there
+        undeclared = not re.search(rb"encoding\s*=\s*['\"](?!utf-?8)", raw[:200], re.IGNORECASE)
+        if (
+            western is not None
+            and undeclared
+            and (text := western_text(raw)) is not None
+            and not text.isascii()
+        ):
+            western()
+            text = re.sub(r"^<\?xml[^>]*\?>", "", text)
+            return parse_xml(text.encode(), where, lines=lines)
         line = parser.CurrentLineNumber
         raise InputError(f"{where}, line {line}: not readable XML ({error}). Repair or remove it.") from None
     return builder.close()

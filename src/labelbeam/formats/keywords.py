@@ -151,6 +151,8 @@ def _found(file: Path, key: str, counts: Counter[str], damaged: list[str]) -> Fo
         damaged.append(f"{key} ({error})")
         return Found({})
     damaged += [f"{key} ({reason})" for reason in found.damaged]
+    counts["western"] += found.western
+    counts[f"unread {found.unread}"] += bool(found.unread)
     people = without_programs(found.lists)
     if people != found.lists:
         counts["programs"] += 1
@@ -253,6 +255,17 @@ def _notes(counts: Counter[str], damaged: Sequence[str], options: ReadOptions) -
             f"IPTC keywords of {guessed:,} images name no encoding and are not UTF-8: read as Windows-1252. Check "
             "letters with accents."
         )
+    if counts["western"]:
+        notes.append(
+            f"{counts['western']:,} sidecars are not UTF-8, though they say nothing else, and were read as "
+            "Windows-1252, by their accented letters."
+        )
+    for name, count in counts.items():
+        if name.startswith("unread ") and count:
+            notes.append(
+                f"{count:,} images have keywords in {name.removeprefix('unread ')} alone, which is not read: let the "
+                "program write dc:subject too."
+            )
     if counts["differ"]:
         notes.append(
             f"XMP and IPTC of {counts['differ']:,} images differ; an image has the keywords of both."

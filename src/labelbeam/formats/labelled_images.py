@@ -86,6 +86,11 @@ def names_of_numbers(value: object, classes: Sequence[str], where: str) -> list[
         >>> names_of_numbers([1, 0, 1], ["cat", "dog"], "a.json")
         ['dog', 'cat']
     """
+    if isinstance(value, list) and len(value) == len(classes) > 2 and {*map(str, value)} == {"0", "1"}:
+        raise InputError(
+            f"{where}: {str(value)[:60]} is a row of 0 and 1 for {len(classes)} classes; labels must be class numbers, "
+            "those of what is present."
+        )
     names: dict[str, None] = {}
     for number in value if isinstance(value, list) else [value]:
         if not isinstance(number, int) or isinstance(number, bool):

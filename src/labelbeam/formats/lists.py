@@ -18,6 +18,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import DELIMITERS, recognise
+from labelbeam.formats.csv_columns import IMAGE_COLUMNS
 from labelbeam.formats.documents import text_lines
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import understood
@@ -45,6 +46,7 @@ _OF_NUMBERS = "-0123456789 \t\r"
 
 _NUMBER = re.compile(r"-?\d{1,9}")
 _FRACTION = re.compile(r"-?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,2})?")
+_PAIR = re.compile(r"\d{1,9}:-?\d*\.?\d+")
 _BOX = re.compile(r"\d{1,6}(,\d{1,6}){4}")
 _NUMBERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})+")
 
@@ -131,13 +133,26 @@ def _home(file: Path) -> Path:
 def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None, list[Row]]:
     """Return the names of a first line that has some, and the rows."""
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if (
+        numbered
+        and numbered[0][1].startswith("# ")
+        and len(numbered) > 1
+        and not _is_image(numbered[0][1].split()[1])
+    ):
+        first = [word.strip(",:") for word in numbered[0][1].split()[1:]]
+        names_all = first[0].casefold() in IMAGE_COLUMNS and len(first) == len(numbered[1][1].split())
+        numbered = [(numbered[0][0], " ".join(first)), *numbered[1:]] if names_all else numbered[1:]
+    comments = [number for number, line in numbered if line.startswith("# ")]
+    numbered = [(number, line) for number, line in numbered if number not in comments]
     if numbered and numbered[0][1].strip().isdigit():  # CelebA begins with the number of images
         numbered = numbered[1:]
     rows = [(number, *_taken_apart(line)) for number, line in numbered]
+    if rows and all(image.endswith(":") and _is_image(image[:-1]) for _, image, _ in rows):
+        rows = [(number, image[:-1], behind) for number, image, behind in rows]
     if not rows:
         raise InputError(f"{spec}: {file} has no line. A line is an image and its labels: a.jpg 1 0.")
     first = numbered[0][1].split()
-    if len(rows) > 1 and not any(_is_image(word) for word in first) and _is_image(rows[1][1]):
+    if len(rows) > 1 and not any(_is_image(word.rstrip(":")) for word in first) and _is_image(rows[1][1]):
         width = len(rows[1][2].split())
         names = first if len(first) == width else first[1:] if len(first) == width + 1 else None
         if names is None:
@@ -207,7 +222,7 @@ def _taken_apart(line: str) -> tuple[str, str]:
         if "\t" in line.strip():
             image, _, rest = line.strip().partition("\t")
             return image.strip(), rest.strip()
-        end = next((i for i, word in enumerate(words, 1) if _is_image(word)), 1)
+        end = next((i for i, word in enumerate(words, 1) if _is_image(word.rstrip(":"))), 1)
         behind = len(words) - end
     if not behind:
         return line.strip(), ""
@@ -240,6 +255,11 @@ def _layout(
             f"{spec}: {file}, line {rows[0][0]}: no label stands behind {rows[0][1][:60]!r} or another image."
         )
     if not all(_NUMBER.fullmatch(value) for value in values):
+        if pair := next((value for value in sorted(values) if _PAIR.fullmatch(value)), None):
+            raise InputError(
+                f"{spec}: {file}: {pair!r} is the number of a column and its value (LIBSVM), or a class and its score. "
+                "Write class numbers or names alone, those that are present."
+            )
         return "tags"
     if header or "-1" in values:
         return "one-hot"

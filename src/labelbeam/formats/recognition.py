@@ -140,8 +140,8 @@ def _cvat(tree: _Tree) -> Found:
 
 
 def _json_files(tree: _Tree) -> Found:
-    """Files of JSON that say what they are; of many alike the first decides."""
-    seen: set[str] = set()
+    """Files of JSON that say what they are; where a format is one file, each is a data set of its own."""
+    seen: set[tuple[str, Path]] = set()
     official = list(annotation_files(tree.root).values())
     others = [tree.root / file for file in tree.ending(".json") if not file.endswith("package.json")]
     for file in [*official, *others][:40]:
@@ -153,8 +153,10 @@ def _json_files(tree: _Tree) -> Found:
                 "datumaro": tree.root if file.parent == tree.root / "annotations" else file,
                 "fiftyone": tree.root,
             }.get(guess.format, file)
-            if guess.format not in seen:
-                seen.add(guess.format)
+            if (guess.format, place) not in seen and not (
+                guess.format == "coco" and official and place != tree.root
+            ):
+                seen.add((guess.format, place))
                 yield guess.format, place, guess.why
 
 

@@ -3,8 +3,9 @@
 Reads and writes that layout. Knows nothing of pixels.
 """
 
+import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, looks_cut, recognise
-from labelbeam.formats.documents import damaged_note, read_each
+from labelbeam.formats.documents import damaged_note, read_each, text_lines
 from labelbeam.formats.image_names import stems_of
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.labelled_rows import numbers_note
@@ -27,9 +28,12 @@ from labelbeam.formats.placing import (
     unknown_note,
     unused_note,
 )
-from labelbeam.formats.yolo import is_yolo_text
+from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.parsing import read_regular
+
+_NAMED_BOX = re.compile(r"\s*|\s*[^\d\s,]\S*(?:\s+-?\d+(?:\.\d+)?){4,16}\s*")
+"""A name and at least four numbers, as OIDv4's tools and KITTI write boxes."""
 
 LARGEST = 1 << 20
 """Bytes of a file that can still be tags of one image."""
@@ -72,7 +76,8 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     if options.delimiter is None:
         _refuse_boxes(texts, path, split, spec)
     style = _style(list(texts.values()), options.delimiter, f"{spec}: the .txt files")
-    said, unsaid = [], []
+    said: list[tuple[str, dict[str, int]]] = []
+    unsaid = []
     for image, file in zip(images, files, strict=True):
         try:
             labels = style.labels(_one_line(texts[file], style)) if file else []
@@ -80,6 +85,9 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
             raise InputError(f"{spec}: {file}: {error}") from None
         said.append((image.relative_to(path).as_posix(), dict.fromkeys(labels, PRESENT)))
         unsaid.append(ABSENT if file else UNKNOWN)
+    numbers = _class_names({name for _, names in said for name in names}, path, spec)
+    if numbers:
+        said = [(image, {numbers[name]: value for name, value in names.items()}) for image, names in said]
     return labelled_dataset(
         said,
         spec=spec,
@@ -91,6 +99,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         notes=[
             *left_out,
             *_notes(home, files, texts, unread),
+            *(["tags are class numbers, whose names are in a file beside the images."] if numbers else []),
             *numbers_note(sorted({n for _, names in said for n in names})),
         ],
     )
@@ -170,12 +179,36 @@ def _text(file: Path, encoding: str | None, spec: str) -> str:
 
 def _refuse_boxes(texts: dict[Path, str], path: Path, split: str, spec: str) -> None:
     """Refuse texts of YOLO boxes: their numbers are no tags."""
+    full = [file for file, text in texts.items() if text]
+    named = [file for file in full if all(map(_NAMED_BOX.fullmatch, texts[file].splitlines()))]
+    if named and len(named) == len(full):
+        raise InputError(
+            f"{spec}: these are boxes with names, not tags, as in {named[0].name}: {texts[named[0]][:40]!r}. "
+            "Export them in a format whose boxes are read (YOLO, COCO, VOC), or write the names alone, commas between."
+        )
     boxes = [file for file, text in texts.items() if is_yolo_text(text)]
     if boxes and len(boxes) == sum(bool(text) for text in texts.values()):
         raise InputError(
             f"{spec}: these are YOLO boxes, not tags, as in {boxes[0].name}: {texts[boxes[0]][:40]!r}. Read them as "
             f"yolo:{path}" + (f"#{split}." if split else ".")
         )
+
+
+def _class_names(labels: set[str], home: Path, spec: str) -> Mapping[str, str]:
+    """Return the names of labels that are all class numbers, where a file of class names is there.
+
+    Raises:
+        InputError: a number beyond the names.
+    """
+    found = next((home / name for name in CLASS_FILES if (home / name).is_file()), None)
+    if found is None or not labels or not all(label.isdecimal() and len(label) < 6 for label in labels):
+        return {}
+    names = [line.strip() for line in text_lines(found) if line.strip()]
+    if beyond := [label for label in labels if int(label) >= len(names)]:
+        raise InputError(
+            f"{spec}: class number {min(beyond)}; {found.name} names {len(names)} classes, from 0."
+        )
+    return {label: names[int(label)] for label in labels}
 
 
 def _style(texts: Sequence[str], delimiter: str | None, where: str) -> CellStyle:

@@ -84,11 +84,13 @@ class Annotation:
         objects: the classes, and whether each is seen in an object that is not difficult.
         filename: the image as the file names it; empty where it does not.
         more: what else is said of objects and is not read, each once: of `UNREAD`.
+        western: whether it is in Windows-1252, though it does not say so.
     """
 
     objects: Objects
     filename: str
     more: tuple[str, ...] = ()
+    western: bool = False
 
 
 def read_voc(
@@ -261,7 +263,9 @@ def read_annotation(file: Path, spec: str) -> Annotation:
             f"{spec}: {file} is missing, but the split lists it. Check that the list belongs to this folder "
             "(the annotations of VOC 2012's test set are not public)."
         )
-    root = parse_xml(read_regular(file, f"{spec}: {file}"), f"{spec}: {file}", lines=False)
+    seen: list[bool] = []
+    raw = read_regular(file, f"{spec}: {file}")
+    root = parse_xml(raw, f"{spec}: {file}", lines=False, western=lambda: seen.append(True))
     if root.tag != "annotation":
         raise InputError(f"{spec}: {file} is no annotation of VOC: it begins with <{root.tag[:40]}>.")
     objects: Objects = {}
@@ -271,7 +275,7 @@ def read_annotation(file: Path, spec: str) -> Annotation:
             raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
         objects[name] = objects.get(name, False) or not _is_difficult(element)
     more = tuple(tag for tag in UNREAD if root.find(f"object/{tag}") is not None)
-    return Annotation(objects, (root.findtext("filename") or "").strip(), more)
+    return Annotation(objects, (root.findtext("filename") or "").strip(), more, western=bool(seen))
 
 
 def _is_difficult(element: Element) -> bool:
@@ -475,9 +479,20 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
             *damaged_note(damaged, "XML files", "their images are left out"),
             "where the boxes are is not read.",
             *_unread_note(annotations.values()),
+            *_western_note(annotations),
         ],
     )
     return dataset
+
+
+def _western_note(annotations: Mapping[Path, Annotation]) -> list[str]:
+    found = [file for file, one in annotations.items() if one.western]
+    if not found:
+        return []
+    return [
+        f"{len(found):,} XML files are not UTF-8, though they say nothing else, and were read as Windows-1252, by "
+        f"their accented letters, such as {found[0].name}."
+    ]
 
 
 def _unread_note(annotations: Iterable[Annotation]) -> list[str]:

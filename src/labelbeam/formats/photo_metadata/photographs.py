@@ -16,7 +16,7 @@ from labelbeam.formats.documents import parse_xml
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists
 from labelbeam.formats.photo_metadata.own_tags import ListChanges
-from labelbeam.formats.photo_metadata.xmp import RDF, new_packet, with_lists, xmp_lists
+from labelbeam.formats.photo_metadata.xmp import OTHER_LISTS, RDF, new_packet, with_lists, xmp_lists
 from labelbeam.parsing import read_regular
 
 NAMINGS = ("auto", "full", "adobe")
@@ -74,12 +74,16 @@ class Found:
         origin: the sidecar; None: inside the photograph.
         charset: of IPTC keywords; empty where there are none.
         damaged: sidecars that cannot be read, with the reason.
+        western: whether the sidecar is in Windows-1252, though it does not say so.
+        unread: a list of keywords of another program, where there is none that is read; empty where there is none.
     """
 
     lists: Lists
     origin: Path | None = None
     charset: str = ""
     damaged: tuple[str, ...] = field(default=())
+    western: bool = False
+    unread: str = ""
 
 
 def photo_keywords(image: Path) -> Found:
@@ -89,14 +93,19 @@ def photo_keywords(image: Path) -> Found:
         InputError: the photograph's metadata are damaged, and no sidecar lists keywords.
     """
     damaged: list[str] = []
+    western: list[bool] = []
+    unread = ""
     for sidecar in sidecars_of(image):
         try:
-            if lists := xmp_lists(read_regular(sidecar, sidecar.name), sidecar.name):
-                return Found(lists, sidecar, damaged=tuple(damaged))
+            raw = read_regular(sidecar, sidecar.name)
+            if lists := xmp_lists(raw, sidecar.name, western=lambda: western.append(True)):
+                return Found(lists, sidecar, damaged=tuple(damaged), western=bool(western))
+            if other := OTHER_LISTS.search(raw):
+                unread = other[1].decode()
         except InputError as error:
             damaged.append(str(error))
     lists, charset = embedded_lists(image)
-    return Found(lists, None, charset, tuple(damaged))
+    return Found(lists, None, charset, tuple(damaged), unread="" if lists else unread)
 
 
 def embedded_lists(image: Path) -> tuple[Lists, str]:

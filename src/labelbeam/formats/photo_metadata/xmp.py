@@ -5,7 +5,8 @@ nothing of files.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
@@ -23,12 +24,19 @@ _CONTAINERS = {"dc:subject": "Bag", "lr:hierarchicalSubject": "Bag", "digiKam:Ta
 """Of a list that is new. Source: XMP specification part 1, 8.4; digiKam's `dmetadatasettingscontainer.cpp`."""
 
 
-def xmp_lists(packet: bytes, where: str) -> Lists:
+OTHER_LISTS = re.compile(
+    rb"<(MicrosoftPhoto:LastKeyword(?:XMP|IPTC)|acdsee:(?:keywords|categories)|mediapro:CatalogSets|mwg-kw:Keywords)\b"
+)
+"""Lists of keywords that programs write beside those that are read; alone they are counted, not read."""
+
+
+def xmp_lists(packet: bytes, where: str, *, western: Callable[[], object] | None = None) -> Lists:
     """Return the lists of keywords that a packet has, by the names of `FIELDS`; an empty list is there too.
 
     Args:
         packet: the XML, with or without its `xpacket` wrapper and padding.
         where: what to call it in messages.
+        western: as `parse_xml` has it.
 
     Raises:
         InputError: not readable XML, or a document type.
@@ -36,7 +44,8 @@ def xmp_lists(packet: bytes, where: str) -> Lists:
     Source:
         XMP specification part 1, Dublin Core namespace; Lightroom's `hierarchicalSubject`; digiKam's `TagsList`.
     """
-    root = parse_xml(packet.strip(b"\0 \r\n\t"), where)
+    is_utf16 = packet.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    root = parse_xml(packet if is_utf16 else packet.strip(b"\0 \r\n\t"), where, western=western)
     found = {name: _items(root, tag) for name, tag in _TAGS.items()}
     return {name: entries for name, entries in found.items() if entries is not None}
 
