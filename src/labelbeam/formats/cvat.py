@@ -54,7 +54,8 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     """
     spec = f"cvat:{path}" + (f"#{split}" if split else "")
     file = path / "annotations.xml" if path.is_dir() else path
-    root = _document(file, spec, western := [])
+    western: list[str] = []
+    root = _document(file, spec, western)
     elements = list(root.iterfind("image"))
     counts = Counter(child.tag for element in elements for child in element)
     shapes = {kind: count for kind, count in counts.items() if kind in SHAPES}
