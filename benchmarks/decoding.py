@@ -21,13 +21,12 @@ from loop_beam import LoopBeam
 from lstm_beam import LstmBeam
 from measuring import Figure, machine, save
 
-from labelbeam.decoding.backend import has_numba
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import BeamPaths
-from labelbeam.decoding.search import Search
+from labelbeam.decoding.search import Search, has_numba
 from labelbeam.decoding.trie import PrefixTrie
 
 NOISE, STEPS, BATCH, STEADY = 0.75, 1000, 512, 50_000

@@ -13,7 +13,7 @@ import numpy as np
 
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.metrics.map_interval import map_intervals
+from labelbeam.metrics.intervals import map_intervals
 from labelbeam.metrics.ranking import RULES
 
 POPULATION = 30_000

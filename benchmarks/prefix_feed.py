@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from labelbeam.decoding.evidence import check_evidence
-from labelbeam.decoding.paths import check_image_rows, in_halves
+from labelbeam.decoding.paths import checked_rows, in_halves
 from labelbeam.decoding.random_numbers import sample_keys, uniforms
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
@@ -49,8 +49,7 @@ def prefix_feed(
         >>> fed.round(3).tolist()  # p(b | a) is 1/2
         [[1.0, 0.333]]
     """
-    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
-    check_image_rows(trie, rows)
+    rows = checked_rows(trie, image_rows)
     check_evidence(trie, known, len(rows))
     scores = [
         in_halves(

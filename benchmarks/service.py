@@ -140,7 +140,7 @@ def clicks(service: Service, vector: str, count: int) -> dict[str, float]:
     with httpx.Client(base_url=service.address, timeout=60) as client:
         *labels, last = [row["label"] for row in client.get("/v1/labels").json()["labels"]]
         for i in range(count):
-            question = {"vector": vector, "known": labels[i % 5 : i % 5 + i % 3], "rejected": [last]}
+            question = {"vector": vector, "accepted": labels[i % 5 : i % 5 + i % 3], "rejected": [last]}
             begun = time.perf_counter()
             answer = client.post("/v1/suggest", json=question)
             milliseconds.append(1e3 * (time.perf_counter() - begun))

@@ -36,9 +36,9 @@ class Client:
         predictions = self._post("/v1/tag", body, f"multipart/form-data; boundary={boundary}")["predictions"]
         return [told | {"image": path.name} for told, path in zip(predictions, paths, strict=True)]
 
-    def suggest(self, vector: str, *, known: list[str], rejected: list[str], count: int = 5) -> list[dict]:
+    def suggest(self, vector: str, *, accepted: list[str], rejected: list[str], count: int = 5) -> list[dict]:
         """Return the labels to show next, given what a person said of a photograph that was tagged."""
-        question = {"vector": vector, "known": known, "rejected": rejected, "count": count}
+        question = {"vector": vector, "accepted": accepted, "rejected": rejected, "count": count}
         return self._post("/v1/suggest", json.dumps(question).encode(), "application/json")["suggestions"]
 
     def _post(self, path: str, body: bytes, kind: str) -> dict:
@@ -67,8 +67,8 @@ def main() -> None:
         print(
             f"{prediction['image']}: {', '.join(one['label'] for one in prediction['labels']) or '(no label)'}"
         )
-        best = client.suggest(prediction["vector"], known=[], rejected=[], count=1)[0]["label"]
-        found = client.suggest(prediction["vector"], known=[best], rejected=[])
+        best = client.suggest(prediction["vector"], accepted=[], rejected=[], count=1)[0]["label"]
+        found = client.suggest(prediction["vector"], accepted=[best], rejected=[])
         shown = ", ".join(f"{one['label']} {one['score']:.2f}" for one in found)
         print(f"  once {best!r} is accepted: {shown}")
 

@@ -21,7 +21,7 @@ from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.label_scores import log_sigmoid
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, drawn_evidence
 from labelbeam.predict.label_model import LabelModelAnswerer
-from labelbeam.suggest.mechanisms import EXPANSIONS, SAMPLES
+from labelbeam.suggest import EXPANSIONS, SAMPLES
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

@@ -35,7 +35,7 @@ from labelbeam.formats.registry import open_dataset
 from labelbeam.labels.order import order_labels
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.runs.config import configure
-from labelbeam.suggest.worth import label_entropies, order_by_worth, rare_positives, spread_order
+from labelbeam.suggest import label_entropies, order_by_worth, rare_positives, spread_order
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

@@ -406,7 +406,7 @@ def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
 
     form = (
         b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\nhello\r\n--x\r\n'
-        b'Content-Disposition: form-data; name="known"\r\n\r\ncat\r\n--x--\r\n'
+        b'Content-Disposition: form-data; name="accepted"\r\n\r\ncat\r\n--x--\r\n'
     )
 
     def allowed(read: Run) -> Run:
@@ -433,7 +433,7 @@ def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
             ),
         ),
     )
-    question = b'{"vector": "ab", "known": ["cat"], "rejected": [], "count": 5, "mechanism": "pairs"}'
+    question = b'{"vector": "ab", "accepted": ["cat"], "rejected": [], "count": 5, "mechanism": "pairs"}'
     yield "question", lambda: Parser([question, *kept("question")], allowed(_question))
 
 

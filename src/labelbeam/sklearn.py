@@ -136,10 +136,8 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_, self.history_ = learned.best_epoch, learned.history
         vocabulary = Vocabulary(tuple(names[j] for j in learned.order))
         counts = tuple(int(n) for n in (targets[:, learned.order] == PRESENT).sum(axis=0))
-        self._order, self._run = (
-            learned.order,
-            Run(learned.config, vocabulary, counts, self._given(), learned.head),
-        )
+        self._order = learned.order
+        self._run = Run(learned.config, vocabulary, counts, self._given(), learned.head)
         self._answering = Tagger(self._run)
         return self
 
@@ -161,10 +159,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
     def log_likelihood(self, X: Matrix, Y: Any) -> Float[np.ndarray, " rows"]:
         """Return log p(set | row) in nats, for a set of each row; unknown labels are left open."""
         targets = self._targets(Y)[:, self._order]
-        found: np.ndarray = self._tagger().answerer.set_log_prob(
-            self._features(X), np.ascontiguousarray(targets)
-        )
-        return found
+        return self._tagger().answerer.set_log_prob(self._features(X), np.ascontiguousarray(targets))
 
     def sample(
         self, X: Matrix, count: int = 1, *, random_state: int = 0
@@ -229,16 +224,15 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         return path
 
     def _configured(self, by_data: Mapping[str, Any]) -> RunConfig:
-        options = {
-            **{"seed": self._seed(), "decision": {"rule": self.decide}, "suggester": False},
-            **({"recipe": {"epochs": self.epochs}} if self.epochs is not None else {}),
+        options: dict[str, Any] = {
+            "seed": self._seed(),
+            "decision": {"rule": self.decide},
+            "suggester": False,
         }
-        own = [(f"{key}", value) for key, value in (self.settings or {}).items()]
-        for key, value in own:
-            nested: Any = value
-            *outer, last = key.split(".")
-            nested = {last: nested}
-            for one in reversed(outer):
+        if self.epochs is not None:
+            options["recipe"] = {"epochs": self.epochs}
+        for key, nested in (self.settings or {}).items():
+            for one in reversed(key.split(".")):
                 nested = {one: nested}
             options = merged(options, nested)
         return configure(head=self.head, options=options, by_data=by_data)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from labelbeam.charts.interval_rows import Mark, Row, axis, interval_rows
+from labelbeam.charts.charts import Mark, Row, axis, interval_rows
 from labelbeam.charts.page import render
 from labelbeam.paper.tables import Line, SideBySide
 

@@ -17,8 +17,8 @@ from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.paper import expected_time
 from labelbeam.paper import result as reproduction
+from labelbeam.paper.measures import RowAnswers, _read, answers_of
 from labelbeam.paper.plan import BENCHMARKS, Request, truth_views
-from labelbeam.paper.row_answers import RowAnswers, _read, answers_of
 from labelbeam.paper.rows import ROWS as ROWS_BY_NAME
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger

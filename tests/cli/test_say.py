@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import labelbeam.cli
-from labelbeam.cli.say import say, say_json
+from labelbeam.cli.options import say, say_json
 
 FOLDER = Path(labelbeam.cli.__file__).parent
 NAMES = ["\x1b[2J", "a\x9b2J", "a\u202egpj.exe", "\udcff"]

@@ -45,7 +45,7 @@ def test_json_is_one_object_with_everything(command, finished, picture, labels) 
     told = json.loads(done.stdout)
     assert told["image"] == str(picture)
     assert told["mechanism"] == "likelihood-weighting"
-    assert (told["known"], told["rejected"]) == (labels[:2], [refused])
+    assert (told["accepted"], told["rejected"]) == (labels[:2], [refused])
     assert len(told["suggestions"]) == 4
     assert set(told["suggestions"][0]) == {"label", "score", "low", "high", "stderr"}
     assert 0 < told["evidence"] < 1

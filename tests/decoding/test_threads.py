@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from enumeration import random_rows
 
-from labelbeam.decoding import backend as threads
-from labelbeam.decoding.backend import in_parts, thread_count
+from labelbeam.decoding import search as threads
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.marginals import label_marginals
-from labelbeam.decoding.search import Search
+from labelbeam.decoding.search import Search, in_parts, thread_count
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from labelbeam.encoders import published as hub
+from labelbeam.encoders import catalogue as hub
 from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.image_encoder import (

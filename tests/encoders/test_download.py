@@ -10,7 +10,7 @@ import torch
 
 from labelbeam.encoders import catalogue
 from labelbeam.encoders import networks as vgg16
-from labelbeam.encoders.published import download
+from labelbeam.encoders.catalogue import download
 from labelbeam.errors import InputError
 
 

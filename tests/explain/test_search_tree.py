@@ -31,7 +31,7 @@ def test_masses_add_up_at_every_node() -> None:
     tree = search_tree(trie(), ROW, expansions=5, least=0.02)
     for i, node in enumerate(tree.nodes):
         if node.end is not None:
-            below = sum(tree.nodes[child].prob for child in tree.children_of(i))
+            below = sum(child.prob for child in tree.nodes[1:] if child.parent == i)
             assert below + node.hidden + node.path_prob == pytest.approx(node.prob, abs=1e-6)
         if node.prefix:
             assert tree.nodes[node.parent].prefix == node.prefix[:-1]

@@ -4,7 +4,7 @@ import torch
 
 from labelbeam.decoding.step import PathLength
 from labelbeam.errors import InputError
-from labelbeam.explain.targets import TARGETS, label_targets, path_targets, step_target
+from labelbeam.explain.explained_run import TARGETS, label_targets, path_targets, step_target
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions

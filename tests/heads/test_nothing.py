@@ -246,7 +246,7 @@ def test_only_training_images_that_show_something_make_the_empty_set_a_number_of
 
 
 def _numba() -> bool:
-    from labelbeam.decoding.backend import has_numba
+    from labelbeam.decoding.search import has_numba
 
     return has_numba()
 

@@ -7,13 +7,14 @@ import torch
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.label_model_torch import CNNRNN
-from labelbeam.heads.label_scores import TrainedAnySubset, TrainedRanking, TrainedSigmoid
+from labelbeam.heads.label_scores import TrainedAnySubset, TrainedRanking, TrainedSigmoid, TrainedTree
 from labelbeam.heads.label_scores_torch import (
     AnySubsetHead,
     AsymmetricHead,
     LabelScores,
     SigmoidHead,
     SoftmaxHead,
+    TreeHead,
     WarpHead,
 )
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
@@ -24,8 +25,6 @@ from labelbeam.heads.options import (
     NeighbourOptions,
     SigmoidOptions,
 )
-from labelbeam.heads.tree import TrainedTree
-from labelbeam.heads.tree_torch import TreeHead
 from labelbeam.predict.label_model import known_log_prob
 
 LABELS, FEATURES, IMAGES = 4, 6, 9

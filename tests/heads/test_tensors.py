@@ -5,9 +5,8 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
-from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
+from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid, TrainedTree
 from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
-from labelbeam.heads.tree import TrainedTree
 
 FEATURES, LABELS = 3, 2
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
+from labelbeam.heads.label_scores import TrainedTree
 from labelbeam.heads.options import SigmoidOptions
-from labelbeam.heads.tree import TrainedTree
 
 PARENTS = {"tree": [2, 2, -1, 1, 1], "chain": [-1, 0, 1, 2, 3], "forest": [-1, 0, -1, 2, -1]}
 LABELS, FEATURES = 5, 3

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_scores_torch import SigmoidOptions
-from labelbeam.heads.tree_torch import TreeHead
+from labelbeam.heads.label_scores_torch import SigmoidOptions, TreeHead
 
 PARENTS = {"tree": [2, 2, -1, 1, 1], "chain": [-1, 0, 1, 2, 3], "forest": [-1, 0, -1, 2, -1]}
 LABELS, FEATURES = 5, 3

@@ -5,8 +5,7 @@ import pytest
 
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import evaluate, numbers
-from labelbeam.metrics.intervals import bootstrap
-from labelbeam.metrics.map_interval import map_intervals
+from labelbeam.metrics.intervals import bootstrap, map_intervals
 from labelbeam.metrics.ranking import RULES
 
 FREQUENCIES = np.array([0.4, 0.15, 0.08, *[0.02] * 9])

@@ -19,10 +19,10 @@ from labelbeam.heads.label_scores_torch import (
     SigmoidHead,
     SigmoidOptions,
     SoftmaxHead,
+    TreeHead,
     WarpHead,
 )
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours, NeighbourOptions
-from labelbeam.heads.tree_torch import TreeHead
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.answers import (
     Answerer,

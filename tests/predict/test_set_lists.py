@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from labelbeam.decoding.best_first import likely_sets
 from labelbeam.decoding.likelihood import set_log_prob
-from labelbeam.decoding.likely_sets import likely_sets
 from labelbeam.decoding.step import TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.predict.set_lists import independent_sets, listed_until, mass_before

@@ -16,7 +16,7 @@ from labelbeam.runs.build import build_answerer, build_head
 from labelbeam.runs.config import RunConfig, configure
 from labelbeam.runs.run_directory import Run, Suggester, load_run, save_run, suggester_config
 from labelbeam.runs.tagger import Tagger
-from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
+from labelbeam.suggest import ANY_SUBSET, LIKELIHOOD_WEIGHTING
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.suggester import LEAST_IMAGES, train_suggester
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from labelbeam.service.batches import Batches, Closed, Full
+from labelbeam.service.answering import Batches, Closed, Full
 
 
 def test_items_of_several_submissions_are_done_together() -> None:
@@ -136,8 +136,8 @@ def test_closing_does_what_waits_and_takes_nothing_new() -> None:
 def test_a_free_thread_waits_for_those_that_come_one_after_the_other_while_others_are_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labelbeam.service.batches.PATIENCE", 1.5)
-    monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 60.0)
+    monkeypatch.setattr("labelbeam.service.answering.PATIENCE", 1.5)
+    monkeypatch.setattr("labelbeam.service.answering.MOST_PATIENCE", 60.0)
     gate, started, done = threading.Event(), threading.Event(), []
 
     def work(items: list[int]) -> list[int]:
@@ -162,7 +162,7 @@ def test_a_free_thread_waits_for_those_that_come_one_after_the_other_while_other
 
 
 def test_nobody_waits_longer_than_is_said_however_much_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 0.05)
+    monkeypatch.setattr("labelbeam.service.answering.MOST_PATIENCE", 0.05)
     batches = Batches(lambda items: items, most_together=1000, most_waiting=1000, wait_seconds=60.0)
     assert batches.submit([1])[0].result(timeout=50) == 1
     batches.close()

@@ -19,8 +19,8 @@ from labelbeam.project.records import Change
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.project_export import FILES, export_formats, export_names, exported
 from labelbeam.service.project_photographs import add_folder
-from labelbeam.service.reasons import Reasons, suggesting_mechanisms
-from labelbeam.suggest.worth import label_entropies, spread_order
+from labelbeam.service.project_scores import Reasons, suggesting_mechanisms
+from labelbeam.suggest import label_entropies, spread_order
 
 SCRIPT = "<script>alert(1)</script>"
 

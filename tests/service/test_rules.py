@@ -25,10 +25,10 @@ def test_tags_and_suggestions_keep_the_rules_and_a_click_against_them_is_named(
         assert len(labels & {a, b}) == 1
         assert len(labels) <= 2
         assert 0 < one["kept"] <= 1
-    question = {"vector": answer[0]["vector"], "known": [a], "count": 100}
+    question = {"vector": answer[0]["vector"], "accepted": [a], "count": 100}
     scores = client.post("/v1/suggest", json=question).json()["suggestions"]
     assert next(one["score"] for one in scores if one["label"] == b) < 1e-3
-    refused = client.post("/v1/suggest", json={**question, "known": [a, b]})
+    refused = client.post("/v1/suggest", json={**question, "accepted": [a, b]})
     assert refused.status_code == 422
     assert f"exactly one of: {a}, {b}" in refused.text
 

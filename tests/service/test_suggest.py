@@ -20,7 +20,7 @@ def tagged(client: TestClient, photograph: Path) -> dict:
 def test_a_click_by_vector_by_features_or_with_the_image_is_answered_as_suggest_answers(
     client: TestClient, tagger: Tagger, photographs: list[Path]
 ) -> None:
-    photograph, said = photographs[0], {"known": ["cow"], "rejected": ["sky"]}
+    photograph, said = photographs[0], {"accepted": ["cow"], "rejected": ["sky"]}
     image = tagged(client, photograph)
     wanted = json.loads(tagger.suggest(photograph, accepted=["cow"], rejected=["sky"], count=4).to_json("a"))
     answers = [
@@ -33,7 +33,7 @@ def test_a_click_by_vector_by_features_or_with_the_image_is_answered_as_suggest_
     for answer in answers:
         assert answer.status_code == 200, answer.text
         assert answer.json()["suggestions"] == wanted["suggestions"]
-        assert answer.json()["known"] == ["cow"]
+        assert answer.json()["accepted"] == ["cow"]
     assert answers[2].json()["vector"] == image["vector"]
     assert len(base64.b64decode(image["features"])) == 2 * tagger.run.encoder.num_features
 
@@ -47,7 +47,11 @@ def test_a_click_by_vector_by_features_or_with_the_image_is_answered_as_suggest_
         ({"vector": "../../etc/passwd"}, 404, "not kept"),
         ({"features": "AAA"}, 422, "base64"),
         ({"features": "AAAA"}, 422, "float16"),
-        ({"features": base64.b64encode(64 * b"\x00").decode(), "known": ["cwo"]}, 422, "Did you mean 'cow'"),
+        (
+            {"features": base64.b64encode(64 * b"\x00").decode(), "accepted": ["cwo"]},
+            422,
+            "Did you mean 'cow'",
+        ),
         ({"features": base64.b64encode(64 * b"\x00").decode(), "count": 0}, 422, "count"),
         ({"features": base64.b64encode(64 * b"\x00").decode(), "mechanism": "magic"}, 422, "magic"),
         ({"features": base64.b64encode(64 * b"\xff").decode()}, 422, "NaN"),
@@ -69,7 +73,7 @@ def test_a_question_that_cannot_be_answered_says_why(
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "JSON"),
         ({"content": b"[" * 100_000, "headers": {"content-type": "application/json"}}, 422, "JSON"),
         ({"content": b"a", "headers": {"content-type": "text/plain"}}, 415, "multipart"),
-        ({"data": {"known": "cow"}, "files": {"x": ("", b"")}}, 422, "holds no image"),
+        ({"data": {"accepted": "cow"}, "files": {"x": ("", b"")}}, 422, "holds no image"),
         ({"files": {"image": b"no image"}}, 422, "not an image"),
         ({"files": {"image": b"a"}, "data": {"path": "/etc/passwd"}}, 422, "path"),
         ({"files": {"image": b"a"}, "data": {"count": "many"}}, 422, "count"),

@@ -91,7 +91,7 @@ def test_a_full_disk_is_507_and_nothing_is_half_done(page, project, tagger, monk
 
 
 def test_bodies_without_photographs_are_small_whatever_they_say_they_are(page, tagger):
-    many = b'{"vector": "a", "known": [' + b'"a",' * 300_000 + b'"a"]}'
+    many = b'{"vector": "a", "accepted": [' + b'"a",' * 300_000 + b'"a"]}'
     for kind in ("application/json", "multipart/form-data; boundary=x"):
         for path in ("/v1/project/undo", "/v1/project/labels"):
             answer = page.post(path, content=many, headers={"content-type": kind})

@@ -178,8 +178,6 @@ def embedded_jpeg(image: Image.Image, *, quality: int = 80) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-# Whether this machine has fonts for the labels of a page; where it has not, what to install.
-#
 # Asks fontconfig's `fc-list`; where that is not there (macOS, Windows), the browser's own fonts are trusted.
 
 PACKAGES = {
@@ -197,9 +195,6 @@ SPREAD_EVERYWHERE = 0x024F
 
 def font_advice(texts: Iterable[str]) -> str:
     """Return a sentence about scripts that no font of this machine has; empty where all is well.
-
-    Args:
-        texts: what a page shows.
 
     Example:
         >>> font_advice(["cat", "señal"])

@@ -90,7 +90,6 @@ def scatter(
     """Return named points, and a way that joins some places by lines.
 
     Args:
-        spots: the points.
         title: for readers of screens.
         way: places in order; each has a name.
         axes: of x and y; None: a map, whose directions have no meaning of their own.

@@ -20,13 +20,13 @@ from labelbeam import __version__
 from labelbeam.cli.data import convert, download, inspect, split
 from labelbeam.cli.evaluate import evaluate, score
 from labelbeam.cli.export import export, extend_labels
+from labelbeam.cli.options import say
 from labelbeam.cli.report import explain, report
 from labelbeam.cli.reproduce import demo, reproduce
-from labelbeam.cli.say import say
 from labelbeam.cli.serve import serve
 from labelbeam.cli.suggest import neighbors, suggest
 from labelbeam.cli.tag import promote, tag, untag, watch
-from labelbeam.cli.train import train
+from labelbeam.cli.train import NamesHeads, train
 from labelbeam.errors import InputError
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})
@@ -100,7 +100,7 @@ for _command in (
     *(demo, train, evaluate, tag, untag, watch, promote, suggest, serve, explain, report, neighbors, score),
     *(reproduce, extend_labels, export),
 ):
-    app.command()(with_messages(_command))
+    app.command(cls=NamesHeads if _command is train else None)(with_messages(_command))
 for _command in (inspect, split, convert, download):
     data.command()(with_messages(_command))
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelbeam.cli.options import READ, Differences, takes_options
-from labelbeam.cli.say import say, say_json
+from labelbeam.cli.options import READ, Differences, say, say_json, takes_options
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,11 +102,6 @@ def _write(path: Path, text: str) -> None:
             part.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Choose another file.") from error
-
-
-# `labelbeam data split`: a data set to train, validation and test parts or folds, every label in its share.
-#
-# Knows only how to ask and how to show.
 
 
 @takes_options("read", READ, panel="How the data is read")
@@ -223,11 +217,6 @@ def convert(
         say(f"labelbeam: {note}", err=True)
     where: Path | None = parse_spec(target).path
     say(f"{where}: {len(dataset):,} images, {len(dataset.vocabulary):,} labels ({target})")
-
-
-# `labelbeam data download`: a published data set into a folder, its terms shown first.
-#
-# Knows only how to ask and how to show; `labelbeam.data.download` does it.
 
 
 def download(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelbeam.cli.options import DECIDE, READ, Differences, takes_options
-from labelbeam.cli.say import say_json
+from labelbeam.cli.options import DECIDE, READ, Differences, say_json, takes_options
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def evaluate(
         write_json,
     )
     from labelbeam.predict.prediction import predictions_of
-    from labelbeam.predict.promise_check import check_lines
+    from labelbeam.predict.promises import check_lines
     from labelbeam.runs.choices import reading_of
     from labelbeam.runs.evaluation import evaluate_features
     from labelbeam.runs.run_directory import versions
@@ -129,12 +128,6 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(line + "\n" for line in lines)
 
 
-# `labelbeam score`: scores for anybody's predictions, from two JSON Lines files.
-#
-# Needs no model and imports no torch. Knows only how to ask and how to show: reading, counting and resampling
-# are nouns of `labelbeam.metrics`.
-
-
 def score(
     truth: Annotated[Path, typer.Option(help='True labels, one {"image", "labels", "unknown"} a line.')],
     pred: Annotated[
@@ -186,11 +179,10 @@ def score(
 ) -> None:
     """Score predictions against the truth: P, R, F1, mAP, MAP@10, set accuracy, under one named protocol."""
     from labelbeam.metrics.evaluation import evaluate
+    from labelbeam.metrics.file_comparison import read_listed, read_unseen
     from labelbeam.metrics.prediction_file import read_truth
-    from labelbeam.metrics.promised_file import read_listed, read_unseen
     from labelbeam.metrics.score_table import intervals, require_folder, show_scores, write_json
-    from labelbeam.predict.promise_check import check_lines, check_listed, check_promise, check_unseen
-    from labelbeam.predict.promises import Promise
+    from labelbeam.predict.promises import Promise, check_lines, check_listed, check_promise, check_unseen
 
     if seed < 0:
         raise InputError(f"--seed must be 0 or more, given {seed}.")

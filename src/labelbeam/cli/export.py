@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from labelbeam.cli.options import READ, Differences, takes_options
-from labelbeam.cli.say import say
+from labelbeam.cli.options import READ, Differences, say, takes_options
 from labelbeam.errors import InputError
 
 # `labelbeam export`: a run in files that need no PyTorch.

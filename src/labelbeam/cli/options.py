@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from labelbeam.errors import InputError
+from labelbeam.errors import InputError, printable, printable_json
 
-# Options that several commands share: how data is read, which encoder is used, how sets are decided; each
-# once, here.
-#
 # A verb takes a whole group as one parameter and gets the differences that the user asked for, as a mapping.
-# Sits between the command line and the commands. Imports nothing heavy and knows no default: those are the
-# dataclasses' own (`data.dataset.ReadOptions`, `encoders.encoder.EncoderConfig`).
 
 Differences = Mapping[str, Any]
 """What the user asked for, by field name; what was not asked for is not in it."""
@@ -152,13 +149,12 @@ DECIDE = (
 """How label sets are decided and searched, `runs.tagger`."""
 
 
-def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: str) -> Callable:
+def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: str | None) -> Callable:
     """Give a verb a group of options in place of one of its parameters.
 
     Args:
         parameter: the verb's parameter that gets the differences.
-        options: the group.
-        panel: heading of the group in `--help`.
+        panel: heading of the group in `--help`; None: none of its own.
 
     Returns:
         A decorator. What it returns has one keyword per option, as Typer wants it.
@@ -195,7 +191,7 @@ def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: s
     return decorate
 
 
-def _parameter(option: SharedOption, panel: str) -> inspect.Parameter:
+def _parameter(option: SharedOption, panel: str | None) -> inspect.Parameter:
     flags = option.flags or ("--" + option.field.replace("_", "-"),)
     parameter = typer.Option(*flags, help=option.help, rich_help_panel=panel, show_default=False)
     annotation = Annotated[option.kind | None, parameter]  # type: ignore[name-defined]
@@ -226,3 +222,13 @@ def names_in(texts: Iterable[str] | None, labels: Sequence[str]) -> list[str]:
         parts = [text] if text in labels else text.split(",")
         names += [part.strip() for part in parts if part.strip()]
     return names
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a text to standard output, or to standard error."""
+    print(printable(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def say_json(value: object) -> None:
+    """Print one JSON object to standard output; names that are not Unicode are escapes in it, as JSON has them too."""
+    print(printable_json(json.dumps(value, ensure_ascii=False)), flush=True)

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelbeam.cli.options import READ, Differences, takes_options
-from labelbeam.cli.say import say, say_json
+from labelbeam.cli.options import READ, Differences, say, say_json, takes_options
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
     from labelbeam.explain.explanation import Explanation
 
-# `labelbeam report`: one page that shows a run on labelled images, with every number in a JSON file beside
-# it.
+# `labelbeam report`: one page that shows a run on labelled images, with every number in a JSON file beside it.
 
 WITHOUT_JSON = "the numbers go to a file of the same name that ends in .json"
 

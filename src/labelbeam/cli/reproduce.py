@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelbeam.cli.options import ENCODER, READ, Differences, SharedOption, takes_options
-from labelbeam.cli.say import say, say_json
+from labelbeam.cli.options import ENCODER, READ, Differences, SharedOption, say, say_json, takes_options
 
 if TYPE_CHECKING:
     from labelbeam.demo import Demo
@@ -82,9 +81,8 @@ def reproduce(
         else:
             say("\n".join(lines_of(plan)))
         return
-    from labelbeam.paper.page import write_files
     from labelbeam.paper.result import reproduce as reproduce_all
-    from labelbeam.paper.tables import print_table, tables_of
+    from labelbeam.paper.tables import print_table, tables_of, write_files
 
     command = shlex.join(["labelbeam", *sys.argv[1:]])
     values = reproduce_all(request, command=command, report=lambda line: say(line, err=True))

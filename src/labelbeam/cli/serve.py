@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelbeam.cli.options import DECIDE, Differences, takes_options
-from labelbeam.cli.say import say
+from labelbeam.cli.options import DECIDE, Differences, say, takes_options
 from labelbeam.errors import InputError, unknown_name
 
 if TYPE_CHECKING:

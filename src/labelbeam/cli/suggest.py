@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelbeam.cli.options import READ, Differences, names_in, takes_options
-from labelbeam.cli.say import say, say_json
+from labelbeam.cli.options import READ, Differences, names_in, say, say_json, takes_options
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from labelbeam.cli.options import DECIDE, Differences, SharedOption, takes_options
-from labelbeam.cli.say import say, say_json
+from labelbeam.cli.options import DECIDE, Differences, SharedOption, say, say_json, takes_options
 
 # `labelbeam tag`: images to label sets; every file gets its answer or its error, also over a kill.
 
@@ -121,8 +120,7 @@ def _say(message: str) -> None:
     say(message, err=True)
 
 
-# What comes after `tag`: `untag` takes tags back, `watch` tags as photographs arrive, `promote` changes the
-# run.
+# What comes after `tag`: `untag` takes tags back, `watch` tags as photographs arrive, `promote` changes the run.
 
 
 def untag(

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
-from labelbeam.cli.options import ENCODER, READ, Differences, takes_options
-from labelbeam.cli.say import say
+from labelbeam.cli.options import ENCODER, READ, Differences, SharedOption, say, takes_options
 from labelbeam.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,33 +17,68 @@ if TYPE_CHECKING:
 
 TRAINING = "How it is trained"
 
+IMAGES = (
+    SharedOption("data", str, "Training data, FORMAT:PATH#SPLIT, e.g. csv:tags.csv."),
+    SharedOption("validation", str, "Validation data; default: held out of --data.", ("--val",)),
+    SharedOption(
+        "validation_fraction",
+        float,
+        "Share of --data held out; 0: none, train all epochs (default: 0.15)",
+        ("--val-fraction",),
+    ),
+    SharedOption(
+        "promise_data",
+        str,
+        "Images that training never sees, on which promises are proven (`tag --promise`).",
+        ("--calibrate",),
+    ),
+    SharedOption(
+        "promise_fraction",
+        float,
+        "Or this share of --data is kept aside for that, such as 0.2.",
+        ("--calibrate-fraction",),
+    ),
+)
+"""Which images are for what, `runs.config.RunConfig`."""
 
+OWN = (
+    SharedOption("order", str, "Label order: frequent, rare, random, easiest or shuffle."),
+    SharedOption("seed", int, "Decides every random number (default: 0)"),
+    SharedOption("grid_limit", float, "Most GB of disk for the maps that --local needs (default: 20)"),
+)
+
+STEPS = (
+    SharedOption("epochs", int, "Passes over the training images, at most."),
+    SharedOption("learning_rate", float, "Learning rate of the head."),
+    SharedOption("batch_size", int, "Images per step."),
+    SharedOption("precision", str, "no, bf16 or fp16."),
+)
+"""Of the recipe."""
+
+
+class NamesHeads(TyperCommand):
+    """Names the heads of the registry in `--help`; nothing else imports them for it."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from labelbeam.heads.registry import HEADS
+
+        for option in self.params:
+            if isinstance(option, TyperOption) and option.name == "head":
+                option.help = f"{', '.join(HEADS)} (default: {next(iter(HEADS))})"
+        super().format_help(ctx, formatter)
+
+
+@takes_options("images", IMAGES, panel=None)
+@takes_options("training", OWN, panel=TRAINING)
+@takes_options("steps", STEPS, panel=TRAINING)
 @takes_options("encoder", ENCODER, panel="Encoder")
 @takes_options("read", READ, panel="How the data is read")
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run, made here.")],
-    data: Annotated[
-        str | None, typer.Option(help="Training data, FORMAT:PATH#SPLIT, e.g. csv:tags.csv.")
-    ] = None,
-    val: Annotated[str | None, typer.Option(help="Validation data; default: held out of --data.")] = None,
-    val_fraction: Annotated[
-        float | None,
-        typer.Option(help="Share of --data held out; 0: none, train all epochs (default: 0.15)"),
-    ] = None,
-    calibrate: Annotated[
-        str | None,
-        typer.Option(help="Images that training never sees, on which promises are proven (`tag --promise`)."),
-    ] = None,
-    calibrate_fraction: Annotated[
-        float | None, typer.Option(help="Or this share of --data is kept aside for that, such as 0.2.")
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            help="cnn-rnn, no-rnn, sigmoid, sigmoid-mlp, any-subset, or a rival: softmax, warp, asymmetric, "
-            "chow-liu, knn (default: cnn-rnn)"
-        ),
-    ] = None,
+    *,
+    images: Differences,
+    head: Annotated[str | None, typer.Option(help="Name of the head.")] = None,
     recipe: Annotated[
         str, typer.Option(help="default, or paper (RMSprop and the paper's numbers).")
     ] = "default",
@@ -67,12 +102,6 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    grid_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="Most GB of disk for the maps that --local needs (default: 20)", rich_help_panel=TRAINING
-        ),
-    ] = None,
     nothing: Annotated[
         float | None,
         typer.Option(
@@ -88,26 +117,8 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    order: Annotated[
-        str | None,
-        typer.Option(
-            help="Label order: frequent, rare, random, easiest or shuffle.", rich_help_panel=TRAINING
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Passes over the training images, at most.", rich_help_panel=TRAINING),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Learning rate of the head.", rich_help_panel=TRAINING)
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step.", rich_help_panel=TRAINING)] = None,
-    precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16.", rich_help_panel=TRAINING)] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Decides every random number (default: 0)", rich_help_panel=TRAINING),
-    ] = None,
-    *,
+    training: Differences,
+    steps: Differences,
     read: Differences,
     encoder: Differences,
 ) -> None:
@@ -116,28 +127,13 @@ def train(
     from labelbeam.training.loop import RESUME
     from labelbeam.training.train import train_run
 
-    asked: dict[str, Any] = {
-        "data": data,
-        "validation": val,
-        "validation_fraction": val_fraction,
-        "promise_data": calibrate,
-        "promise_fraction": calibrate_fraction,
-        "order": order,
-        "seed": seed,
-        "grid_limit": grid_limit,
-        "read": read,
-        "encoder": encoder,
-        "recipe": _given(
-            epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, precision=precision
-        ),
-    }
+    options: dict[str, Any] = {**images, **training, "read": read, "encoder": encoder, "recipe": steps}
     if nothing is not None:
-        asked |= {"search": {"nothing": nothing}}
+        options |= {"search": {"nothing": nothing}}
     if local is not None:
-        asked |= {"local": {"name": local}}
+        options |= {"local": {"name": local}}
     if finetune:
-        asked |= {"train_encoder": True}
-    options = _given(**asked)
+        options |= {"train_encoder": True}
 
     def configured(by_data: Mapping[str, Any] | None = None) -> "RunConfig":
         return configure(
@@ -158,7 +154,7 @@ def train(
             anew=overwrite,
             configured=configured if recipe == "default" else None,
             tune=tune,
-            usual_precision=precision is None,
+            usual_precision="precision" not in steps,
             command=shlex.join(["labelbeam", *sys.argv[1:]]),
             report=lambda line: say(line, err=True),
         )
@@ -173,11 +169,6 @@ def train(
         value = trained.metrics.get(name)
         if value is not None:
             say(f"  {name:16} {value:.3f}  (validation)")
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """Return the values that the user gave."""
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _refuse_to_lose(out: Path, resume_file: str, *, resume: bool, overwrite: bool) -> None:

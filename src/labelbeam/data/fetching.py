@@ -1,6 +1,6 @@
 """Fetches one file over HTTP: resumed where it was interrupted, never taken for whole while it is not.
 
-Used for data sets (`data.download`) and for encoders' weights (`encoders.published`). Knows nothing of what is in a
+Used for data sets (`data.download`) and for encoders' weights (`encoders.catalogue`). Knows nothing of what is in a
 file: the caller checks the content.
 """
 

@@ -1,4 +1,4 @@
-"""One step of beam search as a Numba kernel, for additive models: the fast twin of `beam_arrays`.
+"""One step of beam search as a Numba kernel, for additive models: the fast twin of `beam`.
 
 With additive rows a softmax needs no exponential: `exp(row - peak)` is kept per prefix and per image, the
 normaliser is their dot product, and only the labels that are kept pay a logarithm. Where the numbers of a
@@ -13,10 +13,9 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.backend import in_parts
-from labelbeam.decoding.beam_arrays import BeamState, StepArrays
+from labelbeam.decoding.beam import BeamState, StepArrays
 from labelbeam.decoding.paths import NO_LABEL
-from labelbeam.decoding.search import Search
+from labelbeam.decoding.search import Search, in_parts
 from labelbeam.decoding.trie import PrefixTrie
 
 SAFE_SPAN = 80.0
@@ -38,12 +37,11 @@ class ImageWeights:
 
 
 class StepKernel(StepArrays):
-    """One step of beam search for a batch, compiled; takes the place of `beam_arrays.StepArrays`.
+    """One step of beam search for a batch, compiled; takes the place of `beam.StepArrays`.
 
     Args:
         trie: prefixes of an additive label model.
         image_rows: float32, one row per image of the batch.
-        options: width, END and stop rules.
         threads: parts of the batch that are done at the same time; None: as many as there are processors.
     """
 
@@ -179,7 +177,7 @@ def _finish(labels, lengths, log_probs, scores, path, depth, log_prob, score):
 def _advance(
     trie, image, live, finished, out, depth, canonical, competes, bound_place, penalty, last_penalty, end
 ):
-    """Advance every active image by one step; see `beam_arrays.StepArrays` for the same in plain NumPy."""
+    """Advance every active image by one step; see `beam.StepArrays` for the same in plain NumPy."""
     rows, weights, peaks, spans, last_labels, is_live = trie
     ruled = len(is_live) > 0
     image_rows, image_weights, image_peaks, image_spans = image

@@ -1,4 +1,4 @@
-"""The most probable path of each image, with a certificate: best-first search over prefixes.
+"""The most probable path of each image, with a certificate, and those that follow it: best-first search over prefixes.
 
 The log-probability of a path never rises as it grows, so once a finished path is at least as probable as
 every prefix still waiting, no path can beat it. Knows the trie and image rows; `expansion` holds the tree.
@@ -6,17 +6,17 @@ Under `canonical` a set has one path, so the certificate covers the set; under `
 path: a set's probability is the sum of its paths, and the set of the best path need not be the best set.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.likelihood import path_log_prob
-from labelbeam.decoding.paths import check_image_rows, in_halves
-from labelbeam.decoding.search import Search
+from labelbeam.decoding.paths import checked_rows, in_batches, joined
+from labelbeam.decoding.search import Search, choose_backend
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 
@@ -77,10 +77,9 @@ def best_paths(
     """Search the most probable path of each image until it is proven or the budget is spent.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         budget: most prefixes to expand per image, at least 1 (the empty one).
-        backend: `numpy` or `numba`; None: the fastest that is installed and can do it.
+        backend: as in `beam_search`.
 
     Returns:
         Paths with certificates; equal log-probabilities by label sequence. Where the budget ran out, the
@@ -96,16 +95,20 @@ def best_paths(
         >>> found.path(0), bool(found.exact[0]), int(found.expansions[0])
         ((0, 1), True, 3)
     """
-    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
-    check_image_rows(trie, rows)
+    rows = checked_rows(trie, image_rows)
     check_budget(budget)
     chosen = choose_backend(backend, compiled=can_compile(trie))
-    found = _in_batches(trie, rows, min(budget, FIRST_BUDGET), chosen)
+
+    def search(rows: Float[np.ndarray, "images width"], budget: int) -> CertifiedPaths:
+        size = batch_size(trie, budget)
+        return joined(in_batches(trie, lambda part: _search(trie, part, budget, chosen), size, rows))
+
+    found = search(rows, min(budget, FIRST_BUDGET))
     left = np.flatnonzero(~found.exact)
     if budget > FIRST_BUDGET and len(left):  # the few that need more start again, in smaller batches
-        more = _in_batches(trie, rows[left], budget, chosen)
-        for name in ("labels", "lengths", "log_probs", "exact", "upper", "expansions"):
-            getattr(found, name)[left] = getattr(more, name)
+        more = search(rows[left], budget)
+        for field in fields(CertifiedPaths):
+            getattr(found, field.name)[left] = getattr(more, field.name)
     no_worse_than_beams(trie, rows, found, chosen)
     return found
 
@@ -134,23 +137,6 @@ def no_worse_than_beams(
     found.exact[left] = found.log_probs[left] > found.upper[left]
     found.upper[left] = np.where(
         found.exact[left], found.log_probs[left], np.maximum(found.log_probs[left], found.upper[left])
-    )
-
-
-def _in_batches(
-    trie: PrefixTrie, rows: Float[np.ndarray, "images width"], budget: int, backend: str
-) -> CertifiedPaths:
-    parts: list[CertifiedPaths] = []
-    for first in range(0, len(rows), size := batch_size(trie, budget)):
-        batch = rows[first : first + size]
-        parts += in_halves(trie, lambda part: _search(trie, part, budget, backend), batch)
-    return CertifiedPaths(
-        np.concatenate([part.labels for part in parts] or [np.zeros((0, trie.longest), np.int32)]),
-        np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int32)]),
-        np.concatenate([part.log_probs for part in parts] or [np.zeros(0)]),
-        np.concatenate([part.exact for part in parts] or [np.zeros(0, bool)]),
-        np.concatenate([part.upper for part in parts] or [np.zeros(0)]),
-        np.concatenate([part.expansions for part in parts] or [np.zeros(0, np.int32)]),
     )
 
 
@@ -196,15 +182,9 @@ def expanded(
     *,
     gap: float | None = None,
 ) -> Expansion:
-    """Return the tree of a batch, expanded best first.
+    """Return the tree of a batch, expanded best first, up to `budget` entries per image.
 
-    Args:
-        trie: prefixes of the label model.
-        image_rows: float32, one row per image.
-        budget: most entries per image.
-        backend: `numpy` or `numba`.
-        gap: stop, too, where no more mass is open and the best path is certified; None: only where next to
-            nothing is open.
+    It stops where next to nothing is open and, with a gap, where no more mass is open and the best path is certified.
 
     Raises:
         TrieFullError: the trie cannot hold the prefixes of a round.
@@ -225,23 +205,83 @@ def _search(
     trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int, backend: str
 ) -> CertifiedPaths:
     tree = new_expansion(trie, image_rows, budget, backend)
-    everyone = np.arange(len(image_rows))
-    tree.run(everyone, budget, least_open=-np.inf, gap=np.inf)
+    tree.run(np.arange(len(image_rows)), budget, least_open=-np.inf, gap=np.inf)
+    return certificates(tree)
+
+
+def certificates(tree: Expansion) -> CertifiedPaths:
+    """Return the best finished paths of a tree; where none is finished yet, none with log-probability -inf."""
+    everyone = np.arange(len(tree.counts))
     entries, labels, values = tree.top(everyone)
-    return certificates(tree, tree.certified(everyone, entries, labels, values), values)
+    exact = tree.certified(everyone, entries, labels, values)
+    paths, lengths = tree.best_finished()
+    log_probs = tree.path_log_prob
+    upper = np.where(exact, log_probs, values + tree.most_rounding())
+    return CertifiedPaths(paths, lengths, log_probs, exact, upper, tree.counts)
 
 
-def certificates(
-    tree: Expansion, exact: Bool[np.ndarray, " images"], open_: Float[np.ndarray, " images"]
-) -> CertifiedPaths:
-    """Return the best finished paths of a tree; where none is finished yet, none with log-probability -inf.
+ListedSets = list[tuple[tuple[int, ...], float]]
+"""Label sets of an image with their probabilities, the most probable first."""
+
+
+def likely_sets(
+    trie: PrefixTrie,
+    image_rows: Float[np.ndarray, "images width"],
+    *,
+    count: int,
+    mass: float = 1.0,
+    budget: int = 1000,
+    backend: str | None = None,
+) -> list[ListedSets]:
+    """List each image's most probable paths until there are enough, or they hold enough probability.
 
     Args:
-        tree: the search.
-        exact: where the best finished path is certified.
-        open_: the greatest log-probability of what is left open.
+        image_rows: float32, one row per image.
+        count: most paths per image.
+        mass: probability after which no more are wanted.
+        budget: most prefixes to expand per image.
+        backend: as in `beam_search`.
+
+    Returns:
+        Per image, paths with their probabilities, falling; fewer than `count` where the mass was reached, where there
+        are no more, or where the budget was spent: what is listed is certain to be first.
+
+    Raises:
+        InputError: a budget below 1; otherwise as `beam_search`.
+
+    Example:
+        >>> from labelbeam.decoding.step import TableStep
+        >>> trie = PrefixTrie(TableStep({(): [2.0, 1.0, 0.0], (0,): [0.0, 3.0, 0.0]}, num_labels=2))
+        >>> [path for path, _ in likely_sets(trie, np.zeros((1, 3), np.float32), count=3)[0]]
+        [(0, 1), (1,), ()]
     """
-    labels, lengths = tree.best_finished()
-    log_probs = tree.path_log_prob
-    upper = np.where(exact, log_probs, open_ + tree.most_rounding())
-    return CertifiedPaths(labels, lengths, log_probs, exact, upper, tree.counts)
+    rows = checked_rows(trie, image_rows)
+    check_budget(budget)
+    chosen = choose_backend(backend, compiled=can_compile(trie))
+
+    def listed(part: Float[np.ndarray, "images width"]) -> list[ListedSets]:
+        return _listed(new_expansion(trie, part, budget, chosen), count, mass, budget)
+
+    return list(chain(*in_batches(trie, listed, batch_size(trie, budget), rows)))
+
+
+def _listed(tree: Expansion, count: int, mass: float, budget: int) -> list[ListedSets]:
+    active = np.arange(len(tree.counts))
+    least = np.full(len(active), -np.inf)  # finished paths above this are certain
+    for expanded in range(1, budget + 1):
+        entries, labels, values = tree.top(active)
+        least[active] = values
+        finished = tree.end_log_probs[active, :expanded]
+        sure = finished > values[:, None]
+        held = np.where(sure, np.exp(finished), 0.0).sum(axis=1)
+        going = (sure.sum(axis=1) < count) & (held < mass) & (values > -np.inf)
+        active, entries, labels, values = active[going], entries[going], labels[going], values[going]
+        if not len(active) or expanded == budget:
+            break
+        tree.expand(active, entries, labels, values)
+    listed = []
+    for image, lowest in enumerate(least):
+        log_probs = tree.end_log_probs[image]
+        order = np.argsort(-log_probs, kind="stable")[: int((log_probs > lowest).sum())][:count]
+        listed.append([(tuple(tree.path_of(image, int(e))), float(np.exp(log_probs[e]))) for e in order])
+    return listed

@@ -10,13 +10,13 @@ image rows; names of labels are elsewhere (`labels.vocabulary`).
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.decoding.best_first import WORK_BYTES, check_budget
 from labelbeam.decoding.evidence_tree import EvidenceTree, draw_frontier, weighted_samples
-from labelbeam.decoding.paths import check_image_rows, in_halves
+from labelbeam.decoding.open_estimate import CLOSE_BOUNDS, LEAST_EFFECTIVE, ratio
+from labelbeam.decoding.paths import checked_rows, in_halves, joined
 from labelbeam.decoding.random_numbers import sample_keys
-from labelbeam.decoding.ruled_estimate import CLOSE_BOUNDS, LEAST_EFFECTIVE
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
@@ -40,7 +40,7 @@ class ConditionalMarginals:
         evidence_high: float64 [images], its hard upper bound.
         effective_samples: float64 [images], (sum w)^2 / sum w^2 of the samples' weights; 0 where none was drawn.
         trusted: bool [images], whether the scores are more than a place between the bounds.
-        samples: samples asked for, per image.
+        samples: int64 [images], samples asked for.
     """
 
     score: Float[np.ndarray, "images labels"]
@@ -52,7 +52,7 @@ class ConditionalMarginals:
     evidence_high: Float[np.ndarray, " images"]
     effective_samples: Float[np.ndarray, " images"]
     trusted: Bool[np.ndarray, " images"]
-    samples: int
+    samples: Int[np.ndarray, " images"]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -62,7 +62,7 @@ class ConditionalMarginals:
         if self.trusted[image]:
             return ""
         return (
-            f"the scores are uncertain: {self.samples} samples count as {self.effective_samples[image]:.1f} "
+            f"the scores are uncertain: {self.samples[image]} samples count as {self.effective_samples[image]:.1f} "
             f"(effective sample size; at least {LEAST_EFFECTIVE} are needed), and the model gives the evidence a "
             f"probability of {self.evidence[image]:.2g}. Trust the bounds only, or ask for more expansions and samples."
         )
@@ -80,7 +80,6 @@ def conditional_marginals(
     """Bound and estimate p(label | image, evidence) for every label.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         evidence: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.vocabulary`).
         expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
@@ -107,8 +106,7 @@ def conditional_marginals(
         >>> found.score.round(3).tolist(), found.evidence.round(3).tolist()
         ([[0.333, 1.0]], [0.5])
     """
-    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
-    check_image_rows(trie, rows)
+    rows = checked_rows(trie, image_rows)
     check_evidence(trie, evidence, len(rows))
     check_budget(expansions)
     if samples < 0 or samples == 1:
@@ -117,16 +115,12 @@ def conditional_marginals(
         )
     # Contents, masses and their copies: what a tree and its bounds take, in numbers of 8 bytes.
     size = max(1, WORK_BYTES // (8 * 6 * expansions * (trie.num_labels + 4)))
-    parts: list[ConditionalMarginals] = []
-    for first in range(0, len(rows), size):
-        trees = in_halves(
-            trie,
-            lambda part, given: _expand(trie, part, given, expansions),
-            rows[first : first + size],
-            evidence[first : first + size],
-        )
+    parts = []
+    for first in range(0, max(len(rows), 1), size):  # the trees of one batch at a time: they are large
+        batch = rows[first : first + size], evidence[first : first + size]
+        trees = in_halves(trie, lambda part, given: _expand(trie, part, given, expansions), *batch)
         parts += [_conditioned(tree, samples, seed) for tree in trees]
-    found = _joined(parts, trie.num_labels, samples)
+    found = joined(parts)
     impossible = np.flatnonzero(found.evidence_high <= 0)
     if len(impossible):
         raise _impossible(trie, evidence[impossible[0]], int(impossible[0]), len(rows))
@@ -180,17 +174,9 @@ def _conditioned(tree: EvidenceTree, samples: int, seed: int) -> ConditionalMarg
     evidence = np.clip(
         evidence if samples else (evidence_low + evidence_high) / 2, evidence_low, evidence_high
     )
+    score, asked = np.clip(share, low, high), np.full(len(low), samples)
     return ConditionalMarginals(
-        np.clip(share, low, high),
-        low,
-        high,
-        stderr,
-        evidence,
-        evidence_low,
-        evidence_high,
-        effective,
-        trusted,
-        samples,
+        score, low, high, stderr, evidence, evidence_low, evidence_high, effective, trusted, asked
     )
 
 
@@ -221,42 +207,13 @@ def _estimates(
     A_open[sampled] = weights.mean(axis=1)
     A_open_l[sampled] = np.einsum("is,isl->il", weights, has) / samples
     evidence = A[sampled] + A_open[sampled]
-    share = np.divide(
-        A_l[sampled] + A_open_l[sampled],
-        evidence[:, None],
-        out=np.zeros_like(A_l[sampled]),
-        where=evidence[:, None] > 0,
-    )
+    share = ratio(A_l[sampled] + A_open_l[sampled], evidence[:, None])
     variance = (weights[:, :, None] * (has - share[:, None])).var(axis=1, ddof=1)
     # Samples that all agree show no variance by chance; one more is imagined to disagree with probability 1/2.
     variance += (weights.mean(axis=1) ** 2)[:, None] / 2 / (samples + 2)
     deviation[sampled] = np.sqrt(variance / samples)
-    squares = (weights**2).sum(axis=1)
-    effective[sampled] = np.divide(
-        weights.sum(axis=1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0
-    )
+    effective[sampled] = ratio(weights.sum(axis=1) ** 2, (weights**2).sum(axis=1))
     return A, A_l, A_open, A_open_l, deviation, effective
-
-
-def _joined(parts: list[ConditionalMarginals], num_labels: int, samples: int) -> ConditionalMarginals:
-    """Return the answers of consecutive batches as one."""
-
-    def column(name: str, empty: np.ndarray) -> np.ndarray:
-        return np.concatenate([empty, *(getattr(part, name) for part in parts)])
-
-    by_label, by_image = np.zeros((0, num_labels)), np.zeros(0)
-    return ConditionalMarginals(
-        column("score", by_label),
-        column("low", by_label),
-        column("high", by_label),
-        column("stderr", by_label),
-        column("evidence", by_image),
-        column("evidence_low", by_image),
-        column("evidence_high", by_image),
-        column("effective_samples", by_image),
-        column("trusted", by_image.astype(bool)),
-        samples,
-    )
 
 
 def _impossible(

@@ -4,18 +4,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8, UInt64
 
 from labelbeam.decoding.expansion import Expansion
+from labelbeam.decoding.open_estimate import ratio
 from labelbeam.decoding.random_numbers import uniforms
-from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.decoding.sampling import Keys
+from labelbeam.decoding.trie import Ids, PrefixTrie
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
-# The tree of prefixes that may still agree with evidence, and the hard bounds that it gives.
-#
 # A prefix agrees while it holds no rejected label and can still gain every accepted one. All others are
 # dropped when they are met: their mass is known not to count. What remains splits into mass that is
 # finished and agrees, mass that is open but certain to agree, and mass that is open and may or may not.
-# Sits on `expansion`, whose search it steers by dropping; `evidence` drives it, weighted samples
-# continue its frontier.
-
 LEAST_PROMISE = 1e-6
 TINY = 1e-300
 
@@ -33,7 +30,6 @@ class EvidenceTree(Expansion):
         promise: float64 [images entries labels], log of a guess how likely a continuation is to agree in the end.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         evidence: 1 accepted, 0 rejected, -1 nothing known.
         budget: most entries per image.
@@ -58,12 +54,7 @@ class EvidenceTree(Expansion):
         self._ids = np.arange(trie.num_labels)
         self.start(np.arange(len(image_rows)))
 
-    def fill(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        nodes: Int[np.ndarray, " active"],
-    ) -> None:
+    def fill(self, images: Ids, entries: Ids, nodes: Ids) -> None:
         """Compute the agreeing continuations of new entries, and whether END agrees."""
         labelled = self.depths[images, entries] > 0
         if labelled.any():
@@ -129,14 +120,7 @@ class EvidenceTree(Expansion):
         last = self._canonical & (self._ids == self.trie.num_labels - 1)
         return full | last
 
-    def bounds(
-        self,
-    ) -> tuple[
-        Float[np.ndarray, "images labels"],
-        Float[np.ndarray, "images labels"],
-        Float[np.ndarray, " images"],
-        Float[np.ndarray, " images"],
-    ]:
+    def bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return hard bounds of p(label | image, evidence) and of p(evidence | image).
 
         With A, A_l the mass that certainly agrees (all, already with l), G_l the part of A that may gain l,
@@ -155,8 +139,8 @@ class EvidenceTree(Expansion):
         U, U_l = unsure.sum(axis=(1, 2)), self.with_label(unsure)
         may_gain = self._may_gain(np.where(closed, 0.0, unsure))
         most = U_l + may_gain
-        low = _ratio(A_l, A[:, None] + np.maximum(U[:, None] - U_l, 0.0))
-        high = _ratio(A_l + self._may_gain(np.where(closed, 0.0, sure)) + most, A[:, None] + most)
+        low = ratio(A_l, A[:, None] + np.maximum(U[:, None] - U_l, 0.0))
+        high = ratio(A_l + self._may_gain(np.where(closed, 0.0, sure)) + most, A[:, None] + most)
         off = np.exp(self.most_rounding())  # every mass may be off by this factor, a ratio by its square
         low, high = low / off[:, None] ** 2, high * off[:, None] ** 2
         low = np.where(self.accepted, 1.0, np.where(self.rejected, 0.0, np.clip(low, 0.0, 1.0)))
@@ -195,19 +179,12 @@ def next_accepted(lacking: np.ndarray) -> Int[np.ndarray, " rows"]:
     return np.where(lacking.any(axis=1), lacking.argmax(axis=1), lacking.shape[1])
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-
-
-# Continuing prefixes under evidence: likelihood weighting in label order.
-#
-# Under `canonical` a path is a chain of yes/no decisions, one per label in label order. Where the chain
-# reaches an accepted label the answer is forced to yes, at a rejected one to no, and the sample's weight is
-# multiplied by the probability of that answer; everything else is drawn as the model says. Labels beyond an
-# accepted one therefore never jump over it, and the mass that a rejected label would have had goes to what
-# comes after it, not before. Other rules have no such chain: there accepted labels are given a share of
-# every step and the weight is the ratio of both probabilities, which is unbiased too but needs more
-# samples. Knows a tree's frontier and the trie.
+# Continuing prefixes: likelihood weighting. Under `canonical` a path is a chain of yes/no decisions, one per label in
+# label order. Where the chain reaches an accepted label the answer is forced to yes, at a rejected one to no, and the
+# sample's weight is multiplied by the probability of that answer; everything else is drawn as the model says. So
+# labels beyond an accepted one never jump over it, and the mass that a rejected label would have had goes to what
+# comes after it. Other rules have no such chain: there accepted labels are given a share of every step and the weight
+# is the ratio of both probabilities, which is unbiased too but needs more samples.
 
 FORCED_SHARE = 1 / 3
 """Without a fixed order, the least share of a step that goes to accepted labels which are still missing."""
@@ -217,16 +194,11 @@ BLIND_SHARE = 0.1
 
 
 def draw_frontier(
-    tree: EvidenceTree, images: Int[np.ndarray, " active"], keys: UInt64[np.ndarray, "active samples"]
+    tree: EvidenceTree, images: Ids, keys: UInt64[np.ndarray, "items samples"]
 ) -> tuple[
-    Int[np.ndarray, "active samples"], Int[np.ndarray, "active samples"], Float[np.ndarray, "active samples"]
+    Int[np.ndarray, "items samples"], Int[np.ndarray, "items samples"], Float[np.ndarray, "items samples"]
 ]:
     """Draw open continuations by mass and promise, stratified.
-
-    Args:
-        tree: the search.
-        images: images with open mass.
-        keys: of their samples.
 
     Returns:
         Entries and labels, int32, and mass over probability of being drawn: the mean of that times what follows
@@ -237,8 +209,8 @@ def draw_frontier(
     promise = tree.promise[images, : masses.shape[1] // num_labels].reshape(len(images), -1)
     promise = np.where(masses > 0, promise, -np.inf)
     hoped = masses * np.exp(promise - promise.max(axis=1, keepdims=True))
-    chance = (1 - BLIND_SHARE) * _ratio(hoped, hoped.sum(axis=1, keepdims=True))
-    chance += BLIND_SHARE * _ratio(masses, masses.sum(axis=1, keepdims=True))
+    chance = (1 - BLIND_SHARE) * ratio(hoped, hoped.sum(axis=1, keepdims=True))
+    chance += BLIND_SHARE * ratio(masses, masses.sum(axis=1, keepdims=True))
     entries, labels = np.empty(keys.shape, dtype=np.int32), np.empty(keys.shape, dtype=np.int32)
     worth = np.empty(keys.shape)
     for k in range(len(images)):
@@ -252,20 +224,9 @@ def draw_frontier(
 
 
 def weighted_samples(
-    tree: EvidenceTree,
-    images: Int[np.ndarray, " items"],
-    entries: Int[np.ndarray, " items"],
-    labels: Int[np.ndarray, " items"],
-    keys: UInt64[np.ndarray, " items"],
+    tree: EvidenceTree, images: Ids, entries: Ids, labels: Ids, keys: Keys
 ) -> tuple[Float[np.ndarray, " items"], Float[np.ndarray, "items labels"]]:
-    """Continue samples to END under the evidence of their images.
-
-    Args:
-        tree: the search whose frontier was sampled.
-        images: image of each sample.
-        entries: entry that the sample continues.
-        labels: label that it continues it by.
-        keys: its random numbers.
+    """Continue samples to END under the evidence of their images: images, entries, labels, random numbers.
 
     Returns:
         Weights, float64 [items], whose expectation is the probability that the continuation agrees with the
@@ -369,8 +330,8 @@ def _in_any_order(
     mass[waiting, -1] = 0.0
     wanted = np.zeros_like(mass)
     wanted[:, :-1] = np.where(lacking, probs[:, :-1], 0.0)
-    mass = _ratio(mass, mass.sum(axis=1, keepdims=True))
-    wanted = _ratio(wanted, wanted.sum(axis=1, keepdims=True))
+    mass = ratio(mass, mass.sum(axis=1, keepdims=True))
+    wanted = ratio(wanted, wanted.sum(axis=1, keepdims=True))
     share = np.where(waiting, FORCED_SHARE, 0.0)
     share[room <= lacking.sum(axis=1)] = 1.0
     share[~waiting] = 0.0

@@ -11,7 +11,10 @@ from jaxtyping import Bool, Float, Int
 
 from labelbeam.decoding.paths import NO_LABEL
 from labelbeam.decoding.random_numbers import EMPTY_PREFIX, sub_keys
-from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
+from labelbeam.decoding.trie import MISSING, ROOT, Ids, PrefixTrie
+
+Nats = Float[np.ndarray, " items"]
+"""Log-probabilities, one per item."""
 
 
 class Expansion:
@@ -38,7 +41,6 @@ class Expansion:
         path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         budget: most entries per image.
     """
@@ -80,15 +82,13 @@ class Expansion:
             entry = int(self.parents[image, entry])
         return labels[::-1]
 
-    def start(self, images: Int[np.ndarray, " active"]) -> None:
+    def start(self, images: Ids) -> None:
         """Expand the empty prefix of images that have no entry yet."""
         nodes = np.full(len(images), ROOT, dtype=np.int32)
         nothing = np.full(len(images), NO_LABEL, dtype=np.int32)
         self._append(images, nothing, nothing, np.zeros(len(images)), nodes)
 
-    def top(
-        self, images: Int[np.ndarray, " active"]
-    ) -> tuple[Int[np.ndarray, " active"], Int[np.ndarray, " active"], Float[np.ndarray, " active"]]:
+    def top(self, images: Ids) -> tuple[Ids, Ids, Nats]:
         """Return each image's most probable continuation: entry, label, log-probability (-inf: none is left).
 
         Equal log-probabilities are decided by label sequence.
@@ -107,24 +107,8 @@ class Expansion:
             )  # fmt: skip
         return entries, self.rest[images, entries].argmax(axis=1), values
 
-    def certified(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        labels: Int[np.ndarray, " active"],
-        values: Float[np.ndarray, " active"],
-    ) -> np.ndarray:
-        """Tell for which images the best finished path comes before everything that is left.
-
-        Args:
-            images: images concerned.
-            entries: entry of the most probable continuation, as `top` gives it.
-            labels: its label.
-            values: its log-probability.
-
-        Returns:
-            bool [active].
-        """
+    def certified(self, images: Ids, entries: Ids, labels: Ids, values: Nats) -> np.ndarray:
+        """Tell for which images the best finished path comes before everything that is left (what `top` gives)."""
         done = self.path_log_prob[images] > values
         done |= values == -np.inf
         for k in np.flatnonzero(~done & (self.path_log_prob[images] == values)):
@@ -133,20 +117,8 @@ class Expansion:
             done[k] = self.path_of(image, int(self.path_entry[image])) < prefix
         return done
 
-    def expand(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        labels: Int[np.ndarray, " active"],
-        values: Float[np.ndarray, " active"],
-    ) -> None:
-        """Expand one continuation of each image: it becomes an entry.
-
-        Args:
-            images: distinct images.
-            entries: entry that is continued.
-            labels: the label that continues it.
-            values: log-probability of the continuation.
+    def expand(self, images: Ids, entries: Ids, labels: Ids, values: Nats) -> None:
+        """Make entries of continuations, one of each of distinct images: entry, label and log-probability.
 
         Raises:
             TrieFullError: the trie cannot hold the prefixes of this round.
@@ -155,26 +127,13 @@ class Expansion:
         self.take(images, entries, labels, values)
         self._append(images, entries.astype(np.int32), labels.astype(np.int32), values, nodes)
 
-    def run(
-        self,
-        active: Int[np.ndarray, " active"],
-        budget: int,
-        *,
-        least_open: float,
-        gap: float,
-        relative: bool = False,
-    ) -> None:
+    def run(self, active: Ids, budget: int, *, least_open: float, gap: float, relative: bool = False) -> None:
         """Expand images, the most probable continuation of each, until each stops.
 
         An image stops where no more than `least_open` is open, where no more than `gap` is and its best path is
         certified, where nothing is left, and where it has `budget` entries.
 
-        Args:
-            active: images.
-            budget: most entries per image.
-            least_open: probability.
-            gap: probability.
-            relative: whether both are shares of what the finished paths have.
+        With `relative` both are shares of what the finished paths have.
 
         Raises:
             TrieFullError: the trie cannot hold the prefixes of a round.
@@ -183,13 +142,7 @@ class Expansion:
             active = self.run_once(active, budget, least_open=least_open, gap=gap, relative=relative)
 
     def run_once(
-        self,
-        active: Int[np.ndarray, " active"],
-        budget: int,
-        *,
-        least_open: float,
-        gap: float,
-        relative: bool = False,
+        self, active: Ids, budget: int, *, least_open: float, gap: float, relative: bool = False
     ) -> Int[np.ndarray, " going"]:
         """Expand one continuation of each image that does not stop; return those images."""
         entries, labels, values = self.top(active)
@@ -203,24 +156,13 @@ class Expansion:
             self.expand(active, entries[going], labels[going], values[going])
         return active
 
-    def take(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        labels: Int[np.ndarray, " active"],
-        values: Float[np.ndarray, " active"],
-    ) -> None:
+    def take(self, images: Ids, entries: Ids, labels: Ids, values: Nats) -> None:
         """Take continuations out of `rest`."""
         self.rest[images, entries, labels] = -np.inf
         self.best[images, entries] = self.rest[images, entries].max(axis=1)
         self.open_mass[images] -= np.exp(values)
 
-    def fill(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        nodes: Int[np.ndarray, " active"],
-    ) -> None:
+    def fill(self, images: Ids, entries: Ids, nodes: Ids) -> None:
         """Compute the continuations of new entries."""
         end = self.trie.num_labels
         totals = self.totals[images, entries]
@@ -238,12 +180,7 @@ class Expansion:
         self.mass[images] += masses
         self.offer(images, entries, log_probs[:, end])
 
-    def offer(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        log_probs: Float[np.ndarray, " active"],
-    ) -> None:
+    def offer(self, images: Ids, entries: Ids, log_probs: Nats) -> None:
         """Record finished paths, as the best ones of their images where they are; ties by label sequence."""
         self.end_log_probs[images, entries] = log_probs
         self.end_mass[images] += np.exp(log_probs)
@@ -257,14 +194,7 @@ class Expansion:
         self.path_entry[images[better]] = entries[better]
         self.path_log_prob[images[better]] = log_probs[better]
 
-    def _append(
-        self,
-        images: Int[np.ndarray, " active"],
-        parents: Int[np.ndarray, " active"],
-        labels: Int[np.ndarray, " active"],
-        totals: Float[np.ndarray, " active"],
-        nodes: Int[np.ndarray, " active"],
-    ) -> None:
+    def _append(self, images: Ids, parents: Ids, labels: Ids, totals: Nats, nodes: Ids) -> None:
         entries = self.counts[images]
         self.parents[images, entries] = parents
         self.labels[images, entries] = labels
@@ -284,12 +214,7 @@ class Expansion:
             self.settled[images, entries] = self.trie.settled[nodes]
         self.fill(images, entries, nodes)
 
-    def _nodes(
-        self,
-        images: Int[np.ndarray, " active"],
-        entries: Int[np.ndarray, " active"],
-        labels: Int[np.ndarray, " active"],
-    ) -> Int[np.ndarray, " active"]:
+    def _nodes(self, images: Ids, entries: Ids, labels: Ids) -> Ids:
         """Return trie nodes of continuations; remembered parents serve until the trie drops something."""
         self.forget_evicted()
         parents = self.nodes[images, entries]
@@ -306,12 +231,7 @@ class Expansion:
             self.nodes[:] = MISSING
             self._evictions = self.trie.evictions
 
-    def prefixes(
-        self,
-        images: Int[np.ndarray, " paths"],
-        entries: Int[np.ndarray, " paths"],
-        labels: Int[np.ndarray, " paths"],
-    ) -> tuple[Int[np.ndarray, "paths depth"], Int[np.ndarray, " paths"]]:
+    def prefixes(self, images: Ids, entries: Ids, labels: Ids) -> tuple[Int[np.ndarray, "items depth"], Ids]:
         """Return the label sequences of continuations, padded, and their lengths."""
         depths = self.depths[images, entries]
         lengths = depths + 1
@@ -324,12 +244,7 @@ class Expansion:
             at[has] = self.parents[images[has], at[has]]
         return paths, lengths
 
-    def sets(
-        self,
-        images: Int[np.ndarray, " paths"],
-        entries: Int[np.ndarray, " paths"],
-        labels: Int[np.ndarray, " paths"],
-    ) -> Bool[np.ndarray, "paths labels"]:
+    def sets(self, images: Ids, entries: Ids, labels: Ids) -> Bool[np.ndarray, "items labels"]:
         """Return the label sets of continuations; of the entries themselves where the label is NO_LABEL."""
         paths, _ = self.prefixes(images, entries, labels)
         sets = np.zeros((len(paths), self.trie.num_labels), dtype=bool)

@@ -10,13 +10,13 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from labelbeam.decoding.backend import in_parts
 from labelbeam.decoding.beam_kernel import ImageWeights, end_logit
-from labelbeam.decoding.expansion import Expansion
+from labelbeam.decoding.expansion import Expansion, Nats
 from labelbeam.decoding.random_numbers import GOLDEN, MIX_1, MIX_2
-from labelbeam.decoding.trie import MISSING, PrefixTrie
+from labelbeam.decoding.search import in_parts
+from labelbeam.decoding.trie import MISSING, Ids, PrefixTrie
 
 STOPPED, WAITS, TIED = 0, 1, 2
 """How an image left the kernel: done, for a prefix that the trie does not hold, for a tie that sequences decide."""
@@ -36,15 +36,7 @@ class CompiledExpansion(Expansion):
         """What kernels of sampling need of image rows (additive models)."""
         return ImageWeights(self.image_rows)
 
-    def run(
-        self,
-        active: Int[np.ndarray, " active"],
-        budget: int,
-        *,
-        least_open: float,
-        gap: float,
-        relative: bool = False,
-    ) -> None:
+    def run(self, active: Ids, budget: int, *, least_open: float, gap: float, relative: bool = False) -> None:
         """Expand images best first until each stops; as `Expansion.run`."""
         while len(active):
             self.forget_evicted()
@@ -63,14 +55,8 @@ class CompiledExpansion(Expansion):
             active = np.concatenate((waiting, tied))
 
     def _advance(
-        self,
-        images: Int[np.ndarray, " active"],
-        nodes: Int[np.ndarray, " active"],
-        budget: int,
-        least_open: float,
-        gap: float,
-        relative: bool,
-    ) -> Int[np.ndarray, " active"]:
+        self, images: Ids, nodes: Ids, budget: int, least_open: float, gap: float, relative: bool
+    ) -> Ids:
         """Expand images until each stops, waits or is tied; `nodes` are those of their first continuations."""
         trie, status = self.trie, np.empty(len(images), np.int64)
         canonical, paper = trie.step.allowed == "canonical", trie.step.allowed == "paper"
@@ -99,15 +85,10 @@ class CompiledExpansion(Expansion):
         in_parts(work, len(images), size=16 * self._outputs.size + 64 * trie.num_labels)
         return status
 
-    def top(
-        self, images: Int[np.ndarray, " active"]
-    ) -> tuple[Int[np.ndarray, " active"], Int[np.ndarray, " active"], Float[np.ndarray, " active"]]:
+    def top(self, images: Ids) -> tuple[Ids, Ids, Nats]:
         """Return each image's most probable continuation; as `Expansion.top`."""
-        entries, values, ties = (
-            np.zeros(len(images), np.int64),
-            np.empty(len(images)),
-            np.zeros(len(images), bool),
-        )
+        entries, ties = np.zeros(len(images), np.int64), np.zeros(len(images), bool)
+        values = np.empty(len(images))
         _top(self.best, self.counts, images, entries, values, ties)
         if ties.any():  # equal log-probabilities are rare: the plain twin compares the sequences
             entries[ties] = super().top(images[ties])[0]
@@ -267,16 +248,11 @@ def _advance(trie, logit_parts, tree, more, sums, at, limits):
             entry_nodes[i, e] = node
             keys[i, e] = sub_key(keys[i, entry], label)
             first = last_labels[node] + 1 if canonical else 0
+            # fmt: off
             size = _logits_of(
-                rows[node],
-                image_rows[i],
-                outputs,
-                offsets,
-                masks[node] if relu else everything,
-                first,
-                joint,
-                logits,
+                rows[node], image_rows[i], outputs, offsets, masks[node] if relu else everything, first, joint, logits
             )
+            # fmt: on
             if not relu:
                 peak = np.float64(peaks[node])
                 size = max(abs(peak), abs(peak - np.float64(spans[node]))) + sizes[i]

@@ -33,7 +33,6 @@ class RuledLabels:
 
     Args:
         limits: what sets must keep; at least one.
-        num_labels: number of labels.
 
     Raises:
         InputError: no set keeps the limits, or limits that are too entangled.

@@ -5,12 +5,13 @@ sum over all orders. Under `paper` a set has infinitely many paths and no likeli
 trie and image rows; nothing of images or names.
 """
 
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from labelbeam.decoding.paths import NO_LABEL, check_image_rows, in_halves
+from labelbeam.decoding.paths import NO_LABEL, checked_rows, in_batches
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 from labelbeam.errors import InputError
 
@@ -29,7 +30,6 @@ def path_log_prob(
     """Return the log-probability of paths, END included.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, the row of the image that each path is for.
         paths: label ids in path order, -1 behind the end.
 
@@ -48,8 +48,7 @@ def path_log_prob(
         >>> path_log_prob(trie, np.zeros((1, 3), np.float32), np.array([[0, -1]])).round(3).tolist()
         [-1.792]
     """
-    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
-    check_image_rows(trie, rows)
+    rows = checked_rows(trie, image_rows)
     if paths.size and (paths.min() < NO_LABEL or paths.max() >= trie.num_labels):
         raise InputError(
             f"a path may hold label ids 0 to {trie.num_labels - 1} and -1 behind its end, "
@@ -58,17 +57,8 @@ def path_log_prob(
     lengths = np.where(paths == NO_LABEL, 0, np.arange(1, paths.shape[1] + 1)).max(axis=1, initial=0)
     if (paths == NO_LABEL).sum() != (paths.shape[1] - lengths).sum():
         raise InputError("a path has -1 between its labels; -1 may only stand behind its end.")
-    totals: list[Float[np.ndarray, " paths"]] = []
-    for i in range(0, len(paths), PATHS_TOGETHER):
-        part = slice(i, i + PATHS_TOGETHER)
-        totals += in_halves(
-            trie,
-            lambda *given: _follow(trie, *given),
-            rows[part],
-            paths[part].astype(np.int32),
-            lengths[part],
-        )
-    return np.concatenate(totals or [np.zeros(0)])
+    items = (rows, paths.astype(np.int32), lengths)
+    return np.concatenate(in_batches(trie, partial(_follow, trie), PATHS_TOGETHER, *items))
 
 
 def set_log_prob(
@@ -79,7 +69,6 @@ def set_log_prob(
     """Return the log-probability of one label set per image.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         targets: multi-hot, 1 where the label is in the set, 0 where not.
 
@@ -115,13 +104,8 @@ def set_log_prob(
             f"under 'no-repeat' a set's orders are summed, for up to {MOST_ORDERED} labels; image "
             f"{int(sizes.argmax())} has {int(sizes.max())}. Leave such images out or train with 'canonical'."
         )
-    return np.array(
-        [
-            _sum_over_orders(trie, image_rows[i : i + 1], np.flatnonzero(targets[i]).tolist())
-            for i in range(len(targets))
-        ],
-        dtype=np.float64,
-    )
+    sums = [_sum_over_orders(trie, image_rows[[i]], np.flatnonzero(row)) for i, row in enumerate(targets)]
+    return np.array(sums, dtype=np.float64)
 
 
 def _ascending(
@@ -135,7 +119,7 @@ def _ascending(
 
 
 def _sum_over_orders(
-    trie: PrefixTrie, image_row: Float[np.ndarray, "1 width"], labels: list[int]
+    trie: PrefixTrie, image_row: Float[np.ndarray, "1 width"], labels: Int[np.ndarray, " depth"]
 ) -> np.float64:
     paths = np.array(list(permutations(labels)), dtype=np.int32)
     log_probs = path_log_prob(trie, np.repeat(image_row, len(paths), axis=0), paths)

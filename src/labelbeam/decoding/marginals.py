@@ -7,11 +7,11 @@ and image rows; `expansion` grows the tree, `OpenEstimate` samples what it leave
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.best_first import (
     NEGLIGIBLE,
     CertifiedPaths,
@@ -23,10 +23,10 @@ from labelbeam.decoding.best_first import (
     no_worse_than_beams,
 )
 from labelbeam.decoding.expansion import Expansion
-from labelbeam.decoding.open_estimate import OpenEstimate
-from labelbeam.decoding.paths import check_image_rows, in_halves
+from labelbeam.decoding.open_estimate import OpenEstimate, RuledEstimate, trusted
+from labelbeam.decoding.paths import checked_rows, in_halves, joined
 from labelbeam.decoding.random_numbers import check_streams
-from labelbeam.decoding.ruled_estimate import RuledEstimate, trusted
+from labelbeam.decoding.search import choose_backend
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 
@@ -75,7 +75,6 @@ def label_marginals(
     """Bound and estimate p(label | image) for every label.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         expansions: most prefixes to expand per image, best first. More of them widen a bound by rounding at most.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is
@@ -86,7 +85,7 @@ def label_marginals(
         seed: of the samples; the same seed gives the same scores, whatever the batch.
         streams: a number per image that makes its samples independent of other images'. Default: all
             images share their random numbers, so that scores of one label compare well between images.
-        backend: `numpy` or `numba`; None: the fastest that is installed and can do it.
+        backend: as in `beam_search`.
 
     Returns:
         Scores, bounds, standard errors, and the best path of each image.
@@ -102,8 +101,7 @@ def label_marginals(
         >>> found.score.round(3).tolist(), bool(found.exact[0])
         ([[0.333, 0.5]], True)
     """
-    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
-    check_image_rows(trie, rows)
+    rows = checked_rows(trie, image_rows)
     check_budget(expansions)
     if samples < 0 or samples == 1:
         raise InputError(
@@ -114,35 +112,23 @@ def label_marginals(
             f"the standard error to reach must lie between 0 and 1, given stderr={stderr}. "
             "Leave it out to spend the whole budget on every image."
         )
-    sampled = _Sampling(samples, stderr, seed)
     chosen = choose_backend(backend, compiled=can_compile(trie))
     image_streams = check_streams(streams, len(rows))
     size = batch_size(trie, max(expansions, samples))
-    parts: list[Marginals] = []
-    for first in range(0, len(rows), size):
-        batch, of_batch = rows[first : first + size], image_streams[first : first + size]
-        trees = in_halves(trie, lambda part: expanded(trie, part, expansions, chosen, gap=stderr), batch)
-        for tree in trees:
-            answer = _marginals if trie.rules is None else _under_rules
-            parts.append(answer(tree, sampled, of_batch[: len(tree.counts)], chosen))
-            of_batch = of_batch[len(tree.counts) :]
-    found = _joined(parts, trie)
+    answer = _marginals if trie.rules is None else _under_rules
+    parts, first = [], 0
+    for start in range(0, max(len(rows), 1), size):  # the trees of one batch at a time: they are large
+        batch = rows[start : start + size]
+        for tree in in_halves(trie, lambda part: expanded(trie, part, expansions, chosen, gap=stderr), batch):
+            of_tree = image_streams[first : (first := first + len(tree.counts))]
+            sampling = {"samples": samples, "stderr": stderr, "seed": seed, "streams": of_tree}
+            parts.append(answer(tree, chosen, sampling))
+    found = joined(parts)
     no_worse_than_beams(trie, rows, found.paths, chosen)
     return found
 
 
-@dataclass(frozen=True)
-class _Sampling:
-    """How the open part is sampled; see `label_marginals`."""
-
-    samples: int
-    stderr: float | None
-    seed: int
-
-
-def _marginals(
-    tree: Expansion, sampling: _Sampling, streams: Int[np.ndarray, " images"], backend: str
-) -> Marginals:
+def _marginals(tree: Expansion, backend: str, sampling: dict[str, Any]) -> Marginals:
     estimate = OpenEstimate(tree, backend)
     masses, undecided = estimate.frontier.masses, estimate.frontier.undecided
     certain = np.clip(tree.mass, 0.0, 1.0)
@@ -153,27 +139,17 @@ def _marginals(
     off = np.exp(tree.most_rounding())[:, None]
     low, high = certain / off, np.minimum(possible * off, 1.0)
     images = np.flatnonzero(~exact & (masses > 0))
-    if sampling.samples:
-        estimate.run(
-            images, samples=sampling.samples, stderr=sampling.stderr, seed=sampling.seed, streams=streams
-        )
+    if sampling["samples"]:
+        estimate.run(images, **sampling)
         gained = masses[images, None] * estimate.gained[images]
         score[images] = np.clip(certain[images] + gained, certain[images], possible[images])
         stderr[images] = np.minimum(masses[images, None] * estimate.stderr[images], stderr[images])
         stderr[exact] = 0.0
     everything = np.ones(len(score))
-    return Marginals(score, low, high, stderr, exact, estimate.samples, _paths(tree), everything)
+    return Marginals(score, low, high, stderr, exact, estimate.samples, certificates(tree), everything)
 
 
-def _paths(tree: Expansion) -> CertifiedPaths:
-    everyone = np.arange(len(tree.counts))
-    entries, labels, values = tree.top(everyone)
-    return certificates(tree, tree.certified(everyone, entries, labels, values), values)
-
-
-def _under_rules(
-    tree: Expansion, sampling: _Sampling, streams: Int[np.ndarray, " images"], backend: str
-) -> Marginals:
+def _under_rules(tree: Expansion, backend: str, sampling: dict[str, Any]) -> Marginals:
     """Return marginals of the distribution conditioned on the trie's rules."""
     estimate = RuledEstimate(tree, backend)
     masses = estimate.masses
@@ -182,10 +158,8 @@ def _under_rules(
     score, stderr = (low + high) / 2, (high - low) / 2
     kept = masses.finished + masses.open[1] + masses.open[0] / 2
     images = np.flatnonzero(~exact & (estimate.frontier.masses > 0))
-    if sampling.samples:
-        estimate.run(
-            images, samples=sampling.samples, stderr=sampling.stderr, seed=sampling.seed, streams=streams
-        )
+    if sampling["samples"]:
+        estimate.run(images, **sampling)
         kept[images] = estimate.kept[images]
         score[images] = np.where(np.isnan(estimate.score[images]), score[images], estimate.score[images])
         error = estimate.frontier.masses[images, None] * estimate.stderr[images]
@@ -193,41 +167,6 @@ def _under_rules(
         stderr[images] = np.where(enough, np.minimum(error, stderr[images]), stderr[images])
         stderr[exact] = 0.0
     score = np.clip(score, low, high)
-    off = (
-        np.exp(tree.most_rounding())[:, None] ** 2
-    )  # every mass may be off by a factor, a ratio by its square
+    off = np.exp(tree.most_rounding())[:, None] ** 2  # masses may be off by a factor, a ratio by its square
     low, high = low / off, np.minimum(high * off, 1.0)
-    return Marginals(score, low, high, stderr, exact, estimate.samples, _paths(tree), kept)
-
-
-def _joined(parts: list[Marginals], trie: PrefixTrie) -> Marginals:
-    """Return the answers of consecutive batches as one."""
-    if not parts:
-        none, nobody = np.zeros((0, trie.num_labels)), np.zeros(0, dtype=np.int32)
-        path = CertifiedPaths(
-            np.zeros((0, trie.longest), np.int32),
-            nobody,
-            np.zeros(0),
-            nobody.astype(bool),
-            np.zeros(0),
-            nobody,
-        )
-        return Marginals(none, none, none, none, nobody.astype(bool), nobody, path, np.zeros(0))
-    paths = CertifiedPaths(
-        np.concatenate([part.paths.labels for part in parts]),
-        np.concatenate([part.paths.lengths for part in parts]),
-        np.concatenate([part.paths.log_probs for part in parts]),
-        np.concatenate([part.paths.exact for part in parts]),
-        np.concatenate([part.paths.upper for part in parts]),
-        np.concatenate([part.paths.expansions for part in parts]),
-    )
-    return Marginals(
-        np.concatenate([part.score for part in parts]),
-        np.concatenate([part.low for part in parts]),
-        np.concatenate([part.high for part in parts]),
-        np.concatenate([part.stderr for part in parts]),
-        np.concatenate([part.exact for part in parts]),
-        np.concatenate([part.samples for part in parts]),
-        paths,
-        np.concatenate([part.kept for part in parts]),
-    )
+    return Marginals(score, low, high, stderr, exact, estimate.samples, certificates(tree), kept)

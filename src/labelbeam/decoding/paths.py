@@ -1,7 +1,7 @@
 """Batches of searches: rows checked, halved where the trie is full, and the paths of many images in arrays."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -10,52 +10,68 @@ from jaxtyping import Float, Int
 from labelbeam.decoding.trie import PrefixTrie, TrieFullError
 from labelbeam.errors import InputError
 
-# What every search does with a batch: check its rows, wait for its turn, halve it where the trie is too
-# small.
-#
-# Knows the trie's one exception and the shape of image rows; no search.
-
 Answer = TypeVar("Answer")
 
 
-def check_image_rows(trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"]) -> None:
-    """Refuse image rows of another width than the trie's rows, or with numbers that are not finite.
+def checked_rows(
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"]
+) -> Float[np.ndarray, "images width"]:
+    """Return image rows as the searches take them: float32, contiguous, as wide as the trie's rows, finite.
 
     Raises:
         InputError: wrong width, NaN or infinity (the first image concerned is named).
     """
+    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
     width = trie.rows.shape[1]
-    if image_rows.shape[1] != width:
+    if rows.shape[1] != width:
         raise InputError(
             f"image rows must have {width} numbers, as many as the label model's rows; "
-            f"given {image_rows.shape[1]}. Embed the images with the run that the trie was made from."
+            f"given {rows.shape[1]}. Embed the images with the run that the trie was made from."
         )
-    finite = np.isfinite(image_rows).all(axis=1)
+    finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         raise InputError(
             f"image row {int(np.argmin(finite))} holds NaN or infinity; all must be finite. "
             "Check the features that it was computed from."
         )
+    return rows
+
+
+def in_batches(
+    trie: PrefixTrie, search: Callable[..., Answer], size: int, *arrays: np.ndarray
+) -> list[Answer]:
+    """Run a search over batches of so many images, each `in_halves`; return the answers in the order of the images.
+
+    There is at least one answer: that of no image where there is none.
+    """
+    answers = []
+    for first in range(0, max(len(arrays[0]), 1), size):
+        answers += in_halves(trie, search, *(array[first : first + size] for array in arrays))
+    return answers
+
+
+def joined(parts: Sequence[Answer]) -> Answer:
+    """Return the answers to consecutive batches, dataclasses of arrays with a row per image, as one."""
+    columns = {one.name: [getattr(part, one.name) for part in parts] for one in fields(parts[0])}  # type: ignore[arg-type]
+    return type(parts[0])(
+        **{
+            name: joined(column) if is_dataclass(column[0]) else np.concatenate(column)
+            for name, column in columns.items()
+        }
+    )
 
 
 def in_halves(trie: PrefixTrie, search: Callable[..., Answer], *arrays: np.ndarray) -> list[Answer]:
     """Run a search over a batch, or over parts of it where it needs more nodes than the trie may hold.
 
-    The trie is locked meanwhile; threads that share it take turns, batch by batch.
-
-    Args:
-        trie: the trie that the search uses.
-        search: called with the arrays, or with the same part of each; may raise TrieFullError.
-        arrays: of the batch, equally long.
-
-    Returns:
-        The answers, in the order of the images.
+    The trie is locked meanwhile; threads that share it take turns, batch by batch. `search` is called with the arrays,
+    or with the same part of each, and may raise TrieFullError; answers come in the order of the images.
 
     Raises:
         InputError: the trie cannot hold what a single image needs.
     """
     answers: list[Answer] = []
-    spans = [(0, len(arrays[0]))] if len(arrays[0]) else []
+    spans = [(0, len(arrays[0]))]
     while spans:
         first, last = spans.pop()
         try:
@@ -63,7 +79,7 @@ def in_halves(trie: PrefixTrie, search: Callable[..., Answer], *arrays: np.ndarr
                 trie.start_batch()
                 answers.append(search(*(array[first:last] for array in arrays)))
         except TrieFullError:
-            if last - first == 1:
+            if last - first <= 1:
                 raise InputError(
                     f"a trie limit of {trie.byte_limit:,} bytes ({trie.capacity} prefixes) is too small for "
                     "the beams of a single image. Raise the limit or lower the beam width."
@@ -73,18 +89,13 @@ def in_halves(trie: PrefixTrie, search: Callable[..., Answer], *arrays: np.ndarr
     return answers
 
 
-# Label paths of many images in arrays: how candidates are held, ordered and handed over.
-#
-# Knows label ids and log-probabilities; not how they were found. START, END and padding never appear in a
-# path that is handed out: END's probability is in the log-probability, padding is behind the length.
-
 NO_LABEL = -1
 """Padding behind a path, and the length of a path that is not there. No label has this id."""
 
 
 @dataclass(frozen=True)
 class BeamPaths:
-    """Finished paths of each image, best first.
+    """Finished paths of each image, best first: labels without START and END; log-probabilities with END.
 
     Attributes:
         labels: int32 [images width longest], label ids in path order, NO_LABEL behind the end.
@@ -124,11 +135,7 @@ class BeamPaths:
         ]
 
     def repeats(self) -> Int[np.ndarray, " images"]:
-        """Return how many labels of each image's first path occur in it before; other than 0 only under `paper`.
-
-        Returns:
-            int64 [images].
-        """
+        """Return how many labels of each image's first path occur in it before; other than 0 only under `paper`."""
         best = self.labels[:, 0]
         behind = np.arange(best.shape[1]) >= self.lengths[:, :1]
         ordered = np.sort(np.where(behind, NO_LABEL, best), axis=1)
@@ -138,15 +145,7 @@ class BeamPaths:
 def best_first_order(
     scores: Float[np.ndarray, "images paths"], labels: Int[np.ndarray, "images paths longest"]
 ) -> Int[np.ndarray, "images paths"]:
-    """Return the order of each image's paths: by score, equal scores by label sequence (shorter first).
-
-    Args:
-        scores: greater is better; -inf sorts last.
-        labels: label ids, NO_LABEL behind the end.
-
-    Returns:
-        int64 positions, best first.
-    """
+    """Return the order of each image's paths: greatest score first, equal scores by label sequence (shorter first)."""
     order = np.argsort(-scores, axis=1, kind="stable")
     ordered = np.take_along_axis(scores, order, axis=1)
     ties = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] > -np.inf)).any(axis=1)

@@ -49,7 +49,6 @@ def sample_keys(
     """Return the key of every sample, from which `uniforms` draws.
 
     Args:
-        seed: chosen by the caller.
         streams: a number per image; equal streams give equal random numbers.
         samples: samples (or rounds of samples) per image.
 

@@ -134,8 +134,6 @@ class RuleMachine:
         start: int32 [groups], the state of the empty prefix.
 
     Args:
-        limits: what sets must keep.
-        num_labels: number of labels.
         least: fewest labels of a path, by the model's own path length.
         most: most labels of a path.
 
@@ -218,7 +216,6 @@ class RuleMachine:
 
         Args:
             states: of prefixes that can be completed.
-            depths: their numbers of labels.
 
         Returns:
             Of labels up to the last one of a prefix it says nothing: label order does.

@@ -15,6 +15,10 @@ from jaxtyping import Bool, Float, Int, UInt64
 
 from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.random_numbers import race, sub_keys, uniforms
+from labelbeam.decoding.trie import Ids
+
+Keys = UInt64[np.ndarray, " items"]
+"""Random numbers of prefixes or samples (`random_numbers`)."""
 
 
 class Frontier:
@@ -48,16 +52,8 @@ class Frontier:
             self.undecided = np.maximum(self.masses[:, None] - before - anew, 0.0)
 
     def draw(
-        self,
-        images: Int[np.ndarray, " active"],
-        counts: Int[np.ndarray, " active"],
-        keys: UInt64[np.ndarray, " active"],
-    ) -> tuple[
-        Int[np.ndarray, " items"],
-        Int[np.ndarray, " items"],
-        Int[np.ndarray, " items"],
-        UInt64[np.ndarray, " items"],
-    ]:
+        self, images: Ids, counts: Ids, keys: Keys
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Draw open continuations of images in proportion to their mass.
 
         Args:
@@ -66,7 +62,7 @@ class Frontier:
             keys: of this round of samples of each image.
 
         Returns:
-            Images, entries, labels and keys of the samples, image by image.
+            Images, entries, labels (int) and keys (uint64) of the samples, image by image.
         """
         drawn = [
             draw_continuations(self._open[image], self.tree.keys[image], keys[k], int(counts[k]))
@@ -99,9 +95,7 @@ def draw_continuations(
 
     Args:
         masses: of the continuations, not all 0.
-        prefix_keys: of the entries.
         key: of this round of samples of the image.
-        samples: how many.
 
     Returns:
         Entries, labels, and keys for going on. Keys are numbered from 0 for each continuation, so the only
@@ -126,31 +120,14 @@ def draw_continuations(
 
 
 def sampled_steps(
-    tree: Expansion,
-    images: Int[np.ndarray, " items"],
-    entries: Int[np.ndarray, " items"],
-    labels: Int[np.ndarray, " items"],
-    keys: UInt64[np.ndarray, " items"],
-) -> Iterator[
-    tuple[
-        Int[np.ndarray, " going"],
-        Int[np.ndarray, " going"],
-        Float[np.ndarray, "going outcomes"],
-        Int[np.ndarray, " going"],
-    ]
-]:
-    """Continue samples step by step until END is drawn or certain.
-
-    Args:
-        tree: the search whose frontier was sampled.
-        images: image of each sample.
-        entries: entry that the sample continues.
-        labels: label that it continues it by.
-        keys: of the samples, as `draw_continuations` gives them.
+    tree: Expansion, images: Ids, entries: Ids, labels: Ids, keys: Keys
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Continue samples, given as `Frontier.draw` returns them, step by step until END is drawn or certain.
 
     Yields:
-        Positions of the samples that are going on, their trie nodes, float64 probabilities of what comes next (0 where
-        rules cut it), and the outcomes that were drawn in proportion to them (END: the number of labels).
+        Positions [going] of the samples that are going on, their trie nodes, float64 probabilities [going outcomes] of
+        what comes next (0 where rules cut it), and the outcomes that were drawn in proportion to them (END: the number
+        of labels).
 
     Raises:
         TrieFullError: the prefixes of this block do not fit into the trie.
@@ -189,20 +166,9 @@ def hazards(probs: Float[np.ndarray, "items outcomes"]) -> Float[np.ndarray, "it
 
 
 def continue_samples(
-    tree: Expansion,
-    images: Int[np.ndarray, " items"],
-    entries: Int[np.ndarray, " items"],
-    labels: Int[np.ndarray, " items"],
-    keys: UInt64[np.ndarray, " items"],
+    tree: Expansion, images: Ids, entries: Ids, labels: Ids, keys: Keys
 ) -> Float[np.ndarray, "items labels"]:
-    """Continue samples to END and return, per label, the probability with which it was gained on the way.
-
-    Args:
-        tree: the search whose frontier was sampled.
-        images: image of each sample.
-        entries: entry that the sample continues.
-        labels: label that it continues it by.
-        keys: of the samples, as `draw_continuations` gives them.
+    """Continue samples (as `sampled_steps`) to END; return, per label, the probability with which it was gained.
 
     Returns:
         float64, 0 for labels of the continuation. Its expectation is the probability that the label is
@@ -237,7 +203,6 @@ def add_samples(
     Args:
         gained: from `continue_samples`.
         informative: whether the label was still to be gained when the sample was drawn; where not, `gained` is 0.
-        images: of the samples.
         totals: sums of what was gained and of its squares, and the number of informative samples.
     """
     for total, values in zip(totals, (gained, np.square(gained), informative), strict=True):

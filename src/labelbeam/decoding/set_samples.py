@@ -6,19 +6,18 @@ of any function of a set estimates its expectation under the model, and only the
 the trie and image rows; `expansion` grows the tree, `sampling` continues it; decisions read the arrays.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
-from labelbeam.decoding.backend import choose_backend
 from labelbeam.decoding.best_first import batch_size, can_compile, check_budget, expanded
 from labelbeam.decoding.expansion import Expansion
-from labelbeam.decoding.paths import NO_LABEL, check_image_rows, in_halves
+from labelbeam.decoding.paths import NO_LABEL, checked_rows, in_halves
 from labelbeam.decoding.random_numbers import check_streams, sample_keys
-from labelbeam.decoding.sampling import draw_continuations, sampled_steps
-from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.decoding.sampling import Keys, draw_continuations, sampled_steps
+from labelbeam.decoding.search import choose_backend
+from labelbeam.decoding.trie import Ids, PrefixTrie
 from labelbeam.errors import InputError
 
 
@@ -61,14 +60,13 @@ def sample_sets(
     """Sample p(set | image): finished paths exactly, the rest of the probability by completions.
 
     Args:
-        trie: prefixes of the label model.
         image_rows: float32, one row per image.
         expansions: most prefixes to expand per image, best first.
         samples: completions sampled per image of what is left open, at least 1.
         seed: of the samples; the same seed gives the same rows, whatever the batch.
         streams: a number per image that makes its samples independent of other images'. Default: all
             images share their random numbers.
-        backend: of the search: `numpy` or `numba`; None: the fastest that is installed and can do it.
+        backend: as in `beam_search`.
 
     Returns:
         `expansions + samples` rows per image, a byte per row and label: give images in blocks.
@@ -83,8 +81,7 @@ def sample_sets(
         >>> found.sets[0].astype(int).tolist(), found.weights.round(3).tolist()
         ([[0, 0], [1, 0], [0, 1], [1, 1], [0, 0]], [[0.333, 0.167, 0.333, 0.167, 0.0]])
     """
-    rows = np.ascontiguousarray(image_rows, dtype=np.float32)
-    check_image_rows(trie, rows)
+    rows = checked_rows(trie, image_rows)
     check_budget(expansions)
     if samples < 1:
         raise InputError(f"sets of what is left open need at least 1 sample, given samples={samples}.")
@@ -92,22 +89,15 @@ def sample_sets(
     chosen = choose_backend(backend, compiled=can_compile(trie))
     sets = np.zeros((len(rows), expansions + samples, trie.num_labels), dtype=bool)
     weights = np.zeros(sets.shape[:2])
-    first = 0
-    for tree in _trees(trie, rows, batch_size(trie, expansions + samples), expansions, chosen):
-        part = slice(first, first := first + len(tree.counts))
-        _fill_finished(tree, sets[part], weights[part])
-        _fill_sampled(tree, keys[part], sets[part, expansions:], weights[part, expansions:])
+    first, size = 0, batch_size(trie, expansions + samples)
+    for start in range(0, len(rows), size):  # the trees of one batch at a time: they are large
+        batch = rows[start : start + size]
+        for tree in in_halves(trie, lambda part: expanded(trie, part, expansions, chosen), batch):
+            part = slice(first, first := first + len(tree.counts))
+            _fill_finished(tree, sets[part], weights[part])
+            _fill_sampled(tree, keys[part], sets[part, expansions:], weights[part, expansions:])
     weights /= weights.sum(axis=1, keepdims=True)  # single-precision rounding
     return SetSamples(sets, weights)
-
-
-def _trees(
-    trie: PrefixTrie, rows: Float[np.ndarray, "images width"], size: int, budget: int, backend: str
-) -> Iterator[Expansion]:
-    for first in range(0, len(rows), size):
-        yield from in_halves(
-            trie, lambda part: expanded(trie, part, budget, backend), rows[first : first + size]
-        )
 
 
 def _fill_finished(
@@ -145,11 +135,7 @@ def _fill_sampled(
 
 
 def _completions(
-    tree: Expansion,
-    images: Int[np.ndarray, " items"],
-    entries: Int[np.ndarray, " items"],
-    labels: Int[np.ndarray, " items"],
-    keys: UInt64[np.ndarray, " items"],
+    tree: Expansion, images: Ids, entries: Ids, labels: Ids, keys: Keys
 ) -> tuple[Bool[np.ndarray, "items labels"], Float[np.ndarray, " items"]]:
     """Return the sets in which continuations end when the model goes on with them, and their weights.
 

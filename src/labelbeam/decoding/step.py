@@ -1,4 +1,9 @@
-"""The step: all that a search knows of a label model; which labels may follow a prefix."""
+"""The step: all that a search knows of a label model; which labels may follow a prefix.
+
+A label model maps a prefix of labels to a state and a row of numbers, and a prefix row and an image row to the logits
+of every label and END. The image never enters the state, so a prefix is computed once for all images. Probabilities
+are the softmax over the allowed outcomes, masked before normalising, so which are allowed is part of the distribution.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +14,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError, unknown_name
-
-# The step: all that a search knows of a label model; and a model written down as a table.
-
-# The step: all that a search knows of a label model.
-#
-# A label model maps a prefix of labels to a state and a row of numbers, and a prefix row and an image row to
-# the logits of every label and END. The image never enters the state, so a prefix is computed once for all
-# images. Knows no LSTM, no image, no search; models implement it, `decoding.trie` calls it.
 
 AllowedRule = Literal["canonical", "no-repeat", "paper"]
 """Which outcomes may follow a prefix, by name (`allowed_outcomes` below has the rules)."""
@@ -86,18 +83,12 @@ def check_step(step: LabelStep) -> None:
         )
 
 
-# A label model written down as a table: for tests, examples and explanations on paper.
-#
-# Its state is the prefix itself. Knows nothing of training; takes the place of a trained `LabelStep`.
-
-
 class TableStep:
-    """A `LabelStep` read from a table of logits by prefix, or drawn at random per prefix.
+    """A `LabelStep` for tests and examples: a table of logits by prefix, or drawn at random per prefix.
 
     Args:
         table: logits of every label and END by prefix; other prefixes have logits 0, or random ones.
         num_labels: number of labels, at most 255.
-        allowed: rule of allowed outcomes.
         seed: draw logits of prefixes outside the table from N(0, scale^2), the same ones for the same seed.
         scale: standard deviation of the random logits.
         max_depth: longest prefix that can be represented.
@@ -156,11 +147,6 @@ class TableStep:
         generator = np.random.default_rng([self.seed, crc32(bytes(prefix)), len(prefix)])
         return (self.scale * generator.standard_normal(self.num_labels + 1)).astype(np.float32)
 
-
-# Which labels may follow a prefix, and how many labels a path may have.
-#
-# Probabilities are always the softmax over the allowed outcomes, masked before normalising, so these rules
-# are part of the distribution. Knows prefixes as ids only; `decoding.trie` applies the masks once per prefix.
 
 PAPER_MAX_LABELS = 20
 """Where a path ends at the latest under `paper`, whose paths may go on for ever (COCO has up to 18 labels)."""
@@ -229,7 +215,6 @@ def allowed_outcomes(
     Args:
         prefixes: label ids, all of the same number of labels, in path order.
         rule: `canonical`: greater ids than the last one; `no-repeat`: labels not in the prefix; `paper`: all.
-        num_labels: number of labels.
         length: fewest and most labels of a path.
 
     Returns:

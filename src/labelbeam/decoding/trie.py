@@ -24,6 +24,8 @@ DEFAULT_BYTE_LIMIT = 512 * 2**20
 LONG_PATH = 64
 """Labels of a path for which there must be space, where more are allowed; should one be longer and not fit, the
 search says so."""
+Ids = Int[np.ndarray, " items"]
+"""Images, entries of a search, labels or nodes, one per item."""
 ROOT = 0
 MISSING = -1
 EVICTED_SHARE = 4
@@ -58,7 +60,6 @@ class PrefixTrie:
         evictions: how many times room was made; while it does not change, node ids stay what they are.
 
     Args:
-        step: the label model.
         byte_limit: bytes of all node arrays together, tables of children included. Memory is taken as
             nodes are made, never more than this. Work space of a single search step is not counted.
         length: how many labels a path may have.
@@ -151,17 +152,11 @@ class PrefixTrie:
         self.batch += 1
         self.last_used[ROOT] = self.batch
 
-    def extend(
-        self,
-        nodes: Int[np.ndarray, " prefixes"],
-        labels: Int[np.ndarray, " prefixes"],
-        keep: Int[np.ndarray, " kept"] | None = None,
-    ) -> Int[np.ndarray, " prefixes"]:
+    def extend(self, nodes: Ids, labels: Ids, keep: Int[np.ndarray, " kept"] | None = None) -> Ids:
         """Return the children of nodes by label; those that do not exist are computed in one step.
 
         Args:
             nodes: node ids of the current batch (reached from the root since `start_batch`).
-            labels: an allowed label of each.
             keep: further nodes that must not be dropped while room is made.
 
         Returns:
@@ -206,14 +201,7 @@ class PrefixTrie:
     def find(
         self, paths: Int[np.ndarray, "paths depth"], lengths: Int[np.ndarray, " paths"]
     ) -> Int[np.ndarray, " paths"]:
-        """Return the nodes of prefixes, computing what is missing, level by level from the root.
-
-        Args:
-            paths: label ids; only the first `lengths[i]` of row i count.
-            lengths: number of labels of each prefix.
-
-        Returns:
-            int32 node ids.
+        """Return the nodes of prefixes (the first `lengths[i]` labels of row i), level by level from the root.
 
         Raises:
             TrieFullError: the prefixes and their ancestors do not fit into the byte limit.
@@ -234,7 +222,6 @@ class PrefixTrie:
         """Return the log-probability of every label and END after a prefix, given an image.
 
         Args:
-            nodes: node ids.
             image_rows: the image row that belongs to each.
             dtype: of the softmax: float64 where a bound rests on it.
 
@@ -257,11 +244,8 @@ class PrefixTrie:
         return logits
 
     def rounding(
-        self,
-        nodes: Int[np.ndarray, " pairs"],
-        image_rows: Float[np.ndarray, "pairs width"],
-        sizes: Float[np.ndarray, " pairs"],
-    ) -> Float[np.ndarray, " pairs"]:
+        self, nodes: Ids, image_rows: Float[np.ndarray, "items width"], sizes: Float[np.ndarray, " items"]
+    ) -> Float[np.ndarray, " items"]:
         """Return how far log-probabilities after a prefix may be from those of the numbers that were meant.
 
         A row r and an image row v are the meant numbers rounded to single precision, so off by at most u|r| and u|v|,
@@ -271,13 +255,7 @@ class PrefixTrie:
         Where a model combines the rows itself (not additive), R + V is the greatest |z|, and its logits are the
         meant ones rounded.
 
-        Args:
-            nodes: node ids.
-            image_rows: the image row that belongs to each.
-            sizes: V of each.
-
-        Returns:
-            float64, nats.
+        The result is float64, in nats; `sizes` is V of each image row.
         """
         if self.step.additive:
             peaks = self.peaks[nodes].astype(np.float64)

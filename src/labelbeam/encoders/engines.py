@@ -24,7 +24,7 @@ from labelbeam.encoders.graph_encoder import (
     installed_engines,
     load_graph,
 )
-from labelbeam.encoders.quantised import calibration_pixels, write_quantised
+from labelbeam.encoders.graph_export import calibration_pixels, write_quantised
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder
 
@@ -169,7 +169,6 @@ def stays_within(
 
     Args:
         exact: the encoder in float32.
-        rough: the same in other numbers.
         pixels: resized photographs; a hundred or more, since one in a hundred sets may move.
         judge: from features to scores and decided sets, as the run decides.
     """
@@ -190,7 +189,7 @@ def _for_int8(engine: str, installed: tuple[str, ...]) -> str:
         raise InputError("int8 needs ONNX Runtime: pip install 'labelbeam[onnx]'.")
     if engine != "auto":
         return engine
-    # As fast as OpenVINO, and does no more than the graph says (`quantised.left_in_float`).
+    # As fast as OpenVINO, and does no more than the graph says (`graph_export.left_in_float`).
     return "onnx" if "onnx" in installed else "openvino"
 
 

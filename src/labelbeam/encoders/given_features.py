@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +20,25 @@ ARCHITECTURE = "given"
 """What `config` calls it, where encoders name their network."""
 
 
+class NoEncoder(Encoder):
+    """Features come from somewhere else: whatever would need a picture is refused, with `refusal`."""
+
+    @property
+    def refusal(self) -> str:
+        """What it says to whoever asks it to read a picture."""
+        raise NotImplementedError
+
+    def ready(self, device: str) -> "NoEncoder":
+        """Raise InputError: there is nothing to run."""
+        raise InputError(self.refusal)
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Raise InputError: there is nothing to run."""
+        raise InputError(self.refusal)
+
+
 @dataclass(frozen=True)
-class GivenFeatures(Encoder):
+class GivenFeatures(NoEncoder):
     """The description of features that no encoder of ours made.
 
     Attributes:
@@ -37,12 +54,8 @@ class GivenFeatures(Encoder):
 
     @property
     def preprocess(self) -> Preprocess:  # type: ignore[override]
-        """Refuse: there are no pictures to prepare.
-
-        Raises:
-            InputError: always.
-        """
-        self._refuse()
+        """Raise InputError: there are no pictures to prepare."""
+        raise InputError(self.refusal)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -75,27 +88,10 @@ class GivenFeatures(Encoder):
         """What features depend on beside the example."""
         return {"encoder": self.identity, "transform": "", "precision": self.precision}
 
-    def ready(self, device: str) -> "GivenFeatures":
-        """Refuse: there is nothing to run.
-
-        Raises:
-            InputError: always.
-        """
-        self._refuse()
-
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """Refuse: there is nothing to run.
-
-        Raises:
-            InputError: always.
-        """
-        self._refuse()
-
     def accept(self, features: FeatureRows, spec: str) -> FeatureRows:
         """Return features that fit what was trained on; sparse text that ends early is filled up with zeros.
 
         Args:
-            features: of some data.
             spec: of the data, for messages.
 
         Raises:
@@ -118,10 +114,13 @@ class GivenFeatures(Encoder):
             )
         return features
 
-    def _refuse(self) -> NoReturn:
-        raise InputError(
-            f"this run was trained on vectors of {self.num_features:,} numbers"
-            f"{f' ({self.kind})' if self.kind else ''}, not on pictures, so it cannot read any. Give vectors:FILE."
+    @property
+    def refusal(self) -> str:
+        """What it says to whoever asks it to read a picture."""
+        kind = f" ({self.kind})" if self.kind else ""
+        return (
+            f"this run was trained on vectors of {self.num_features:,} numbers{kind}, not on pictures, so it cannot "
+            "read any. Give vectors:FILE."
         )
 
 

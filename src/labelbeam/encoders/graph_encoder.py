@@ -6,7 +6,6 @@ imported, and the graph loaded, at the first picture. Knows nothing of training,
 
 import importlib
 import json
-import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +17,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from labelbeam.decoding.search import cores
 from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.given_features import NoEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
-from labelbeam.parsing import read_json
+from labelbeam.parsing import LARGEST_JSON, read_json
 
 INPUT, OUTPUT = "pixels", "features"
 """Names inside the graph."""
@@ -108,7 +109,6 @@ def load_graph(path: Path, *, engine: str = "auto", threads: int = 1) -> GraphEn
     Args:
         path: the `.onnx` file that `export_graph` wrote, with its description beside it.
         engine: "onnx" (ONNX Runtime), "openvino", or "auto": the first of these that is installed.
-        threads: that one pass uses.
 
     Raises:
         InputError: no such file, no description or a damaged one, a graph of another size than described, an
@@ -161,8 +161,6 @@ def write_description(path: Path, encoder: Encoder, *, precision: str) -> None:
     """Write what a graph cannot say of itself into `NAME.json` beside it.
 
     Args:
-        path: the graph, which is there.
-        encoder: what it was made from.
         precision: of its numbers, see `Encoder`.
 
     Raises:
@@ -278,7 +276,7 @@ def _by_openvino(encoder: GraphEncoder) -> Run:
     # Left to itself, OpenVINO computes in bfloat16 wherever the processor can.
     hint = "bf16" if encoder.precision == "bfloat16" else "f32"
     # One stream per pass that may be under way; not pinned, since other processes have their cores too.
-    streams = max(1, _cores() // encoder.threads)
+    streams = max(1, cores() // encoder.threads)
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": streams * encoder.threads,
@@ -315,10 +313,6 @@ def _openvino() -> Any:
         del sys.modules[telemetry]
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 _LOADERS: Mapping[str, Callable[[GraphEncoder], Run]] = {"onnx": _by_onnxruntime, "openvino": _by_openvino}
 
 
@@ -329,3 +323,94 @@ def _unusable(encoder: GraphEncoder, error: Exception) -> InputError:
     return InputError(
         f"{encoder.path} cannot be run by {encoder.engine} ({reason}). Export the encoder again."
     )
+
+
+@dataclass(frozen=True)
+class AbsentEncoder(NoEncoder):
+    """The description of an encoder that is not there.
+
+    Attributes:
+        num_features: numbers of its pooled vector.
+        preprocess: from a decoded picture to its input.
+        described: identity and encoder, as `encoders.graph_encoder.GraphEncoder.described`.
+        precision: of its features.
+    """
+
+    num_features: int
+    preprocess: Preprocess
+    described: Mapping[str, Any]
+    precision: str = "float32"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What it was, as `ImageEncoder.config` says it."""
+        return dict(self.described["encoder"])
+
+    @property
+    def identity(self) -> str:
+        """The identity of the encoder whose features are wanted."""
+        return str(self.described["identity"])
+
+    @property
+    def refusal(self) -> str:
+        """What it says to whoever asks it to read a picture."""
+        made_by = self.config.get("arguments", {}).get("model", self.config["architecture"])
+        return (
+            f"this run was exported to NumPy: it holds no image encoder, so it cannot read pictures. Give it features "
+            f"({self.row_size} numbers an image, made by {made_by!r}): python decode.py "
+            "features.npy, labelbeam suggest RUN --vector FILE, or Tagger.tag_features. To tag pictures, export with "
+            "--to onnx."
+        )
+
+
+#     export.json     what the run was exported to
+#     encoder.onnx    the graph, unless it was exported to NumPy
+#     encoder.json    whose graph it is, and how pictures are resized for it
+
+EXPORT = "export.json"
+"""A run with this file has no encoder.safetensors."""
+
+GRAPH, DESCRIPTION = "encoder.onnx", "encoder.json"
+
+TARGETS = ("onnx", "openvino", "numpy")
+"""What a run can be exported to: a graph for ONNX Runtime, the same for OpenVINO (each runs the other's where only one
+is installed), or no encoder at all."""
+
+
+def exported_encoder(folder: Path) -> Encoder:
+    """Load the encoder of an exported run; its runtime is imported at the first picture.
+
+    Raises:
+        InputError: files that are missing or damaged, an unknown target, or no runtime that is installed.
+    """
+    target = _object(folder / EXPORT).get("to")
+    if target not in TARGETS:
+        raise unknown_name("target of an export", str(target), TARGETS)
+    if target == "numpy":
+        return _absent(folder / DESCRIPTION)
+    return load_graph(folder / GRAPH, engine=target if target in installed_engines() else "auto")
+
+
+def _absent(path: Path) -> AbsentEncoder:
+    described = _object(path)
+    try:
+        encoder = dict(described["encoder"])
+        return AbsentEncoder(
+            int(encoder["num_features"]),
+            Preprocess.from_dict(encoder["preprocess"]),
+            {"identity": str(described["identity"]), "encoder": {"architecture": "?", **encoder}},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error!r}). Export the run again.") from error
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        values = read_json(path, most_bytes=LARGEST_JSON)
+    except InputError as error:
+        raise InputError(f"{path} is not readable JSON: {error} Export the run again.") from error
+    if not isinstance(values, dict):
+        raise InputError(
+            f"{path} must hold an object, it holds a {type(values).__name__}. Export the run again."
+        )
+    return values

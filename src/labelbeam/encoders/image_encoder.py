@@ -92,9 +92,6 @@ class ImageEncoder(Encoder):
     def ready(self, device: str) -> "ImageEncoder":
         """Return the encoder in evaluation mode on a device, a copy where that changes anything.
 
-        Args:
-            device: as torch names it.
-
         Raises:
             InputError: the device cannot be used here.
         """
@@ -122,8 +119,6 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
     """Build an encoder from what `ImageEncoder.config` returned and its weights.
 
     Args:
-        config: architecture, arguments, num_features, preprocess.
-        weights: the module's state, by name.
         source: where they came from, for messages.
 
     Returns:

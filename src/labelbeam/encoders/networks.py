@@ -25,9 +25,7 @@ class Gem(nn.Module):
         return maps.clamp(min=1e-6).pow(self.power).mean(self.dims).pow(1.0 / self.power)
 
 
-# The trunk of SqueezeNet 1.1 in torchvision's key layout: ReLU and max pooling only, 512 channels.
-#
-# Small enough for CPUs, plain enough for a true deconvnet (no ReLU works in place). Knows nothing of labels.
+# Small enough for CPUs, plain enough for a true deconvnet (no ReLU works in place).
 #
 # Source: Iandola et al., 2016, version 1.1 of the authors' repository.
 
@@ -103,11 +101,8 @@ def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
-# `tiny`: a small convolutional network for 64 to 96 px pictures, trained from scratch with a head on top.
-#
-# 0.31 M parameters, 35 million multiplications at 96 px (15 at 64 px). Average and maximum pooling side by
-# side: an object of a few pixels vanishes in the average of a map and survives in its maximum. Knows nothing
-# of labels.
+# 0.31 M parameters, 35 million multiplications at 96 px (15 at 64 px). Average and maximum pooling side by side: an
+# object of a few pixels vanishes in the average of a map and survives in its maximum.
 
 TINY_POOLINGS = ("avg+max", "avg", "max")
 
@@ -172,13 +167,10 @@ def _stage(channels_in: int, channels_out: int, *, stride: int) -> nn.Sequential
     )
 
 
-# VGG-16 up to fc7, the paper's image encoder, in torchvision's key layout.
+# No ReLU works in place, so that gradients and deconvolution can look at every map.
 #
-# No ReLU works in place, so that gradients and deconvolution can look at every map. Knows nothing of where
-# its weights come from (`encoders.catalogue`) nor of the transform in front of it (`encoders.preprocess`).
-#
-# Source: Simonyan and Zisserman, ICLR 2015, configuration D. CNN-RNN (Wang et al., CVPR 2016) uses it
-# pre-trained on ImageNet without naming the layer; fc7 after ReLU is the usual reading.
+# Source: Simonyan and Zisserman, ICLR 2015, configuration D. CNN-RNN (Wang et al., CVPR 2016) uses it pre-trained on
+# ImageNet without naming the layer; fc7 after ReLU is the usual reading.
 
 FEATURES = ("fc7-relu", "fc7")
 

@@ -14,15 +14,11 @@ from jaxtyping import Float, Float64, UInt8
 
 from labelbeam.errors import InputError, unknown_name
 
-# Resizing bytes to bytes, antialiased: torch's arithmetic, with or without torch.
+# Where torch is loaded its own kernel runs (off the interpreter's lock, several times as fast); where it is not, the
+# same integers come out of matrix products in NumPy: weights rounded to 16 bits as torch rounds them, columns first,
+# bytes in between. Features therefore do not depend on what is installed.
 #
-# Where torch is loaded its own kernel runs (off the interpreter's lock, several times as fast); where it is
-# not, the same integers come out of matrix products in NumPy: weights rounded to 16 bits as torch rounds
-# them, columns first, bytes in between. Features therefore do not depend on what is installed. Knows
-# nothing of crops or encoders; a `Preprocess` decides what is resized to what.
-#
-# Source: `UpSampleKernel.cpp` of PyTorch (`_compute_index_ranges_int16_weights`), which follows Pillow's
-# `Resample.c`.
+# Source: `UpSampleKernel.cpp` of PyTorch (`_compute_index_ranges_int16_weights`), which follows Pillow's `Resample.c`.
 
 _BLOCK = 16
 """Outputs that one matrix product makes: they look at neighbouring inputs, all others have weight 0."""
@@ -185,16 +181,13 @@ def _cubic(x: np.ndarray) -> np.ndarray:
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
 
 
-# The transform between a decoded picture and what an image encoder receives.
+# A run stores its transform whole (`preprocess.json`), because the same weights under another resize give other
+# features and nothing in their shapes shows it. Two halves: `resized` works on bytes, one image at a time, and needs no
+# torch; `normalize` works on a batch, wherever the encoder runs (an exported graph has it inside).
 #
-# A run stores it whole (`preprocess.json`), because the same weights under another resize or normalisation
-# give other features and nothing in their shapes shows it. Two halves: `resized` works on bytes, one image at a
-# time, and needs no torch; `normalize` works on a batch, wherever the encoder runs (an exported graph has it
-# inside). Knows nothing of files, encoders or the cache; sits between `data.images.read_rgb` and the encoder.
-#
-# Resizing (above) weighs source pixels as Pillow's antialiased one does, with 16-bit instead of
-# 22-bit coefficients: no value differs by more than 1 of 255 from Pillow's for bilinear, 2 for bicubic, on
-# photographs (`tests/encoders/test_preprocess.py`).
+# Resizing (above) weighs source pixels as Pillow's antialiased one does, with 16-bit instead of 22-bit coefficients: no
+# value differs by more than 1 of 255 from Pillow's for bilinear, 2 for bicubic, on photographs
+# (`tests/encoders/test_preprocess.py`).
 
 RESIZES = ("center", "squash")
 INTERPOLATIONS = ("bilinear", "bicubic")

@@ -2,7 +2,7 @@
 
 The one place that knows timm's ways: names and tags, poolings, input sizes, how a classifier comes off.
 Needs the extra `encoders`. Knows nothing of weights files' metadata (`encoders.catalogue` reads it) nor of
-the network (`encoders.published`).
+the network (`encoders.catalogue`).
 """
 
 import importlib
@@ -21,13 +21,11 @@ from labelbeam.encoders.networks import Gem
 from labelbeam.encoders.weights import load_strictly
 from labelbeam.errors import InputError, unknown_name
 
-# Lets timm be imported beside a torchvision whose compiled part does not fit the installed torch.
-#
-# PyPI's Linux torchvision is linked against CUDA's torch; beside a CPU-only torch its operators cannot be
-# loaded and `import torchvision` ends in "operator torchvision::nms does not exist", and with it every
-# library that imports torchvision whenever it is installed. labelbeam needs none of those operators, so the
-# two schemas that torchvision looks up at import are declared, without an implementation, and only where the
-# compiled part really cannot be loaded; before the first import of timm.
+# PyPI's Linux torchvision is linked against CUDA's torch; beside a CPU-only torch its operators cannot be loaded and
+# `import torchvision` ends in "operator torchvision::nms does not exist", and with it every library that imports
+# torchvision whenever it is installed. labelbeam needs none of those operators, so the two schemas that torchvision
+# looks up at import are declared, without an implementation, and only where the compiled part really cannot be loaded;
+# before the first import of timm.
 
 _declared: list[torch.library.Library] = []
 """Keeps the declaration alive: a Library that is collected takes its schemas with it."""
@@ -146,10 +144,6 @@ def needs_padding(architecture: str) -> bool:
 def published_input(architecture: str, tag: str) -> dict[str, Any]:
     """Return the input that a published set of weights was made for, as fields of `Preprocess`.
 
-    Args:
-        architecture: timm's name.
-        tag: which weights of it.
-
     Returns:
         size, resize, resize_to, interpolation, mean, std, channels, scale.
 
@@ -187,7 +181,6 @@ def build(
     """Build the encoder with timm's initial values.
 
     Args:
-        model: timm's architecture, without a tag.
         pooling: one of `POOLINGS`; "default" is the model's own.
         pad_type: "" or "same" where the architecture takes it; None leaves timm's.
         size: side of the input where the architecture is bound to one, pixels; None leaves timm's.
@@ -215,7 +208,6 @@ def build_with_weights(
 
     Args:
         model: as in `build`.
-        tensors: by timm's names.
         source: the file, for messages.
         num_classes: outputs of the file's classifier; None takes them from its shape, 0 where it has none.
         pooling: as in `build`.
@@ -241,8 +233,6 @@ def build_published(
     """Build the encoder from a published file, read by timm's own rules for that model.
 
     Args:
-        architecture: timm's name.
-        tag: which weights.
         file: local copy of the hub's safetensors file.
         pooling: as in `build`.
         size: as in `build`.

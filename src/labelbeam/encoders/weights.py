@@ -84,9 +84,6 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Read a `.safetensors` file, or a `.pth` that the user named.
 
-    Args:
-        path: the file.
-
     Returns:
         Its tensors and what it says of itself.
 
@@ -161,8 +158,6 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], *, source: s
     """Copy tensors into a module; every name and shape must agree.
 
     Args:
-        module: receives the values.
-        weights: tensors by name.
         source: the file, for the message.
 
     Raises:
@@ -179,7 +174,6 @@ def refuse_other_weights(module: nn.Module, weights: Mapping[str, Tensor], *, so
 
     Args:
         module: on any device, also "meta", where networks of any size cost nothing.
-        weights: tensors by name.
         source: the file, for the message.
 
     Raises:

@@ -8,10 +8,6 @@ from jaxtyping import Float, UInt8
 from labelbeam.encoders.preprocess import MAX_ASPECT, Preprocess
 from labelbeam.errors import InputError
 
-# One image's explanation: the picture as the encoder sees it, a map per step, and the captions' numbers.
-#
-# What travels from `explain.explained_run` to pictures and files. Knows no model.
-
 END = "END"
 """Name of the step that ends a path."""
 
@@ -49,7 +45,6 @@ def seen_region(preprocess: Preprocess, *, height: int, width: int) -> Region:
     """Return which part of a photograph a transform keeps (its mirroring is left to the caller).
 
     Args:
-        preprocess: the transform.
         height: of the photograph, pixels.
         width: likewise.
 

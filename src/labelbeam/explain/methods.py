@@ -15,10 +15,7 @@ from torch.overrides import TorchFunctionMode
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.local import Local
 
-# The last feature map of any image encoder, as a place to start from: the network cut in two there.
-#
 # Found by running the network once and looking at what its modules return; no architecture is known by name.
-# Sits between the encoder and the methods below.
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,6 @@ def cut_at(
     Args:
         encoder: pixels to features, in evaluation mode.
         place: what `last_map` found.
-        pixels: the picture.
         deconvnet: whether the way back below the map is a deconvnet's.
 
     Raises:
@@ -117,15 +113,10 @@ def cut_at(
     return Cut(pixels, below, leaf, features)
 
 
-# Deconvnet: the way back through convolutions, ReLUs and max pooling that Zeiler and Fergus describe.
-#
-# A deconvnet is backpropagation with another ReLU. Max pooling's gradient goes to the place the maximum
-# came from (the switch), a convolution's gradient is its transposed filter; only ReLU differs: on the way
-# back it is applied to what comes back, wherever the input of the forward pass was. So the network runs as
-# it is, with its ReLUs exchanged while it runs; no copy of it is built. A network with any other non-
-# linearity is refused.
-#
-# Knows no label and no head: what is sent back comes from the methods below.
+# A deconvnet is backpropagation with another ReLU. Max pooling's gradient goes to the place the maximum came from (the
+# switch), a convolution's gradient is its transposed filter; only ReLU differs: on the way back it is applied to what
+# comes back, wherever the input of the forward pass was. So the network runs as it is, with its ReLUs exchanged while
+# it runs; no copy of it is built. A network with any other non-linearity is refused.
 #
 # Source: Zeiler and Fergus, ECCV 2014, Section 2.1.
 
@@ -221,11 +212,8 @@ def deconvolved(
     return torch.autograd.grad(maps, pixels, seed, retain_graph=True)[0]
 
 
-# From targets to maps: what in the picture raises each number, and what lowers it.
-#
-# Methods, chosen by what head and encoder are made of. Each gives two maps per target, `supporting` and
-# `opposing`, of the size of the encoder's input, not below 0. Knows encoders as modules and targets as a
-# function of features; knows no label.
+# Methods, chosen by what head and encoder are made of. Each gives two maps per target, `supporting` and `opposing`, of
+# the size of the encoder's input, not below 0.
 
 METHODS = ("auto", "local", "deconvnet", "grad-cam", "gradient-input")
 """`auto` (default): the model's own map where it has local evidence (`local_maps`), else a deconvnet where the network
@@ -246,7 +234,6 @@ def explained(
     Args:
         encoder: pixels to features, in evaluation mode.
         pixels: one picture as the encoder gets it.
-        targets: what is explained.
         method: one of `METHODS`.
 
     Returns:
@@ -291,7 +278,6 @@ def local_maps(
     END has no score of its own there: what speaks against it is what places add to labels, each by its probability.
 
     Args:
-        local: the head's local evidence.
         row: of the image, its map included.
         labels: label ids; one beyond the labels stands for END.
         size: side of the maps, pixels.
@@ -366,7 +352,6 @@ def smoothed(
     """Blur maps with a Gaussian; away from the border sums stay as they are.
 
     Args:
-        maps: what is blurred.
         share: standard deviation, as a share of the shorter side.
 
     Example:

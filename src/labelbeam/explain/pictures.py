@@ -15,10 +15,8 @@ from labelbeam.charts.page import embedded_jpeg, render
 from labelbeam.explain.explanation import Explanation
 from labelbeam.files import written_whole
 
-# The font file that a text is drawn with where there is no browser to choose one: whatever its script.
-#
-# Asks fontconfig's `fc-list`; without it Pillow's own font draws Latin letters. (`charts.page.font_advice` only
-# says what to install.)
+# Asks fontconfig's `fc-list`; without it Pillow's own font draws Latin letters. (`charts.page.font_advice` only says
+# what to install.)
 
 _LIKED = ("NotoSans-Regular", "NotoSansCJK-Regular", "DejaVuSans.", "NotoSans", "DejaVuSans")
 """Beginnings of file names, the first is the best."""
@@ -28,7 +26,6 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFo
     """Return a font that has every letter of a text, or Pillow's own where the machine has none.
 
     Args:
-        text: what is drawn.
         size: height, pixels.
     """
     letters = frozenset(letter for letter in text if not letter.isspace())
@@ -64,10 +61,6 @@ def _dislike(file: str) -> tuple[int, str]:
     return (min(places) if places else len(_LIKED), file)
 
 
-# A signed map laid over its picture: orange for, blue against; distinct with every kind of colour vision.
-#
-# Pixels in, pixels out. Knows no label and no file.
-
 BRIGHTEST = 99.7
 """Percentile of a map's absolute values that gets the full colour, so that one pixel does not dim the rest."""
 
@@ -83,7 +76,6 @@ def overlaid(
     """Return the picture, grey and darkened, with a map's colours on it; each map has its own scale.
 
     Args:
-        picture: RGB.
         signed: above 0 what speaks for, below 0 what speaks against.
 
     Example:
@@ -131,7 +123,6 @@ def write_strip(explanation: Explanation, path: Path) -> None:
     """Write the strip, whole or not at all.
 
     Args:
-        explanation: what is drawn.
         path: the PNG file; its folder exists.
     """
     with written_whole(path) as part:
@@ -239,8 +230,7 @@ def _fitting(text: str, size: int) -> str:
     return text + "…"
 
 
-# Explanations as HTML: photo, a map per step, what changed; the browser draws the labels, whatever their
-# script.
+# Explanations as HTML: photo, a map per step, what changed; the browser draws the labels, whatever their script.
 
 
 @dataclass(frozen=True)
@@ -261,11 +251,7 @@ class Figure:
 
 
 def explanations_page(explanations: list[Explanation]) -> str:
-    """Return a whole HTML document.
-
-    Args:
-        explanations: one section each.
-    """
+    """Return a whole HTML document."""
     shown = []
     for one in explanations:
         photo = Figure(
@@ -279,9 +265,7 @@ def figures(explanation: Explanation, *, side: int | None = None, quality: int =
     """Return a figure per step, with the differences between them where labels are predicted one after the other.
 
     Args:
-        explanation: what is shown.
         side: longest side of each, pixels; None: as large as the picture.
-        quality: of the JPEG files.
     """
 
     def embedded(signed: np.ndarray) -> str:

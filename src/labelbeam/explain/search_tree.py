@@ -1,16 +1,18 @@
 """The search of one image, visible: prefixes considered, the two paths, every label's score, a click's effect."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from markupsafe import Markup
 
+from labelbeam.charts.charts import element, letters_wide, shortened
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.best_first import best_paths, check_budget
-from labelbeam.decoding.paths import check_image_rows
+from labelbeam.decoding.paths import checked_rows
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.predict.label_model import label_model_answerer
@@ -18,14 +20,9 @@ from labelbeam.predict.prediction import ScoredLabel
 from labelbeam.runs.suggestions import suggest
 from labelbeam.runs.tagger import Tagger
 
-# The search of one image, visible: the prefixes it considers, with their probabilities and their ends.
+# Expanded best first, as the exact search expands them.
 #
-# Expanded best first, as the exact search expands them. Knows a trie and an image row; knows no names and
-# no model.
-#
-# Source:
-#     Wang et al. 2016, Figure 5 (a beam of 2 with END leaves); here the whole tree that decides, and both
-#   paths.
+# Source: Wang et al. 2016, Figure 5 (a beam of 2 with END leaves); here the whole tree that decides, and both paths.
 
 NO_PARENT = -1
 
@@ -68,10 +65,6 @@ class SearchTree:
     nodes: tuple[TreeNode, ...]
     open: float
 
-    def children_of(self, node: int) -> list[int]:
-        """Return the positions of a node's children, the most probable first."""
-        return [i for i, one in enumerate(self.nodes) if one.parent == node]
-
     def to_json(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the tree as plain values; probabilities have six digits behind the point."""
         return {
@@ -102,8 +95,6 @@ def search_tree(
     """Grow the tree of an image's most probable prefixes.
 
     Args:
-        trie: prefixes of the label model.
-        image_row: of the image.
         expansions: prefixes expanded, at most; those of `shown` come on top.
         least: prefixes less probable than this are left out (and counted as hidden).
         shown: paths that must be in the tree whatever their probability.
@@ -119,7 +110,7 @@ def search_tree(
         [((), 1.0, 0.333), ((0,), 0.333, 0.167), ((1,), 0.333, 0.333), ((0, 1), 0.167, 0.167)]
     """
     check_budget(expansions)
-    check_image_rows(trie, image_row[None])
+    checked_rows(trie, image_row[None])
     if not 0 <= least < 1:
         raise InputError(f"least must be at least 0 and below 1, given {least}.")
     wanted = {path[:length] for path in shown for length in range(len(path) + 1)}
@@ -168,13 +159,6 @@ def _chances(
     nodes = trie.find(path, np.array([len(prefix)]))
     chances: np.ndarray = np.exp(trie.log_probs(nodes, image_row[None])[0].astype(np.float64))
     return chances
-
-
-# The search of one image, to be looked at: its tree, the two paths, every label's score, what a click would
-# change.
-#
-# Puts together what the tree above, the searches and `runs.suggestions` find for one image. Draws
-# nothing: `report.charts` does.
 
 
 @dataclass(frozen=True)
@@ -286,7 +270,6 @@ def visible_search(
         beam_width: None: the run's.
         scores: labels listed, best first; each of them is also tried as a click.
         clicks: clicks kept, those that change most.
-        changes: labels listed per click.
 
     Raises:
         InputError: the head is searched by nobody (a sigmoid head), features that do not fit, or numbers out of
@@ -356,3 +339,149 @@ def _clicks(
             )
         )
     return clicks
+
+
+ROW, TOP, TALL = 30, 8, 22
+LONGEST = 18
+BAR = 90
+"""Longest bar of an END leaf, pixels."""
+
+FEWEST = 0.005
+"""END leaves less probable than this are left out, unless a path ends there."""
+
+Path = tuple[str, ...]
+Node = Mapping[str, Any]
+
+
+def tree_chart(tree: Mapping[str, Any], *, exact: Sequence[str], beam: Sequence[str], title: str) -> Markup:
+    """Return the tree as SVG.
+
+    Args:
+        tree: plain values; both paths are in it.
+        exact: labels of the exact search's path, drawn in one colour.
+        beam: the beam's, drawn dashed in another where it differs.
+        title: for readers of screens.
+    """
+    nodes: Sequence[Node] = tree["nodes"]
+    paths = {"exact": tuple(exact), "beam": tuple(beam)}
+    laid = _Layout(nodes, set(paths.values()))
+    parts = []
+    for i, node in enumerate(nodes):
+        if node["parent"] is not None:
+            start = laid.right_of(node["parent"])
+            parts.append(_branch(start, laid.left_of(i), node["probability"], _passing(node, paths)))
+        if i in laid.ends:
+            end = float(laid.x[len(node["prefix"]) + 1]), laid.ends[i]
+            parts.append(_branch(laid.right_of(i), end, node["path_probability"], _ending(node, paths)))
+    for i, node in enumerate(nodes):
+        parts.append(_box(node, *laid.left_of(i), _passing(node, paths)))
+        if i in laid.ends:
+            at = float(laid.x[len(node["prefix"]) + 1])
+            parts.append(_end(node, at, laid.ends[i], _ending(node, paths)))
+    size = {"width": laid.width, "height": laid.height}
+    return element("svg", *parts, hint=title, class_="chart tree", role="img", **size)
+
+
+def _passing(node: Node, paths: Mapping[str, Path]) -> str:
+    """Return which path a prefix is on: the exact one first."""
+    prefix = tuple(node["prefix"])
+    return next((f" {name}" for name, path in paths.items() if path[: len(prefix)] == prefix), "")
+
+
+def _ending(node: Node, paths: Mapping[str, Path]) -> str:
+    """Return which path ends with a prefix."""
+    return next((f" {name}" for name, path in paths.items() if path == tuple(node["prefix"])), "")
+
+
+def _box(node: Node, x: float, y: float, kind: str) -> Markup:
+    chance, name = node["probability"], _name(node)
+    prefix = " → ".join(node["prefix"]) or "no label yet"
+    step = f", {node['step']:.4f} after what stands before it" if node["prefix"] else ""
+    share = element("tspan", f"{chance:.2f}", class_="quiet", dx=6, fill_opacity=".7")
+    box = {"x": f"{x:g}", "y": f"{y - TALL / 2:g}", "width": _width(name), "height": TALL, "rx": 5}
+    return element(
+        "g",
+        element("rect", class_=f"box{kind}", **box),
+        element("text", shortened(name, LONGEST), share, x=f"{x + 8:g}", y=f"{y + 4:g}"),
+        hint=f"{prefix}: p = {chance:.4f}{step}",
+    )
+
+
+def _end(node: Node, x: float, y: float, kind: str) -> Markup:
+    chance = node["path_probability"]
+    path = " → ".join((*node["prefix"], "nothing more"))
+    long = max(2.0, BAR * chance)
+    box = {"x": f"{x:g}", "y": f"{y - 6:g}", "width": f"{long:.1f}", "height": 12, "rx": 3}
+    place = {"class": "strong" if kind else "quiet", "x": f"{x + long + 6:.1f}", "y": f"{y + 4:g}"}
+    return element(
+        "g",
+        element("rect", class_=f"end{kind}", **box),
+        element("text", f"nothing more {chance:.3f}", **place),
+        hint=f"{path}: p = {chance:.4f}",
+    )
+
+
+class _Layout:
+    """Where everything stands: a row per leaf, a column per depth, parents in the middle of their children."""
+
+    def __init__(self, nodes: Sequence[Node], paths: set[Path]) -> None:
+        self.nodes, self.paths = nodes, paths
+        self.y: dict[int, float] = {}
+        self.ends: dict[int, float] = {}
+        self._rows = 0
+        self._children: dict[int, list[int]] = {i: [] for i in range(len(nodes))}
+        for i, node in enumerate(nodes):
+            if node["parent"] is not None:
+                self._children[node["parent"]].append(i)
+        self._place(0)
+        self.x, at = [], 2
+        for depth in range(max(len(node["prefix"]) for node in nodes) + 2):
+            self.x.append(at)
+            here = [_width(_name(node)) for node in nodes if len(node["prefix"]) == depth]
+            at += max(here, default=0) + 46
+        self.width = self.x[-1] + BAR + 80
+        self.height = TOP + ROW * self._rows + 8
+
+    def left_of(self, i: int) -> tuple[float, float]:
+        return float(self.x[len(self.nodes[i]["prefix"])]), self.y[i]
+
+    def right_of(self, i: int) -> tuple[float, float]:
+        x, y = self.left_of(i)
+        return x + _width(_name(self.nodes[i])), y
+
+    def _place(self, i: int) -> None:
+        node, children = self.nodes[i], self._children[i]
+        chance = node["path_probability"]
+        ends = chance is not None and (
+            chance >= FEWEST or tuple(node["prefix"]) in self.paths or not children
+        )
+        leaves: list[tuple[float, int | None]] = [(self.nodes[j]["probability"], j) for j in children]
+        leaves += [(chance, None)] if ends else []
+        rows = []
+        for _, child in sorted(leaves, key=lambda leaf: -leaf[0]):
+            if child is None:
+                self.ends[i] = self._next_row()
+                rows.append(self.ends[i])
+            else:
+                self._place(child)
+                rows.append(self.y[child])
+        self.y[i] = (rows[0] + rows[-1]) / 2 if rows else self._next_row()
+
+    def _next_row(self) -> float:
+        self._rows += 1
+        return TOP + ROW * (self._rows - 0.5)
+
+
+def _branch(start: tuple[float, float], end: tuple[float, float], chance: float, kind: str) -> Markup:
+    (x, y), (to_x, to_y) = start, end
+    middle = (x + to_x) / 2
+    line = f"M{x:g} {y:g} C{middle:g} {y:g} {middle:g} {to_y:g} {to_x:g} {to_y:g}"
+    return element("path", class_=f"branch{kind}", stroke_width=f"{1 + 5 * chance:.2f}", d=line)
+
+
+def _name(node: Node) -> str:
+    return str(node["prefix"][-1]) if node["prefix"] else "START"
+
+
+def _width(name: str) -> int:
+    return 54 + round(7 * letters_wide(shortened(name, LONGEST)))

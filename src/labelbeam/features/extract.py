@@ -1,7 +1,6 @@
 """From image files to features: read, hash, look up, decode, resize, encode, in order and in bounded memory."""
 
 import itertools
-import os
 import sys
 import threading
 from collections import deque
@@ -16,6 +15,7 @@ from jaxtyping import Bool, Float16
 
 from labelbeam.data.images import UnreadableImage, image_content
 from labelbeam.data.memory_images import MemoryImage
+from labelbeam.decoding.search import cores
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.errors import InputError
 from labelbeam.features.cache import FeatureCache, image_digest, to_half
@@ -295,12 +295,8 @@ def _store(encoder: Encoder, root: Path | None, *, remember: bool) -> FeatureCac
     return FeatureCache(root, encoder.key, num_features=encoder.row_size)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _usual_workers() -> int:
-    return min(_cores(), MOST_WORKERS)
+    return min(cores(), MOST_WORKERS)
 
 
 @contextmanager

@@ -8,10 +8,6 @@ from jaxtyping import Float, Int, Int8
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
-# How often labels go together: the counts that the tree is made of.
-#
-# Knows target matrices; first in the data path of this package.
-
 
 @dataclass(frozen=True)
 class PairCounts:
@@ -88,10 +84,8 @@ def check_evidence(evidence: Int8[np.ndarray, "images columns"], num_labels: int
         )
 
 
-# The Chow-Liu tree: the best distribution over label sets in which each label depends on one other.
-#
-# Its conditionals are exact, given any evidence, in one pass up and one down the tree. What an image
-# says enters as odds per label (`unary`). Knows target matrices; knows no pixels, features or heads.
+# Its conditionals are exact, given any evidence, in one pass up and one down the tree. What an image says enters as
+# odds per label (`unary`).
 
 NO_PARENT = -1
 

@@ -1,21 +1,18 @@
 """Heads with one number per label in training: sigmoid, asymmetric loss, any-subset, softmax and WARP."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int8, Shaped
+from jaxtyping import Float, Int, Int8
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
 from labelbeam.heads.local_torch import local_scores
 from labelbeam.heads.options import AsymmetricOptions, LocalOptions, SigmoidOptions
-from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
+from labelbeam.heads.scaling_torch import Features, FeatureScaling, Nats, Targets, check_batch, check_sizes
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
-# The rival: a sigmoid per label on the same features, linear or with one hidden layer.
-#
-# It models each label alone: p(set | image) is a product. Where that is enough, it is the better tool, and it
-# is trained, saved, evaluated and served by the same commands as the label model.
+Scores = Float[Tensor, "batch labels"]
 
 
 class LabelScores(nn.Module):
@@ -26,11 +23,9 @@ class LabelScores(nn.Module):
     Args:
         num_labels: how many labels there are.
         num_features: how many features an image has.
-        options: shape and dropouts.
         scaling: what is done to features first: `standardize` (call `.scaling.fit` with training features), `l2` or
             `none`.
         local: what places of the encoder's map add to the scores; None: nothing.
-        channels: numbers of a place.
 
     Raises:
         InputError: a size below 1 or an unknown scaling.
@@ -74,7 +69,7 @@ class LabelScores(nn.Module):
         observed = len(targets) - unknown + 2.0 + self.unknown_weight * unknown
         self.last.bias.copy_(torch.logit(present / observed))
 
-    def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
+    def logits(self, features: Features) -> Scores:
         """Return one number per label, unbounded."""
         logits = self.last(self.before(self.scaling(features)))
         return logits if self.local is None else logits + self.local(features)
@@ -94,14 +89,10 @@ class SigmoidHead(LabelScores):
 
     head_name: ClassVar[str] = "sigmoid"
 
-    def forward(
-        self, features: Float[Tensor, "batch features"], targets: Shaped[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
+    def forward(self, features: Features, targets: Targets) -> Nats:
         """Return -log p(set | image) per image in nats: binary cross-entropy summed over the observed labels.
 
-        Args:
-            features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown (left out of the sum, or weighted by `unknown_weight`).
+        Unknown labels are left out of the sum, or weighted by `unknown_weight`.
 
         Raises:
             InputError: features or targets of another width than the head's.
@@ -114,19 +105,12 @@ class SigmoidHead(LabelScores):
         return losses.where(targets != UNKNOWN, self.unknown_weight * losses).sum(dim=1)
 
 
-# The any-subset head: a sigmoid per label that takes evidence about the other labels.
-#
-# Beside the features it reads, for every label, one of three states: accepted, rejected,
-# neither. In training labels are revealed at random, in evaluation and tagging none is, which makes it a
-# sigmoid head; asked with evidence, it gives p(label | image, evidence) in one pass, without a search. It
-# learns each conditional by itself: nothing makes them conditionals of one joint distribution. Knows no
-# search and no label name.
-
-
 class AnySubsetHead(SigmoidHead):
-    """A two-layer sigmoid head whose hidden layer also reads evidence.
+    """A two-layer sigmoid head whose hidden layer also reads, for every label, whether it is accepted or rejected.
 
-    Without evidence it is a `SigmoidHead` and answers as one.
+    In training labels are revealed at random, in evaluation and tagging none is, which makes it a `SigmoidHead`; asked
+    with evidence, it gives p(label | image, evidence) in one pass, without a search. It learns each conditional by
+    itself: nothing makes them conditionals of one joint distribution.
 
     Raises:
         InputError: no hidden layer; then labels could not interact.
@@ -146,33 +130,22 @@ class AnySubsetHead(SigmoidHead):
         # The second half of the first layer's weights: features and states, concatenated, are its input.
         self.from_known = nn.Linear(2 * num_labels, options.hidden_size, bias=False)
 
-    def logits(
-        self, features: Float[Tensor, "batch features"], evidence: Int8[Tensor, "batch labels"] | None = None
-    ) -> Float[Tensor, "batch labels"]:
-        """Return one logit per label, given evidence about the labels.
-
-        Args:
-            features: encoder features.
-            evidence: 1 accepted, 0 rejected, -1 neither; None: none.
-        """
+    def logits(self, features: Features, evidence: Int8[Tensor, "batch labels"] | None = None) -> Scores:
+        """Return one logit per label, given evidence about the labels: 1 accepted, 0 rejected, -1 neither."""
         hidden = self.before[:2](self.scaling(features))  # [batch hidden], ReLU still to come
         if evidence is not None:
             states = torch.cat((evidence == PRESENT, evidence == ABSENT), dim=1)  # [batch 2*labels]
             hidden = hidden + self.from_known(states.to(hidden.dtype))
         return self.last(self.before[2:](hidden))
 
-    def forward(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
+    def forward(self, features: Features, targets: Targets) -> Nats:
         """Return the loss per image in nats: binary cross-entropy of the labels that were not revealed.
 
         In training each image draws a rate, and each of its observed labels is revealed at that rate, whether it is
         present or absent. The loss of the others is scaled up to all observed labels, so that the rate does not
         change its magnitude. Out of training nothing is revealed: -log p(set | image) as a sigmoid head has it.
 
-        Args:
-            features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown (never revealed, left out of the sum).
+        Unknown labels are never revealed.
         """
         observed = targets != UNKNOWN
         if not self.training:
@@ -188,27 +161,17 @@ class AnySubsetHead(SigmoidHead):
         return losses.masked_fill(~asked, 0.0).sum(dim=1) / share.clamp(min=1 / self.num_labels)
 
 
-# Heads whose scores rank labels and are not probabilities that a label is present.
-#
-# Such a head can say which labels come first, and by convention decides as many as training images have on
-# average (the paper's protocol: k of every image). It has no p(set | image). Knows no search and no label
-# name.
-
-
 class RankingHead(LabelScores):
-    """One number per label that says which labels come first; subclasses fill `forward`."""
+    """Scores that rank labels and are not probabilities that a label is present; subclasses fill `forward`.
+
+    By convention such a head decides as many labels as training images have on average (the paper's protocol: k of
+    every image). It has no p(set | image). Arguments as `LabelScores`.
+    """
 
     labels_per_image: Tensor
 
-    def __init__(
-        self,
-        num_labels: int,
-        num_features: int,
-        options: SigmoidOptions | None = None,
-        *,
-        scaling: str = "none",
-    ) -> None:
-        super().__init__(num_labels, num_features, options, scaling=scaling)
+    def __init__(self, *sizes: Any, **options: Any) -> None:
+        super().__init__(*sizes, **options)
         self.register_buffer("labels_per_image", torch.ones((), dtype=torch.int64))
 
     @torch.no_grad()
@@ -219,18 +182,14 @@ class RankingHead(LabelScores):
         self.labels_per_image.fill_(max(1, round(mean)))
 
 
-# The asymmetric loss: binary cross-entropy in which easy absent labels hardly count.
-#
-#     L+ = -(1 - p)^gamma+ log p                 for present labels, p = sigmoid(s)
-#     L- = -p_m^gamma- log(1 - p_m)              for absent ones, p_m = max(p - m, 0)
-#
-# With gamma- above gamma+ the best p for a label that is present in a share q of alike images lies above q,
-# and absent labels below the margin m have no gradient at all: the scores rank, they are not p(label |
-# image). Knows no search and no label name.
-
-
 class AsymmetricHead(RankingHead):
     """A sigmoid per label under the asymmetric loss; its set holds the labels with a score of at least 1/2.
+
+        L+ = -(1 - p)^gamma+ log p                 for present labels, p = sigmoid(s)
+        L- = -p_m^gamma- log(1 - p_m)              for absent ones, p_m = max(p - m, 0)
+
+    With gamma- above gamma+ the best p for a label that is present in a share q of alike images lies above q, and
+    absent labels below the margin m have no gradient at all: the scores rank, they are not p(label | image).
 
     Source:
         Ridnik et al. 2021, Asymmetric loss for multi-label classification, eq. 3 to 6. The gradient goes through the
@@ -251,15 +210,8 @@ class AsymmetricHead(RankingHead):
         super().__init__(num_labels, num_features, options, scaling=scaling)
         self.asymmetric = asymmetric or AsymmetricOptions()
 
-    def forward(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
-        """Return the loss per image, summed over the observed labels; with all three numbers 0 it is cross-entropy.
-
-        Args:
-            features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown (left out of the sum).
-        """
+    def forward(self, features: Features, targets: Targets) -> Nats:
+        """Return the loss per image, summed over the observed labels; with all three numbers 0 it is cross-entropy."""
         numbers, logits = self.asymmetric, self.logits(features)
         p = torch.sigmoid(logits)
         if_present = -nn.functional.logsigmoid(logits) * (1 - p) ** numbers.gamma_positive
@@ -274,16 +226,13 @@ class AsymmetricHead(RankingHead):
         return losses.masked_fill(targets == UNKNOWN, 0.0).sum(dim=1)
 
 
-# The paper's first baseline: one softmax over the labels, taught each image's labels in equal shares.
-#
-#     L = -sum over l in G of (1 / |G|) log softmax(s)_l        G: the image's labels
-#
-# Its score is p(a label drawn at random from the image's labels is l): labels compete, so an image with
-# four labels gives each 1/4. It ranks; it is not p(label | image). Knows no search and no label name.
-
-
 class SoftmaxHead(RankingHead):
-    """A softmax over labels.
+    """The paper's first baseline: one softmax over the labels, taught each image's labels in equal shares.
+
+        L = -sum over l in G of (1 / |G|) log softmax(s)_l        G: the image's labels
+
+    Its score is p(a label drawn at random from the image's labels is l): labels compete, so an image with four labels
+    gives each 1/4. It ranks; it is not p(label | image).
 
     Source:
         Gong et al. 2013, Deep convolutional ranking for multilabel image annotation, Section 3.2.1 (after Guillaumin
@@ -299,15 +248,8 @@ class SoftmaxHead(RankingHead):
         counts = (targets == PRESENT).sum(dim=0) + 1.0
         self.last.bias.copy_((counts / counts.sum()).log())
 
-    def forward(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
-        """Return the cross-entropy per image in nats; 0 for an image without labels, which teaches nothing.
-
-        Args:
-            features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown (leaves the image's softmax).
-        """
+    def forward(self, features: Features, targets: Targets) -> Nats:
+        """Return the cross-entropy per image in nats; 0 for an image without labels, which teaches nothing."""
         present = targets == PRESENT
         # An image of which nothing is observed has no softmax; nothing is masked there, and nothing counted.
         hidden = (targets == UNKNOWN) & present.any(dim=1, keepdim=True)
@@ -316,20 +258,14 @@ class SoftmaxHead(RankingHead):
         return -log_probs.masked_fill(~present, 0.0).sum(dim=1) / shares
 
 
-# WARP: every present label above every absent one, by a margin; mistakes near the top of the ranking weigh
-# most.
-#
-#     L = sum over l in G of  w(r_l) / r_l * sum over absent n of max(0, 1 - s_l + s_n)
-#     w(r) = 1 + 1/2 + ... + 1/r,   r_l: the number of absent labels n with a positive hinge
-#
-# The papers draw absent labels until one has a positive hinge and estimate r_l from the number of draws, to
-# save time with 100,000 labels. With the thousand labels at most that we expect, all are looked at: this is
-# the expectation of a draw with the rank known. Its score ranks and is not p(label | image). Knows no
-# search and no label name.
-
-
 class WarpHead(RankingHead):
-    """A ranking by the weighted approximate-rank pairwise loss, exact instead of sampled.
+    """WARP: every present label above every absent one, by a margin; mistakes near the top of the ranking weigh most.
+
+        L = sum over l in G of  w(r_l) / r_l * sum over absent n of max(0, 1 - s_l + s_n)
+        w(r) = 1 + 1/2 + ... + 1/r,   r_l: the number of absent labels n with a positive hinge
+
+    The papers draw absent labels until one has a positive hinge and estimate r_l from the number of draws, to save
+    time with 100,000 labels. Here all are looked at: the expectation of a draw with the rank known.
 
     Source:
         Weston, Bengio, Usunier 2011, WSABIE, eq. 2 to 5 (weights 1/j); Gong et al. 2013, Section 3.2.3; the baseline
@@ -340,28 +276,14 @@ class WarpHead(RankingHead):
 
     head_name: ClassVar[str] = "warp"
 
-    def __init__(
-        self,
-        num_labels: int,
-        num_features: int,
-        options: SigmoidOptions | None = None,
-        *,
-        scaling: str = "none",
-    ) -> None:
-        super().__init__(num_labels, num_features, options, scaling=scaling)
+    def __init__(self, num_labels: int, *sizes: Any, **options: Any) -> None:
+        super().__init__(num_labels, *sizes, **options)
         ranks = torch.arange(1, num_labels + 1, dtype=torch.float32)
         per_rank = (1 / ranks).cumsum(dim=0) / ranks  # w(r) / r
         self.register_buffer("weights", torch.cat((torch.zeros(1), per_rank)), persistent=False)
 
-    def forward(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
-        """Return the loss per image (no nats); memory: labels x the present labels of the batch.
-
-        Args:
-            features: encoder features.
-            targets: 1 present, 0 absent, -1 unknown (in no pair).
-        """
+    def forward(self, features: Features, targets: Targets) -> Nats:
+        """Return the loss per image (no nats); memory: labels x the present labels of the batch."""
         logits = self.logits(features)
         images, labels = (targets == PRESENT).nonzero(as_tuple=True)  # [pairs]
         hinges = (1 - logits[images, labels][:, None] + logits[images]).clamp(min=0)  # [pairs labels]
@@ -369,3 +291,81 @@ class WarpHead(RankingHead):
         ranks = (hinges > 0).sum(dim=1)  # no gradient: the weight is taken as it is
         losses = self.weights[ranks].to(hinges.dtype) * hinges.sum(dim=1)  # [pairs]
         return logits.new_zeros(len(targets)).index_add(0, images, losses)
+
+
+class TreeHead(LabelScores):
+    """A conditional random field on a tree: unary scores from the image, pairs from label statistics.
+
+        p(set | image) = T(y) exp(sum_l s_l y_l) / Z(image)
+
+    T is a distribution over label sets in which each label depends on one other, fixed before training (a Chow-Liu
+    tree of the training labels); s = network(image). The network learns beside the tree, by the exact likelihood, so
+    that what the tree says is not counted twice. Z is exact in one pass over the tree; unknown labels are summed out.
+
+    Source:
+        Chow and Liu 1968 (the tree); Lafferty, McCallum, Pereira 2001 (conditional random fields).
+    """
+
+    parent: Tensor
+    log_given: Tensor
+
+    head_name: ClassVar[str] = "chow-liu"
+
+    def __init__(self, num_labels: int, *sizes: Any, **options: Any) -> None:
+        super().__init__(num_labels, *sizes, **options)
+        # Until `set_tree`: no pair at all, every label as often present as absent.
+        self.register_buffer("parent", torch.full((num_labels,), -1, dtype=torch.int64))
+        self.register_buffer("log_given", torch.full((num_labels, 2, 2), 0.5).log())
+
+    @torch.no_grad()
+    def set_tree(self, parent: Int[Tensor, " labels"], given: Float[Tensor, "labels 2 2"]) -> None:
+        """Take the pairs.
+
+        Args:
+            parent: of each label; -1 for a root.
+            given: p(y_l = column | y_parent = row), above 0; a root's rows are equal.
+
+        Raises:
+            InputError: probabilities that are not above 0, or parents that go round in a circle.
+        """
+        if not (given > 0).all():
+            raise InputError("a tree's probabilities must be above 0. Fit it with smoothing.")
+        self.parent.copy_(parent)
+        self.log_given.copy_(given.log())
+        if sum(len(level) for level in self._levels()) < self.num_labels:
+            raise InputError("these parents are no tree: some labels are their own ancestors.")
+
+    @torch.no_grad()
+    def start_from(self, targets: Int8[Tensor, "images labels"]) -> None:
+        """Leave the biases at 0: the tree has the labels' frequencies."""
+
+    def log_partition(self, unary: Scores, evidence: Targets | None = None) -> Nats:
+        """Return the log of the sum over all sets, or over those that agree with the evidence (-1: summed out)."""
+        beliefs = self._beliefs(unary, evidence)
+        roots = self._levels()[0]
+        return (beliefs[:, roots] + self.log_given[roots, 0]).logsumexp(dim=2).sum(dim=1)
+
+    def forward(self, features: Features, targets: Targets) -> Nats:
+        """Return -log p(set | image) per image in nats; unknown labels are summed out exactly."""
+        unary = self.logits(features)
+        return self.log_partition(unary) - self.log_partition(unary, targets)
+
+    def _levels(self) -> list[Tensor]:
+        """Return the labels by depth, roots first."""
+        levels, at = [], self.parent < 0
+        while at.any():
+            levels.append(at.nonzero()[:, 0])
+            at = torch.isin(self.parent, levels[-1])
+        return levels
+
+    def _beliefs(self, unary: Tensor, evidence: Tensor | None) -> Float[Tensor, "batch labels 2"]:
+        """Return, for both values of each label, the log of the sum over everything below it."""
+        beliefs = torch.stack((torch.zeros_like(unary), unary), dim=2)
+        if evidence is not None:
+            ruled_out = torch.stack((evidence == PRESENT, evidence == ABSENT), dim=2)
+            beliefs = beliefs.masked_fill(ruled_out, -torch.inf)
+        for level in reversed(self._levels()[1:]):
+            # [batch level 2 2], rows: the parent's value
+            pairs = beliefs[:, level, None] + self.log_given[level]
+            beliefs = beliefs.index_add(1, self.parent[level], pairs.logsumexp(dim=3))
+        return beliefs

@@ -36,9 +36,7 @@ class Members(nn.Module):
     def __init__(self, heads: Sequence[CNNRNN] | Sequence[SigmoidHead]) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
-        self.first: list[CNNRNN | SigmoidHead] = [
-            heads[0]
-        ]  # in a list, so that its arrays are not stored twice
+        self.first: list[CNNRNN | SigmoidHead] = [heads[0]]  # a list, so that its arrays are not stored twice
         self._merged: list[CNNRNN | SigmoidHead] = []
 
     @property

@@ -38,14 +38,7 @@ class TrainedNeighbours:
         num_labels: int,
         num_features: int | None = None,
     ) -> None:
-        """Take the remembered images.
-
-        Args:
-            arrays: by name, as training stored them.
-            options: how neighbours vote.
-            scaling: its name.
-            num_labels: how many labels the run has.
-            num_features: what the encoder gives; None: what the arrays say.
+        """Take the remembered images; arguments as `label_scores.TrainedScores`.
 
         Raises:
             InputError: an array is missing, of another shape, or not expected; or no image is remembered.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from labelbeam.errors import InputError
 from labelbeam.heads.options import NeighbourOptions
-from labelbeam.heads.scaling_torch import FeatureScaling, check_sizes
+from labelbeam.heads.scaling_torch import Features, FeatureScaling, Nats, Targets, check_sizes
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 BLOCK = 256  # images at a time: bounds the memory of similarities to all training images
@@ -54,21 +54,14 @@ class NearestNeighbours(nn.Module):
         """Leave everything to `remember`."""
 
     @torch.no_grad()
-    def remember(
-        self, features: Float[Tensor, "images features"], targets: Int8[Tensor, "images labels"]
-    ) -> None:
-        """Take training images, in place of any before; the scaling has been fitted.
-
-        Args:
-            features: encoder features, single or half precision.
-            targets: 1 present, 0 absent, -1 unknown (votes neither way).
-        """
+    def remember(self, features: Features, targets: Targets) -> None:
+        """Take training images, in place of any before; the scaling has been fitted."""
         blocks = [self._direction(block).half() for block in features.split(BLOCK)]
         self.remembered, self.known = torch.cat(blocks), targets.clone()
         present, observed = (targets == PRESENT).sum(dim=0) + 1.0, (targets != UNKNOWN).sum(dim=0) + 2.0
         self.frequencies = present / observed
 
-    def logits(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch labels"]:
+    def logits(self, features: Features) -> Float[Tensor, "batch labels"]:
         """Return the log-odds of p(l | image).
 
         Raises:
@@ -78,9 +71,7 @@ class NearestNeighbours(nn.Module):
             raise InputError("the nearest-neighbour head remembers no image. Call remember(…) first.")
         return torch.cat([torch.logit(self._votes(block)) for block in features.split(BLOCK)])
 
-    def forward(
-        self, features: Float[Tensor, "batch features"], targets: Int8[Tensor, "batch labels"]
-    ) -> Float[Tensor, " batch"]:
+    def forward(self, features: Features, targets: Targets) -> Nats:
         """Return -log p(set | image) per image in nats, unknown labels left out."""
         losses = nn.functional.binary_cross_entropy_with_logits(
             self.logits(features), (targets == PRESENT).float(), reduction="none"

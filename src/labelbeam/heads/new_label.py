@@ -12,13 +12,10 @@ from labelbeam.heads.label_model import TrainedLabelModel, per_label_row
 from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
-# Logistic regression with offsets: what one new label costs when everything else of a model stays as it is.
-#
-# With the old parameters fixed, the odds that a label model says a new label K at a step are exp(x_t . u_K
-# - a_t), where x_t is the joint embedding and a_t the log-sum-exp of the old allowed outcomes; its log-
-# likelihood in u_K is that of a logistic regression with offset -a_t, which is concave: one best row, found
-# by Newton's method, nothing to tune but the penalty, which cross-validation chooses. For a sigmoid head
-# the offset is 0. Knows no model and no file.
+# With the old parameters fixed, the odds that a label model says a new label K at a step are exp(x_t . u_K - a_t),
+# where x_t is the joint embedding and a_t the log-sum-exp of the old allowed outcomes; its log-likelihood in u_K is
+# that of a logistic regression with offset -a_t, which is concave: one best row, found by Newton's method, nothing to
+# tune but the penalty, which cross-validation chooses. For a sigmoid head the offset is 0.
 
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 """Weights of half the squared length that are tried."""
@@ -61,12 +58,9 @@ def fit_offset_regression(
     """Fit p(present) = sigmoid(inputs . weights + bias + offsets), the penalty chosen by 5-fold cross-validation.
 
     Args:
-        inputs: one row per decision.
         offsets: log-odds to which the fitted ones are added.
-        present: what came.
         groups: rows of one image are kept in one fold.
         bias: whether there is a bias, which no penalty touches.
-        seed: of the folds.
 
     Raises:
         InputError: fewer than `FOLDS` groups with a positive row, or without one.
@@ -165,13 +159,9 @@ def _nats(logits: np.ndarray, present: np.ndarray) -> np.ndarray:
     return nats
 
 
-# One more label for a trained head, everything else as it was: what decides it, and the head's arrays with
-# it.
-#
-# The new label becomes the last in label order. Of a label model it needs a row of U_l, which the
-# recurrence reads only after every other label, and a number of its own in the joint space, whose
-# other numbers hold what the old labels need of an image. Of a sigmoid head it is a row of the last layer.
-# The functions above find the numbers. Knows no file and no label name.
+# The new label becomes the last in label order. Of a label model it needs a row of U_l, which the recurrence reads only
+# after every other label, and a number of its own in the joint space, whose other numbers hold what the old labels need
+# of an image. Of a sigmoid head it is a row of the last layer. The functions above find the numbers.
 
 
 @dataclass(frozen=True)
@@ -223,8 +213,6 @@ def decisions_of_label_model(
     exp(s(t)), with v what U_I reads of the image: the inputs are x_t and v, side by side.
 
     Args:
-        head: trained on the old labels.
-        features: of the images.
         targets: old labels, 1 present, 0 absent; in label order.
     """
     inputs, offsets, image, last = [], [], [], []
@@ -256,12 +244,7 @@ def decisions_of_label_model(
 
 
 def decisions_of_sigmoid(head: TrainedSigmoid, features: Float[np.ndarray, "images features"]) -> Decisions:
-    """Return one decision per image.
-
-    Args:
-        head: trained on the old labels.
-        features: of the images.
-    """
+    """Return one decision per image."""
     rows = np.arange(len(features))
     return Decisions(
         head.before_last(features), np.zeros(len(rows)), rows, np.ones(len(rows), dtype=bool), rows
@@ -276,8 +259,6 @@ def decisions_of_any_subset(
     """Return two decisions per image: without evidence about the old labels, and with all there is.
 
     Args:
-        head: trained on the old labels.
-        features: of the images.
         targets: old labels, 1 present, 0 absent, -1 unknown.
     """
     rows = np.arange(len(features))
@@ -293,7 +274,6 @@ def label_model_with(head: TrainedLabelModel, weights: Float[np.ndarray, " input
     max(a, 0) - max(-a, 0) = a. Scores of the old labels and END are the same at every step.
 
     Args:
-        head: without it.
         weights: of the inputs of `decisions_of_label_model`.
     """
     old, size = dict(head.arrays), head.options.embedding_size

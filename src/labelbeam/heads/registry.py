@@ -18,10 +18,10 @@ from labelbeam.heads.label_scores import (
     TrainedRanking,
     TrainedScores,
     TrainedSigmoid,
+    TrainedTree,
 )
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
 from labelbeam.heads.new_label import OF_ANY_SUBSET, OF_LABEL_MODEL, OF_SIGMOID, NewLabel
-from labelbeam.heads.tree import TrainedTree
 
 Head = TrainedLabelModel | TrainedScores | TrainedNeighbours
 """A trained head that answers."""
@@ -169,7 +169,7 @@ HEADS: Mapping[str, HeadRow] = {
     ),
     "chow-liu": HeadRow(
         "a network on top of a tree of labels",
-        "labelbeam.heads.tree_torch:TreeHead",
+        "labelbeam.heads.label_scores_torch:TreeHead",
         TrainedTree,
         ("sigmoid",),
         "tree",
@@ -224,8 +224,6 @@ def require(head: str, capability: Capability, asked: str) -> None:
     """Refuse what a head cannot do.
 
     Args:
-        head: its name.
-        capability: what is needed.
         asked: what the user asked for, such as `--beam 5`.
 
     Raises:

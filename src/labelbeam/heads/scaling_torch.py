@@ -4,13 +4,20 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from labelbeam.data.feature_rows import READ_TOGETHER, FeatureRows
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.local_torch import row_size
 from labelbeam.heads.options import ScalingName
+
+Features = Float[Tensor, "batch features"]
+"""As the encoder gives them, any precision."""
+Targets = Shaped[Tensor, "batch labels"]
+"""int8: 1 present, 0 absent, -1 unknown."""
+Nats = Float[Tensor, " batch"]
+"""A loss per image."""
 
 
 class FeatureScaling(nn.Module):
@@ -59,7 +66,7 @@ class FeatureScaling(nn.Module):
 
 
 def check_sizes(num_labels: int, num_features: int) -> None:
-    """Refuse a head without labels or features.
+    """Check sizes.
 
     Raises:
         InputError: a number below 1.
@@ -70,12 +77,7 @@ def check_sizes(num_labels: int, num_features: int) -> None:
 
 
 def check_batch(head: Any, features: Tensor, targets: Tensor) -> Tensor:
-    """Return the targets as int8; refuse features or targets that are not a head's.
-
-    Args:
-        head: with `num_labels` and `scaling`.
-        features: [batch features].
-        targets: [batch labels].
+    """Return the targets as int8.
 
     Raises:
         InputError: another width, other numbers of images, or floating-point targets that are not 1, 0 or -1.

@@ -8,14 +8,9 @@ from jaxtyping import Float, Float32
 
 from labelbeam.errors import InputError
 
-# The arrays of a trained head by name, as `model.safetensors` holds them; taken one by one and checked.
-#
-# Between a file (or a torch module's state) and a head. Knows no head: each takes what it needs and then
-# asks that nothing is left.
-
 
 class Tensors:
-    """Arrays by name; `take` gives one in the shape that is needed, `finish` refuses what nobody took."""
+    """Arrays by name, as `model.safetensors` has them; `take` gives one, `finish` refuses what is left."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
@@ -25,7 +20,6 @@ class Tensors:
         """Return an array.
 
         Args:
-            name: as it is stored.
             shape: its sizes; None where any size fits.
             dtype: what it is read as; stored may be another width of the same kind of number.
 
@@ -55,8 +49,6 @@ class Tensors:
         if left := sorted(set(self._arrays) - self._taken):
             raise InputError(f"it holds arrays that this kind of head does not have: {', '.join(left[:5])}.")
 
-
-# What is done to an encoder's features before a head reads them; fitted in training, kept with the head.
 
 SMALLEST = np.float32(1e-12)
 """Least length that features are divided by."""

@@ -87,7 +87,6 @@ def reliability(
 
     Args:
         scores: probabilities.
-        present: whether each came true.
         bins: most bins.
 
     Raises:
@@ -128,7 +127,6 @@ def calibration_report(
     Args:
         truth: 1 present, 0 absent, -1 unknown (left out).
         scores: p(label | image).
-        names: label names by column.
         bins: most bins.
 
     Raises:

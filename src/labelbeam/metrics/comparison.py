@@ -96,13 +96,8 @@ def Sets() -> Protocol:
     return Protocol("sets")
 
 
-# What was predicted beside what is true: the validated input of every measure.
-#
-# A `Comparison` holds decisions and rankings that already obey the protocol; `compare` builds one from
-#   scores,
-# a ranking or sets. Knows nothing of files. In the data path: truth + predictions + protocol ->
-#   **comparison**
-# -> `evaluation` and `bootstrap`.
+# A `Comparison` holds decisions and rankings that already obey the protocol; `compare` builds one from scores, a
+# ranking or sets.
 
 
 @dataclass(frozen=True)

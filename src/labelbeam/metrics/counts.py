@@ -6,11 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 from numpy.typing import ArrayLike
 
-# Truth and decisions to integer counts: the one place that separates right from wrong.
-#
-# Counts add over batches and machines, and carry any leading axes, so that the same reduction gives a score
-# and its thousand bootstrap resamples. Knows nothing of rankings, protocols or files. In the data path:
-# truth + decisions -> **counts** -> `ratios`.
+# Counts add over batches and machines, and carry any leading axes, so that the same reduction gives a score and its
+# thousand bootstrap resamples.
 
 ROWS_AT_ONCE = 4096
 """Images per matrix product: bounds the float64 copies to a few MB per 100 labels."""
@@ -95,11 +92,8 @@ def _total(what: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     return np.rint(total).astype(np.int64)
 
 
-# Counts to scores: precision, recall, F1, overall and per class; set accuracy. Three lines each.
-#
-# Every function keeps the leading axes of its counts, so a score and its resamples come from the same lines.
-# A value that is not defined is NaN (a file of results says null and why). Knows nothing of where the counts
-# come from. In the data path: `counts` -> **ratios** -> `evaluation`.
+# Every function keeps the leading axes of its counts, so a score and its resamples come from the same lines. A value
+# that is not defined is NaN (a file of results says null and why).
 
 
 def _ratio(numerator: ArrayLike, denominator: ArrayLike, *, empty: float) -> np.ndarray:

@@ -90,7 +90,6 @@ def numbers(
     """Measure everything under each weighting of the images; NaN where a number is not defined.
 
     Args:
-        comparison: truth and predictions.
         weights: how often each image counts; ones for the plain value.
         average_precisions: whether mAP is among them, which takes most of the time.
 

@@ -17,11 +17,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.metrics.ranking import NOTHING, OUTSIDE, rank_labels
 from labelbeam.parsing import BYTE_ORDER_MARK, parse_json
 
-# JSON Lines of images: one object a line, each with an image key that occurs once.
-#
 # Reads bytes line by line, so that memory does not grow with the file and every message names its line.
-# Knows nothing of what truth or predictions mean. In the data path:
-# file -> **lines** -> truth or predictions.
 
 
 @dataclass(frozen=True)
@@ -117,11 +113,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             yield Line(where, image, content)
 
 
-# The truth of a scoring run, read from JSON Lines: `{"image": ..., "labels": [...], "unknown": [...]}`.
-#
-# The label vocabulary is the union of what the file names, sorted by code point, which is also the order of
-# ties. Knows nothing of predictions.
-# In the data path: truth file -> **Truth** -> `prediction_file`, `comparison`.
+# The label vocabulary is the union of what the file names, sorted by code point, which is also the order of ties.
 
 
 @dataclass(frozen=True)
@@ -185,12 +177,8 @@ def read_truth(path: Path) -> Truth:
     return Truth(tuple(images), tuple(names), targets)
 
 
-# Anybody's predictions, read from JSON Lines and put beside the truth.
-#
-# A line holds `labels` (names best first, or objects as `labelbeam tag` writes them), `scores` (a number per
-# name), both, or an `error`. Labels that the truth does not know keep their place in the ranking and count as
-# wrong. Knows nothing of measures.
-# In the data path: prediction file + `Truth` -> **Predictions** -> `file_comparison`.
+# A line holds `labels` (names best first, or objects as `labelbeam tag` writes them), `scores` (a number per name),
+# both, or an `error`. Labels that the truth does not know keep their place in the ranking and count as wrong.
 
 MISSING_POLICIES = ("error", "empty")
 

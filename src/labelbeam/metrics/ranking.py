@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-# Average precision of one label over images, by three rules, for one or many weightings of the images.
-#
-# Equal scores are one threshold. A threshold whose images are all negative only lowers precision at the same
-# recall, so the curve is kept at thresholds that hold a positive: that is what makes resampling cheap.
-# Knows nothing of protocols or decisions.
-# In the data path: truth + scores -> **average precision** -> `evaluation`.
+# Equal scores are one threshold. A threshold whose images are all negative only lowers precision at the same recall, so
+# the curve is kept at thresholds that hold a positive: that is what makes resampling cheap.
 
 RULES = ("area", "voc10", "voc11")
 """`area`: no interpolation (scikit-learn). `voc10`: area under the interpolated curve. `voc11`: 11 points."""
@@ -123,11 +119,8 @@ def _of_chunk(label: SortedLabel, weights: np.ndarray) -> dict[str, np.ndarray]:
         }
 
 
-# Scores to rankings, and what is read from the top of a ranking: exact-k sets and MAP@N.
-#
-# A ranking is int [images depth]: column ids, best first, then NOTHING; OUTSIDE stands for any label that the
-# truth does not know. Unknown labels leave the ranking before anything is counted. Knows nothing of files.
-# In the data path: scores -> **ranking** -> decisions (`protocols`) and MAP@N (`evaluation`).
+# A ranking is int [images depth]: column ids, best first, then NOTHING; OUTSIDE stands for any label that the truth
+# does not know. Unknown labels leave the ranking before anything is counted.
 
 NOTHING = -1
 """Fills a ranking that is shorter than its depth."""
@@ -149,7 +142,6 @@ def rank_labels(
 
     Args:
         scores: higher is better; -inf ranks below every finite score.
-        names: label names by column.
         observed: False takes the label out of the image's ranking.
         depth: how many ranks to keep.
 

@@ -127,8 +127,7 @@ def intervals(comparison: "Comparison", *, resamples: int, seed: int) -> dict[st
     """Return intervals of every number over images, with how they were made, as plain values."""
     import numpy as np
 
-    from labelbeam.metrics.intervals import bootstrap
-    from labelbeam.metrics.map_interval import RULES, WHY_NONE
+    from labelbeam.metrics.intervals import RULES, WHY_NONE, bootstrap
 
     found = bootstrap(comparison, rng=np.random.default_rng(seed), resamples=resamples)
     without = [

@@ -23,16 +23,11 @@ from labelbeam.runs.build import build_answerer
 from labelbeam.runs.run_directory import Run
 from labelbeam.runs.tagger import Tagger
 
-# The label space on paper: label embeddings in two dimensions, and the way of a query point among them.
+# By principal components, whose signs are fixed, so that the same run always gives the same picture. Two dimensions of
+# sixty-four: `explained` says how much of the spread they show.
 #
-# By principal components, whose signs are fixed, so that the same run always gives the same picture. Two
-# dimensions of sixty-four: `explained` says how much of the spread they show. Knows points; knows no names
-# and no model.
-#
-# Source:
-#     Wang et al. 2016, Figure 2: the query point is the image's point plus what the recurrence adds; the
-#   label whose
-#     embedding suits it best comes next.
+# Source: Wang et al. 2016, Figure 2: the query point is the image's point plus what the recurrence adds; the label
+# whose embedding suits it best comes next.
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +148,6 @@ def _directions(vectors: Float[np.ndarray, "points embedding"], measure: str) ->
     return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
 
 
-# The label space of a run: neighbours of labels, of images and of label sets, and its map, with names.
-#
-# Between the run and the analyses of points (`neighbors.neighbors` and the map above); results are plain
-# values when asked (`to_json`). Draws nothing: `report.charts` does.
-
 SPACES = ("features", "joint")
 """Where images are compared: as the encoder sees them, or as the label model does."""
 
@@ -210,7 +200,6 @@ def label_neighbors(
     Args:
         run: of a head that has a point per label.
         labels: names; none: every label of the run.
-        count: neighbours of each.
         measure: `cosine` or `dot`.
 
     Raises:
@@ -238,9 +227,6 @@ def image_neighbors(
     """Return the labels near an image, beside the best labels of a classifier on the same features.
 
     Args:
-        run: of a label model.
-        features: of the image.
-        count: labels on each side.
         measure: `cosine` or `dot`.
         beside: a run with the same encoder; the paper's is of `--head softmax`.
 
@@ -284,13 +270,11 @@ def images_near(
     """Return the images nearest to an image or to a set of labels.
 
     Args:
-        run: the trained model.
         images: names of the images to choose from.
         features: theirs, as the run's encoder gives them (cached, half precision will do).
         image: features of the query image; one of `image` and `labels` is given.
         labels: names of the query's label set; compared in the joint space.
         space: `features` (default for an image) or `joint`.
-        count: how many.
         measure: `cosine` or `dot`.
         leave_out: row of the query image itself, where it is among them.
 
@@ -346,7 +330,6 @@ def label_space(
     """Lay a run's labels out in a plane, with the way of an image's query point.
 
     Args:
-        tagger: the run.
         features: of an image; its most probable path is followed.
         measure: `cosine` (directions) or `dot` (as the model sees them; query points may lie far outside).
 

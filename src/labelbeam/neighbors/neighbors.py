@@ -9,14 +9,12 @@ Source:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 from jaxtyping import Float
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.features.extract import extract
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, require
 from labelbeam.runs.run_directory import Run
@@ -112,19 +110,6 @@ def label_points(run: Run) -> Float[np.ndarray, "labels embedding"]:
     return run.head.label_points
 
 
-def image_point(run: Run, image: Path) -> Float[np.ndarray, " embedding"]:
-    """Return an image's point h(U_I I), before any label.
-
-    Source:
-        Wang et al. 2016, Table 6: the query has no recurrent term.
-
-    Raises:
-        InputError: the head is no label model, so that there is no joint space, or the image cannot be read.
-    """
-    space_of(run)
-    return image_points(run, extract([image], run.encoder).values)[0]
-
-
 def space_of(run: Run) -> TrainedLabelModel:
     """Return the label model of a run, which has a joint embedding space.
 
@@ -171,8 +156,6 @@ def query_points(
     """Return how an image's query point x_t moves along the labels of a path.
 
     Args:
-        run: of a label model.
-        features: of the image.
         path: label ids in path order.
 
     Returns:

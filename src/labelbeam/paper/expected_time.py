@@ -45,7 +45,6 @@ def encoder_rate(config: EncoderConfig, *, workers: int | None = None) -> tuple[
     Weights do not change the speed, so nothing is fetched: where no file is named, the network is untrained.
 
     Args:
-        config: the encoder.
         workers: threads; None: as `features.extract` chooses.
 
     Raises:
@@ -81,9 +80,7 @@ def row_rates(
     will be. Finding the order `easiest` is not timed.
 
     Args:
-        config: of the row.
         targets: label sets like those of the benchmark.
-        num_features: of an image.
         training_images: of the whole plan; what compares with every one of them (kNN) takes as many times longer.
 
     Returns:
@@ -144,16 +141,11 @@ def _label_sets(request: Request) -> Int8[np.ndarray, "images labels"]:
     return targets[(targets == 1).any(axis=1)][:IMAGES].astype(np.int8)
 
 
-# The dry run: commands, configurations, images and expected time, without writing anything.
-#
 # Works where the photographs are not there: then their number is the official one, with a note.
 
 
 def plan_of(request: Request) -> dict[str, Any]:
     """Return the whole plan as plain values.
-
-    Args:
-        request: what the user asked for.
 
     Raises:
         InputError: options that do not fit together; data that are there but cannot be read.

@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 
 from labelbeam.formats.voc import VOC_LABELS
 
-# The paper's result tables, as data: every printed number that we know of, with how well it is known.
+# A mark says how far a number may be trusted: "2+" was seen in two or more independent sources, "1" in one, "recalled"
+# is recalled and not verified: a lead, not a citation.
 #
-# A mark says how far a number may be trusted: "2+" was seen in two or more independent sources, "1" in one,
-# "recalled" is recalled and not verified: a lead, not a citation. Knows nothing of our results;
-# the checks below look at the arithmetic.
-#
-# Source: Wang et al., CNN-RNN, CVPR 2016, Tables 1 to 4, as far as talks, later papers and repositories
-# repeat them.
+# Source: Wang et al., CNN-RNN, CVPR 2016, Tables 1 to 4, as far as talks, later papers and repositories repeat them.
 
 MARKS = {
     "2+": "seen in two or more independent sources",
@@ -206,10 +202,8 @@ PAPER_TABLES: Mapping[str, PaperTable] = {
 }
 """By the name of the benchmark; the drawn scenes have none."""
 
-# Whether the paper's numbers fit each other: F1 from P and R, a mean from its APs, decided labels per image.
-#
-# Numbers are printed with one decimal, so each stands for an interval of a tenth; only what no unrounded
-# number could explain is marked. Computed from `paper_tables`, nothing is written down twice.
+# Numbers are printed with one decimal, so each stands for an interval of a tenth; only what no unrounded number could
+# explain is marked. Computed from `paper_tables`, nothing is written down twice.
 
 HALF_A_DIGIT = 0.05
 """How far a printed number may be from the one that was rounded."""
@@ -302,7 +296,6 @@ def not_exactly_k(table: PaperTable, *, decided: float) -> list[str]:
     """Say which rows did not decide as many labels as a protocol does.
 
     Args:
-        table: of the paper.
         decided: labels decided for each true label by exactly k: k over the mean number of true labels.
 
     Returns:

@@ -86,7 +86,6 @@ class Benchmark:
 
         Args:
             root: where the user says the data are; the usual folder below it is taken where there is one.
-            split: its name.
 
         Raises:
             InputError: no root where one is needed.
@@ -300,8 +299,6 @@ def _as_yaml(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-# What a reproduction will do, before it does it: data, rows, configurations, seeds, runs and their commands.
-#
 # Reads labels, never pixels. `training` carries it out, `expected_time` says how long that takes.
 
 CHOSEN_BY = "mAP_area"
@@ -393,8 +390,6 @@ def requested(
     """Return a request from what a user wrote.
 
     Args:
-        benchmark: its name.
-        root: folder of the data.
         out: folder of runs and results; None: `runs/reproduce-NAME`.
         rows: as `rows.rows_named` reads them.
         more: other fields of `Request`.

@@ -19,7 +19,17 @@ from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.errors import InputError
 from labelbeam.features.of_dataset import readable_features
 from labelbeam.files import written_whole
-from labelbeam.paper.measures import FREE, RANKED, TITLES, Measured, differences, measure, verdicts
+from labelbeam.paper.measures import (
+    FREE,
+    RANKED,
+    TITLES,
+    Measured,
+    RowAnswers,
+    answers_of,
+    differences,
+    measure,
+    verdicts,
+)
 from labelbeam.paper.paper_tables import MARKS, PAPER_TABLES, misfits, not_exactly_k
 from labelbeam.paper.plan import (
     CHOSEN_BY,
@@ -33,7 +43,6 @@ from labelbeam.paper.plan import (
     truth_views,
     weights_digest,
 )
-from labelbeam.paper.row_answers import RowAnswers, answers_of
 from labelbeam.paper.rows import ROWS
 from labelbeam.parsing import read_json
 from labelbeam.progress import progress_bar
@@ -41,8 +50,6 @@ from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import versions
 from labelbeam.training.train import train_run
 
-# Training the rows, one after the other; what is there and the same is used again.
-#
 # Beside each run's folder stands a small JSON file with a digest of what decides the run: configuration, training
 # labels, encoder weights. A finished run of the same digest is kept, an unfinished one goes on, another is replaced.
 
@@ -79,8 +86,6 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
     """Train every row: its configurations with the first seed, then the best one with the others.
 
     Args:
-        request: what the user asked for.
-        train: its training images.
         report: gets a line for each step.
 
     Raises:
@@ -195,7 +200,6 @@ def reproduce(request: Request, *, command: str, report: Callable[[str], None]) 
     """Train and measure every row.
 
     Args:
-        request: what the user asked for.
         command: how the user called this, for the result.
         report: gets a line for each step.
 
@@ -371,7 +375,6 @@ def paper_values(name: str, *, decided: float | None) -> dict[str, Any] | None:
     """Return the paper's table as plain values, with what does not fit in it; None where it has none.
 
     Args:
-        name: of the benchmark.
         decided: labels decided per true label by exactly k, of the test images at hand; None: not known.
     """
     table = PAPER_TABLES.get(name)

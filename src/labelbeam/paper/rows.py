@@ -13,11 +13,6 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.registry import HEADS
 from labelbeam.runs.config import OF_HEADS, RunConfig, configure
 
-# The rows of a reproduction's tables: a name, the head that is trained for it, and its differences from
-# that head.
-#
-# Knows names and settings; `recipes` turns a row into a configuration, `benchmarks` knows the data.
-
 
 @dataclass(frozen=True)
 class Row:
@@ -98,11 +93,8 @@ def rows_named(text: str | None) -> tuple[str, ...]:
     return tuple(name for name in ROWS if name in asked or "all" in asked)
 
 
-# How the rows of a reproduction are trained: one fixed recipe for all, and the configurations tried beside
-# it.
-#
-# Every row gets the same number of configurations. The first is the fixed recipe; the others are drawn from
-# the same lists for every head that learns. Knows configurations, no data.
+# Every row gets the same number of configurations. The first is the fixed recipe; the others are drawn from the same
+# lists for every head that learns.
 
 MANY_IMAGES = 20_000
 """Training images from which `LARGE` is laid over the default recipe, which was found on 765."""
@@ -127,7 +119,6 @@ def configurations(base: RunConfig, count: int) -> list[Settings]:
     """Return the configurations tried for a row: the fixed recipe first, then others, drawn with seed 0.
 
     Args:
-        base: the row's fixed recipe.
         count: how many, at least 1; never more than there are.
 
     Example:
@@ -177,8 +168,6 @@ def row_config(
         recipe: `default` or `paper`.
         training_images: how many there are, which decides whether `LARGE` applies.
         scenes: whether the data are the drawn scenes, which have a recipe of their own (that of `labelbeam demo`).
-        options: data, encoder and reading, nested.
-        settings: differences from the fixed recipe.
         seed: of the training and of the validation split.
 
     Raises:

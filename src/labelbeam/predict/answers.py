@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int8
 
-from labelbeam.decoding.likely_sets import ListedSets
+from labelbeam.decoding.best_first import ListedSets
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
-from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, log_sigmoid
+from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, TrainedTree, log_sigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
-from labelbeam.heads.tree import TrainedTree
 from labelbeam.labels.rules import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 
@@ -86,11 +85,9 @@ class Answerer(Protocol):
         ...
 
 
-# Answers of a head whose scores rank labels: a ranking and a set by convention, no probabilities.
-#
-# `scores` are comparable over images and say which label comes first; none is p(label | image) until a
-# calibration on validation images makes it one. The path is the head's conventional set, best first; it has
-# no probability (NaN), and nothing certifies it.
+# `scores` are comparable over images and say which label comes first; none is p(label | image) until a calibration on
+# validation images makes it one. The path is the head's conventional set, best first; it has no probability (NaN), and
+# nothing certifies it.
 
 
 class RankingAnswerer:
@@ -167,8 +164,7 @@ class SigmoidAnswerer:
         return log_sigmoid(logits), log_sigmoid(-logits)
 
 
-# Answers of a tree head: scores, the most probable set and set likelihoods, all exact in a pass over the
-# tree.
+# Answers of a tree head: scores, the most probable set and set likelihoods, all exact in a pass over the tree.
 
 
 class TreeAnswerer:
@@ -216,12 +212,9 @@ class TreeAnswerer:
         return self.head.logits(features).astype(np.float64)
 
 
-# Several models that answer as one: the mixture of their distributions, each with the same weight.
-#
-# Made for models of the same labels in different orders. Everything is the mixture's own: scores are the
-# means of the members' scores, p(set) the mean of theirs. The path is the best, under the mixture, of the
-# members' own most probable sets: a search among few, so nothing certifies it. Knows members and how their
-# columns are to be sorted; knows no file.
+# Made for models of the same labels in different orders. Everything is the mixture's own: scores are the means of the
+# members' scores, p(set) the mean of theirs. The path is the best, under the mixture, of the members' own most probable
+# sets: a search among few, so nothing certifies it.
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,9 @@ from labelbeam.predict.score_maps import (
 )
 from labelbeam.predict.thresholds import TunedThresholds, fit_thresholds
 
-# Calibration of scores on validation images: of 100 labels with score 0.8, about 80 are to be present.
-#
-# One increasing map per label, drawn towards one map for all labels the more, the fewer positives a label
-# has. Which family of maps, and how strongly it is drawn, is decided by cross-validated log-loss; changing
-# nothing is among the candidates, so a model that is calibrated already stays as it is. Knows no model and
-# no file. In the data path: answers -> **calibration** -> answers -> decisions.
+# One increasing map per label, drawn towards one map for all labels the more, the fewer positives a label has. Which
+# family of maps, and how strongly it is drawn, is decided by cross-validated log-loss; changing nothing is among the
+# candidates, so a model that is calibrated already stays as it is.
 
 Fit = Callable[[np.ndarray, np.ndarray], ScoreMaps]
 
@@ -144,7 +141,6 @@ def fit_score_calibration(
     Args:
         scores: p(label | image) as the model says, of images that it was not trained on.
         targets: 1 present, 0 absent, -1 unknown (left out).
-        seed: of the folds.
 
     Returns:
         The maps of the candidate with the least log-loss in 5-fold cross-validation, fitted on all images;
@@ -180,11 +176,6 @@ def log_loss(
     given = np.where(targets == PRESENT, p, 1 - p)
     return -np.where(targets == UNKNOWN, 0.0, np.log(given)).sum(axis=1)
 
-
-# Everything that a run learns from its validation images after training: score maps, thresholds, fitness.
-#
-# One object, one file (`calibration.json` of a run directory). Knows no file and no configuration.
-# In the data path: answers -> **calibration** -> decisions.
 
 KEYS = ("version", "images", "score", "scores", "thresholds", "fitness")
 
@@ -232,11 +223,6 @@ class RunCalibration:
     def from_json(cls, values: object, *, num_labels: int, num_features: int) -> "RunCalibration":
         """Read back what `to_json` gave.
 
-        Args:
-            values: plain values, from anybody.
-            num_labels: of the run.
-            num_features: of the run's encoder.
-
         Raises:
             InputError: damaged values, another version, or other numbers of labels or features than the run's.
         """
@@ -278,7 +264,6 @@ def fit_run_calibration(
         score: which number per label the answers' scores are.
         features: of the validation images, scaled as the head scales them.
         training_features: of training images, scaled alike; some thousand are enough.
-        seed: of folds.
 
     Raises:
         InputError: no image, or arrays that do not fit.

@@ -140,7 +140,6 @@ def lowest_kept(count: int, miss: float, confidence: float | None) -> int:
     over calibrations (None), or with confidence.
 
     Args:
-        count: scores of calibration.
         miss: share of new scores that may be missed.
         confidence: in (0, 1); None: on average.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from labelbeam.decoding.likely_sets import ListedSets
+from labelbeam.decoding.best_first import ListedSets
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.rules import Limit
@@ -20,12 +20,9 @@ from labelbeam.predict.set_lists import independent_sets, listed_until
 from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
 from labelbeam.predict.under_rules import sets_above
 
-# The label set that maximises expected F1 under a distribution over sets.
-#
 # All that expected F1 needs of the distribution is p(label in the set, the set has s labels) and p(no label):
-# `SizedMarginals`. They come from weighted samples of sets, or, where labels are independent given the image,
-# exactly from the labels' probabilities. Knows no model and no file. In the data path: answers ->
-# **expected F1** -> decided sets.
+# `SizedMarginals`. They come from weighted samples of sets, or, where labels are independent given the image, exactly
+# from the labels' probabilities.
 
 NEGLIGIBLE = 1e-12
 """Set sizes that are together less probable than this are left out."""
@@ -204,8 +201,6 @@ def _best_of_block(joint: np.ndarray, empty: np.ndarray) -> tuple[np.ndarray, np
     return ranks < size[:, None], values
 
 
-# From scores and paths to the decided label set: by the path, by thresholds, or for the best expected F1.
-#
 # Each rule is the better one for another measure; docs/decisions.md has them side by side.
 
 RULES = ("path", "threshold", "expected-f1", "promise")
@@ -377,7 +372,6 @@ class Decision:
         Args:
             promises: of the run, as it is searched now.
             thresholds: as for `decide`.
-            names: of the labels.
 
         Raises:
             InputError: a promise that cannot be kept.
@@ -440,8 +434,6 @@ class Decision:
         """Return how sure an image must be, so that nobody needs to look at it.
 
         Args:
-            promises: of the run.
-            num_labels: of the run.
             sure: of all images of the batch; where the promise holds with confidence, they have no say.
             thresholds: as for `decide`.
 

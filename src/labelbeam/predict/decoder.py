@@ -55,9 +55,7 @@ class Decoder:
         """Make a decoder; `decode` does it for a model of any kind.
 
         Args:
-            head: the trained label model.
             order: column of each label of the model, in label order; None: they are the same.
-            names: of the columns.
             length: fewest and most labels of a set; None: any number.
             trie_bytes: most bytes that the trie takes; no result depends on it.
             rules: what sets must keep, for the labels in the model's order.
@@ -115,7 +113,6 @@ class Decoder:
             features: as in `exact`.
             expansions: most label prefixes looked at per image; more never widen a bound.
             samples: continuations drawn per image of what is left open; 0: none, then the middle of the bounds.
-            seed: of the samples.
 
         Returns:
             `score`, `low`, `high` and `stderr`, each [images labels], by column.
@@ -137,7 +134,6 @@ class Decoder:
             features: as in `exact`.
             samples: sets drawn per image of what is left open, at least 1.
             expansions: most label prefixes looked at per image.
-            seed: of the samples.
 
         Returns:
             `sets`, bool [images rows labels], and their `weights`, which sum to 1 for each image.
@@ -169,7 +165,6 @@ class Decoder:
             rejected: labels that they have not, likewise.
             expansions: most label prefixes looked at per image.
             samples: continuations drawn per image of what is left open; 0: none.
-            seed: of the samples.
 
         Returns:
             `score`, `low`, `high`, `stderr` by column; `evidence`, how probable the model held what was given;
@@ -293,7 +288,6 @@ def decode(
 
     Args:
         model: a `CNNRNN`, or what `train` and `load` give. Its weights are copied.
-        min_labels: fewest labels of a set.
         max_labels: most labels of a set; None: any number. Both the same: sets of exactly so many.
         trie_bytes: most bytes that the prefix trie takes; no result depends on it.
         rules: what every set must keep (docs/rules.md), their file or lines; labels of a model without names are

@@ -11,10 +11,8 @@ from labelbeam.errors import InputError
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.score_maps import stored_number, stored_numbers, stored_part, stored_text
 
-# The subspace in which the features of training images vary, and how far other images leave it.
-#
-# A few dozen principal directions hold most of what training images differ in; an image unlike any of them
-# has more of its length outside. Knows no encoder: features come scaled as the head scales them.
+# A few dozen principal directions hold most of what training images differ in; an image unlike any of them has more of
+# its length outside.
 
 MOST_DIRECTIONS = 64
 MOST_IMAGES = 2000
@@ -154,13 +152,10 @@ def _outside(
     return np.clip(1.0 - share, 0.0, 1.0)
 
 
-# Does an image fit what the model knows? A p-value, and with it a calibrated way to say "nothing fits".
-#
-# An image is odd where the model finds hardly any label in it, and where its features leave the space of
-# the training images' features. Its `fits` is the share of validation images that are at least as odd. So
-# of images like the training's at most 5 % have `fits` at most 0.05, and one may refuse those. Which sign
-# of oddness works was chosen by leaving labels out in training (research/decisions.py), not on the
-# foreign pictures of the tests.
+# An image is odd where the model finds hardly any label in it, and where its features leave the space of the training
+# images' features. Its `fits` is the share of validation images that are at least as odd. So of images like the
+# training's at most 5 % have `fits` at most 0.05, and one may refuse those. Which sign of oddness works was chosen by
+# leaving labels out in training (research/decisions.py), not on the foreign pictures of the tests.
 
 ALPHA = 0.05
 """Share of images like the training's that one is ready to refuse."""

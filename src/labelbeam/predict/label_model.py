@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int, Int8
 
 from labelbeam.decoding.beam import beam_search, greedy_search
-from labelbeam.decoding.best_first import best_paths
+from labelbeam.decoding.best_first import best_paths, likely_sets
 from labelbeam.decoding.likelihood import MOST_ORDERED, set_log_prob
-from labelbeam.decoding.likely_sets import likely_sets
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.paths import NO_LABEL, BeamPaths, in_halves
 from labelbeam.decoding.search import Search
@@ -26,10 +25,8 @@ from labelbeam.predict.set_lists import MOST_SETS
 
 # Log-likelihoods of label sets of which some labels are unknown: those leave the softmax at every step.
 
-# Log-likelihoods of label sets of which some labels are unknown: those leave the softmax at every step.
-#
-# A set is predicted in label order (`canonical`, `paper`): one path. The model's own likelihood, whatever length
-# a search forces. Knows a step of a label model; no search and no head.
+# A set is predicted in label order (`canonical`, `paper`): one path. The model's own likelihood, whatever length a
+# search forces.
 
 BLOCK = 1024
 """Images followed side by side; bounds the work space."""
@@ -45,8 +42,6 @@ def known_log_prob(
     Each distinct prefix of a block of images is computed once.
 
     Args:
-        step: the label model.
-        image_rows: of each image.
         targets: 1 present, 0 absent, -1 unknown.
 
     Returns:
@@ -98,12 +93,8 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return normalised
 
 
-# Log-likelihoods of label sets whose order is free, some labels unknown: those leave the softmax at every
-# step.
-#
-# The same reading of unknown labels as above, for models that may say a set in any order
-# (`no-repeat`). Follows every order of one image's set, level by level. Knows a step of a label model; no
-# search and no head.
+# The same reading of unknown labels as above, for models that may say a set in any order (`no-repeat`). Follows every
+# order of one image's set, level by level.
 
 
 def known_orders_log_prob(
@@ -115,7 +106,6 @@ def known_orders_log_prob(
 
     Args:
         step: a label model under `no-repeat`.
-        image_rows: of each image.
         targets: 1 present, 0 absent, -1 unknown.
 
     Returns:
@@ -164,10 +154,8 @@ def _of_image(step: LabelStep, image_row: np.ndarray, targets: np.ndarray) -> fl
     return float(np.logaddexp.reduce(log_probs + nats[:, -1]))
 
 
-# Two cheap per-label scores from step probabilities, for comparison with marginals.
-#
-# The paper does not say which number per label made its MAP@10 and VOC numbers; both readings are in use.
-# Neither is a probability that a label is present: at each step the labels compete.
+# The paper does not say which number per label made its MAP@10 and VOC numbers; both readings are in use. Neither is a
+# probability that a label is present: at each step the labels compete.
 
 
 def first_step_scores(
@@ -205,8 +193,6 @@ def max_step_scores(
     return np.concatenate(in_halves(trie, of_batch, image_rows, tokens))
 
 
-# Answers of a label model: search for the path, marginals with bounds for the scores.
-#
 # Keeps one prefix trie for all images it ever answers for; what the trie holds never changes an answer.
 
 
@@ -215,11 +201,6 @@ class LabelModelAnswerer:
 
     def __init__(self, head: TrainedLabelModel, search: Search, limits: tuple[Limit, ...] = ()) -> None:
         """Make a trie for a head.
-
-        Args:
-            head: the trained head.
-            search: how it is searched.
-            limits: rules that every set keeps.
 
         Raises:
             InputError: as `PrefixTrie`; scores that rules cannot condition, or that the head does not have.

@@ -141,10 +141,7 @@ def predictions_of(
     """Turn answers into predictions, in the order of the images.
 
     Args:
-        images: names of the images.
-        answers: one row per image.
         decision: the rule that decides the sets.
-        vocabulary: names of the columns.
         thresholds: those that the run's calibration holds; None: it has none.
         implications: what decided labels imply is decided too, whatever its score; None: nothing is added.
         all_scores: whether predictions hold the score of every label, decided or not.
@@ -201,10 +198,6 @@ def predictions_of(
             scores={one.label: one.score for one in every} if all_scores else {},
         )
 
-
-# Predictions as they come, and as a table: in a frame, or in a notebook.
-#
-# Wraps what a tagger yields; reads ahead only what is shown. Knows no model.
 
 SHOWN = 20
 """Rows of a table in a notebook."""

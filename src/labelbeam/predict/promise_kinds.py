@@ -179,7 +179,6 @@ def set_probability(
 
     Args:
         scores: p(label | image).
-        sets: decided.
         log_probs: of these sets, nats, where the model has them; NaN where not. None: for no image.
     """
     p = np.clip(scores.astype(np.float64), 0.0, 1.0)

@@ -10,10 +10,6 @@ from jaxtyping import Bool, Float, Int8
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
-# Reading back what a calibration stored: plain JSON values, checked, with words for what is wrong.
-#
-# Knows no file; whoever reads one says where the values came from.
-
 VERSION = 1
 """Of the stored form; a file of another version is refused, not guessed at."""
 
@@ -68,11 +64,8 @@ def stored_numbers(
     return tuple(stored_number(one, what=what, least=least, most=most) for one in value)
 
 
-# Increasing maps of scores, one per label: what a calibration does to a score and to its bounds.
-#
-# Every map is strictly increasing and takes 0 to 0 and 1 to 1. So hard bounds stay hard bounds, a label's
-# images keep their order (its AP does not change), and what is certain stays certain. `calibration` fits
-# them.
+# Every map is strictly increasing and takes 0 to 0 and 1 to 1. So hard bounds stay hard bounds, a label's images keep
+# their order (its AP does not change), and what is certain stays certain. `calibration` fits them.
 
 LEAST = 1e-9
 """Scores are kept this far from 0 and 1 where their log-odds are needed; single precision ends at 6e-8."""
@@ -174,8 +167,6 @@ class IsotonicMaps:
 ScoreMaps = PlattMaps | IsotonicMaps
 """One increasing map of [0, 1] onto itself per label."""
 
-# Fitting increasing maps of scores: Platt's and isotonic, each label's drawn towards one for all labels.
-#
 # The map for all labels is fitted first, drawn towards changing nothing. `calibration` chooses among them.
 
 LEAST_SLOPE = 0.05
@@ -319,7 +310,6 @@ def pool_adjacent(
 
     Args:
         x: sorted ascending; equal ones get the same value.
-        y: what is fitted.
 
     Source:
         Pool adjacent violators: Ayer et al., Annals of Mathematical Statistics 26, 1955.

@@ -31,7 +31,6 @@ def wrong_p_values(
 
     Args:
         wrong: how probable the decided set was, of calibration images whose set is wrong; -inf for odd ones.
-        images: calibration images in all.
         sure: how probable the decided set is, of the images of a batch; -inf for odd ones.
 
     Example:
@@ -67,7 +66,6 @@ def selection_cut(
 
     Args:
         target: in (0, 1).
-        sample: calibration images.
         thresholds: that decide sets; None: by path.
         sure: how probable the decided sets of the batch are (`set_probability`); -inf for odd images.
 

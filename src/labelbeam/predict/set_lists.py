@@ -1,6 +1,6 @@
 """Lists of label sets in falling probability, and how far down a list the true set stands.
 
-A label model's own joint distribution lists them by search (`decoding.likely_sets`); here is the list of labels that
+A label model's own joint distribution lists them by search (`decoding.best_first`); here is the list of labels that
 are independent given the image, exact too. Knows no model and no file.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int8
 
-from labelbeam.decoding.likely_sets import ListedSets
+from labelbeam.decoding.best_first import ListedSets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 MOST_SETS = 100

@@ -10,10 +10,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.score_maps import log_odds, probability, stored_numbers, stored_part
 
-# Thresholds tuned on validation images for F1: one for all labels, or one per label, drawn towards it.
-#
-# Each rule is tuned for one of the field's F1s, and is the better decision for that one only. Knows scores
-# and targets; `TunedThresholds` keeps what is found.
+# Each rule is tuned for one of the field's F1s, and is the better decision for that one only.
 
 GRID = np.arange(1, 100) / 100
 """Thresholds tried where there is one for all labels."""
@@ -79,7 +76,6 @@ def label_f1_thresholds(
     Args:
         scores: of validation images, in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (left out).
-        seed: of the folds.
 
     Returns:
         The thresholds and the strength.
@@ -133,8 +129,6 @@ def drawn_towards(
 
     Args:
         for_all: weighs `strength` positives.
-        own: each weighs its label's positives.
-        positives: of each label.
         strength: above 0.
 
     Example:
@@ -180,11 +174,8 @@ def _f1(right: np.ndarray, decided: np.ndarray, present: np.ndarray) -> Float[np
     return 2 * right / np.maximum(decided + present, 1)
 
 
-# One threshold per label, tuned on validation images for the share of images whose whole set is right.
-#
-# With thousands of images, the strongest decision that knows each label by itself: what a sigmoid head is
-# given in comparisons. With hundreds the thresholds fit the images' accidents; `whole_set_thresholds` holds
-# them back.
+# With thousands of images, the strongest decision that knows each label by itself: what a sigmoid head is given in
+# comparisons. With hundreds the thresholds fit the images' accidents; `whole_set_thresholds` holds them back.
 
 MOST_CANDIDATES = 64
 """Thresholds tried per label and pass: quantiles of its scores."""
@@ -207,7 +198,6 @@ def tune_thresholds(
         targets: 1 present, 0 absent, -1 unknown (never wrong).
         passes: most rounds over the labels from one start.
         restarts: random starts beside 0.5.
-        seed: decides the random starts.
 
     Returns:
         Thresholds; a label is decided where its score is at least its threshold.
@@ -261,8 +251,6 @@ def _climb(
     return thresholds, float((mistakes == 0).mean())
 
 
-# Thresholds for whole sets on few validation images: `thresholds.tune_thresholds`, drawn towards one for all.
-#
 # Tuned freely on 150 photographs they lose four points of subset accuracy against 0.5 for every label
 # (docs/decisions.md).
 
@@ -281,7 +269,6 @@ def whole_set_thresholds(
     Args:
         scores: of validation images, in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (never wrong).
-        seed: of the folds.
 
     Raises:
         InputError: no image, or scores and targets of different shapes.
@@ -320,8 +307,8 @@ def _whole(decided: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return ((decided == (targets == PRESENT)) | (targets == UNKNOWN)).all(axis=1)
 
 
-# The thresholds of a run, tuned on its validation images: one set for each thing they can be tuned for.
-# A `Decision` says which are used. Knows no file.
+# The thresholds of a run, tuned on its validation images: one set for each thing they can be tuned for. A `Decision`
+# says which are used. Knows no file.
 
 OBJECTIVES = ("of1", "example-f1", "label-f1", "subset-accuracy")
 """What thresholds can be tuned for: `of1`, one threshold for the F1 of all decisions pooled; `example-f1`,
@@ -390,7 +377,6 @@ def fit_thresholds(
     Args:
         scores: of validation images, calibrated if decisions will see them calibrated.
         targets: 1 present, 0 absent, -1 unknown (left out).
-        seed: of folds.
 
     Raises:
         InputError: no image, or scores and targets of different shapes.

@@ -8,10 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from labelbeam.charts.charts import element
-from labelbeam.charts.interval_rows import Mark, Row, change_rows, interval_rows
+from labelbeam.charts.charts import Mark, Row, change_rows, element, interval_rows
 from labelbeam.charts.scatter import Axis, Spot, even_ticks, scatter
-from labelbeam.explain.tree_chart import tree_chart
+from labelbeam.explain.search_tree import tree_chart
 
 Values = Mapping[str, Any]
 
@@ -71,24 +70,6 @@ def search_tree_chart(search: Values) -> Markup:
     return tree_chart(search["tree"], exact=exact, beam=beam, title="prefixes that the search considers")
 
 
-def scores_chart(search: Values) -> Markup:
-    """Return every listed label's marginal with its hard bounds.
-
-    Args:
-        search: as `search_tree_chart`.
-    """
-    rows = [
-        Row(
-            one["label"],
-            (Mark(one["score"], one["low"], one["high"]),),
-            f"{one['label']}: {one['score']:.4f}, between {one['low']:.4f} and {one['high']:.4f}, standard error "
-            f"{one['stderr']:.4f}",
-        )
-        for one in search["scores"]
-    ]
-    return interval_rows(rows, title="probability of each label, with hard bounds")
-
-
 def click_chart(click: Values) -> Markup:
     """Return what accepting a label would change: hollow before, full after.
 
@@ -104,7 +85,6 @@ def label_results_chart(labels: Sequence[Values], *, most: int = 40) -> Markup:
 
     Args:
         labels: the `labels` of `report.failures.Failures.to_json()`.
-        most: labels shown.
     """
     rows = [
         Row(
@@ -193,7 +173,6 @@ def learning_curve(
     """Return lines over epochs.
 
     Args:
-        epochs: rising.
         lines: by name, at most four, one value per epoch; None: not measured.
         title: for readers of screens.
         best: epoch that gets an upright line; None: no line.

@@ -150,10 +150,7 @@ def cleanlab_values(
     `get_label_quality_scores` returns.
 
     Args:
-        errors: as found.
         targets: the labels; cleanlab knows no unknown labels: they stand as absent, and in `unknown`.
-        names: of the labels.
-        images: their keys.
     """
     return {
         "classes": list(names),
@@ -178,11 +175,8 @@ def fiftyone_samples(
     """Return samples that `fiftyone.Sample.from_dict` takes, with fields to filter and sort by.
 
     Args:
-        errors: as found.
         targets: the labels, shown as `ground_truth`.
         probs: p(label | image), shown as `predictions` from `least` on.
-        names: of the labels.
-        paths: the image files.
         least: least probability shown.
     """
     by_image: Mapping[int, list[LabelError]] = {one.image: [] for one in errors.found}
@@ -240,8 +234,6 @@ def _worst_weigh_most(confidence: Float[np.ndarray, "images labels"]) -> Float[n
     return average
 
 
-# Labels that run and data disagree on as files: a table for people, and what cleanlab and FiftyOne take.
-#
 #     label_errors.json       every one, the strongest disagreement first, with the image and what the run says
 #     cleanlab.json           labels as lists of class numbers, ranked issues, label quality scores
 #     cleanlab_pred_probs.npy the probabilities [images classes], single precision
@@ -279,8 +271,6 @@ def label_errors_dict(
     """Return errors as plain values.
 
     Args:
-        evaluation: what they were found in.
-        errors: as found.
         most: errors listed; None: all.
     """
     images, names = evaluation.dataset.images, evaluation.vocabulary.names

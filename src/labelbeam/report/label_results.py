@@ -15,11 +15,8 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.metrics.counts import count
 from labelbeam.metrics.intervals import Shares, shares_of
 
-# How predictable each label is from an image's other labels, pixels aside.
-#
-# What a model of labels could win at all: where this is near 0, knowing the others helps nobody. Estimated
-# by the Chow-Liu tree, out of sample, so it is a lower bound of what richer models could predict. Knows
-# target matrices.
+# What a model of labels could win at all: where this is near 0, knowing the others helps nobody. Estimated by the
+# Chow-Liu tree, out of sample, so it is a lower bound of what richer models could predict.
 
 LEAST_PROBABILITY = 1e-6
 
@@ -34,7 +31,6 @@ def predictability(
 
     Args:
         targets: 1 present, 0 absent, -1 unknown: not judged, and silent about its neighbours in the tree.
-        seed: decides the halves.
 
     Returns:
         float64; NaN for a label that every known image has, or none.
@@ -99,12 +95,8 @@ def _nats(probs: Float[np.ndarray, "images labels"], targets: np.ndarray) -> Flo
     return total
 
 
-# Recall against the size of the objects: the larger a label's largest object, the easier it should be found.
-#
-# Source:
-#     Wang et al. 2016, Figure 8: recall rises with the area of the bounding boxes. There by label; here
-#   also by
-#     object, which does not mix up size with what is large.
+# Source: Wang et al. 2016, Figure 8: recall rises with the area of the bounding boxes. There by label; here also by
+# object, which does not mix up size with what is large.
 
 EDGES = (0.0, 0.01, 0.04, 0.1, 0.25, 0.5, 1.0)
 """Shares of the image's area between which objects are counted together."""
@@ -153,7 +145,6 @@ def recall_by_size(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown.
-        decided: the decided sets.
         areas: area of the largest object as a share of the image, NaN where there is no box (`formats.object_areas`).
         edges: of the bins, rising, from 0.
 
@@ -181,13 +172,6 @@ def recall_by_size(
     mean = np.divide(sums, images, out=np.full(len(sums), np.nan), where=images > 0)
     return SizeRecall(edges, present, found, shares_of(found, present), mean)
 
-
-# Precision and recall of every label, and what they go with: frequency, size of the objects,
-# predictability, kind.
-#
-# Counts first: everything here is a reduction of true positives, decided and present counts per label.
-# Knows numbers by label; where sizes and predictabilities come from is elsewhere (`formats.object_areas`,
-# `predictability`).
 
 LEAST_LABELS = 5
 """A rank correlation over fewer labels says nothing."""
@@ -217,7 +201,6 @@ class LabelResults:
         """Return the labels as plain values, the most frequent first.
 
         Args:
-            names: of the labels.
             traits: further columns, such as `kind` or `training_images`; NaN becomes null.
         """
         rows = [
@@ -242,7 +225,6 @@ def label_results(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (not counted).
-        decided: the decided sets.
 
     Example:
         >>> truth = np.array([[1, 0], [1, 1], [0, -1]], dtype=np.int8)
@@ -259,7 +241,6 @@ def results_by_kind(results: LabelResults, kinds: Sequence[str | None]) -> list[
     """Return precision and recall pooled over the labels of each kind, as plain values.
 
     Args:
-        results: by label.
         kinds: of each label; None: unknown.
 
     Example:
@@ -323,8 +304,6 @@ def rank_association(
     Args:
         trait: one number per label; NaN: not known.
         score: one number per label; NaN: not defined.
-        rng: seeded by the caller.
-        resamples: of the labels.
 
     Raises:
         InputError: another number of scores than of traits.
@@ -372,8 +351,8 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-# What kind of thing a label names: a small table for the names of VOC, COCO and NUS-WIDE; other names have no kind,
-# and nothing is guessed. The split of NUS-WIDE's 81 concepts is this project's own reading of their names.
+# What kind of thing a label names: a small table for the names of VOC, COCO and NUS-WIDE; other names have no kind, and
+# nothing is guessed. The split of NUS-WIDE's 81 concepts is this project's own reading of their names.
 
 NAMES_BY_KIND = {
     "object": """

@@ -11,10 +11,7 @@ from labelbeam.errors import InputError
 from labelbeam.inspect.cooccurrence import ROWS, holm, two_sided_log_p
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
-# Which label is emitted where which other one is missed.
-#
-# A confusion of x with y: an image has x, which was not decided, and has not y, which was. Knows matrices
-# only.
+# A confusion of x with y: an image has x, which was not decided, and has not y, which was.
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,6 @@ def confusions(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (never a mistake).
-        decided: the decided sets.
         alpha: the corrected p must be below it.
 
     Returns:
@@ -98,10 +94,7 @@ def confusions(
     ]
 
 
-# Which pairs of labels look alike: to the model, by its label vectors, and on the images that have them.
-#
-# Of labels that exclude each other these are the near-synonyms: annotators choose one of the two names for
-# one thing. Knows points, features and matrices; knows no names and no models.
+# Of labels that exclude each other these are the near-synonyms: annotators choose one of the two names for one thing.
 
 LEAST_IMAGES = 5
 """Images of a label from which on its mean feature says something."""
@@ -139,7 +132,6 @@ def look_alikes(
     Args:
         pairs: candidates, such as labels that exclude each other.
         points: a vector per label, of the model; None: it has none, images alone decide.
-        features: of images.
         targets: their labels: 1 present, 0 absent, -1 unknown.
         share: of all pairs of labels whose similarity is defined, that may be as similar.
 
@@ -183,11 +175,6 @@ def _cosines(
     return cosines, float(np.quantile(defined, 1 - share)) if len(defined) else np.nan
 
 
-# The images on which a model is most wrong, by how improbable it held what is there.
-#
-# Knows matrices and log-likelihoods; knows no files and no names.
-
-
 @dataclass(frozen=True)
 class WorstImage:
     """An image and what went wrong.
@@ -225,7 +212,6 @@ def worst_images(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (never a mistake).
-        decided: the decided sets.
         log_likelihood: log p(true set | image), nats (`summed_log_likelihood` where a model gives none).
         count: how many, at most.
 

@@ -24,7 +24,7 @@ from labelbeam.report.charts import (
     size_chart,
     trait_chart,
 )
-from labelbeam.report.images import ShownImage
+from labelbeam.report.failures import ShownImage
 
 Values = Mapping[str, Any]
 
@@ -66,7 +66,6 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
 
     Args:
         values: as `report.report.Report` holds them.
-        images: those shown.
         error_paths: files of the images of `values["label_errors"]`, in their order.
     """
     score_headings, score_rows = _scores(values)

@@ -16,8 +16,8 @@ from labelbeam.report.failures import truth_and_sets
 from labelbeam.report.mistakes import LookAlikes, look_alikes
 from labelbeam.runs.evaluation import Evaluation
 
-# Labels that (almost) never occur together, and how often each source emits them together all the same:
-# near-synonyms of which annotators choose one, and things that exclude each other.
+# Labels that (almost) never occur together, and how often each source emits them together all the same: near-synonyms
+# of which annotators choose one, and things that exclude each other.
 
 
 def exclusive_pairs(
@@ -110,10 +110,8 @@ def emitted_together(
     """Count the images that get both labels of exclusive pairs, by source.
 
     Args:
-        pairs: label ids; may be empty.
         sets: source -> its sets of the same images.
         against: the source that the others are compared with.
-        rng: seeded by the caller.
         resamples: of the images, for the intervals of paired differences.
 
     Raises:
@@ -162,11 +160,8 @@ def _with_any(
     return found
 
 
-# Truth against prediction, pair by pair: which pairs of labels a model has learned, missed or invented.
-#
-# A pair's association is its log odds ratio with 1/2 added to each cell; what is compared is the one of the
-# decided sets with the one of the truth, on the same images. Knows matrices; knows nothing of names or
-# models.
+# A pair's association is its log odds ratio with 1/2 added to each cell; what is compared is the one of the decided
+# sets with the one of the truth, on the same images.
 
 KINDS = ("learned", "missed", "exaggerated", "invented")
 
@@ -281,8 +276,6 @@ def compare_pairs(
     Args:
         truth: 1 present, 0 absent, -1 unknown; a pair counts over the images where both are known.
         decided: the decided sets of the same images and labels.
-        rng: seeded by the caller.
-        resamples: of the images, per pair.
         alpha: a pair is associated where Fisher's p, Holm-corrected for all pairs, is below it.
 
     Raises:
@@ -389,12 +382,6 @@ def _log_odds(cells: Float[np.ndarray, "*resamples 4"]) -> Any:
     return logs[..., 0] - logs[..., 1] - logs[..., 2] + logs[..., 3]
 
 
-# Which pairs of labels a run has learned, missed or invented, and which exclusive ones it emits together.
-#
-# Between evaluations (a run's, and a rival's on the same images) and the analyses of pairs; names in, plain
-# values out.
-
-
 @dataclass(frozen=True, eq=False)
 class PairLearning:
     """What a run makes of pairs of labels.
@@ -461,16 +448,12 @@ def pair_learning(
     """Compare pairs of labels in the truth and in decided sets.
 
     Args:
-        evaluation: of the run.
-        decision: how its sets are decided.
         training_targets: training labels, columns in the run's order; they say which pairs exclude each other.
         rival: another run's evaluation on the same images, such as a sigmoid head's.
         rival_decision: how the rival's sets are decided; None: as the run's.
         pairs: further pairs by name that should not stand together, such as synonyms.
         features: of the evaluated images; they say which exclusive pairs look alike. None: nobody asks.
         points: the run's vector of each label (`neighbors.neighbors.label_points`); None: it has none.
-        seed: of the resampling.
-        resamples: of the images.
 
     Raises:
         InputError: a rival on other images or without the run's labels, an unknown label, or a pair of one label.

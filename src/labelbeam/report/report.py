@@ -23,16 +23,15 @@ from labelbeam.metrics.score_table import intervals
 from labelbeam.neighbors.label_space import label_space
 from labelbeam.neighbors.neighbors import label_points
 from labelbeam.progress import progress_bar
-from labelbeam.report.failures import Failures, failures, largest_areas
-from labelbeam.report.images import ShownImage, shown_images
+from labelbeam.report.failures import Failures, ShownImage, failures, largest_areas, shown_images
 from labelbeam.report.label_errors import label_errors_dict, probable_label_errors
 from labelbeam.report.pairs import pair_learning
-from labelbeam.report.promises import promises_of
 from labelbeam.report.run import (
     Subject,
     about,
     calibration_of,
     drawn_images,
+    promises_of,
     subject_of,
     training_log,
 )
@@ -85,15 +84,12 @@ def report_on(
     """Measure a run on labelled images in every way there is.
 
     Args:
-        run: its folder.
         dataset: labelled images that it was not trained on.
-        beside: a rival's folder.
         images: how many are shown with their attention; the first half are the worst, the others drawn.
         answer_at_most: images that are answered for, drawn at random from more; None: as many as have
             `reported_run.SCORES_ANSWERED` scores.
         resamples: of the images, for intervals; 0: scores have none, pairs and correlations are judged by
             `RESAMPLES`.
-        seed: of everything random.
 
     Raises:
         InputError: not a run, data that do not fit it, or a rival that could not read the same images.

@@ -19,6 +19,11 @@ from labelbeam.features.of_dataset import readable_features
 from labelbeam.formats.registry import maybe_incomplete
 from labelbeam.metrics.intervals import shares_of
 from labelbeam.parsing import read_json
+from labelbeam.predict.decision import Decision
+from labelbeam.predict.promise_kinds import set_probability
+from labelbeam.predict.promises import Promises, check_listed, check_unseen, plain_cut, plain_threshold
+from labelbeam.predict.set_lists import listed_until, mass_before
+from labelbeam.runs.choices import valid_promises
 from labelbeam.runs.evaluation import Evaluation, evaluate_features
 from labelbeam.runs.run_directory import Run, load_run, versions
 from labelbeam.runs.tagger import Tagger
@@ -31,10 +36,7 @@ def drawn_images(dataset: Dataset, num_labels: int, *, most: int | None, seed: i
     """Return the images that a report answers for: all, or some drawn at random, in the order of the data.
 
     Args:
-        dataset: labelled images.
-        num_labels: of the run.
         most: images, at most; None: as many as have `SCORES_ANSWERED` scores.
-        seed: of the draw.
 
     Example:
         >>> from labelbeam.labels.vocabulary import Vocabulary
@@ -70,7 +72,6 @@ def subject_of(folder: Path, dataset: Dataset, *, loaded: Run | None = None) -> 
     """Load a run and answer for labelled images.
 
     Args:
-        folder: of the run.
         dataset: labelled images; those that cannot be read are left out, and noted.
         loaded: the run of the folder, where the caller has it.
 
@@ -98,13 +99,9 @@ def about(
     """Return what was measured, on what, and with what.
 
     Args:
-        ours: the run.
-        rival: the run beside it.
         training: the images it was trained on; None: they cannot be read here.
-        given: images of the data.
         answered: of these, how many were looked at, drawn at random where they are fewer.
         resamples: of the images, for the scores' intervals.
-        seed: of everything random.
     """
     config, data = ours.tagger.run.config, ours.evaluation.dataset
     encoder = ours.tagger.run.encoder.config
@@ -147,7 +144,6 @@ def training_log(folder: Path, missing: dict[str, str]) -> list[dict[str, float 
     """Return the rows of log.csv; cells that hold no finite number are null.
 
     Args:
-        folder: of the run.
         missing: gets a sentence under `training` where there is no log.
     """
     try:
@@ -169,7 +165,6 @@ def calibration_of(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
     """Return reliability with Wilson's intervals of the bins, and what calibration the run has.
 
     Args:
-        ours: the run.
         missing: gets a sentence under `calibration` where there is none.
     """
     report = ours.evaluation.reliability()
@@ -198,3 +193,88 @@ def calibration_of(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
         for objective, values in calibration.thresholds.to_json().items()
     }
     return values
+
+
+ASKED = ("precision=0.9", "recall=0.9")
+UNSEEN, AMONG = 0.9, 0.9
+
+
+def promises_of(ours: Subject) -> dict[str, Any]:
+    """Return what became of promises, as plain values: the calibration images, and `of` promises one by one.
+
+    Asked are those of the run's own decision and some usual ones. Each has what `check_unseen` says, or `refused` with
+    the reason; `plain` is what the threshold that just reached the target on the calibration images does.
+
+    Raises:
+        InputError: the run kept no calibration images aside.
+    """
+    found, own = valid_promises(ours.tagger.run), ours.tagger.run.config.decision
+    if found is None:
+        raise InputError(
+            "The run kept no images aside for promises. Train with --calibrate SPEC or --calibrate-fraction 0.2."
+        )
+    texts = list(dict.fromkeys([*([own.promise] if own.promise else []), *ASKED]))
+    rows = [
+        _of_labels(ours, found, text, on_average=own.on_average and text == own.promise) for text in texts
+    ]
+    rows.append(_of_unseen(ours, found, own.unseen or UNSEEN))
+    rows.append(_of_sets(ours, found, own.sets_among or AMONG))
+    return {"data": found.data, "images": len(found.sample), "of": rows}
+
+
+def _of_labels(ours: Subject, found: Promises, text: str, *, on_average: bool) -> dict[str, Any]:
+    decision = Decision(rule="promise", promise=text, on_average=on_average)
+    promise = decision.promised()
+    assert promise is not None
+    values: dict[str, Any] = {"promise": str(promise), "target": promise.target, "plain": None}
+    if not promise.kind.startswith("label-"):
+        plain = Decision(
+            rule="threshold", threshold=plain_threshold(promise.kind, promise.target, found.sample)
+        )
+        values["plain"] = _checked(ours, plain, decision)
+    try:
+        found.keep(promise)
+    except InputError as error:
+        return values | {"refused": str(error)}
+    return values | _checked(ours, decision, decision)
+
+
+def _checked(ours: Subject, decided_by: Decision, promised: Decision) -> dict[str, Any]:
+    """Return what became of a promise where sets are decided so, and how many labels an image gets."""
+    comparison = ours.evaluation.comparison(decided_by)
+    found: dict[str, Any] = ours.evaluation.promise_checks(promised, comparison)["labels"]
+    assert comparison.decisions is not None
+    return found | {"size": float((comparison.decisions.sum(axis=1) + comparison.outside).mean())}
+
+
+def _of_unseen(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
+    path, answers = Decision(unseen=target), ours.evaluation.answers
+    comparison, sets = ours.evaluation.comparison(path), answers.path_sets()
+    sure = set_probability(answers.scores, sets, answers.log_probs)
+    plain = check_unseen(target, sure >= plain_cut(target, found.sample), comparison)
+    values: dict[str, Any] = {"target": target, "plain": plain | {"size": plain["share_unseen"]}}
+    try:
+        found.keep_unseen(target, "path", None)
+    except InputError as error:
+        return {"promise": plain["promise"], **values, "refused": str(error)}
+    checked = ours.evaluation.promise_checks(path, comparison)["unseen"]
+    return values | checked | {"size": checked["share_unseen"]}
+
+
+def _of_sets(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
+    decision, evaluation = Decision(sets_among=target), ours.evaluation
+    truth = evaluation.dataset.with_vocabulary(evaluation.vocabulary.names).targets
+    values: dict[str, Any] = {"target": target, "plain": None}
+    try:
+        most = found.keep_listed(target)
+    except InputError as error:
+        words = f"the true set is among those listed with probability {target:g} on average"
+        return values | {"promise": words, "refused": str(error)}
+    listed = decision.listed(evaluation.answers)
+    checked = evaluation.promise_checks(decision, evaluation.comparison(Decision()))["sets"]
+    quantile = float(np.quantile(found.sample.before, target, method="inverted_cdf"))
+    cut = [listed_until(one, min(quantile, most)) for one in listed]
+    held = np.isfinite(mass_before(cut, truth))
+    shorter = check_listed(target, held, np.array([len(one) for one in cut]))
+    plain = shorter | {"size": shorter["sets"]["mean"]}
+    return values | checked | {"size": checked["sets"]["mean"], "plain": plain}

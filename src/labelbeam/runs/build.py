@@ -23,7 +23,7 @@ from labelbeam.runs.config import RunConfig, weight_of_unknown
 
 if TYPE_CHECKING:
     from labelbeam.heads.arrays_torch import Trainable
-    from labelbeam.heads.tree_torch import TreeHead
+    from labelbeam.heads.label_scores_torch import TreeHead
 
 ANSWERERS: Mapping[Distribution, Callable[[Any, Search], Answerer]] = {
     "sequence": LabelModelAnswerer,

@@ -15,7 +15,7 @@ from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.decision import Decision, odd
 from labelbeam.predict.fitness import ALPHA
-from labelbeam.predict.promise_check import check_listed, check_promise, check_unseen
+from labelbeam.predict.promises import check_listed, check_promise, check_unseen
 from labelbeam.predict.set_lists import mass_before
 from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.tagger import Tagger

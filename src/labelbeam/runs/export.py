@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from labelbeam.decoding.step import AllowedRule, PathLength
-from labelbeam.encoders.exported import DESCRIPTION, EXPORT, GRAPH, TARGETS
 from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.graph_encoder import DESCRIPTION, EXPORT, GRAPH, TARGETS
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
@@ -159,7 +159,7 @@ def _write_encoder(
         export_graph(encoder, folder / GRAPH)
         return
     from labelbeam.encoders.graph_encoder import load_graph
-    from labelbeam.encoders.quantised import export_quantised
+    from labelbeam.encoders.graph_export import export_quantised
 
     with TemporaryDirectory() as scratch:
         export_graph(encoder, Path(scratch, GRAPH))

@@ -26,7 +26,7 @@ from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
 from labelbeam.runs.build import build_answerer, stored_head
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.run_directory import Run, suggester_config
-from labelbeam.suggest.mechanisms import ANY_SUBSET
+from labelbeam.suggest import ANY_SUBSET
 
 THRESHOLD = 0.5
 """Of a new label, whatever thresholds are tuned for: too few images have it to tune one."""

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from labelbeam.encoders.encoder import Encoder
-from labelbeam.encoders.exported import EXPORT, exported_encoder
 from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.graph_encoder import EXPORT, exported_encoder
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.heads.label_scores import TrainedAnySubset
@@ -34,7 +34,7 @@ from labelbeam.predict.calibration import RunCalibration
 from labelbeam.predict.promises import Promises
 from labelbeam.runs.build import Head, stored_head
 from labelbeam.runs.config import RunConfig, from_plain, read_yaml, write_yaml
-from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING
+from labelbeam.suggest import ANY_SUBSET, LIKELIHOOD_WEIGHTING
 
 if TYPE_CHECKING:
     from labelbeam.predict.prediction import Prediction
@@ -100,7 +100,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
 #     versions.json        of labelbeam and what it ran on
 #
 # A run that `labelbeam export` wrote has another form of the encoder in the place of encoder.safetensors
-# (`encoders.exported`), and needs no PyTorch.
+# (`encoders.graph_encoder`), and needs no PyTorch.
 #
 # Nothing is unpickled. `labels.json` is written last: a folder without it is an unfinished run.
 

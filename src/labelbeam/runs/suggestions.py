@@ -22,7 +22,7 @@ from labelbeam.predict.prediction import DIGITS, ScoredLabel
 from labelbeam.predict.under_rules import conditioned_scores
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.run_directory import Run
-from labelbeam.suggest.mechanisms import (
+from labelbeam.suggest import (
     ANY_SUBSET,
     LIKELIHOOD_WEIGHTING,
     SIGMOID,
@@ -67,12 +67,12 @@ class Suggestions:
 
         Example:
             >>> Suggestions(ANY_SUBSET, (ScoredLabel("dog", 0.5, 0.5, 0.5, 0.0),)).to_json("a.jpg")[:49]
-            '{"image": "a.jpg", "mechanism": "any-subset", "kn'
+            '{"image": "a.jpg", "mechanism": "any-subset", "ac'
         """
         values: dict[str, object] = {
             "image": image,
             "mechanism": self.mechanism,
-            "known": list(self.accepted),
+            "accepted": list(self.accepted),
             "rejected": list(self.rejected),
             "suggestions": [one.to_dict() for one in self.labels],
         }

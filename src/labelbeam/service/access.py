@@ -15,11 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from labelbeam.errors import InputError
 from labelbeam.service.admission import Refusal
 
-# Who may ask: the key, the rate, and that no other web site asks in a person's name.
-#
-# A service on one's own machine is reached by every page that its browser shows; so a request that another
-# site made (its `Origin`), or that came under a name other than the machine's own (its `Host`: DNS
-# rebinding), is refused. Knows nothing of what is asked.
+# A service on one's own machine is reached by every page that its browser shows; so a request that another site made
+# (its `Origin`), or that came under a name other than the machine's own (its `Host`: DNS rebinding), is refused.
 
 COOKIE = "labelbeam_session"
 OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
@@ -83,7 +80,6 @@ class Access:
         """Make it.
 
         Args:
-            app: what comes next.
             session: the key; None: none is needed.
             hosts: names under which the service may be asked, without ports; None: any.
             rate: requests per second of one client; 0: no limit.
@@ -195,10 +191,8 @@ def session_routes(session: Session) -> APIRouter:
     return router
 
 
-# Headers of every response: what a browser may do with it.
-#
-# Scripts and styles come from files of the service only, so that a label named `<script>` stays a text even
-# where a page forgot to treat it as one.
+# Scripts and styles come from files of the service only, so that a label named `<script>` stays a text even where a
+# page forgot to treat it as one.
 
 CONTENT_POLICY = "; ".join(
     (

@@ -13,9 +13,6 @@ from labelbeam.errors import InputError
 
 # How much the service takes from whoever asks, and what a refusal says.
 
-# How much the service takes from whoever asks: bytes, files, pixels, seconds, requests at once.
-#
-# One dataclass that everything in front of the model reads. Knows neither HTTP nor the model.
 
 MEGABYTE = 1_000_000
 
@@ -67,10 +64,7 @@ class Limits:
                 )
 
 
-# A request that is not answered: the status, the reason, and when to come again.
-#
-# Raised by whatever notices it, turned into JSON in one place (`service.server`). Every refusal has the same
-# form: `{"error": "what is wrong and what to do"}`.
+# Every refusal has the same form: `{"error": "what is wrong and what to do"}`.
 
 
 class Refusal(Exception):  # noqa: N818  (named for what it is)
@@ -116,11 +110,9 @@ def refused(status: int, reason: str, *, retry_after: float | None = None) -> JS
     return JSONResponse({"error": without_places(reason)}, status_code=status, headers=headers)
 
 
-# In front of everything: how many requests, how large, for how long.
-#
-# Counts bytes as they come in, so that an endless stream ends at the limit and not in memory; one timer
-# goes over receiving, answering and sending, so that a slow client holds its place only so long; work for a
-# client that has gone is dropped. Knows nothing of what is asked.
+# Counts bytes as they come in, so that an endless stream ends at the limit and not in memory; one timer goes over
+# receiving, answering and sending, so that a slow client holds its place only so long; work for a client that has gone
+# is dropped.
 
 ALWAYS = ("/healthz", "/readyz", "/metrics")
 """Paths that answer however busy the service is."""

@@ -14,15 +14,13 @@ from PIL import Image
 from labelbeam.charts.charts import picture
 from labelbeam.data.images import read_rgb, read_rgb_bytes
 from labelbeam.explain.pictures import overlaid
-from labelbeam.explain.tree_chart import tree_chart
+from labelbeam.explain.search_tree import tree_chart
 from labelbeam.heads.registry import HEADS
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.tagger import Tagger
 
-# What speaks for a label in a photograph, for the page: made on a copy of the model, by one thread at a time.
-#
-# Most maps are made by watching the encoder at work; the encoder that serves everybody must not be watched. The
-# copy is made when the first map is asked for; a model's own map (local evidence) needs none. Knows no request.
+# Most maps are made by watching the encoder at work; the encoder that serves everybody must not be watched. The copy is
+# made when the first map is asked for; a model's own map (local evidence) needs none.
 
 
 class Explainer:
@@ -55,9 +53,7 @@ class Explainer:
             return attention_picture(self._own, path, label)
 
 
-# Pictures that the page shows: small copies of photographs, what speaks for a label, the tree of a search.
-#
-# Always drawn anew here: a file that somebody uploaded is never handed out as it is. Knows no request.
+# Always drawn anew here: a file that somebody uploaded is never handed out as it is.
 
 SIDE = 720
 """Longest side of the picture that shows what speaks for a label, pixels."""
@@ -73,8 +69,6 @@ class SmallCopies:
         """Return a JPEG of a photograph, the right way up.
 
         Args:
-            content: the photograph's file.
-            name: what errors call it.
             side: longest side, pixels; a smaller photograph keeps its size.
 
         Raises:

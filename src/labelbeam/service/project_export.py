@@ -23,10 +23,8 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.project.project_file import Project
 from labelbeam.project.records import Photograph
 
-# File names for an export, made from what photographs are called: harmless on every system, each once.
-#
-# What a request calls a photograph is text, not a path: only letters, digits and a few signs are taken from
-# it, in folders below the export. Opens nothing.
+# What a request calls a photograph is text, not a path: only letters, digits and a few signs are taken from it, in
+# folders below the export.
 
 LONGEST = 80
 """Characters of a part of a name: with four bytes each still a file name everywhere."""
@@ -85,10 +83,8 @@ def _alike(given: str, suffix: str) -> bool:
     return given == suffix or any(given in group and suffix in group for group in same)
 
 
-# A project as a file to take home: a zip archive of any format that can be written, or of XMP sidecars.
-#
-# Photographs get back what their owner called them (`export_names`). Unzipped over the folder that the
-# photographs came from, sidecars lie beside them. Knows no request.
+# Photographs get back what their owner called them (`export_names`). Unzipped over the folder that the photographs came
+# from, sidecars lie beside them.
 
 XMP = "xmp"
 """Name of the export of sidecars."""
@@ -117,7 +113,6 @@ def exported(project: Project, format_: str) -> Iterator[Path]:
     """Yield a zip archive of a project that is gone when the block ends.
 
     Args:
-        project: the project.
         format_: a name of `export_formats`.
 
     Raises:

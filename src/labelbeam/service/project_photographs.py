@@ -22,7 +22,7 @@ from labelbeam.project.records import Change, Photograph, label_names
 from labelbeam.project.schema import Unavailable
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload
-from labelbeam.suggest.worth import label_entropies, spread_order
+from labelbeam.suggest import label_entropies, spread_order
 
 ENCODED_TOGETHER = 16
 """Files in memory at once when many have no features yet."""
@@ -106,7 +106,7 @@ class ProjectPhotographs:
         """Return the numbers of all photographs, those first of which the model knows least; unlike ones spread.
 
         Worth is the sum of the entropies of the labels that nobody decided yet, and nothing where a photograph is
-        complete; `suggest.worth` spreads near duplicates apart. What cannot be read comes last.
+        complete; `label_first` spreads near duplicates apart. What cannot be read comes last.
         """
         photographs = await asyncio.to_thread(self.project.photographs)
         found = await self.features(photographs)
@@ -151,7 +151,6 @@ def add_folder(project: Project, folder: Path, *, take: str = "keywords") -> tup
     there before, what was decided on the page counts.
 
     Args:
-        project: the project.
         folder: from the command line, never from a request.
         take: of `TAKEN`: keywords in the photographs and their sidecars; names of the folders directly below `folder`,
             but for those that are no labels, such as `Unsorted` or `2023-08`.
@@ -196,7 +195,6 @@ def take_over(project: Project, given: Mapping[int, Mapping[str, int]]) -> int:
     left out.
 
     Args:
-        project: the project.
         given: by photograph, names with PRESENT or ABSENT.
 
     Returns:

@@ -1,14 +1,15 @@
 """The page and its own routes: photographs, suggestions, pictures, and what a person does to them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
 from labelbeam.data.images import UnreadableImage
@@ -21,9 +22,14 @@ from labelbeam.service.admission import Refusal
 from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture
 from labelbeam.service.project_export import export_formats, exported, write_beside
 from labelbeam.service.project_photographs import ProjectPhotographs
-from labelbeam.service.project_scores import MOST, ProjectScores
-from labelbeam.service.reasons import ReasonedSuggestions, Reasons, suggesting_mechanisms
-from labelbeam.service.routes import first_problem
+from labelbeam.service.project_scores import (
+    MOST,
+    ProjectScores,
+    ReasonedSuggestions,
+    Reasons,
+    suggesting_mechanisms,
+)
+from labelbeam.service.routes import Asked, parsed
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload, read_form
 
@@ -56,13 +62,7 @@ def _file(path: Path) -> Response:
     return Response(path.read_bytes(), media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
-# What a person does on the page, as routes: decide, complete, remove, rename, undo, redo; and what the
-# project holds.
-#
-# A step is answered when it is on the disk. Each may be asked again when its answer was lost: it is done
-# once. Asks the project file alone, no model.
-
-Asked = TypeVar("Asked", bound=BaseModel)
+# A step is answered when it is on the disk. Each may be asked again when its answer was lost: it is done once.
 
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 """Of a photograph or a step: what the project file can count to."""
@@ -138,17 +138,11 @@ def body_of(model: type[Asked]) -> Any:
         Refusal: 415 for another content type, 422 for a body that cannot be understood.
     """
 
-    def parsed(body: bytes) -> Asked:
-        try:
-            return model.model_validate_json(body)
-        except ValidationError as error:
-            raise Refusal(422, first_problem(error)) from None
-
     async def read(request: Request) -> Asked:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if (body := await request.body()) and kind != "application/json":
             raise Refusal(415, f"the content type is {kind[:80]!r}; send application/json.")
-        return await asyncio.to_thread(parsed, body)
+        return await asyncio.to_thread(parsed, model, body)
 
     return Depends(read)
 
@@ -208,39 +202,37 @@ def _add_state(router: APIRouter, tagger: Tagger, project: Project, *, saved: bo
 
 
 def _add_steps(router: APIRouter, project: Project) -> None:
-    @router.post("/decisions", summary="Accept, reject or clear labels, as one step", **takes(ChangesAsked))
-    def decide(asked: Annotated[ChangesAsked, body_of(ChangesAsked)]) -> dict[str, Any]:
-        with as_refusal():
-            changes = [Change(one.image, one.label, one.value) for one in asked.changes]
-            return _step_to_dict(project, project.decide(changes))
+    def step(
+        name: str, summary: str, model: type[Asked], do: Callable[[Asked], Step], *, clash: int = 422
+    ) -> None:
+        def route(asked: Any = body_of(model)) -> dict[str, Any]:  # noqa: B008
+            with as_refusal(clash):
+                return _step_to_dict(project, do(asked))
 
-    @router.post(
-        "/complete",
-        summary="Say that nothing else is on photographs, or take that back",
-        **takes(CompletionAsked),
+        router.post(f"/{name}", name=name, summary=summary, **takes(model))(route)
+
+    def decide(asked: ChangesAsked) -> Step:
+        return project.decide([Change(one.image, one.label, one.value) for one in asked.changes])
+
+    def complete(asked: CompletionAsked) -> Step:
+        return project.complete(asked.photographs, value=asked.complete)
+
+    step("decisions", "Accept, reject or clear labels, as one step", ChangesAsked, decide)
+    step("complete", "Say that nothing else is on photographs, or take that back", CompletionAsked, complete)
+    step(
+        "remove",
+        "Take photographs out of the project; no file is deleted",
+        PhotographsAsked,
+        lambda asked: project.remove(asked.photographs),
     )
-    def complete(asked: Annotated[CompletionAsked, body_of(CompletionAsked)]) -> dict[str, Any]:
-        with as_refusal():
-            return _step_to_dict(project, project.complete(asked.photographs, value=asked.complete))
-
-    @router.post(
-        "/remove",
-        summary="Take photographs out of the project; no file is deleted",
-        **takes(PhotographsAsked),
+    step("undo", "Take the last step back", StepAsked, lambda asked: project.undo(asked.step), clash=409)
+    step(
+        "redo",
+        "Do the step taken back last again",
+        StepAsked,
+        lambda asked: project.redo(asked.step),
+        clash=409,
     )
-    def remove(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:
-        with as_refusal():
-            return _step_to_dict(project, project.remove(asked.photographs))
-
-    @router.post("/undo", summary="Take the last step back", **takes(StepAsked))
-    def undo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
-        with as_refusal(409):
-            return _step_to_dict(project, project.undo(asked.step))
-
-    @router.post("/redo", summary="Do the step taken back last again", **takes(StepAsked))
-    def redo(asked: Annotated[StepAsked, body_of(StepAsked)]) -> dict[str, Any]:
-        with as_refusal(409):
-            return _step_to_dict(project, project.redo(asked.step))
 
 
 def _add_labels(router: APIRouter, tagger: Tagger, project: Project) -> None:
@@ -280,14 +272,8 @@ def as_refusal(status: int = 422) -> Iterator[None]:
 
 def photograph_to_dict(one: Photograph, decisions: dict[int, dict[str, int]]) -> dict[str, Any]:
     """Return a photograph as the page gets it."""
-    decided = decisions.get(one.id, {})
-    return {
-        "id": one.id,
-        "name": one.name,
-        "hash": one.hash[:12],
-        "decided": decided,
-        "complete": one.complete,
-    }
+    found = {"id": one.id, "name": one.name, "hash": one.hash[:12], "complete": one.complete}
+    return found | {"decided": decisions.get(one.id, {})}
 
 
 def _step_to_dict(project: Project, step: Step) -> dict[str, Any]:
@@ -300,11 +286,7 @@ def _turns(project: Project) -> dict[str, int | None]:
     return {"undo": undo, "redo": redo}
 
 
-# The page and its own routes: photographs, suggestions, pictures, and the steps above. Mounted by
-# `app`.
-#
-# What asks the model goes through `TaggingService`; what reads the disk runs in threads beside the event
-# loop. No name from a request ever becomes a path.
+# What asks the model goes through `TaggingService`; what reads the disk runs in threads beside the event loop.
 
 UPLOADS = {
     "multipart/form-data": {
@@ -386,11 +368,7 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
         count: Annotated[int, Query(ge=1, le=1000)] = 12,
         mechanism: Annotated[str | None, Query(max_length=40)] = None,
     ) -> dict[str, Any]:
-        with as_refusal(404):
-            photograph = await asyncio.to_thread(project.photograph, image)
-        features = (await photographs.features([photograph]))[0]
-        if features is None:
-            raise Refusal(404, f"{photograph.name} is gone from the disk, or no longer a photograph.")
+        features = await features_of(photographs, image)
         decided = (await asyncio.to_thread(project.decisions, image)).get(image, {})
         with as_refusal():
             found = await service.ask(
@@ -417,6 +395,20 @@ def _add_photographs(router: APIRouter, service: TaggingService, photographs: Pr
     @router.post("/stacks", summary="Which photographs look alike", **takes(PhotographsAsked))
     async def stacks(asked: Annotated[PhotographsAsked, body_of(PhotographsAsked)]) -> dict[str, Any]:
         return {"stacks": await many.stacks(asked.photographs)}
+
+
+async def features_of(photographs: ProjectPhotographs, image: int) -> np.ndarray:
+    """Return the features of a photograph.
+
+    Raises:
+        Refusal: 404, there is none, or it is gone from the disk.
+    """
+    with as_refusal(404):
+        photograph = await asyncio.to_thread(photographs.project.photograph, image)
+    features = (await photographs.features([photograph]))[0]
+    if features is None:
+        raise Refusal(404, f"{photograph.name} is gone from the disk, or no longer a photograph.")
+    return features
 
 
 def _add_pictures(router: APIRouter, service: TaggingService, photographs: ProjectPhotographs) -> None:
@@ -456,11 +448,7 @@ def _add_pictures(router: APIRouter, service: TaggingService, photographs: Proje
     async def tree(image: Number) -> Response:
         if not has_tree(service.tagger):
             raise Refusal(404, "the head of this run does not search.")
-        with as_refusal(404):
-            photograph = await asyncio.to_thread(project.photograph, image)
-        features = (await photographs.features([photograph]))[0]
-        if features is None:
-            raise Refusal(404, f"{photograph.name} is gone from the disk, or no longer a photograph.")
+        features = await features_of(photographs, image)
         content = await service.ask(lambda: tree_picture(service.tagger, features))
         return Response(content, media_type="image/svg+xml")
 
@@ -469,11 +457,7 @@ def _suggested(found: ReasonedSuggestions) -> dict[str, Any]:
     suggestions = []
     for one in found.suggestions:
         entry: dict[str, Any] = {"label": one.label, "score": round(one.score, 4)}
-        if one.reason is not None:
-            entry["because"] = {
-                "label": one.reason.label,
-                "value": one.reason.value,
-                "change": round(one.reason.change, 4),
-            }
+        if (why := one.reason) is not None:
+            entry["because"] = {"label": why.label, "value": why.value, "change": round(why.change, 4)}
         suggestions.append(entry)
     return {"suggestions": suggestions, "mechanism": found.mechanism, "note": found.note}

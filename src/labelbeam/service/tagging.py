@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import secrets
 import threading
 from collections import OrderedDict
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from labelbeam.data.images import UnreadableImage
+from labelbeam.decoding.search import cores
 from labelbeam.encoders.encoder import best_device
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction
@@ -21,19 +21,17 @@ from labelbeam.runs.tagger import Tagger
 from labelbeam.service.admission import Limits
 from labelbeam.service.answering import (
     FULL_PASS,
+    Batches,
     Encoded,
     Question,
     QuestionAnswerer,
     UploadEncoder,
     share_cores,
 )
-from labelbeam.service.batches import Batches
 from labelbeam.service.uploads import Upload
 
-# Feature vectors of images that were seen, kept for later clicks and for the same image again; bounded.
-#
-# A vector's id depends on the image's content and on a key that this process made for itself: it says nothing
-# of the image, and nobody can ask whether somebody else has sent a certain photograph.
+# A vector's id depends on the image's content and on a key that this process made for itself: it says nothing of the
+# image, and nobody can ask whether somebody else has sent a certain photograph.
 
 
 class VectorStore:
@@ -87,12 +85,9 @@ def _cost(features: np.ndarray) -> int:
     return features.nbytes + 300  # the id, the array's own head, the place in the dictionary
 
 
-# The service without HTTP: uploads in, predictions and suggestions out, for many clients at once.
-#
-# Two queues. Images of all clients are encoded together, by a thread per core; one thread answers from
-# features and is the only one that touches the searches, whose trie is shared by all images and made for
-# one thread. A click never waits for an encoder. Sits between the routes and `Tagger`; knows no request and
-# no status.
+# Two queues. Images of all clients are encoded together, by a thread per core; one thread answers from features and is
+# the only one that touches the searches, whose trie is shared by all images and made for one thread. A click never
+# waits for an encoder.
 
 ANSWERED_TOGETHER = 16
 """Few enough that a click behind such a batch is answered within a fraction of a second."""
@@ -123,7 +118,7 @@ class TaggingService:
         self.tagger = tagger
         self.limits = limits
         self.vectors = VectorStore(most_bytes=limits.vector_bytes)
-        threads = min(_cores(), MOST_THREADS)
+        threads = min(cores(), MOST_THREADS)
         self._encoding: Batches[Upload, np.ndarray] = Batches(
             UploadEncoder(tagger.run.encoder, limits, device=best_device()),
             most_together=FULL_PASS,
@@ -208,7 +203,6 @@ class TaggingService:
         """Call something in the one thread that may touch the searches.
 
         Args:
-            question: what to call.
             urgent: whether it goes before everything that waits: clicks do.
 
         Raises:
@@ -222,7 +216,3 @@ class TaggingService:
         """Do what waits, then end the threads."""
         self._encoding.close()
         self._answering.close()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -56,7 +56,6 @@ async def read_form(content_type: str, chunks: AsyncIterator[bytes], *, most_fil
     Args:
         content_type: the request's header of that name.
         chunks: the body; its size is limited by whoever gives it (`service.admission`).
-        most_files: of the whole body.
 
     Raises:
         Refusal: 415 for another content type, 413 for too many parts, 422 for a body that is not multipart.

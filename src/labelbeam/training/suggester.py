@@ -24,7 +24,7 @@ from labelbeam.runs.build import build_head
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.recipe import build_optimiser
 from labelbeam.runs.run_directory import Suggester, suggester_config
-from labelbeam.suggest.mechanisms import ANY_SUBSET, LIKELIHOOD_WEIGHTING, by_head, by_search
+from labelbeam.suggest import ANY_SUBSET, LIKELIHOOD_WEIGHTING, by_head, by_search
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import fit
 

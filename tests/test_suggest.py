@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelbeam.suggest.worth import label_entropies, order_by_worth, rare_positives, spread_order
+from labelbeam.suggest import label_entropies, order_by_worth, rare_positives, spread_order
 
 
 def test_entropy_is_that_of_a_coin_and_nothing_where_the_answer_is_certain() -> None:
