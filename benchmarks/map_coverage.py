@@ -1,7 +1,7 @@
 """How often the 95 % interval of mAP holds the truth: `python benchmarks/map_coverage.py [--sims N]`.
 
 Each setting is a population of 30,000 images with normal scores, whose mAP is known; test sets are drawn from it. The
-interval of `metrics.map_interval` stands beside the percentile bootstrap. About three minutes on one core.
+interval of `metrics.intervals` stands beside the percentile bootstrap. About three minutes on one core.
 """
 
 import argparse

@@ -24,7 +24,6 @@ NEEDS_TORCH = {
         "demo",
         "explain.explained_run",
         "explain.methods",
-        "explain.targets",
         "labels.sequences",
         "runs.export",
         "tagging.sources",
@@ -36,8 +35,8 @@ NEEDS_TORCH = {
         "encoders.image_encoder",
         "encoders.networks",
     ),
-    *("encoders.last_map", "encoders.published", "encoders.timm_encoder", "encoders.weights"),
-    *("report.images", "report.page", "report.report"),
+    *("encoders.last_map", "encoders.timm_encoder", "encoders.weights"),
+    *("report.page", "report.report"),
 }
 """Modules that train, run or explain a network; beside these `training`, `paper` and `heads.*_torch`."""
 

@@ -9,9 +9,15 @@ from PIL import Image
 from labelbeam.encoders import engines
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.encoder import Encoder
-from labelbeam.encoders.engines import Choice, choose_engine, stays_within, with_engine
+from labelbeam.encoders.engines import (
+    Choice,
+    calibration_pixels,
+    choose_engine,
+    export_quantised,
+    stays_within,
+    with_engine,
+)
 from labelbeam.encoders.graph_encoder import GraphEncoder
-from labelbeam.encoders.graph_export import calibration_pixels, export_quantised
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError
 from labelbeam.features.extract import extract

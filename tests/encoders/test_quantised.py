@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelbeam.encoders.graph_export import left_in_float
+from labelbeam.encoders.engines import left_in_float
 
 onnx = pytest.importorskip("onnx")
 

@@ -28,7 +28,7 @@ def test_items_of_several_submissions_are_done_together() -> None:
 
 
 def test_the_first_item_waits_for_others_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelbeam.service.batches.MOST_PATIENCE", 60.0)
+    monkeypatch.setattr("labelbeam.service.answering.MOST_PATIENCE", 60.0)
     sizes: list[int] = []
 
     def work(items: list[int]) -> list[int]:

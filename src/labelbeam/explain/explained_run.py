@@ -37,7 +37,7 @@ def explain(
     """Explain what in an image speaks for each label of its path.
 
     Args:
-        target: `log_prob`, `logit` or `expected` (`explain.targets.TARGETS`).
+        target: `log_prob`, `logit` or `expected` (`explain.explained_run.TARGETS`).
         method: `auto`, `local`, `deconvnet`, `grad-cam` or `gradient-input` (`explain.methods.METHODS`).
         labels: explain these instead of the model's own path; `END` may be the last.
 

@@ -214,7 +214,7 @@ def shares_of(hits: Int[np.ndarray, " shares"], trials: Int[np.ndarray, " shares
 
 
 # Resampling is reweighting: P/R/F1 of all resamples are matrix products of weights and counts, AP a pass over presorted
-# scores. Intervals of mAP are made otherwise (`MapInterval`).
+# scores. Intervals of mAP are made otherwise (`map_intervals`).
 
 CELLS_AT_ONCE = 4_000_000
 """Weights held at a time (32 MB); results depend on it in the last digit at most."""
@@ -296,7 +296,7 @@ def bootstrap(
         confidence: mass inside the interval, in (0, 1).
 
     Returns:
-        By name. Percentile intervals, of mAP those of `map_interval`, which are not there where too little is known.
+        By name. Percentile intervals, of mAP those of `map_intervals`, which are not there where too little is known.
         Resamples in which a number is not defined are left out of its interval.
 
     Raises:
@@ -378,7 +378,7 @@ class Resampled:
         value: by name, the mean over its training seeds; numbers that are not defined are not in it.
         drawn: by the same names, one number per draw: of the images, and of as many seeds with replacement.
         over_seeds: by the same names, the standard deviation over seeds; empty with one seed.
-        of_map: 95 % intervals of mAP, which draws do not give (`map_interval`); empty without draws.
+        of_map: 95 % intervals of mAP, which draws do not give (`map_intervals`); empty without draws.
     """
 
     value: Mapping[str, float]

@@ -24,7 +24,7 @@ from labelbeam.report.charts import (
     size_chart,
     trait_chart,
 )
-from labelbeam.report.failures import ShownImage
+from labelbeam.report.report import ShownImage
 
 Values = Mapping[str, Any]
 

@@ -158,8 +158,8 @@ def _write_encoder(
     if precision == "float32":
         export_graph(encoder, folder / GRAPH)
         return
+    from labelbeam.encoders.engines import export_quantised
     from labelbeam.encoders.graph_encoder import load_graph
-    from labelbeam.encoders.graph_export import export_quantised
 
     with TemporaryDirectory() as scratch:
         export_graph(encoder, Path(scratch, GRAPH))
