@@ -106,7 +106,7 @@ class ProjectPhotographs:
         """Return the numbers of all photographs, those first of which the model knows least; unlike ones spread.
 
         Worth is the sum of the entropies of the labels that nobody decided yet, and nothing where a photograph is
-        complete; `label_first` spreads near duplicates apart. What cannot be read comes last.
+        complete; `spread_order` spreads near duplicates apart. What cannot be read comes last.
         """
         photographs = await asyncio.to_thread(self.project.photographs)
         found = await self.features(photographs)
