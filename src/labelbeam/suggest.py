@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Int
 
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.heads.label_scores import TrainedAnySubset
+from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 
@@ -40,20 +41,16 @@ class Conditionals:
     """
 
     mechanism: str
-    score: Float[np.ndarray, "images labels"]
-    low: Float[np.ndarray, "images labels"]
-    high: Float[np.ndarray, "images labels"]
-    stderr: Float[np.ndarray, "images labels"]
-    evidence: Float[np.ndarray, " images"] | None = None
-    effective_samples: Float[np.ndarray, " images"] | None = None
+    score: ByLabel
+    low: ByLabel
+    high: ByLabel
+    stderr: ByLabel
+    evidence: PerImage | None = None
+    effective_samples: PerImage | None = None
     notes: tuple[str, ...] = ()
 
 
-def by_search(
-    answerer: LabelModelAnswerer,
-    features: Float[np.ndarray, "images features"],
-    evidence: Int8[np.ndarray, "images labels"],
-) -> Conditionals:
+def by_search(answerer: LabelModelAnswerer, features: Features, evidence: Targets) -> Conditionals:
     """Condition a label model's own distribution; see `decoding.evidence`.
 
     Raises:
@@ -79,17 +76,13 @@ def by_search(
     )
 
 
-def by_head(
-    head: TrainedAnySubset,
-    features: Float[np.ndarray, "images features"],
-    evidence: Int8[np.ndarray, "images labels"],
-) -> Conditionals:
+def by_head(head: TrainedAnySubset, features: Features, evidence: Targets) -> Conditionals:
     """Ask a head that was trained with labels revealed at random; one pass, no sampling."""
     score = head.conditional(features, evidence)
     return Conditionals(ANY_SUBSET, score, score, score, np.zeros_like(score))
 
 
-def without_evidence(answerer: Answerer, features: Float[np.ndarray, "images features"]) -> Conditionals:
+def without_evidence(answerer: Answerer, features: Features) -> Conditionals:
     """Return the scores of a head that knows each label by itself: evidence changes nothing."""
     score = answerer.answer(features).scores.astype(np.float64)
     return Conditionals(SIGMOID, score, score, score, np.zeros_like(score))
@@ -99,7 +92,7 @@ COMPARED = 1000
 """Photographs of the greatest worth that are spread; the rest follow by worth. It takes seconds, however many."""
 
 
-def label_entropies(scores: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, "images labels"]:
+def label_entropies(scores: ByLabel) -> ByLabel:
     """Return the entropy of each label by itself: the information of a yes or no, in nats.
 
     Args:
@@ -113,9 +106,7 @@ def label_entropies(scores: Float[np.ndarray, "images labels"]) -> Float[np.ndar
     return -(p * np.log(p) + (1 - p) * np.log1p(-p))
 
 
-def rare_positives(
-    scores: Float[np.ndarray, "images labels"], counts: Int[np.ndarray, " labels"]
-) -> Float[np.ndarray, " images"]:
+def rare_positives(scores: ByLabel, counts: Int[np.ndarray, " labels"]) -> PerImage:
     """Return how much each image is expected to add to the labels' positives, on a logarithmic scale.
 
     As if a label's average precision grew with the logarithm of its number of positives: a further one adds
@@ -132,7 +123,7 @@ def rare_positives(
     return scores.astype(np.float64) @ np.log((counts + 2) / (counts + 1))
 
 
-def order_by_worth(worth: Float[np.ndarray, " images"]) -> Int[np.ndarray, " images"]:
+def order_by_worth(worth: PerImage) -> Int[np.ndarray, " images"]:
     """Return the images, most worth first, equals in the given order.
 
     Example:
@@ -143,11 +134,7 @@ def order_by_worth(worth: Float[np.ndarray, " images"]) -> Int[np.ndarray, " ima
 
 
 def spread_order(
-    worth: Float[np.ndarray, " images"],
-    features: Float[np.ndarray, "images features"],
-    *,
-    labelled: Iterable[int] = (),
-    compared: int = COMPARED,
+    worth: PerImage, features: Features, *, labelled: Iterable[int] = (), compared: int = COMPARED
 ) -> Int[np.ndarray, " images"]:
     """Return the images so that each next one is worth much and unlike all before it and all labelled ones.
 

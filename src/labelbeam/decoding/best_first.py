@@ -77,7 +77,6 @@ def best_paths(
     """Search the most probable path of each image until it is proven or the budget is spent.
 
     Args:
-        image_rows: float32, one row per image.
         budget: most prefixes to expand per image, at least 1 (the empty one).
         backend: as in `beam_search`.
 
@@ -236,7 +235,6 @@ def likely_sets(
     """List each image's most probable paths until there are enough, or they hold enough probability.
 
     Args:
-        image_rows: float32, one row per image.
         count: most paths per image.
         mass: probability after which no more are wanted.
         budget: most prefixes to expand per image.

@@ -80,7 +80,6 @@ def conditional_marginals(
     """Bound and estimate p(label | image, evidence) for every label.
 
     Args:
-        image_rows: float32, one row per image.
         evidence: 1 accepted, 0 rejected, -1 nothing known, columns in label order (`labels.vocabulary`).
         expansions: most prefixes to expand per image, in the order of the mass of those that may still agree with the
             evidence. More of them never widen a bound.

@@ -30,7 +30,6 @@ class EvidenceTree(Expansion):
         promise: float64 [images entries labels], log of a guess how likely a continuation is to agree in the end.
 
     Args:
-        image_rows: float32, one row per image.
         evidence: 1 accepted, 0 rejected, -1 nothing known.
         budget: most entries per image.
     """

@@ -41,7 +41,6 @@ class Expansion:
         path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
 
     Args:
-        image_rows: float32, one row per image.
         budget: most entries per image.
     """
 

@@ -69,7 +69,6 @@ def set_log_prob(
     """Return the log-probability of one label set per image.
 
     Args:
-        image_rows: float32, one row per image.
         targets: multi-hot, 1 where the label is in the set, 0 where not.
 
     Returns:

@@ -75,7 +75,6 @@ def label_marginals(
     """Bound and estimate p(label | image) for every label.
 
     Args:
-        image_rows: float32, one row per image.
         expansions: most prefixes to expand per image, best first. More of them widen a bound by rounding at most.
         samples: continuations sampled per image of what is left open, at least 2; 0: none, the score is
             then the middle of the bounds and the standard error half their distance.

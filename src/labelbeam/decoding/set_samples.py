@@ -60,7 +60,6 @@ def sample_sets(
     """Sample p(set | image): finished paths exactly, the rest of the probability by completions.
 
     Args:
-        image_rows: float32, one row per image.
         expansions: most prefixes to expand per image, best first.
         samples: completions sampled per image of what is left open, at least 1.
         seed: of the samples; the same seed gives the same rows, whatever the batch.

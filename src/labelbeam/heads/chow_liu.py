@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int8
 
 from labelbeam.errors import InputError
+from labelbeam.labels.arrays import ByLabel, PerImage, PerLabel, Targets
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 
@@ -24,17 +25,14 @@ class PairCounts:
     images: Float[np.ndarray, "labels labels"]
 
     @property
-    def frequencies(self) -> Float[np.ndarray, " labels"]:
+    def frequencies(self) -> PerLabel:
         """(present + 1/2) / (observed + 1), strictly between 0 and 1."""
         smoothed: np.ndarray = (self.both.diagonal() + 0.5) / (self.images.diagonal() + 1)
         return smoothed
 
 
-def pair_counts(targets: Int8[np.ndarray, "images labels"]) -> PairCounts:
+def pair_counts(targets: Targets) -> PairCounts:
     """Count pairs of labels.
-
-    Args:
-        targets: 1 present, 0 absent, -1 unknown.
 
     Raises:
         InputError: no image, no label, or other values.
@@ -104,10 +102,10 @@ class ChowLiuTree:
     parent: Int[np.ndarray, " labels"]
     order: Int[np.ndarray, " labels"]
     given: Float[np.ndarray, "labels 2 2"]
-    marginals: Float[np.ndarray, " labels"]
+    marginals: PerLabel
 
     @classmethod
-    def fit(cls, targets: Int8[np.ndarray, "images labels"], *, smoothing: float = 1.0) -> "ChowLiuTree":
+    def fit(cls, targets: Targets, *, smoothing: float = 1.0) -> "ChowLiuTree":
         """Find the tree of largest total mutual information and its probabilities.
 
         Pair tables are (n_ab + s f_a f_b) / (n + s): s imagined images in which labels are independent and as frequent
@@ -142,10 +140,8 @@ class ChowLiuTree:
         return cls(parent, order, given, marginals)
 
     def conditional(
-        self,
-        evidence: Int8[np.ndarray, "images labels"],
-        unary: Float[np.ndarray, "rows columns"] | None = None,
-    ) -> Float[np.ndarray, "images labels"]:
+        self, evidence: Targets, unary: Float[np.ndarray, "rows columns"] | None = None
+    ) -> ByLabel:
         """Return p(label | evidence), by belief propagation: exact on a tree.
 
         Args:
@@ -175,7 +171,7 @@ class ChowLiuTree:
         probs: np.ndarray = beliefs[:, :, 1] / beliefs.sum(axis=2)
         return np.where(evidence == PRESENT, 1.0, np.where(evidence == ABSENT, 0.0, probs))
 
-    def log_prob(self, evidence: Int8[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
+    def log_prob(self, evidence: Targets) -> PerImage:
         """Return log p(evidence) in nats: of a whole set where nothing is unknown, else summed over what is.
 
         Raises:

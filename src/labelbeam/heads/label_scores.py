@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int8
+from jaxtyping import Bool, Float32, Float64
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import relu
 from labelbeam.heads.local import Local
 from labelbeam.heads.options import LocalOptions, SigmoidOptions
 from labelbeam.heads.tensors import Scaling, Tensors
+from labelbeam.labels.arrays import Features, LabelSets, Targets
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 BLOCK = 8192
@@ -80,7 +81,7 @@ class TrainedScores:
         self._take(tensors, hidden_size)
         tensors.finish()
 
-    def logits(self, features: Float[np.ndarray, "images features"]) -> Float32[np.ndarray, "images labels"]:
+    def logits(self, features: Features) -> Float32[np.ndarray, "images labels"]:
         """Return one number per label, unbounded."""
         blocks = [features[first : first + BLOCK] for first in range(0, max(1, len(features)), BLOCK)]
         logits = np.concatenate([self._last(self._before(block)) for block in blocks])
@@ -91,9 +92,7 @@ class TrainedScores:
         """The weights of the last layer: a point per label, near where labels look alike to the head."""
         return self.last
 
-    def before_last(
-        self, features: Float[np.ndarray, "images features"]
-    ) -> Float32[np.ndarray, "images width"]:
+    def before_last(self, features: Features) -> Float32[np.ndarray, "images width"]:
         """Return what the last layer reads: hidden units, or the scaled features of a linear head."""
         values = self._before(features)
         return values if self._hidden is None else relu(values)
@@ -117,16 +116,14 @@ class TrainedSigmoid(TrainedScores):
 class TrainedAnySubset(TrainedSigmoid):
     """A sigmoid head that takes evidence about the other labels."""
 
-    def conditional(
-        self, features: Float[np.ndarray, "images features"], evidence: Int8[np.ndarray, "images labels"]
-    ) -> Float64[np.ndarray, "images labels"]:
+    def conditional(self, features: Features, evidence: Targets) -> Float64[np.ndarray, "images labels"]:
         """Return p(label | image, evidence) of every label; 1 and 0 for those accepted and rejected (-1: neither)."""
         logits = self.before_last_given(features, evidence) @ self.last.T + self._bias
         probs = np.exp(log_sigmoid(logits.astype(np.float64)))
         return np.where(evidence == PRESENT, 1.0, np.where(evidence == ABSENT, 0.0, probs))
 
     def before_last_given(
-        self, features: Float[np.ndarray, "images features"], evidence: Int8[np.ndarray, "images labels"]
+        self, features: Features, evidence: Targets
     ) -> Float32[np.ndarray, "images hidden"]:
         """Return the hidden units, given evidence: 1 accepted, 0 rejected, -1 neither."""
         states = np.concatenate((evidence == PRESENT, evidence == ABSENT), axis=1)  # [images 2*labels]
@@ -157,7 +154,7 @@ class TrainedRanking(TrainedScores):
     def _take(self, tensors: Tensors, hidden_size: int) -> None:
         self.labels_per_image = int(tensors.take("labels_per_image", dtype=np.int64))
 
-    def scores(self, features: Float[np.ndarray, "images features"]) -> Float32[np.ndarray, "images labels"]:
+    def scores(self, features: Features) -> Float32[np.ndarray, "images labels"]:
         """Return ranking scores in [0, 1]; higher comes first. The softmax's sum to 1."""
         logits = self.logits(features)
         if self.name != "softmax":
@@ -165,7 +162,7 @@ class TrainedRanking(TrainedScores):
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
 
-    def decided(self, scores: Float32[np.ndarray, "images labels"]) -> Bool[np.ndarray, "images labels"]:
+    def decided(self, scores: Float32[np.ndarray, "images labels"]) -> LabelSets:
         """Return the label set: the `labels_per_image` best (equal scores by rising id); of `asymmetric`, p >= 1/2."""
         if self.name == "asymmetric":
             return scores >= 0.5
@@ -200,9 +197,7 @@ class TrainedTree(TrainedScores):
         if sum(map(len, self._levels)) < self.num_labels:
             raise InputError("the tree's parents are no tree: some labels are their own ancestors.")
 
-    def log_partition(
-        self, unary: Unary, evidence: Int8[np.ndarray, "images labels"] | None = None
-    ) -> Float64[np.ndarray, " images"]:
+    def log_partition(self, unary: Unary, evidence: Targets | None = None) -> Float64[np.ndarray, " images"]:
         """Return the log of the sum over all sets, or over those that agree with the evidence (-1: summed out)."""
         beliefs = self._beliefs(unary, evidence, np.logaddexp)
         roots = self._levels[0]
@@ -219,7 +214,7 @@ class TrainedTree(TrainedScores):
             probs[:, level] = present[:, level, 0] * (1 - above) + present[:, level, 1] * above
         return probs
 
-    def most_probable(self, unary: Unary) -> Bool[np.ndarray, "images labels"]:
+    def most_probable(self, unary: Unary) -> LabelSets:
         """Return the most probable set."""
         better = self._log_odds(self._beliefs(unary, None, np.maximum)) > 0
         return self._from_the_roots(better[:, None])[:, 0]

@@ -8,11 +8,12 @@ The twin of `heads.nearest_neighbours_torch`, which remembers the images.
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from labelbeam.errors import InputError
 from labelbeam.heads.options import NeighbourOptions
 from labelbeam.heads.tensors import Scaling, Tensors, directions
+from labelbeam.labels.arrays import Features
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 BLOCK = 256
@@ -60,7 +61,7 @@ class TrainedNeighbours:
         """
         raise InputError("the head 'knn' compares images, not labels: it has no point per label.")
 
-    def logits(self, features: Float[np.ndarray, "images features"]) -> Float32[np.ndarray, "images labels"]:
+    def logits(self, features: Features) -> Float32[np.ndarray, "images labels"]:
         """Return the log-odds of p(l | image).
 
         Raises:

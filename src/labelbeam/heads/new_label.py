@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel, per_label_row
 from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
+from labelbeam.labels.arrays import Features, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 # With the old parameters fixed, the odds that a label model says a new label K at a step are exp(x_t . u_K - a_t),
@@ -202,11 +203,7 @@ class NewLabel:
     own_inputs: Callable[[Any, np.ndarray], np.ndarray | None] = lambda head, features: None
 
 
-def decisions_of_label_model(
-    head: TrainedLabelModel,
-    features: Float[np.ndarray, "images features"],
-    targets: Int8[np.ndarray, "images labels"],
-) -> Decisions:
+def decisions_of_label_model(head: TrainedLabelModel, features: Features, targets: Targets) -> Decisions:
     """Return every step of every image's path: at each the new label might come, at the last one it should.
 
     At step t the odds of the new label K are exp(x_t . u_K + v . w) to the sum over the old allowed outcomes of
@@ -243,7 +240,7 @@ def decisions_of_label_model(
     )
 
 
-def decisions_of_sigmoid(head: TrainedSigmoid, features: Float[np.ndarray, "images features"]) -> Decisions:
+def decisions_of_sigmoid(head: TrainedSigmoid, features: Features) -> Decisions:
     """Return one decision per image."""
     rows = np.arange(len(features))
     return Decisions(
@@ -251,11 +248,7 @@ def decisions_of_sigmoid(head: TrainedSigmoid, features: Float[np.ndarray, "imag
     )
 
 
-def decisions_of_any_subset(
-    head: TrainedAnySubset,
-    features: Float[np.ndarray, "images features"],
-    targets: Int8[np.ndarray, "images labels"],
-) -> Decisions:
+def decisions_of_any_subset(head: TrainedAnySubset, features: Features, targets: Targets) -> Decisions:
     """Return two decisions per image: without evidence about the old labels, and with all there is.
 
     Args:

@@ -31,7 +31,6 @@ def aligned_nats(
     Args:
         log_probs: of every outcome at every step, END last; -inf where not allowed.
         emitted: the labels that the model emitted, one fewer than steps; those after an image's n-th do not matter.
-        targets: 1 present, 0 absent, -1 unknown.
         keep_hits: PLA instead of MLA.
 
     Returns:
@@ -87,7 +86,6 @@ def remaining_set_nats(
     Args:
         log_probs: of every outcome at every step, END last; -inf where not allowed.
         emitted: present labels as the model emitted them; those after an image's n-th do not matter.
-        targets: 1 present, 0 absent, -1 unknown.
 
     Returns:
         Nats per image.

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
+from labelbeam.labels.arrays import ByLabel, PerImage, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 BINS = 15
@@ -116,17 +117,12 @@ def reliability(
 
 
 def calibration_report(
-    truth: Int8[np.ndarray, "images labels"],
-    scores: Float[np.ndarray, "images labels"],
-    names: Sequence[str],
-    *,
-    bins: int = BINS,
+    truth: Targets, scores: ByLabel, names: Sequence[str], *, bins: int = BINS
 ) -> CalibrationReport:
     """Measure how far scores are probabilities, pooled and per label.
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (left out).
-        scores: p(label | image).
         bins: most bins.
 
     Raises:
@@ -152,11 +148,7 @@ PROBABLE = 1e-4
 """Probabilities are kept this far from 0 and 1 before their logarithm is taken: samples give exact zeros."""
 
 
-def remaining_nats(
-    scores: Float[np.ndarray, "images labels"],
-    targets: Int8[np.ndarray, "images labels"],
-    evidence: Int8[np.ndarray, "images labels"],
-) -> Float[np.ndarray, " images"]:
+def remaining_nats(scores: ByLabel, targets: Targets, evidence: Targets) -> PerImage:
     """Return -log p(label is as it is), summed over the labels of each image that are asked for, in nats.
 
     Args:

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Int
 
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, Targets
 from labelbeam.metrics.ranking import NOTHING, SortedLabel, decide_top_k, rank_labels, sort_label
 
 ProtocolName = Literal["exact-k", "at-most-k", "threshold", "top-k-and-threshold", "sets", "path-k", "none"]
@@ -122,13 +123,13 @@ class Comparison:
     """
 
     names: tuple[str, ...]
-    truth: Int8[np.ndarray, "images labels"]
+    truth: Targets
     protocol: Protocol
-    decisions: Bool[np.ndarray, "images labels"] | None
+    decisions: LabelSets | None
     outside: Int[np.ndarray, " images"]
     ranking: Int[np.ndarray, "images depth"] | None = None
-    scores: Float[np.ndarray, "images labels"] | None = None
-    log_likelihood: Float[np.ndarray, " images"] | None = None
+    scores: ByLabel | None = None
+    log_likelihood: PerImage | None = None
     map_depth: int = 10
     reasons: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -203,15 +204,15 @@ def require_fit(
 
 
 def compare(
-    truth: Int8[np.ndarray, "images labels"],
+    truth: Targets,
     names: Sequence[str],
     *,
     protocol: Protocol,
-    scores: Float[np.ndarray, "images labels"] | None = None,
-    decisions: Bool[np.ndarray, "images labels"] | None = None,
+    scores: ByLabel | None = None,
+    decisions: LabelSets | None = None,
     ranking: Int[np.ndarray, "images depth"] | None = None,
     outside: Int[np.ndarray, " images"] | None = None,
-    log_likelihood: Float[np.ndarray, " images"] | None = None,
+    log_likelihood: PerImage | None = None,
     map_depth: int = 10,
     reasons: dict[str, str] | None = None,
     notes: Sequence[str] = (),
@@ -219,7 +220,6 @@ def compare(
     """Apply a decision protocol to scores, a ranking or sets.
 
     Args:
-        truth: 1 present, 0 absent, -1 unknown.
         names: label names by column; equal scores within an image are ordered by their code points.
         protocol: the rule; `sets` and `path-k` need `decisions`, `at-most-k` a ranking, `threshold` scores.
         scores: higher is better, comparable over images.

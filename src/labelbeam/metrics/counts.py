@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
+
+from labelbeam.labels.arrays import LabelSets, Targets
 
 # Counts add over batches and machines, and carry any leading axes, so that the same reduction gives a score and its
 # thousand bootstrap resamples.
@@ -53,8 +55,8 @@ class Counts:
 
 
 def count(
-    truth: Int8[np.ndarray, "images labels"],
-    decisions: Bool[np.ndarray, "images labels"],
+    truth: Targets,
+    decisions: LabelSets,
     *,
     outside: Int[np.ndarray, " images"] | None = None,
     weights: Int[np.ndarray, "resamples images"] | None = None,
@@ -62,7 +64,6 @@ def count(
     """Count right, decided and true labels; an unknown label is neither right nor wrong.
 
     Args:
-        truth: 1 present, 0 absent, -1 unknown.
         decisions: True where the label is in the image's decided set.
         outside: per image, decided labels that have no column (default none).
         weights: how often each image is drawn in each resample; without it every image counts once.

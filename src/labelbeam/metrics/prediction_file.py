@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Int
 
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import ByLabel, LabelSets, Targets
 from labelbeam.metrics.ranking import NOTHING, OUTSIDE, rank_labels
 from labelbeam.parsing import BYTE_ORDER_MARK, parse_json
 
@@ -128,7 +129,7 @@ class Truth:
 
     images: tuple[str, ...]
     names: tuple[str, ...]
-    targets: Int8[np.ndarray, "images labels"]
+    targets: Targets
 
 
 def read_truth(path: Path) -> Truth:
@@ -202,9 +203,9 @@ class Predictions:
         notes: sentences for the user.
     """
 
-    scores: Float[np.ndarray, "images labels"] | None
+    scores: ByLabel | None
     ranking: Int[np.ndarray, "images depth"] | None
-    sets: Bool[np.ndarray, "images labels"] | None
+    sets: LabelSets | None
     outside: Int[np.ndarray, " images"]
     outside_at_threshold: Int[np.ndarray, " images"]
     set_sizes: Int[np.ndarray, " images"]
@@ -321,12 +322,7 @@ class _Rows:
 
 
 def read_predictions(
-    path: Path,
-    truth: Truth,
-    *,
-    missing: str = "error",
-    depth: int = 10,
-    threshold: float | None = None,
+    path: Path, truth: Truth, *, missing: str = "error", depth: int = 10, threshold: float | None = None
 ) -> Predictions:
     """Read a prediction file and put it beside the truth.
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Float, Int, Int8
+
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, Targets
 
 # Equal scores are one threshold. A threshold whose images are all negative only lowers precision at the same recall, so
 # the curve is kept at thresholds that hold a positive: that is what makes resampling cheap.
@@ -33,7 +35,7 @@ class SortedLabel:
     positive_starts: Int[np.ndarray, " thresholds"]
 
 
-def sort_label(truth: Int8[np.ndarray, " images"], scores: Float[np.ndarray, " images"]) -> SortedLabel:
+def sort_label(truth: Int8[np.ndarray, " images"], scores: PerImage) -> SortedLabel:
     """Sort one label's known images by score and find its thresholds.
 
     Args:
@@ -132,11 +134,7 @@ ROWS_AT_ONCE = 4096
 
 
 def rank_labels(
-    scores: Float[np.ndarray, "images labels"],
-    names: Sequence[str],
-    *,
-    observed: Bool[np.ndarray, "images labels"],
-    depth: int,
+    scores: ByLabel, names: Sequence[str], *, observed: LabelSets, depth: int
 ) -> Int[np.ndarray, "images depth"]:
     """Rank each image's known labels by score; equal scores by the code points of their names.
 
@@ -167,7 +165,7 @@ def rank_labels(
 
 def decide_top_k(
     ranking: Int[np.ndarray, "images depth"], num_labels: int, *, k: int
-) -> tuple[Bool[np.ndarray, "images labels"], Int[np.ndarray, " images"]]:
+) -> tuple[LabelSets, Int[np.ndarray, " images"]]:
     """Decide the first k labels of each ranking.
 
     Returns:
@@ -186,9 +184,7 @@ def decide_top_k(
     return decisions[:, :num_labels], (top == OUTSIDE).sum(axis=1)
 
 
-def average_precision_at(
-    truth: Int8[np.ndarray, "images labels"], ranking: Int[np.ndarray, "images depth"], *, n: int
-) -> Float[np.ndarray, " images"]:
+def average_precision_at(truth: Targets, ranking: Int[np.ndarray, "images depth"], *, n: int) -> PerImage:
     """AP@N(i) = 1 / min(N, |G_i|) * sum_{j <= N} precision@j * [j-th label is right].
 
     Args:
@@ -216,7 +212,7 @@ def average_precision_at(
     return np.divide(total, np.minimum(n, positives), out=value, where=positives > 0)
 
 
-def exact_k_ceiling(truth: Int8[np.ndarray, "images labels"], *, k: int) -> dict[str, float | None]:
+def exact_k_ceiling(truth: Targets, *, k: int) -> dict[str, float | None]:
     """Return the best O-P, O-R and O-F1 that any method can have that decides exactly k labels per image.
 
     A perfect ranking gets min(k, |G_i|) right and must still decide k (or all known labels if fewer).

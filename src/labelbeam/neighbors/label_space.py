@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import Features
 from labelbeam.neighbors.neighbors import (
     MEASURES,
     image_points,
@@ -258,7 +259,7 @@ def image_neighbors(
 def images_near(
     run: Run,
     images: Sequence[str],
-    features: Float[np.ndarray, "images features"],
+    features: Features,
     *,
     image: Float[np.ndarray, " features"] | None = None,
     labels: Sequence[str] = (),

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, require
+from labelbeam.labels.arrays import Features
 from labelbeam.runs.run_directory import Run
 
 MEASURES = ("cosine", "dot")
@@ -124,9 +125,7 @@ def space_of(run: Run) -> TrainedLabelModel:
     return cast(TrainedLabelModel, run.head)
 
 
-def image_points(
-    run: Run, features: Float[np.ndarray, "images features"]
-) -> Float[np.ndarray, "images embedding"]:
+def image_points(run: Run, features: Features) -> Float[np.ndarray, "images embedding"]:
     """Return the points h(U_I I) of images from their features, before any label.
 
     Raises:

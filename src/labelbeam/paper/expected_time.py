@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int8
 from PIL import Image
 
 from labelbeam.data.memory_images import MemoryImage
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS
+from labelbeam.labels.arrays import Targets
 from labelbeam.labels.order import order_labels
 from labelbeam.metrics.ranking import exact_k_ceiling
 from labelbeam.paper.paper_tables import PAPER_TABLES, misfits
@@ -72,7 +72,7 @@ def encoder_rate(config: EncoderConfig, *, workers: int | None = None) -> tuple[
 
 
 def row_rates(
-    config: RunConfig, targets: Int8[np.ndarray, "images labels"], *, num_features: int, training_images: int
+    config: RunConfig, targets: Targets, *, num_features: int, training_images: int
 ) -> tuple[float | None, float]:
     """Measure how many images a second a row trains on and answers, untrained, on random features.
 
@@ -128,7 +128,7 @@ def _rate(work: Callable[[int], object], *, most: int, least: int = 8) -> float:
     return done / spent
 
 
-def _label_sets(request: Request) -> Int8[np.ndarray, "images labels"]:
+def _label_sets(request: Request) -> Targets:
     """Return label sets of the training images; drawn ones, as long and as unequally frequent, where they are not."""
     targets = None
     if request.benchmark.has_path:  # reading the scenes would draw their pictures

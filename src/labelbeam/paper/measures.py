@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -19,6 +18,7 @@ from labelbeam.decoding.likelihood import MOST_ORDERED
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.heads.registry import HEADS
+from labelbeam.labels.arrays import ByLabel, Features, LabelSets, PerImage
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import evaluate
@@ -54,14 +54,14 @@ class RowAnswers:
             an image has too many labels to sum over their orders.
     """
 
-    scores: Float[np.ndarray, "images labels"]
-    probabilities: Float[np.ndarray, "images labels"]
-    path: Bool[np.ndarray, "images labels"] | None
-    forced: Bool[np.ndarray, "images labels"] | None
-    capped: Bool[np.ndarray, "images labels"] | None
-    tuned_of1: Bool[np.ndarray, "images labels"] | None
-    tuned_sets: Bool[np.ndarray, "images labels"] | None
-    log_likelihood: Float[np.ndarray, " images"] | None
+    scores: ByLabel
+    probabilities: ByLabel
+    path: LabelSets | None
+    forced: LabelSets | None
+    capped: LabelSets | None
+    tuned_of1: LabelSets | None
+    tuned_sets: LabelSets | None
+    log_likelihood: PerImage | None
 
     def of_rows(self, rows: np.ndarray) -> "RowAnswers":
         """Return the answers for some of the images."""
@@ -75,13 +75,7 @@ def _from_parts(parts: dict[str, Any]) -> RowAnswers:
 
 
 def answers_of(
-    folder: Path,
-    dataset: Dataset,
-    features: Float[np.ndarray, "images features"],
-    *,
-    k: int | None,
-    kept: Path,
-    digest: str,
+    folder: Path, dataset: Dataset, features: Features, *, k: int | None, kept: Path, digest: str
 ) -> RowAnswers:
     """Answer for the test images with a run, or read its answers from before.
 
@@ -133,9 +127,7 @@ def _read(kept: Path, digest: str) -> RowAnswers | None:
         return None  # a damaged file costs its making again, nothing else
 
 
-def _ask(
-    run: Run, dataset: Dataset, features: Float[np.ndarray, "images features"], *, k: int | None, task: str
-) -> RowAnswers:
+def _ask(run: Run, dataset: Dataset, features: Features, *, k: int | None, task: str) -> RowAnswers:
     tagger = Tagger(run)
     column = {name: j for j, name in enumerate(run.vocabulary)}
     order = [column[name] for name in dataset.vocabulary]
@@ -176,7 +168,7 @@ def _too_many_orders(tagger: Tagger, targets: np.ndarray) -> bool:
     return in_any_order and int((targets == PRESENT).sum(axis=1).max(initial=0)) > MOST_ORDERED
 
 
-def _mapped(tagger: Tagger, answers: Answers, features: Float[np.ndarray, "images features"]) -> Answers:
+def _mapped(tagger: Tagger, answers: Answers, features: Features) -> Answers:
     if tagger.calibration is None:
         return answers
     return calibrated(tagger.calibration, answers, tagger.run.head, features)

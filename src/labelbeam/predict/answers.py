@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int8
+from jaxtyping import Bool, Float64, Int
 
 from labelbeam.decoding.best_first import ListedSets
 from labelbeam.decoding.search import Search
@@ -16,6 +16,7 @@ from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, TrainedTree, log_sigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
+from labelbeam.labels.arrays import ByLabel, Features, LabelSets, PerImage, Targets
 from labelbeam.labels.rules import Limit
 from labelbeam.labels.vocabulary import UNKNOWN
 
@@ -47,22 +48,22 @@ class Answers:
         promises: what the run can promise of its decisions; None: nothing.
     """
 
-    scores: Float[np.ndarray, "images labels"]
-    low: Float[np.ndarray, "images labels"]
-    high: Float[np.ndarray, "images labels"]
-    stderr: Float[np.ndarray, "images labels"]
+    scores: ByLabel
+    low: ByLabel
+    high: ByLabel
+    stderr: ByLabel
     paths: Sequence[tuple[int, ...]]
-    log_probs: Float[np.ndarray, " images"]
+    log_probs: PerImage
     exact: Bool[np.ndarray, " images"]
     sample_sets: Callable[[slice], SetSamples] | None = None
     calibrated: bool = False
-    fits: Float[np.ndarray, " images"] | None = None
+    fits: PerImage | None = None
     limits: tuple[Limit, ...] = ()
-    kept: Float[np.ndarray, " images"] | None = None
+    kept: PerImage | None = None
     list_sets: Callable[[slice, float], list[ListedSets]] | None = None
     promises: "Promises | None" = None
 
-    def path_sets(self) -> Bool[np.ndarray, "images labels"]:
+    def path_sets(self) -> LabelSets:
         """Return the sets of labels on the paths."""
         sets = np.zeros(self.scores.shape, dtype=bool)
         for image, path in enumerate(self.paths):
@@ -74,13 +75,11 @@ class Answers:
 class Answerer(Protocol):
     """A trained head that answers; features in, answers out."""
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Answer for images, from their features."""
         ...
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Return log p(true set | image) in nats; unknown labels (-1) are conditioned away or left out."""
         ...
 
@@ -96,7 +95,7 @@ class RankingAnswerer:
     def __init__(self, head: TrainedRanking) -> None:
         self.head = head
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Return ranking scores (their own bounds), and as path the labels that the head decides, by falling score."""
         scores = self.head.scores(features)
         decided = self.head.decided(scores)
@@ -114,9 +113,7 @@ class RankingAnswerer:
             np.zeros(len(scores), dtype=bool),
         )
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Refuse: a ranking has no probability of a set.
 
         Raises:
@@ -137,7 +134,7 @@ class SigmoidAnswerer:
     def __init__(self, head: TrainedSigmoid | TrainedNeighbours) -> None:
         self.head = head
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Return probabilities (their own bounds), and as path the most probable set, by falling score."""
         log_present, log_absent = self._log_probs(features)
         scores = np.exp(log_present).astype(np.float32)
@@ -150,9 +147,7 @@ class SigmoidAnswerer:
         nothing = np.zeros_like(scores)
         return Answers(scores, scores, scores, nothing, paths, log_probs, np.ones(len(scores), dtype=bool))
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Return the log-probability of the true sets, nats; unknown labels are summed out exactly."""
         log_present, log_absent = self._log_probs(features)
         terms = np.where(targets == 1, log_present, np.where(targets == 0, log_absent, 0.0))
@@ -173,7 +168,7 @@ class TreeAnswerer:
     def __init__(self, head: TrainedTree, search: Search) -> None:
         self.head, self.search = head, search
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Return marginals (their own bounds), and as path the most probable set, by falling marginal."""
         unary = self._unary(features)
         scores = self.head.marginals(unary).astype(np.float32)
@@ -194,9 +189,7 @@ class TreeAnswerer:
             lambda block: self._sets(unary[block]),
         )
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Return the log-probability of the true sets, nats; unknown labels are summed out exactly."""
         unary = self._unary(features)
         return self.head.log_partition(unary, targets) - self.head.log_partition(unary)
@@ -255,7 +248,7 @@ class EnsembleAnswerer:
             if sorted(member.columns.tolist()) != list(range(num_labels)):
                 raise InputError(f"every member must have the same {num_labels} labels, each once.")
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Return the mixture's scores and the best of the members' paths, by falling score.
 
         Raises:
@@ -295,9 +288,7 @@ class EnsembleAnswerer:
             (lambda block: self._sets(found, block)) if samplers else None,
         )
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Return log of the mean of p(true set | image), nats; what members do with unknown labels is theirs.
 
         Raises:

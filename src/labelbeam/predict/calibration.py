@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float
 
 from labelbeam.data.stratified import folds
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.fitness import Fitness, fit_fitness
@@ -133,9 +134,7 @@ def _stored_maps(values: object, *, isotonic: bool) -> ScoreMaps:
     return IsotonicMaps(*corners)
 
 
-def fit_score_calibration(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"], *, seed: int = 0
-) -> ScoreCalibration:
+def fit_score_calibration(scores: ByLabel, targets: Targets, *, seed: int = 0) -> ScoreCalibration:
     """Choose and fit maps on validation images.
 
     Args:
@@ -165,9 +164,7 @@ def fit_score_calibration(
     )
 
 
-def log_loss(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"]
-) -> Float[np.ndarray, " images"]:
+def log_loss(scores: ByLabel, targets: Targets) -> PerImage:
     """Return -log of the probability given to each known label's truth, summed per image, nats.
 
     Scores are kept 1e-6 away from 0 and 1: the estimate behind them is no sharper.
@@ -249,10 +246,10 @@ class RunCalibration:
 
 def fit_run_calibration(
     answers: Answers,
-    targets: Int8[np.ndarray, "images labels"],
+    targets: Targets,
     *,
     score: str,
-    features: Float[np.ndarray, "images features"],
+    features: Features,
     training_features: Float[np.ndarray, "training features"],
     seed: int = 0,
 ) -> RunCalibration:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Float, Num
 
+from labelbeam.labels.arrays import PerImage
+
 CONFIDENCE = 0.95
 """Of promises that hold with confidence: of 100 calibrations, at most 5 break theirs."""
 
@@ -17,7 +19,7 @@ MOST_STAKE = 0.9
 """Of what is owned, the share that the worst loss may take."""
 
 
-def conformal_quantile(scores: Float[np.ndarray, " images"], miss: float) -> float:
+def conformal_quantile(scores: PerImage, miss: float) -> float:
     """Return what a new image's score exceeds with probability `miss` at most, over calibration and new image.
 
     The ceil((n + 1)(1 - miss))-th smallest score; infinite where there are too few images.
@@ -33,7 +35,7 @@ def conformal_quantile(scores: Float[np.ndarray, " images"], miss: float) -> flo
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
 
 
-def expected_risk(losses: Float[np.ndarray, " images"]) -> float:
+def expected_risk(losses: PerImage) -> float:
     """Return what bounds the expected loss of a new image, for losses in [0, 1] that only grow from rule to rule.
 
     (sum of losses + 1) / (n + 1): the last rule below a level keeps that level, on average over calibrations.
@@ -95,7 +97,7 @@ def binomial_cdf(
     return result
 
 
-def mean_p_value(losses: Float[np.ndarray, " images"], most: float) -> float:
+def mean_p_value(losses: PerImage, most: float) -> float:
     """Return the p-value of "the expected loss is above `most`", for losses in [0, 1]; 1 without images.
 
     Money is bet on small losses, image after image, the stake set by the losses before; the p-value is one over the

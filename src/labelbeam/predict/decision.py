@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from labelbeam.decoding.best_first import ListedSets
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel
 from labelbeam.labels.rules import Limit
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.conformal import CONFIDENCE
@@ -41,7 +42,7 @@ class SizedMarginals:
     """
 
     joint: Float[np.ndarray, "images labels sizes"]
-    empty: Float[np.ndarray, " images"]
+    empty: PerImage
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class BestF1:
         values: its expected F1, in [0, 1].
     """
 
-    sets: Bool[np.ndarray, "images labels"]
-    values: Float[np.ndarray, " images"]
+    sets: LabelSets
+    values: PerImage
 
 
 def sized_marginals_of_samples(
@@ -78,14 +79,11 @@ def sized_marginals_of_samples(
     return SizedMarginals(joint, np.where(sizes == 0, weights, 0.0).sum(axis=1).astype(np.float64))
 
 
-def sized_marginals_of_independent(probs: Float[np.ndarray, "images labels"]) -> SizedMarginals:
+def sized_marginals_of_independent(probs: ByLabel) -> SizedMarginals:
     """Compute them exactly where labels are independent given the image.
 
     The size of the set is then Poisson-binomial. Its distribution without label l follows from the full one by
     taking one factor out, from the end on which that does not amplify rounding.
-
-    Args:
-        probs: p(label | image).
 
     Example:
         >>> independent = sized_marginals_of_independent(np.array([[0.5, 0.5]]))
@@ -109,7 +107,7 @@ def sized_marginals_of_independent(probs: Float[np.ndarray, "images labels"]) ->
 
 
 def _without_each(
-    p: Float[np.ndarray, "images labels"], size: Float[np.ndarray, "images sizes"]
+    p: ByLabel, size: Float[np.ndarray, "images sizes"]
 ) -> Float[np.ndarray, "images labels labels"]:
     """Return [i, l, s] = p(s labels other than l), s below the number of labels."""
     images, labels = p.shape
@@ -160,7 +158,7 @@ def best_f1_sets(marginals: SizedMarginals) -> BestF1:
     return BestF1(sets, values)
 
 
-def best_f1_among(marginals: SizedMarginals, samples: SetSamples) -> Bool[np.ndarray, "images labels"]:
+def best_f1_among(marginals: SizedMarginals, samples: SetSamples) -> LabelSets:
     """Return each image's sampled set with the greatest expected F1.
 
     Args:
@@ -294,9 +292,7 @@ class Decision:
             name += f" {self.promised()}"
         return f"{name}, nothing where fits <= {self.abstain:g}" if self.abstain else name
 
-    def decide(
-        self, answers: Answers, thresholds: TunedThresholds | None = None
-    ) -> Bool[np.ndarray, "images labels"]:
+    def decide(self, answers: Answers, thresholds: TunedThresholds | None = None) -> LabelSets:
         """Return the decided sets.
 
         Args:
@@ -322,9 +318,7 @@ class Decision:
             sets = sets & (answers.fits > self.abstain)[:, None]
         return sets
 
-    def _decide(
-        self, answers: Answers, thresholds: TunedThresholds | None
-    ) -> Bool[np.ndarray, "images labels"]:
+    def _decide(self, answers: Answers, thresholds: TunedThresholds | None) -> LabelSets:
         if self.rule == "path":
             return answers.path_sets()
         if self.rule == "expected-f1":
@@ -343,7 +337,7 @@ class Decision:
         thresholds: TunedThresholds | None,
         promises: Promises | None,
         limits: tuple[Limit, ...] = (),
-    ) -> Float[np.ndarray, " labels"]:
+    ) -> PerLabel:
         """Return each label's threshold, for the rules that have some."""
         if (promise := self.promised()) is not None:
             return required(promises).keep(promise).thresholds
@@ -419,7 +413,7 @@ class Decision:
             f"{images}."
         )
 
-    def sure(self, answers: Answers, sets: Bool[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
+    def sure(self, answers: Answers, sets: LabelSets) -> PerImage:
         """Return how probable the decided sets are, what `unseen` goes by; -inf for odd images."""
         found = set_probability(answers.scores, sets, answers.log_probs if self.rule == "path" else None)
         return np.where(odd(answers), -np.inf, found)
@@ -448,10 +442,7 @@ class Decision:
         return selection_cut(target, found.sample, lowest, sure)
 
     def needs_nobody(
-        self,
-        answers: Answers,
-        sets: Bool[np.ndarray, "images labels"],
-        thresholds: TunedThresholds | None = None,
+        self, answers: Answers, sets: LabelSets, thresholds: TunedThresholds | None = None
     ) -> Bool[np.ndarray, " images"]:
         """Return which images need nobody to look at them: sure enough, and not odd.
 
@@ -506,7 +497,7 @@ def list_sets(answers: Answers, mass: float = 1.0) -> list[ListedSets]:
     return answers.list_sets(slice(None), mass)
 
 
-def expected_f1_sets(answers: Answers) -> Bool[np.ndarray, "images labels"]:
+def expected_f1_sets(answers: Answers) -> LabelSets:
     """Return the sets with the greatest expected F1: under sampled sets, or exactly for independent labels.
 
     Under rules the best of the sampled sets, all of which keep them.

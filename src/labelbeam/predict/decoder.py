@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Float, Int
 
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.best_first import CertifiedPaths, best_paths
@@ -25,6 +25,7 @@ from labelbeam.decoding.trie import DEFAULT_BYTE_LIMIT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, heads_that
+from labelbeam.labels.arrays import PerImage, Targets
 from labelbeam.labels.rules import Rules, as_rules
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
@@ -90,7 +91,6 @@ class Decoder:
         """Search the most probable label sets of each image by the paper's beam search; nothing certifies them.
 
         Args:
-            features: as in `exact`.
             width: paths kept per image and step.
             length_penalty: finished paths are compared by log-probability / ((5 + steps) / 6) ** this; 0: as they are.
 
@@ -110,7 +110,6 @@ class Decoder:
         """Return p(label | image) of every label: an estimate between hard bounds.
 
         Args:
-            features: as in `exact`.
             expansions: most label prefixes looked at per image; more never widen a bound.
             samples: continuations drawn per image of what is left open; 0: none, then the middle of the bounds.
 
@@ -131,7 +130,6 @@ class Decoder:
         """Return a weighted sample of each image's label sets: the likeliest exactly, the rest drawn.
 
         Args:
-            features: as in `exact`.
             samples: sets drawn per image of what is left open, at least 1.
             expansions: most label prefixes looked at per image.
 
@@ -160,7 +158,6 @@ class Decoder:
         """Return p(label | image, accepted and rejected labels) of every label, with hard bounds.
 
         Args:
-            features: as in `exact`.
             accepted: labels that the images have: columns or names, the same for every image or a list for each.
             rejected: labels that they have not, likewise.
             expansions: most label prefixes looked at per image.
@@ -196,11 +193,10 @@ class Decoder:
         )
         return self._by_column(found)
 
-    def log_prob(self, features: Any, targets: Any) -> Float[np.ndarray, " images"]:
+    def log_prob(self, features: Any, targets: Any) -> PerImage:
         """Return log p(label set | image) in nats.
 
         Args:
-            features: as in `exact`.
             targets: array or tensor [images labels], 1 present, 0 absent.
 
         Raises:
@@ -217,7 +213,7 @@ class Decoder:
             raise InputError(
                 f"targets must be [{len(rows)} {self.num_labels}], a row for each image; given {list(wanted.shape)}."
             )
-        sets: Int8[np.ndarray, "images labels"] = wanted.astype(np.int8)
+        sets: Targets = wanted.astype(np.int8)
         return set_log_prob(self._trie, rows, sets if self._order is None else sets[:, self._order])
 
     def _rows(self, features: Any) -> Float[np.ndarray, "images width"]:

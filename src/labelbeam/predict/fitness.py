@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32
 
 from labelbeam.errors import InputError
+from labelbeam.labels.arrays import Features, PerImage
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.score_maps import stored_number, stored_numbers, stored_part, stored_text
 
@@ -47,7 +48,7 @@ class FeatureSpace:
         if not 0 < self.spread < np.inf:
             raise InputError(f"the spread of a feature space is {self.spread}; it must be above 0.")
 
-    def outside(self, features: Float[np.ndarray, "images features"]) -> Float[np.ndarray, " images"]:
+    def outside(self, features: Features) -> PerImage:
         """Return the share of each image's squared distance from the centre that lies outside the directions.
 
         Args:
@@ -105,7 +106,7 @@ def _stored_rows(value: object, *, what: str, kind: str, length: int) -> np.ndar
     return np.frombuffer(raw, dtype=kind).reshape(-1, length)
 
 
-def fit_feature_space(features: Float[np.ndarray, "images features"]) -> FeatureSpace | None:
+def fit_feature_space(features: Features) -> FeatureSpace | None:
     """Take centre and directions from training images.
 
     Args:
@@ -142,9 +143,7 @@ def _center_and_directions(features: np.ndarray, count: int) -> tuple[np.ndarray
     return center, directions.astype(np.float16)
 
 
-def _outside(
-    features: np.ndarray, center: np.ndarray, directions: np.ndarray
-) -> Float[np.ndarray, " images"]:
+def _outside(features: np.ndarray, center: np.ndarray, directions: np.ndarray) -> PerImage:
     centred = features.astype(np.float64) - center.astype(np.float64)
     whole = (centred**2).sum(axis=1)
     within = ((centred @ directions.astype(np.float64).T) ** 2).sum(axis=1)
@@ -188,9 +187,7 @@ class Fitness:
         if not len(values) or not np.isfinite(values).all() or (np.diff(values) < 0).any():
             raise InputError("the oddness of validation images must be finite and ascending numbers.")
 
-    def fits(
-        self, answers: Answers, features: Float[np.ndarray, "images features"]
-    ) -> Float[np.ndarray, " images"]:
+    def fits(self, answers: Answers, features: Features) -> PerImage:
         """Return each image's p-value: (1 + validation images at least as odd) / (1 + validation images).
 
         Args:
@@ -209,13 +206,13 @@ class Fitness:
         """
         return self.p_values(oddness(answers, features, self.space))
 
-    def p_values(self, odd: Float[np.ndarray, " images"]) -> Float[np.ndarray, " images"]:
+    def p_values(self, odd: PerImage) -> PerImage:
         """Return the p-values of images that are so odd."""
         known = np.array(self.oddness)
         return (1 + len(known) - np.searchsorted(known, odd, side="left")) / (1 + len(known))
 
     def refused(
-        self, answers: Answers, features: Float[np.ndarray, "images features"], *, alpha: float = ALPHA
+        self, answers: Answers, features: Features, *, alpha: float = ALPHA
     ) -> Bool[np.ndarray, " images"]:
         """Return which images are so odd that nothing should be decided for them.
 
@@ -251,9 +248,7 @@ class Fitness:
         return cls(stored_numbers(part["oddness"], what="oddness"), space)
 
 
-def oddness(
-    answers: Answers, features: Float[np.ndarray, "images features"], space: FeatureSpace | None
-) -> Float[np.ndarray, " images"]:
+def oddness(answers: Answers, features: Features, space: FeatureSpace | None) -> PerImage:
     """Return how unlike the training's each image is, in nats up to a constant.
 
     Minus the logarithm of the labels' joint energy, sum over labels of -log(1 - p(label | image)), which is small
@@ -275,9 +270,7 @@ def oddness(
 
 
 def fit_fitness(
-    training_features: Float[np.ndarray, "images features"],
-    answers: Answers,
-    features: Float[np.ndarray, "validation features"],
+    training_features: Features, answers: Answers, features: Float[np.ndarray, "validation features"]
 ) -> Fitness:
     """Learn what images like the training's look like.
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Float, Int
 
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths, likely_sets
@@ -18,6 +18,7 @@ from labelbeam.decoding.step import LabelStep, PathLength, allowed_outcomes
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
 from labelbeam.labels.rules import Limit
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answerer, Answers
@@ -33,16 +34,11 @@ BLOCK = 1024
 
 
 def known_log_prob(
-    step: LabelStep,
-    image_rows: Float[np.ndarray, "images width"],
-    targets: Int8[np.ndarray, "images labels"],
-) -> Float[np.ndarray, " images"]:
+    step: LabelStep, image_rows: Float[np.ndarray, "images width"], targets: Targets
+) -> PerImage:
     """Return log p(true labels in label order, then END | image), unknown labels conditioned away.
 
     Each distinct prefix of a block of images is computed once.
-
-    Args:
-        targets: 1 present, 0 absent, -1 unknown.
 
     Returns:
         float64, nats.
@@ -98,15 +94,12 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def known_orders_log_prob(
-    step: LabelStep,
-    image_rows: Float[np.ndarray, "images width"],
-    targets: Int8[np.ndarray, "images labels"],
-) -> Float[np.ndarray, " images"]:
+    step: LabelStep, image_rows: Float[np.ndarray, "images width"], targets: Targets
+) -> PerImage:
     """Return log of the sum, over all orders of an image's labels, of p(labels in this order, then END | image).
 
     Args:
         step: a label model under `no-repeat`.
-        targets: 1 present, 0 absent, -1 unknown.
 
     Returns:
         float64, nats.
@@ -158,9 +151,7 @@ def _of_image(step: LabelStep, image_row: np.ndarray, targets: np.ndarray) -> fl
 # probability that a label is present: at each step the labels compete.
 
 
-def first_step_scores(
-    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"]
-) -> Float[np.ndarray, "images labels"]:
+def first_step_scores(trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"]) -> ByLabel:
     """Return the probability of each label at the first step."""
     roots = np.full(len(image_rows), ROOT, dtype=np.int32)
     return np.exp(trie.log_probs(roots, image_rows))[:, : trie.num_labels]
@@ -168,7 +159,7 @@ def first_step_scores(
 
 def max_step_scores(
     trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], paths: Sequence[tuple[int, ...]]
-) -> Float[np.ndarray, "images labels"]:
+) -> ByLabel:
     """Return the highest probability that each label had at any step of each image's path.
 
     Source:
@@ -218,7 +209,7 @@ class LabelModelAnswerer:
         length = PathLength(search.min_labels, search.max_labels)
         self.trie = PrefixTrie(head, byte_limit=search.trie_bytes, length=length, limits=limits)
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Return path, certificate and scores of images, by the methods that `search` names.
 
         Raises:
@@ -270,9 +261,7 @@ class LabelModelAnswerer:
             else None,
         )
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Return log p(true set | image), nats: exact under `canonical`; unknown labels leave the softmax.
 
         Under `no-repeat` the probabilities of all orders of a set are summed.
@@ -327,7 +316,7 @@ def label_model_answerer(answerer: Answerer) -> LabelModelAnswerer | None:
     return answerer if isinstance(answerer, LabelModelAnswerer) else None
 
 
-def beam_scores(found: BeamPaths, num_labels: int) -> Float[np.ndarray, "images labels"]:
+def beam_scores(found: BeamPaths, num_labels: int) -> ByLabel:
     """Return for each label the share of the beam's finished probability that is on paths with it.
 
     Source:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.predict.conformal import (
     error_p_value,
@@ -50,7 +51,7 @@ class Kept:
         images: calibration images that had a say: those with labels (recall), or that get labels (precision).
     """
 
-    thresholds: Float[np.ndarray, " labels"]
+    thresholds: PerLabel
     promised: Bool[np.ndarray, " labels"]
     images: int
 
@@ -147,7 +148,7 @@ def _keep_label_recall(target: float, confidence: float | None, sample: "Sample"
 def keep_unseen(
     target: float,
     confidence: float,
-    thresholds: Float[np.ndarray, " labels"] | None,
+    thresholds: PerLabel | None,
     sample: "Sample",
     guide: "Sample",
     *,
@@ -170,15 +171,10 @@ def keep_unseen(
     return float(GRID[found])
 
 
-def set_probability(
-    scores: Float[np.ndarray, "images labels"],
-    sets: Bool[np.ndarray, "images labels"],
-    log_probs: Float[np.ndarray, " images"] | None,
-) -> Float[np.ndarray, " images"]:
+def set_probability(scores: ByLabel, sets: LabelSets, log_probs: PerImage | None) -> PerImage:
     """Return how probable the decided sets are: by the model's joint, or as if labels were independent.
 
     Args:
-        scores: p(label | image).
         log_probs: of these sets, nats, where the model has them; NaN where not. None: for no image.
     """
     p = np.clip(scores.astype(np.float64), 0.0, 1.0)
@@ -222,7 +218,7 @@ def label_errors(
 
 
 def set_risks(
-    sample: "Sample", thresholds: Float[np.ndarray, " labels"] | None
+    sample: "Sample", thresholds: PerLabel | None
 ) -> tuple[Int[np.ndarray, " thresholds"], Float[np.ndarray, " thresholds"]]:
     """Return by least probability of a set how many images are not odd and so sure, and the share of wrong sets."""
     by_path = thresholds is None

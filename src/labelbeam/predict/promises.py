@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Int
 
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.comparison import Comparison
 from labelbeam.predict.conformal import (
@@ -111,12 +112,12 @@ class Sample:
         InputError: arrays that do not fit together.
     """
 
-    scores: Float[np.ndarray, "images labels"]
-    truth: Int8[np.ndarray, "images labels"]
-    paths: Bool[np.ndarray, "images labels"]
-    log_probs: Float[np.ndarray, " images"]
-    fits: Float[np.ndarray, " images"]
-    before: Float[np.ndarray, " images"]
+    scores: ByLabel
+    truth: Targets
+    paths: LabelSets
+    log_probs: PerImage
+    fits: PerImage
+    before: PerImage
 
     def __post_init__(self) -> None:
         rows = (self.log_probs, self.fits, self.before)
@@ -208,7 +209,7 @@ class Promises:
         found: Kept = self._kept[promise]
         return found
 
-    def keep_unseen(self, target: float, rule: str, thresholds: Float[np.ndarray, " labels"] | None) -> float:
+    def keep_unseen(self, target: float, rule: str, thresholds: PerLabel | None) -> float:
         """Return how probable a decided set must be, so that nobody needs to look at it.
 
         Of the images whose set is that probable, the share `target` at least has exactly its true labels, with

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float
 
 from labelbeam.errors import InputError
+from labelbeam.labels.arrays import ByLabel, PerImage, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 VERSION = 1
@@ -118,7 +119,7 @@ class PlattMaps:
         """The number of maps."""
         return len(self.slopes)
 
-    def apply(self, scores: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, "images labels"]:
+    def apply(self, scores: ByLabel) -> ByLabel:
         """Return the scores mapped, column by column, float64."""
         mapped = probability(np.array(self.slopes) * log_odds(scores) + np.array(self.offsets))
         return np.where((scores <= 0) | (scores >= 1), np.clip(scores, 0, 1), mapped).astype(np.float64)
@@ -156,7 +157,7 @@ class IsotonicMaps:
         """The number of maps."""
         return len(self.scores)
 
-    def apply(self, scores: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, "images labels"]:
+    def apply(self, scores: ByLabel) -> ByLabel:
         """Return the scores mapped, column by column, float64."""
         mapped = np.empty(scores.shape)
         for label, (corners, values) in enumerate(zip(self.scores, self.values, strict=True)):
@@ -175,20 +176,15 @@ LEAST_SLOPE = 0.05
 NEWTON_STEPS = 30
 
 
-def no_maps(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"]
-) -> PlattMaps:
+def no_maps(scores: ByLabel, targets: Targets) -> PlattMaps:
     """Return maps that change nothing."""
     return PlattMaps((1.0,) * scores.shape[1], (0.0,) * scores.shape[1])
 
 
-def platt_maps(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"], *, strength: float
-) -> PlattMaps:
+def platt_maps(scores: ByLabel, targets: Targets, *, strength: float) -> PlattMaps:
     """Fit slope and offset per label by maximum a posteriori.
 
     Args:
-        scores: in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (left out).
         strength: weight of half the squared distance from the slope and offset for all labels, in nats; a label
             with few positives has few nats to set against it. Infinite: the same map for all.
@@ -248,9 +244,7 @@ def _newton(
     return now
 
 
-def isotonic_maps(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"], *, strength: float
-) -> IsotonicMaps:
+def isotonic_maps(scores: ByLabel, targets: Targets, *, strength: float) -> IsotonicMaps:
     """Fit an increasing map per label without assuming its form.
 
     Each truth (0 or 1) is replaced by (n * truth + strength * prior) / (n + strength), with n the label's positives
@@ -258,7 +252,6 @@ def isotonic_maps(
     A map runs straight between the blocks' mean scores.
 
     Args:
-        scores: in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (left out).
         strength: positives that the map for all labels is worth. Infinite: that map for all.
     """
@@ -278,12 +271,7 @@ def isotonic_maps(
 
 
 def _polygon(
-    x: Float[np.ndarray, " images"],
-    y: Float[np.ndarray, " images"],
-    prior: Float[np.ndarray, " images"],
-    *,
-    positives: float,
-    strength: float,
+    x: PerImage, y: PerImage, prior: PerImage, *, positives: float, strength: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return corners and their values, strictly between 0 and 1."""
     if not positives:
@@ -303,9 +291,7 @@ def _polygon(
     return tuple(corners[rising].tolist()), tuple(values[rising].tolist())
 
 
-def pool_adjacent(
-    x: Float[np.ndarray, " images"], y: Float[np.ndarray, " images"]
-) -> Float[np.ndarray, " images"]:
+def pool_adjacent(x: PerImage, y: PerImage) -> PerImage:
     """Return the non-decreasing function of x that is closest to y in squared distance.
 
     Args:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from labelbeam.labels.arrays import PerLabel
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.fitness import ALPHA
 from labelbeam.predict.promise_kinds import set_probability
@@ -54,10 +55,7 @@ def selected_p_value(p_values: Float[np.ndarray, " batch"], level: float) -> flo
 
 
 def selection_cut(
-    target: float,
-    sample: "Sample",
-    thresholds: Float[np.ndarray, " labels"] | None,
-    sure: Float[np.ndarray, " batch"],
+    target: float, sample: "Sample", thresholds: PerLabel | None, sure: Float[np.ndarray, " batch"]
 ) -> float:
     """Return how probable a decided set of this batch must be, so that nobody needs to look at it.
 

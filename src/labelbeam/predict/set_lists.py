@@ -8,25 +8,22 @@ import heapq
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int8
 
 from labelbeam.decoding.best_first import ListedSets
+from labelbeam.labels.arrays import ByLabel, PerImage, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
 MOST_SETS = 100
 """Sets that a list holds at most; a true set further down counts as not listed."""
 
 
-def independent_sets(
-    scores: Float[np.ndarray, "images labels"], *, count: int = MOST_SETS, mass: float = 1.0
-) -> list[ListedSets]:
+def independent_sets(scores: ByLabel, *, count: int = MOST_SETS, mass: float = 1.0) -> list[ListedSets]:
     """List the most probable sets of independent labels, exactly.
 
     A set is the most probable one with some labels flipped; flips cost the absolute log-odds, and subsets of flips are
     taken from a heap in rising cost.
 
     Args:
-        scores: p(label | image).
         count: most sets per image.
         mass: probability after which no more are wanted.
 
@@ -60,9 +57,7 @@ def _of_image(scores: np.ndarray, count: int, mass: float) -> ListedSets:
     return listed
 
 
-def mass_before(
-    listed: Sequence[ListedSets], truth: Int8[np.ndarray, "images labels"]
-) -> Float[np.ndarray, " images"]:
+def mass_before(listed: Sequence[ListedSets], truth: Targets) -> PerImage:
     """Return the probability of the sets listed before the true one; infinite where it is not listed.
 
     Where labels are unknown, the first set that agrees with the known ones counts.

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.data.stratified import folds
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.score_maps import log_odds, probability, stored_numbers, stored_part
 
@@ -20,9 +21,7 @@ STRENGTHS = (5.0, 10.0, 20.0, 50.0)
 hundred images cross-validation is too unsure of itself to be trusted with them."""
 
 
-def of1_threshold(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"]
-) -> float:
+def of1_threshold(scores: ByLabel, targets: Targets) -> float:
     """Return the one threshold with the greatest O-F1, the F1 of all decisions pooled.
 
     Example:
@@ -33,25 +32,19 @@ def of1_threshold(
     return float(GRID[_f1(right, decided, present).argmax()])
 
 
-def label_f1_threshold(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"]
-) -> float:
+def label_f1_threshold(scores: ByLabel, targets: Targets) -> float:
     """Return the one threshold with the greatest mean of the labels' own F1s."""
     right, decided, present = _counts(scores, targets, GRID)
     return float(GRID[_f1(right, decided, present)[:, present > 0].sum(axis=1).argmax()])
 
 
-def example_f1_threshold(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"]
-) -> float:
+def example_f1_threshold(scores: ByLabel, targets: Targets) -> float:
     """Return the one threshold with the greatest mean of the images' F1s; of two empty sets F1 is 1."""
     means = [example_f1(scores >= threshold, targets).mean() for threshold in GRID]
     return float(GRID[int(np.argmax(means))])
 
 
-def example_f1(
-    decided: Bool[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"]
-) -> Float[np.ndarray, " images"]:
+def example_f1(decided: LabelSets, targets: Targets) -> PerImage:
     """Return each image's F1, 2 |both| / (|decided| + |present|); 1 where both are empty, unknown left out.
 
     Example:
@@ -64,9 +57,7 @@ def example_f1(
     return np.where(sizes == 0, 1.0, 2 * both / np.maximum(sizes, 1))
 
 
-def label_f1_thresholds(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"], *, seed: int = 0
-) -> tuple[Float[np.ndarray, " labels"], float]:
+def label_f1_thresholds(scores: ByLabel, targets: Targets, *, seed: int = 0) -> tuple[PerLabel, float]:
     """Tune a threshold per label for the label's own F1, rare labels drawn towards the one for all labels.
 
     A label with n positives gets the average, on log-odds, of its own best threshold (weight n) and of
@@ -94,16 +85,10 @@ def label_f1_thresholds(
     return drawn_thresholds(scores, targets, strength=STRENGTHS[best]), STRENGTHS[best]
 
 
-def drawn_thresholds(
-    scores: Float[np.ndarray, "images labels"],
-    targets: Int8[np.ndarray, "images labels"],
-    *,
-    strength: float,
-) -> Float[np.ndarray, " labels"]:
+def drawn_thresholds(scores: ByLabel, targets: Targets, *, strength: float) -> PerLabel:
     """Return each label's best threshold for its F1, drawn towards the one for all labels.
 
     Args:
-        scores: in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (left out).
         strength: positives that the threshold for all labels is worth; infinite: it alone.
     """
@@ -119,12 +104,8 @@ def drawn_thresholds(
 
 
 def drawn_towards(
-    for_all: float,
-    own: Float[np.ndarray, " labels"],
-    positives: Int[np.ndarray, " labels"],
-    *,
-    strength: float,
-) -> Float[np.ndarray, " labels"]:
+    for_all: float, own: PerLabel, positives: Int[np.ndarray, " labels"], *, strength: float
+) -> PerLabel:
     """Return the labels' own thresholds averaged with one for all, on log-odds.
 
     Args:
@@ -140,9 +121,7 @@ def drawn_towards(
     return probability(weight * log_odds(own) + (1 - weight) * log_odds(np.array([for_all])))
 
 
-def _own_threshold(
-    scores: Float[np.ndarray, " images"], present: Bool[np.ndarray, " images"], for_all: float
-) -> float:
+def _own_threshold(scores: PerImage, present: Bool[np.ndarray, " images"], for_all: float) -> float:
     """Return the threshold with the greatest F1, in the middle between two scores; of equals the highest."""
     if not present.any():
         return for_all
@@ -182,13 +161,8 @@ MOST_CANDIDATES = 64
 
 
 def tune_thresholds(
-    scores: Float[np.ndarray, "images labels"],
-    targets: Int8[np.ndarray, "images labels"],
-    *,
-    passes: int = 5,
-    restarts: int = 8,
-    seed: int = 0,
-) -> Float[np.ndarray, " labels"]:
+    scores: ByLabel, targets: Targets, *, passes: int = 5, restarts: int = 8, seed: int = 0
+) -> PerLabel:
     """Find thresholds by coordinate ascent: one label after the other, until none can be improved alone.
 
     A local search from 0.5 and from random thresholds; it may miss the optimum.
@@ -234,7 +208,7 @@ def _climb(
     scores: np.ndarray, targets: np.ndarray, start: np.ndarray, candidates: list[np.ndarray], passes: int
 ) -> tuple[np.ndarray, float]:
     thresholds, known, present = start.copy(), targets != UNKNOWN, targets == PRESENT
-    wrong: Bool[np.ndarray, "images labels"] = ((scores >= thresholds) != present) & known
+    wrong: LabelSets = ((scores >= thresholds) != present) & known
     mistakes = wrong.sum(axis=1)
     for _ in range(passes):
         before = (mistakes == 0).sum()
@@ -258,9 +232,7 @@ MOST_CHOOSING = 4000
 """Images that the strength is chosen on, the first ones."""
 
 
-def whole_set_thresholds(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"], *, seed: int = 0
-) -> Float[np.ndarray, " labels"]:
+def whole_set_thresholds(scores: ByLabel, targets: Targets, *, seed: int = 0) -> PerLabel:
     """Tune a threshold per label for the share of images whose whole set is right.
 
     A label's threshold is drawn towards the best one for all labels, the more, the fewer positives it has, or all
@@ -339,7 +311,7 @@ class TunedThresholds:
         if len({len(self.of1), len(self.example_f1), len(self.label_f1), len(self.subset_accuracy)}) > 1:
             raise InputError("tuned thresholds must be as many for each of the things they are tuned for.")
 
-    def of(self, objective: str) -> Float[np.ndarray, " labels"]:
+    def of(self, objective: str) -> PerLabel:
         """Return the thresholds tuned for a name of `OBJECTIVES`.
 
         Raises:
@@ -369,9 +341,7 @@ class TunedThresholds:
         )
 
 
-def fit_thresholds(
-    scores: Float[np.ndarray, "images labels"], targets: Int8[np.ndarray, "images labels"], *, seed: int = 0
-) -> TunedThresholds:
+def fit_thresholds(scores: ByLabel, targets: Targets, *, seed: int = 0) -> TunedThresholds:
     """Tune for everything.
 
     Args:

@@ -5,12 +5,12 @@ and how scores of either kind are decided so that the decided set keeps the rule
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
 
 from labelbeam.decoding.independent import ruled_labels
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.heads.label_scores import TrainedSigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
+from labelbeam.labels.arrays import ByLabel, Features, LabelSets, PerImage, PerLabel, Targets
 from labelbeam.labels.rules import Limit
 from labelbeam.predict.answers import Answers, SigmoidAnswerer
 
@@ -25,7 +25,7 @@ class RuledSigmoidAnswerer(SigmoidAnswerer):
         super().__init__(head)
         self.limits, self.ruled = limits, ruled_labels(limits, head.num_labels)
 
-    def answer(self, features: Float[np.ndarray, "images features"]) -> Answers:
+    def answer(self, features: Features) -> Answers:
         """Return conditioned probabilities (their own bounds), and as path the most probable set, by falling score."""
         log_present, log_absent = self._log_probs(features)
         scores = self.ruled.marginals(log_present, log_absent).astype(np.float32)
@@ -55,9 +55,7 @@ class RuledSigmoidAnswerer(SigmoidAnswerer):
             kept=np.exp(self.ruled.log_mass(log_present, log_absent)),
         )
 
-    def set_log_prob(
-        self, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
-    ) -> Float[np.ndarray, " images"]:
+    def set_log_prob(self, features: Features, targets: Targets) -> PerImage:
         """Return log p(true set | image, the rules are kept), nats; -inf where the truth breaks them."""
         log_present, log_absent = self._log_probs(features)
         agreeing = self.ruled.log_mass(
@@ -66,11 +64,7 @@ class RuledSigmoidAnswerer(SigmoidAnswerer):
         return agreeing - self.ruled.log_mass(log_present, log_absent)
 
 
-def sets_above(
-    scores: Float[np.ndarray, "images labels"],
-    thresholds: float | Float[np.ndarray, " labels"],
-    limits: tuple[Limit, ...],
-) -> Bool[np.ndarray, "images labels"]:
+def sets_above(scores: ByLabel, thresholds: float | PerLabel, limits: tuple[Limit, ...]) -> LabelSets:
     """Return the sets that keep limits and have the greatest sum of scores over thresholds.
 
     Without limits that is every label whose score reaches its threshold.
@@ -81,11 +75,7 @@ def sets_above(
     return ruled_labels(limits, scores.shape[1]).most_probable(above, np.zeros_like(above))
 
 
-def conditioned_scores(
-    scores: Float[np.ndarray, "images labels"],
-    evidence: Int8[np.ndarray, "images labels"],
-    limits: tuple[Limit, ...],
-) -> Float[np.ndarray, "images labels"]:
+def conditioned_scores(scores: ByLabel, evidence: Targets, limits: tuple[Limit, ...]) -> ByLabel:
     """Return scores of independent labels, conditioned on limits and on labels that are known.
 
     Args:

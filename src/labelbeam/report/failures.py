@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Int8
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.formats.registry import parse_spec
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerLabel, Targets
 from labelbeam.predict.decision import Decision
 from labelbeam.report.label_results import (
     Association,
@@ -63,7 +64,7 @@ class Failures:
     decided_by: str
     results: LabelResults
     kinds: tuple[str | None, ...]
-    traits: dict[str, Float[np.ndarray, " labels"]]
+    traits: dict[str, PerLabel]
     associations: dict[str, Association]
     sizes: SizeRecall | None
     confused: tuple[Confusion, ...]
@@ -99,7 +100,7 @@ def failures(
     *,
     training_images: tuple[int, ...] | None = None,
     training_targets: Int8[np.ndarray, "training labels"] | None = None,
-    areas: Float[np.ndarray, "images labels"] | None = None,
+    areas: ByLabel | None = None,
     worst: int = 20,
     seed: int = 0,
     resamples: int = 1000,
@@ -157,9 +158,7 @@ def failures(
     )
 
 
-def truth_and_sets(
-    evaluation: Evaluation, decision: Decision
-) -> tuple[Int8[np.ndarray, "images labels"], Bool[np.ndarray, "images labels"]]:
+def truth_and_sets(evaluation: Evaluation, decision: Decision) -> tuple[Targets, LabelSets]:
     """Return truth and decided sets in the columns of the run's labels.
 
     Labels that the data lack are unknown; labels of the data that the run lacks are left out (the evaluation's notes
@@ -169,7 +168,7 @@ def truth_and_sets(
     return truth, decision.decide(evaluation.answers, evaluation.thresholds)
 
 
-def largest_areas(dataset: Dataset, names: tuple[str, ...]) -> Float[np.ndarray, "images labels"] | None:
+def largest_areas(dataset: Dataset, names: tuple[str, ...]) -> ByLabel | None:
     """Return the size of each label's largest object on each image, as a share of the image's area.
 
     Args:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float
 
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
+from labelbeam.labels.arrays import ByLabel, PerImage, PerLabel, Targets
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.runs.evaluation import Evaluation
 
@@ -70,7 +71,7 @@ class LabelErrors:
     """
 
     found: tuple[LabelError, ...]
-    quality: Float[np.ndarray, " images"]
+    quality: PerImage
     missing: int
     wrong: int
     images_with_errors: int
@@ -82,10 +83,7 @@ class LabelErrors:
 
 
 def label_errors(
-    targets: Int8[np.ndarray, "images labels"],
-    probs: Float[np.ndarray, "rows columns"],
-    *,
-    most: int | None = None,
+    targets: Targets, probs: Float[np.ndarray, "rows columns"], *, most: int | None = None
 ) -> LabelErrors:
     """Find labels that the model disagrees with.
 
@@ -137,11 +135,7 @@ def label_errors(
 
 
 def cleanlab_values(
-    errors: LabelErrors,
-    targets: Int8[np.ndarray, "images labels"],
-    *,
-    names: Sequence[str],
-    images: Sequence[str],
+    errors: LabelErrors, targets: Targets, *, names: Sequence[str], images: Sequence[str]
 ) -> dict[str, Any]:
     """Return errors in the shapes of `cleanlab.multilabel_classification`, as plain values.
 
@@ -165,8 +159,8 @@ def cleanlab_values(
 
 def fiftyone_samples(
     errors: LabelErrors,
-    targets: Int8[np.ndarray, "images labels"],
-    probs: Float[np.ndarray, "images labels"],
+    targets: Targets,
+    probs: ByLabel,
     *,
     names: Sequence[str],
     paths: Sequence[str],
@@ -218,14 +212,14 @@ def _classifications(entries: Any) -> dict[str, Any]:
     }
 
 
-def _mean_of(probs: np.ndarray, chosen: np.ndarray) -> Float[np.ndarray, " labels"]:
+def _mean_of(probs: np.ndarray, chosen: np.ndarray) -> PerLabel:
     """Return the mean probability over the chosen images, by label; NaN, which nothing reaches, where there is none."""
     counts = chosen.sum(axis=0)
     sums = np.einsum("il,il->l", probs, chosen, dtype=np.float64)
     return np.divide(sums, counts, out=np.full(probs.shape[1], np.nan), where=counts > 0)
 
 
-def _worst_weigh_most(confidence: Float[np.ndarray, "images labels"]) -> Float[np.ndarray, " images"]:
+def _worst_weigh_most(confidence: ByLabel) -> PerImage:
     """Return the exponential moving average of each image's confidences, from the highest to the lowest."""
     falling = np.sort(confidence, axis=1)[:, ::-1]
     average = falling[:, 0].copy()

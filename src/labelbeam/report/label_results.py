@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
 from labelbeam.heads.chow_liu import NO_PARENT, ChowLiuTree
 from labelbeam.inspect.cooccurrence import ROWS
+from labelbeam.labels.arrays import ByLabel, LabelSets, PerLabel, Targets
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.metrics.counts import count
 from labelbeam.metrics.intervals import Shares, shares_of
@@ -21,9 +22,7 @@ from labelbeam.metrics.intervals import Shares, shares_of
 LEAST_PROBABILITY = 1e-6
 
 
-def predictability(
-    targets: Int8[np.ndarray, "images labels"], *, seed: int = 0
-) -> Float[np.ndarray, " labels"]:
+def predictability(targets: Targets, *, seed: int = 0) -> PerLabel:
     """Return the share of each label's entropy that the other labels take away.
 
     1 - H(l | others) / H(l), both as log-loss on images that the tree was not fitted to (two halves, each judged by
@@ -65,9 +64,7 @@ def predictability(
     return found
 
 
-def conditional_on_others(
-    tree: ChowLiuTree, targets: Int8[np.ndarray, "images labels"]
-) -> Float[np.ndarray, "images labels"]:
+def conditional_on_others(tree: ChowLiuTree, targets: Targets) -> ByLabel:
     """Return p(label | all other labels) under a tree: its parent's and its children's values decide.
 
     A neighbour that is unknown says nothing (what lies behind it is not asked).
@@ -88,7 +85,7 @@ def conditional_on_others(
     return probs
 
 
-def _nats(probs: Float[np.ndarray, "images labels"], targets: np.ndarray) -> Float[np.ndarray, " labels"]:
+def _nats(probs: ByLabel, targets: np.ndarray) -> PerLabel:
     p = np.clip(probs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     nats = np.where(targets == PRESENT, -np.log(p), np.where(targets == ABSENT, -np.log1p(-p), 0.0))
     total: np.ndarray = nats.sum(axis=0)
@@ -118,7 +115,7 @@ class SizeRecall:
     present: Int[np.ndarray, " bins"]
     found: Int[np.ndarray, " bins"]
     recall: Shares
-    mean_area: Float[np.ndarray, " labels"]
+    mean_area: PerLabel
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the bins as plain values."""
@@ -135,7 +132,7 @@ class SizeRecall:
 
 
 def recall_by_size(
-    truth: Int8[np.ndarray, "images labels"],
+    truth: Targets,
     decided: Bool[np.ndarray, "rows columns"],
     areas: Float[np.ndarray, "boxes columns"],
     *,
@@ -144,7 +141,6 @@ def recall_by_size(
     """Count found labels by the size of their largest object.
 
     Args:
-        truth: 1 present, 0 absent, -1 unknown.
         areas: area of the largest object as a share of the image, NaN where there is no box (`formats.object_areas`).
         edges: of the bins, rising, from 0.
 
@@ -218,9 +214,7 @@ class LabelResults:
         return sorted(rows, key=lambda row: -row["present"])
 
 
-def label_results(
-    truth: Int8[np.ndarray, "images labels"], decided: Bool[np.ndarray, "images labels"]
-) -> LabelResults:
+def label_results(truth: Targets, decided: LabelSets) -> LabelResults:
     """Count right and wrong decisions by label, with Wilson's intervals.
 
     Args:
@@ -293,11 +287,7 @@ class Association:
 
 
 def rank_association(
-    trait: Float[np.ndarray, " labels"],
-    score: Float[np.ndarray, " scores"],
-    *,
-    rng: np.random.Generator,
-    resamples: int = 1000,
+    trait: PerLabel, score: Float[np.ndarray, " scores"], *, rng: np.random.Generator, resamples: int = 1000
 ) -> Association:
     """Correlate a trait of labels with a score of theirs.
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
 from labelbeam.inspect.cooccurrence import ROWS, holm, two_sided_log_p
+from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 # A confusion of x with y: an image has x, which was not decided, and has not y, which was.
@@ -44,10 +45,7 @@ class Confusion:
 
 
 def confusions(
-    truth: Int8[np.ndarray, "images labels"],
-    decided: Bool[np.ndarray, "rows columns"],
-    *,
-    alpha: float = 0.05,
+    truth: Targets, decided: Bool[np.ndarray, "rows columns"], *, alpha: float = 0.05
 ) -> list[Confusion]:
     """Return confusions that are made more often than the two mistakes would meet by chance.
 
@@ -123,8 +121,8 @@ def look_alikes(
     pairs: Int[np.ndarray, "pairs 2"],
     *,
     points: Float[np.ndarray, "labels width"] | None,
-    features: Float[np.ndarray, "images features"],
-    targets: Int8[np.ndarray, "images labels"],
+    features: Features,
+    targets: Targets,
     share: float = 0.1,
 ) -> LookAlikes:
     """Return those of some pairs that are more alike than nearly all pairs of labels, both ways.
@@ -202,7 +200,7 @@ class WorstImage:
 
 
 def worst_images(
-    truth: Int8[np.ndarray, "images labels"],
+    truth: Targets,
     decided: Bool[np.ndarray, "rows columns"],
     log_likelihood: Float[np.ndarray, " likelihoods"],
     *,
@@ -240,9 +238,7 @@ def worst_images(
     ]
 
 
-def summed_log_likelihood(
-    scores: Float[np.ndarray, "images labels"], truth: Int8[np.ndarray, "images labels"]
-) -> Float[np.ndarray, " images"]:
+def summed_log_likelihood(scores: ByLabel, truth: Targets) -> PerImage:
     """Return log p(true set | image) as if labels were independent given their scores, which are probabilities.
 
     Args:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.errors import InputError
 from labelbeam.inspect.cooccurrence import ROWS, examined_pairs, pair_counts, significant
+from labelbeam.labels.arrays import Features, LabelSets, Targets
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.intervals import Shares, shares_of
 from labelbeam.predict.decision import Decision
@@ -21,7 +22,7 @@ from labelbeam.runs.evaluation import Evaluation
 
 
 def exclusive_pairs(
-    targets: Int8[np.ndarray, "images labels"], *, share: float = 0.1, alpha: float = 0.05
+    targets: Targets, *, share: float = 0.1, alpha: float = 0.05
 ) -> Int[np.ndarray, "pairs 2"]:
     """Return the pairs that exclude each other.
 
@@ -101,7 +102,7 @@ class TogetherRates:
 
 def emitted_together(
     pairs: Int[np.ndarray, "pairs 2"],
-    sets: Mapping[str, Bool[np.ndarray, "images labels"]],
+    sets: Mapping[str, LabelSets],
     *,
     against: str,
     rng: np.random.Generator,
@@ -149,7 +150,7 @@ def emitted_together(
 
 
 def _with_any(
-    pairs: Int[np.ndarray, "pairs 2"], sets: Bool[np.ndarray, "images labels"], num_labels: int
+    pairs: Int[np.ndarray, "pairs 2"], sets: LabelSets, num_labels: int
 ) -> Bool[np.ndarray, " images"]:
     apart = np.zeros((num_labels, num_labels), dtype=np.float32)
     apart[pairs[:, 0], pairs[:, 1]] = 1.0
@@ -260,7 +261,7 @@ class PairComparison:
 
 
 def compare_pairs(
-    truth: Int8[np.ndarray, "images labels"],
+    truth: Targets,
     decided: Bool[np.ndarray, "rows columns"],
     *,
     rng: np.random.Generator,
@@ -440,7 +441,7 @@ def pair_learning(
     rival: Evaluation | None = None,
     rival_decision: Decision | None = None,
     pairs: Sequence[tuple[str, str]] = (),
-    features: Float[np.ndarray, "images features"] | None = None,
+    features: Features | None = None,
     points: Float[np.ndarray, "labels width"] | None = None,
     seed: int = 0,
     resamples: int = 1000,
