@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.data.dataset import ReadOptions
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.report.label_errors import label_errors

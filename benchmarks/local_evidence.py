@@ -28,8 +28,7 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.encoder import Encoder, EncoderConfig, accelerator_for
-from labelbeam.features.extract import extract
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import extract, readable_features
 from labelbeam.files import written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained

@@ -138,7 +138,7 @@ def _drawn(population: Sample, images: int, seed: int) -> Promises:
 
 def _of_run(run: Path, data: str) -> Sample:
     """Return the run's calibration images and labelled images that it has not seen, as one population."""
-    from labelbeam.features.of_dataset import readable_features
+    from labelbeam.features.extract import readable_features
     from labelbeam.formats.registry import open_dataset
     from labelbeam.runs.choices import _sample
     from labelbeam.runs.run_directory import load_run

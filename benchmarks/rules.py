@@ -23,7 +23,7 @@ from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.inspect.cooccurrence import examined_pairs, pair_counts
-from labelbeam.inspect.learned_rules import learned_rules
+from labelbeam.inspect.labels import learned_rules
 from labelbeam.labels.rules import Rules, parse_rules
 from labelbeam.labels.vocabulary import Vocabulary
 

@@ -24,7 +24,7 @@ import torch
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
 from labelbeam.demo import encoder_config, head_config
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.runs.config import RunConfig, configure

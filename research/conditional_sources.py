@@ -19,7 +19,7 @@ from labelbeam.data.stratified import folds, split
 from labelbeam.demo import TEST_SEED, encoder_config, head_config
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.encoder import accelerator_for
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_scores_torch import SigmoidHead

@@ -21,7 +21,7 @@ import numpy as np
 from labelbeam.data.stratified import folds, split
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.encoder import EncoderConfig
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.registry import HEADS
 from labelbeam.metrics.comparison import Protocol, compare

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.files import written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.metrics.comparison import Comparison

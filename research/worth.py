@@ -29,7 +29,7 @@ from voc_cross_validation import measure, predict, train
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.files import written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.labels.order import order_labels

@@ -310,7 +310,7 @@ def _unpacked(file: Path, unpack: Callable) -> object:
 
 def _project(folder: Path, of_file: Callable[..., Parser]) -> Parser:
     from labelbeam.project.project_file import Project
-    from labelbeam.project.records import Change
+    from labelbeam.project.schema import Change
 
     picture = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(picture, "PNG")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import Dataset
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.heads.registry import HEADS as HEADS_TABLE
 from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.metrics.comparison import Protocol, compare

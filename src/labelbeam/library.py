@@ -164,7 +164,7 @@ def evaluate(
     Raises:
         InputError: not a run, data without any of its labels, or a protocol that is not for runs.
     """
-    from labelbeam.features.of_dataset import readable_features
+    from labelbeam.features.extract import readable_features
     from labelbeam.runs.evaluation import evaluate_features
     from labelbeam.runs.tagger import Tagger
 

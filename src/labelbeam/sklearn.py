@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from labelbeam.data.stratified import split
 from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
-from labelbeam.formats.vector_table import targets_of_names, targets_of_numbers
+from labelbeam.formats.vector_files import targets_of_names, targets_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.predict.prediction import Prediction, Predictions
 from labelbeam.runs.config import RunConfig, configure

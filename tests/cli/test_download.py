@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from labelbeam.cli.app import with_messages
 from labelbeam.cli.data import download
-from labelbeam.data import published
+from labelbeam.data import download as published_data
 from labelbeam.data.dataset import ReadOptions
-from labelbeam.data.published import PUBLISHED, PublishedDataset, RemoteFile
+from labelbeam.data.download import PUBLISHED, PublishedDataset, RemoteFile
 from labelbeam.formats.registry import open_dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -99,7 +99,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
                     RemoteFile(f"{one.address}/{file.name}", file.holds, sha256=sha, source="the test")
                 )
             table[name] = PublishedDataset(name, real.title, real.terms, tuple(files), real.specs, real.notes)
-        monkeypatch.setattr(published, "PUBLISHED", table)
+        monkeypatch.setattr(published_data, "PUBLISHED", table)
         yield one
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from labelbeam.cli.app import with_messages
 from labelbeam.cli.reproduce import reproduce
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.paper import expected_time
 from labelbeam.paper import result as reproduction

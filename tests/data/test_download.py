@@ -13,9 +13,17 @@ from types import SimpleNamespace
 import pytest
 
 from labelbeam.data import download as downloading
-from labelbeam.data.download import RECORD, install
+from labelbeam.data.download import (
+    BOTH,
+    IMAGES,
+    LABELS,
+    PUBLISHED,
+    RECORD,
+    PublishedDataset,
+    RemoteFile,
+    install,
+)
 from labelbeam.data.fetching import Patience
-from labelbeam.data.published import BOTH, IMAGES, LABELS, PUBLISHED, PublishedDataset, RemoteFile
 from labelbeam.errors import InputError
 
 QUICK = Patience(tries=3, timeout=5.0, sleep=lambda seconds: None)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.labels.vocabulary import Vocabulary
 
 

@@ -12,7 +12,7 @@ from round_trip import drawn, names_any, said
 
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.cleanlab import read_cleanlab, write_cleanlab
+from labelbeam.formats.json_documents import read_cleanlab, write_cleanlab
 from labelbeam.labels.vocabulary import Vocabulary
 
 KEEP = ReadOptions(missing="keep")

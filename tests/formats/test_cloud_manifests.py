@@ -7,7 +7,7 @@ import pytest
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.cloud_manifests import read_azure, read_sagemaker, read_vertex
+from labelbeam.formats.json_lines import read_azure, read_sagemaker, read_vertex
 
 KEEP = ReadOptions(missing="keep")
 ML_USE = "aiplatform.googleapis.com/ml_use"

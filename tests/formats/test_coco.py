@@ -115,6 +115,13 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, document, split, words):
     assert all(word in str(error.value) for word in words), error.value
 
 
+def test_messages_about_a_single_file_have_no_mark_of_a_split_behind_it(tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(InputError) as error:
+        read_coco(tmp_path / "a.json", "")
+    assert "#" not in str(error.value)
+
+
 def test_a_file_cut_short_and_a_folder_without_annotations_are_told_apart(tmp_path):
     with pytest.raises(InputError, match=r"no instances_\*.json in"):
         read_coco(tmp_path, "val2014")

@@ -8,7 +8,7 @@ import pytest
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.formats.createml import read_createml, write_createml
+from labelbeam.formats.json_documents import read_createml, write_createml
 from labelbeam.labels.vocabulary import Vocabulary
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.datumaro import read_datumaro
+from labelbeam.formats.json_documents import read_datumaro
 
 
 def item(identity: str, *labels: int, kind: str = "label", path: str | None = None) -> dict:

@@ -185,7 +185,7 @@ def test_folders_and_keywords_are_one_data_set_in_which_a_persons_rejection_coun
     from labelbeam.formats.registry import open_dataset
     from labelbeam.labels.vocabulary import ABSENT, PRESENT
     from labelbeam.project.project_file import Project
-    from labelbeam.project.records import Change
+    from labelbeam.project.schema import Change
 
     for name in ("dog/a.jpg", "cat/b.jpg"):
         (tmp_path / "p" / name).parent.mkdir(parents=True)

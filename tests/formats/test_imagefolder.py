@@ -227,3 +227,15 @@ def test_metadata_that_cannot_be_understood_say_where_and_why(tmp_path, files, w
     with pytest.raises(InputError) as error:
         read(tmp_path, files)
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_labels_of_other_splits_only_are_what_missing_tags_are(tmp_path):
+    for split, label in (("train", "cat"), ("test", "dog")):
+        (tmp_path / split).mkdir()
+        line = json.dumps({"file_name": "a.jpg", "labels": [label]})
+        (tmp_path / split / "metadata.jsonl").write_text(line)
+    for missing_tags, value in (("absent", 0), ("unknown", -1)):
+        options = ReadOptions(missing="keep", missing_tags=missing_tags)
+        dataset = read_imagefolder(tmp_path, "all", options=options)
+        by_name = {name: dataset.targets[:, j].tolist() for j, name in enumerate(dataset.vocabulary)}
+        assert by_name == {"dog": [1, value], "cat": [value, 1]}

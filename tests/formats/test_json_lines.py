@@ -30,7 +30,7 @@ def test_what_tag_writes_is_read_and_its_errors_are_left_out(tmp_path: Path) -> 
     data = read_json_lines(file, "", options=LABELS_ONLY)
     assert data.example(0).present == ("sheep",)
     assert len(data) == 1
-    assert "1 lines tell an error" in data.notes[1]
+    assert "1 lines hold an error" in data.notes[1]
 
 
 def test_paths_start_at_the_working_folder_where_only_that_holds_the_images(tmp_path, monkeypatch) -> None:
@@ -83,7 +83,7 @@ def test_what_is_written_is_read_again(labels: list[str], data: st.DataObject) -
 def test_nothing_is_overwritten_and_lost_labels_are_told(tmp_path: Path) -> None:
     made = Dataset("", tmp_path, ("a.jpg",), Vocabulary(("cat", "dog")), np.array([[1, 0]], dtype=np.int8))
     notes = write_json_lines(made, tmp_path / "a.jsonl", split="", images="keep")
-    assert notes == ("1 labels that no image has cannot be told by this format: dog.",)
+    assert notes == ("1 labels that no image has are not kept by this format: dog.",)
     with pytest.raises(InputError, match="nothing is overwritten"):
         write_json_lines(made, tmp_path / "a.jsonl", split="", images="keep")
 

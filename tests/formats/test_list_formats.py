@@ -11,8 +11,8 @@ from round_trip import drawn, names_any, said
 
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.mmpretrain import read_mmpretrain, write_mmpretrain
-from labelbeam.formats.paddle import read_paddle, write_paddle
+from labelbeam.formats.json_documents import read_mmpretrain, write_mmpretrain
+from labelbeam.formats.lists import read_paddle, write_paddle
 from labelbeam.labels.vocabulary import Vocabulary
 
 KEEP = ReadOptions(missing="keep")

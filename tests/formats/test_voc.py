@@ -259,7 +259,7 @@ def test_what_is_written_is_read_back_unknown_labels_too_or_refused_by_name(cont
         assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in dataset.paths]
         said = (dataset.targets != 0).any(axis=0)
         lost = [name for name, is_said in zip(dataset.vocabulary, said, strict=True) if not is_said]
-        assert any("cannot be told" in note for note in notes) == bool(set(lost) - set(VOC_LABELS))
+        assert any("are not kept" in note for note in notes) == bool(set(lost) - set(VOC_LABELS))
         names = [name for name in dataset.vocabulary if name not in lost]
         np.testing.assert_array_equal(
             again.with_vocabulary(names).targets if names else np.zeros((len(again), 0)),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from labelbeam.inspect.cooccurrence import examined_pairs, pair_counts
-from labelbeam.inspect.learned_rules import learned_rules, rules_file
+from labelbeam.inspect.labels import learned_rules, rules_file
 from labelbeam.labels.rules import parse_rules
 from labelbeam.labels.vocabulary import Vocabulary
 

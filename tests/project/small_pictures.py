@@ -5,7 +5,7 @@ from io import BytesIO
 from PIL import Image
 
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Photograph
+from labelbeam.project.schema import Photograph
 
 
 def picture(shade: int, kind: str = "PNG") -> bytes:

@@ -16,8 +16,7 @@ from small_pictures import add, picture
 
 from labelbeam.errors import InputError
 from labelbeam.project.project_file import Project, temporary_project
-from labelbeam.project.records import Change, Step, store
-from labelbeam.project.schema import VERSION
+from labelbeam.project.schema import VERSION, Change, Step, store
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -186,7 +185,7 @@ WRITER = """
     sys.path.insert(0, {tests!r})
     from small_pictures import add
     from labelbeam.project.project_file import Project
-    from labelbeam.project.records import Change
+    from labelbeam.project.schema import Change
 
     with Project(Path(sys.argv[1])) as project:
         project.add_labels(str(i) for i in range(1000))

@@ -5,8 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change, Step
-from labelbeam.project.schema import APPLICATION, TABLES, VERSION
+from labelbeam.project.schema import APPLICATION, TABLES, VERSION, Change, Step
 
 VERSION_1 = """
 CREATE TABLE project (id TEXT NOT NULL);

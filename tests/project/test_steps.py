@@ -12,7 +12,7 @@ from small_pictures import add
 from labelbeam.errors import InputError
 from labelbeam.project import history
 from labelbeam.project.project_file import Project, temporary_project
-from labelbeam.project.records import Change, Step
+from labelbeam.project.schema import Change, Step
 
 RECORD = history.record
 

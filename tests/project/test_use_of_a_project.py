@@ -14,7 +14,7 @@ from labelbeam.formats.project import read_project
 from labelbeam.formats.registry import open_dataset, write_dataset
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change
+from labelbeam.project.schema import Change
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.explain.search_tree import visible_search
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.neighbors.label_space import image_neighbors, images_near, label_space
 from labelbeam.report.failures import failures, largest_areas

@@ -8,7 +8,7 @@ import pytest
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.labels.vocabulary import Vocabulary

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change
+from labelbeam.project.schema import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -15,7 +15,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.formats.registry import FORMATS, open_dataset
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change
+from labelbeam.project.schema import Change
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.project_export import FILES, export_formats, export_names, exported
 from labelbeam.service.project_photographs import add_folder

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change
+from labelbeam.project.schema import Change
 from labelbeam.service.access import Access
 from labelbeam.service.admission import without_places
 from labelbeam.service.project_photographs import add_folder

@@ -10,7 +10,7 @@ import pytest
 
 from labelbeam.tagging import job
 from labelbeam.tagging.request import TagRequest
-from labelbeam.tagging.untagging import untag
+from labelbeam.tagging.sidecars import untag
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from PIL import Image
 
 from labelbeam.formats.photo_metadata.photographs import embedded_lists
 from labelbeam.predict.prediction import Prediction, ScoredLabel
-from labelbeam.tagging.sidecars import KeywordChoices, Sidecars
-from labelbeam.tagging.untagging import untag
+from labelbeam.tagging.sidecars import KeywordChoices, Sidecars, untag
 
 EXIFTOOL = shutil.which("exiftool")
 pytestmark = pytest.mark.skipif(

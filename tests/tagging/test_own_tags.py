@@ -14,8 +14,7 @@ from labelbeam.formats.photo_metadata.photographs import sidecar_for
 from labelbeam.formats.photo_metadata.written import RECORD
 from labelbeam.formats.photo_metadata.xmp import new_packet, with_lists, xmp_lists
 from labelbeam.predict.prediction import Prediction, ScoredLabel
-from labelbeam.tagging.sidecars import KeywordChoices, Sidecars
-from labelbeam.tagging.untagging import untag
+from labelbeam.tagging.sidecars import KeywordChoices, Sidecars, untag
 
 ALL = ("dc:subject", "lr:hierarchicalSubject", "digiKam:TagsList")
 
@@ -248,7 +247,7 @@ def test_a_raw_photograph_and_its_jpeg_have_a_sidecar_each(
 def test_the_pages_export_merges_into_sidecars_and_its_rejections_are_kept(tmp_path: Path) -> None:
     from labelbeam.labels.vocabulary import ABSENT, PRESENT
     from labelbeam.project.project_file import Project
-    from labelbeam.project.records import Change
+    from labelbeam.project.schema import Change
     from labelbeam.service.project_export import write_beside
 
     photos = tmp_path / "p"

@@ -8,7 +8,7 @@ import pytest
 from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.predict.decision import Decision
-from labelbeam.tagging.ray_data import Workers
+from labelbeam.tagging.sources import Workers
 from labelbeam.tagging.tables import parquet_table
 
 WORK = Workers(Path("runs/mine"), Decision(), Search())

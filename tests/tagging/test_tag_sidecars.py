@@ -12,8 +12,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.formats.sidecar import read_sidecar
 from labelbeam.predict.prediction import Prediction, ScoredLabel
-from labelbeam.tagging.sidecars import Sidecars
-from labelbeam.tagging.untagging import untag
+from labelbeam.tagging.sidecars import Sidecars, untag
 
 
 def said(image: Path | str, *labels: str) -> Prediction:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from labelbeam.data.listing import LeftOut, list_images
+from labelbeam.tagging.job import watch
 from labelbeam.tagging.request import TagRequest
-from labelbeam.tagging.watching import watch
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "xmp"])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from labelbeam.data.dataset import Dataset
-    from labelbeam.data.published import PublishedDataset
+    from labelbeam.data.download import PublishedDataset
     from labelbeam.data.stratified import SplitBalance
 
 # `labelbeam data inspect`: what is in labelled data, and what is wrong with it, before anything is trained.
@@ -66,7 +66,7 @@ def inspect(
     if page is not None:
         _write_page(page, found, splits)
     if write_rules is not None:
-        from labelbeam.inspect.learned_rules import rules_file
+        from labelbeam.inspect.labels import rules_file
 
         if not found["rules"]["found"]:
             raise InputError(
@@ -233,8 +233,7 @@ def download(
     ] = False,
 ) -> None:
     """Fetch a published data set: resumed, checked, unpacked; all of it or nothing."""
-    from labelbeam.data.download import install
-    from labelbeam.data.published import PUBLISHED
+    from labelbeam.data.download import PUBLISHED, install
     from labelbeam.errors import InputError, unknown_name
 
     if name not in PUBLISHED:

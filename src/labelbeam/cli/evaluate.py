@@ -44,7 +44,7 @@ def evaluate(
     asked: Differences,
 ) -> None:
     """Evaluate a run: P, R, F1, mAP, MAP@10, set accuracy and log-likelihood of held-out images."""
-    from labelbeam.features.of_dataset import readable_features
+    from labelbeam.features.extract import readable_features
     from labelbeam.formats.registry import for_learning, open_dataset
     from labelbeam.metrics import evaluation
     from labelbeam.metrics.score_table import (

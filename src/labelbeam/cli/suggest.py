@@ -212,7 +212,7 @@ def _images(
     **options: Any,
 ) -> "tuple[Named, ...]":
     from labelbeam.data.dataset import ReadOptions
-    from labelbeam.features.of_dataset import readable_features
+    from labelbeam.features.extract import readable_features
     from labelbeam.formats.registry import open_dataset
     from labelbeam.neighbors.label_space import images_near
 

@@ -131,7 +131,7 @@ def untag(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Take back tags that runs wrote; what people wrote, moved or accepted stays."""
-    from labelbeam.tagging.untagging import untag as take_back
+    from labelbeam.tagging.sidecars import untag as take_back
 
     done = take_back(folder, run)
     for file, why in done.not_written.items():
@@ -164,8 +164,8 @@ def watch(
     ] = None,
 ) -> None:
     """Tag photographs as they arrive in folders, as `labelbeam tag` does; Ctrl-C ends it."""
+    from labelbeam.tagging.job import watch as look_again
     from labelbeam.tagging.request import TagRequest
-    from labelbeam.tagging.watching import watch as look_again
 
     names = [str(folder) for folder in folders]
     request = TagRequest(

@@ -167,11 +167,6 @@ class Dataset:
         return replace(self, vocabulary=Vocabulary(tuple(names)), targets=targets)
 
 
-# How to read: every switch of every reader, with its default.
-#
-# Sits before the readers: a caller fills a `ReadOptions`, whoever opens the data set checks that its format
-# has the switches that were set, the reader obeys them. Knows nothing of files.
-
 CHOICES = {
     "difficult": ("unknown", "absent", "present"),
     "missing": ("error", "skip", "report", "keep"),
@@ -287,11 +282,6 @@ DEFAULTS = ReadOptions()
 
 OF_LABELS = ("missing_tags", "aliases", "deny", "keep_only", "implications", "min_images")
 """Switches that every format has, because they apply to what any reader gives (`data.tidy`)."""
-
-# Which images of a data set stay: those whose files are there, those that have a label.
-#
-# The last step of every reader: data set in, data set out. Where files are is known to `data.finder`. Knows
-# nothing of formats.
 
 
 def settle(dataset: Dataset, options: ReadOptions, *, subsets: Sequence[str] = ()) -> Dataset:

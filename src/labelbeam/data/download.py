@@ -1,7 +1,8 @@
-"""Puts a published data set into a folder: fetched, checked, unpacked; all of it or nothing.
+"""Puts a data set that its makers publish into a folder: fetched, checked, unpacked; all of it or nothing.
 
-What is on its way lies in a hidden folder beside, where an interrupted download goes on; the data appear by a rename.
-Joins `data.published` (what) and `data.fetching` (bytes), and unpacks. Knows nothing of formats.
+`published.toml` says where files are, how large, with which checksums, under which terms. Each checksum has its source:
+none of these publishers prints one. Where nobody else does either, the sha256 of the first download is recorded beside
+the data. What is on its way lies in a hidden folder, where an interrupted download goes on; data appear by a rename.
 """
 
 import errno
@@ -11,6 +12,7 @@ import lzma
 import shutil
 import stat
 import tarfile
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,10 +22,94 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from labelbeam.data.fetching import NotFetchedError, Patience, fetch
-from labelbeam.data.published import PublishedDataset, RemoteFile
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.parsing import read_json
+
+LABELS, IMAGES, BOTH = "labels", "images", "labels and images"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a data set.
+
+    Attributes:
+        url: its official address.
+        holds: LABELS, IMAGES or BOTH.
+        size: bytes; None: nobody published them.
+        sha256: hexadecimal; None: nobody published it.
+        md5: hexadecimal; None: nobody published it.
+        source: where size and checksums come from; empty: there are none.
+        optional: whether the data set is of use without it.
+
+    Raises:
+        InputError: a checksum of another length, or one without its source.
+    """
+
+    url: str
+    holds: str
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    source: str = ""
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = (self.sha256 and len(self.sha256) != 64) or (self.md5 and len(self.md5) != 32)
+        if wrong or bool(self.sha256 or self.md5 or self.size) != bool(self.source):
+            raise InputError(f"{self.url}: a checksum has 64 (sha256) or 32 (md5) digits, and a source.")
+
+    @property
+    def name(self) -> str:
+        """Its name in a folder."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class PublishedDataset:
+    """A data set and its files.
+
+    Attributes:
+        name: what users call it, and the folder it gets.
+        title: one line.
+        terms: what its makers allow, and where they say so.
+        files: what is fetched.
+        specs: data set arguments for it; `{}` stands for its folder.
+        notes: what a user should know besides.
+    """
+
+    name: str
+    title: str
+    terms: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
+    specs: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def size(self, *, labels_only: bool = False) -> int:
+        """Return the bytes of its files, as far as they are known."""
+        return sum(file.size or 0 for file in self.wanted(labels_only=labels_only))
+
+    def wanted(self, *, labels_only: bool = False) -> tuple[RemoteFile, ...]:
+        """Return its files, or those that hold labels."""
+        return tuple(file for file in self.files if file.holds != IMAGES or not labels_only)
+
+    def specs_in(self, folder: Path) -> tuple[str, ...]:
+        """Return the data set arguments for its files in a folder."""
+        return tuple(spec.replace("{}", str(folder)) for spec in self.specs)
+
+
+def _read_table(table: Path) -> dict[str, PublishedDataset]:
+    found = {}
+    for name, entry in tomllib.loads(table.read_text(encoding="utf-8")).items():
+        lists = {part: tuple(entry.get(part, ())) for part in ("terms", "specs", "notes")}
+        files = tuple(RemoteFile(**file) for file in entry["files"])
+        found[name] = PublishedDataset(name, entry["title"], files=files, **lists)
+    return found
+
+
+PUBLISHED = _read_table(Path(__file__).with_name("published.toml"))
+"""By name."""
+
 
 RECORD = "labelbeam-download.json"
 """In the data's folder: what was fetched from where, with which checksums, and who had stated them."""
@@ -55,13 +141,6 @@ def install(
     report: Callable[[str, int | None, int], None] = lambda name, size, count: None,
 ) -> Installed:
     """Fetch a data set into `parent`/NAME, or what of it is not there yet.
-
-    Args:
-        published: what to fetch.
-        parent: folder that gets the data set's folder; made if missing.
-        labels_only: leave out files that hold images alone.
-        patience: how long to try.
-        report: called with a file's name, its size where known, and how many bytes of it are there.
 
     Raises:
         InputError: a file that cannot be fetched or has other content than published, an archive that is damaged or
@@ -232,11 +311,6 @@ def _alone(stage: Path) -> Iterator[None]:
         yield
 
 
-# Unpacks an archive that came from elsewhere: inside its folder or not at all.
-#
-# Tar and zip; what would leave the folder, a link out of it or a device is refused. Knows nothing of what
-# is inside.
-
 _ODD_NAMES = (
     errno.EINVAL,
     errno.ENAMETOOLONG,
@@ -253,13 +327,6 @@ _DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZ
 
 def unpack(archive: Path, folder: Path) -> int:
     """Unpack an archive, or copy a file that is none.
-
-    Args:
-        archive: its content decides what it is.
-        folder: where it goes; it exists.
-
-    Returns:
-        The number of files.
 
     Raises:
         InputError: a damaged archive, a member that would be written elsewhere, or more bytes than there is room for.

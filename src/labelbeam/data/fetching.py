@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
 from labelbeam.errors import InputError
@@ -120,7 +121,7 @@ def _attempt(
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and have:
-                if size is None and _whole_size(error.headers.get("Content-Range", "")) in (have, None):
+                if size is None and _number(r"bytes \*/(\d+)$", error.headers) in (have, None):
                     version_file.unlink(missing_ok=True)
                     return  # nothing is left to fetch
                 _forget(part)
@@ -128,10 +129,12 @@ def _attempt(
             _refuse(url, error)
         raise
     except (OSError, http.client.HTTPException) as error:
-        raise _InterruptedError(f"{url} could not be fetched: no network ({_reason(error)})") from error
+        reason = str(error.reason if isinstance(error, urllib.error.URLError) else error)
+        why = reason or type(error).__name__
+        raise _InterruptedError(f"{url} could not be fetched: no network ({why})") from error
     with response:
         continued = response.status == 206
-        start_sent = _start_of(response.headers.get("Content-Range", ""))
+        start_sent = _number(r"bytes (\d+)-", response.headers)
         if continued and start_sent != have and not (start_sent is None and checked):
             _forget(part)
             raise _InterruptedError(f"{url}: the server sent another range than asked for; starting anew")
@@ -189,17 +192,9 @@ def _refuse(url: str, error: urllib.error.HTTPError) -> None:
     raise NotFetchedError(f"{message}.") from error
 
 
-def _reason(error: Exception) -> str:
-    return str(error.reason if isinstance(error, urllib.error.URLError) else error) or type(error).__name__
-
-
-def _start_of(content_range: str) -> int | None:
-    match = re.match(r"bytes (\d+)-", content_range)
-    return int(match[1]) if match else None
-
-
-def _whole_size(content_range: str) -> int | None:
-    match = re.match(r"bytes \*/(\d+)$", content_range)
+def _number(pattern: str, headers: Message) -> int | None:
+    """Return a number of the header `Content-Range`; None where it does not say it."""
+    match = re.match(pattern, headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 

@@ -25,16 +25,8 @@ HOMES = ("images", "image", "data", "img", "imgs", "jpegimages", "photos", "pict
 """What folders of images are called beside files of labels, in any case."""
 
 LABEL_HOMES = (
-    "annotations",
-    "annotation",
-    "labels",
-    "label",
-    "csv",
-    "meta",
-    "metadata",
-    "lists",
-    "splits",
-    "imagesets",
+    *("annotations", "annotation", "labels", "label", "csv", "meta", "metadata", "lists"),
+    *("splits", "imagesets"),
 )
 """What folders of labels are called, whose images lie beside them."""
 
@@ -76,11 +68,7 @@ class FoundImages:
     several: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def refuse_several(self, spec: str) -> None:
-        """Raise an error where a name could be two files.
-
-        Raises:
-            InputError: it names both.
-        """
+        """Raise an error where a name could be two files."""
         for name, (one, other) in self.several.items():
             raise InputError(
                 f"{spec}: {name!r} is ambiguous: there are {one} and {other} in {self.root}. Move one of them away, "

@@ -1,4 +1,12 @@
-"""The bytes of an image file, in a folder or inside a tar archive, read by position; nothing is unpacked."""
+"""The bytes of an image file, in a folder or inside a tar archive, read by position; nothing is unpacked.
+
+`shards/train-000000.tar/0007.jpg` is the member `0007.jpg` of that archive, `X.parquet/image/000012.jpg` is
+row 12 of the column `image`: the one place that knows it is here. Parquet needs pyarrow (the extra `parquet`).
+
+Archives are read header by header, in memory that does not grow with them; unlike with the standard library's reader,
+one that was cut short is an error.
+An index (24 bytes a member) is made once per process and kept until the archive changes.
+"""
 
 import os
 import stat
@@ -8,19 +16,135 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 
-from labelbeam.data.parquet_images import PARQUET_SUFFIX, has_parquet_image, parquet_image
 from labelbeam.errors import InputError
 from labelbeam.files import is_file
 
-# What a tar archive holds and where, from its headers alone; nothing is unpacked.
-#
-# Reads uncompressed POSIX, GNU and pax archives header by header, skipping contents, in memory that does
-# not grow with them. Unlike the standard library's reader it distinguishes an archive that was cut short from
-# one that ends. Sits under the index of archives below and the reader of WebDataset shards. Knows nothing of images.
+PARQUET_SUFFIX = ".parquet"
+
+_KEPT = 2
+"""Row groups that are kept; a group of photographs takes some ten megabytes."""
+
+_parquet_lock = threading.Lock()
+_groups: dict[tuple[Path, tuple[int, int], str, int], Any] = {}
+_ends: dict[tuple[Path, tuple[int, int]], list[int]] = {}
+
+
+def image_columns(schema: Any) -> list[str]:
+    """Return the columns of a pyarrow schema that hold images: structs with `bytes`, or plain bytes."""
+    import pyarrow
+
+    found = []
+    for field in schema:
+        kind = field.type
+        is_struct = pyarrow.types.is_struct(kind)
+        is_struct = is_struct and "bytes" in {kind.field(i).name for i in range(kind.num_fields)}
+        if is_struct or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind):
+            found.append(field.name)
+    return found
+
+
+def opened_parquet(file: Path) -> Any:
+    """Return a `pyarrow.parquet.ParquetFile`.
+
+    Raises:
+        InputError: pyarrow is not installed, or the file is no Parquet file.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(
+            f"{file} needs pyarrow, which is not installed: pip install 'labelbeam[parquet]', or save it as .jsonl."
+        ) from None
+    try:
+        return parquet.ParquetFile(file)
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{file} is not a Parquet file ({' '.join(str(error).split())[:120]}). Was it copied in full?"
+        ) from None
+
+
+def parquet_image(file: Path, name: str) -> bytes:
+    """Return the bytes of an image inside a Parquet file.
+
+    Args:
+        file: the Parquet file.
+        name: `COLUMN/ROW.SUFFIX`, rows from 0.
+
+    Raises:
+        FileNotFoundError: no such column or row, or nothing in it.
+        InputError: as `opened_parquet`.
+    """
+    column, row = _place(name)
+    ends = _row_groups(file) if column else []
+    if row < 0 or not ends or row >= ends[-1]:
+        raise FileNotFoundError(f"{file} has no image {name!r}")
+    group = next(i for i, end in enumerate(ends) if row < end)
+    cells = _group(file, column, group)
+    value = cells[row - (ends[group - 1] if group else 0)].as_py()
+    value = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(value, bytes):
+        raise FileNotFoundError(f"{file} has no image in row {row} of {column!r}")
+    return value
+
+
+def has_parquet_image(file: Path, name: str) -> bool:
+    """Return whether a Parquet file has such a row; what is in it is not looked at.
+
+    Raises:
+        InputError: as `opened_parquet`.
+    """
+    column, row = _place(name)
+    return bool(column) and 0 <= row < (_row_groups(file) or [0])[-1]
+
+
+def _place(name: str) -> tuple[str, int]:
+    """Take `COLUMN/ROW.SUFFIX` apart; row -1 where it is none."""
+    column, _, rest = name.rpartition("/")
+    digits = rest.partition(".")[0]
+    return column, int(digits) if digits.isdecimal() and len(digits) < 15 else -1
+
+
+def _mark(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _row_groups(file: Path) -> list[int]:
+    """Return the row after the last one of each row group."""
+    key = file, _mark(file)
+    if key not in _ends:
+        metadata = opened_parquet(file).metadata
+        ends, total = [], 0
+        for i in range(metadata.num_row_groups):
+            total += metadata.row_group(i).num_rows
+            ends.append(total)
+        _ends[key] = ends
+    return _ends[key]
+
+
+def _group(file: Path, column: str, group: int) -> Any:
+    import pyarrow
+
+    key = file, _mark(file), column, group
+    with _parquet_lock:
+        if key not in _groups:
+            opened = opened_parquet(file)
+            if column not in opened.schema_arrow.names:
+                raise FileNotFoundError(f"{file} has no column {column!r}")
+            try:
+                read = opened.read_row_group(group, columns=[column]).column(0)
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise OSError(f"{file} is damaged ({' '.join(str(error).split())[:120]})") from None
+            while len(_groups) >= _KEPT:
+                del _groups[next(iter(_groups))]
+            _groups[key] = read
+        return _groups[key]
+
 
 BLOCK = 512
 """Headers are one block; contents are padded to whole blocks."""
@@ -48,12 +172,6 @@ class TarMember:
 
 def tar_members(archive: Path) -> Iterator[TarMember]:
     """Yield the regular files of an archive, in its order; folders and links are passed over.
-
-    Args:
-        archive: an uncompressed tar file.
-
-    Yields:
-        Each file's name and place.
 
     Raises:
         InputError: compressed, not a tar archive, damaged, or cut short.
@@ -89,7 +207,10 @@ def tar_members(archive: Path) -> Iterator[TarMember]:
             if content + size > length:
                 raise _damaged(archive, content - BLOCK, f"{name!r} ends beyond the end of the file")
             if kind in b"Lxg":
-                text = _short_content(file, size, archive, content)
+                if size > LONGEST_NAME:
+                    raise _damaged(archive, content - BLOCK, f"a name of {size:,} bytes")
+                file.seek(content)
+                text = file.read(size)
                 if kind == b"L":
                     long_name = _decoded(text.rstrip(b"\0"))
                 elif kind == b"x":
@@ -150,13 +271,6 @@ def _number(field: bytes) -> int:
     return int(text or b"0", 8)
 
 
-def _short_content(file: BinaryIO, size: int, archive: Path, content: int) -> bytes:
-    if size > LONGEST_NAME:
-        raise _damaged(archive, content - BLOCK, f"a name of {size:,} bytes")
-    file.seek(content)
-    return file.read(size)
-
-
 def _pax_records(text: bytes, archive: Path, content: int) -> dict[str, str]:
     """Return the records: LENGTH KEY=VALUE, and a line end."""
     records: dict[str, str] = {}
@@ -180,13 +294,6 @@ def _decoded(name: bytes) -> str:
 def _damaged(archive: Path, position: int, what: str) -> InputError:
     return InputError(f"{archive}, byte {position:,}: damaged or cut short, {what}. Copy it again.")
 
-
-# The bytes of an image file, which may lie inside a tar archive or a Parquet file as a file lies in a folder.
-#
-# `shards/train-000000.tar/0007.jpg` is the member `0007.jpg` of that archive: the one place that knows it
-# is here, under everything that reads, hashes or looks for images; rows of Parquet files are the matter of
-# `data.parquet_images`. Of each archive an index is made once per process from its headers (24 bytes a
-# member) and kept until the archive changes. Knows nothing of pixels.
 
 ARCHIVE_SUFFIX = ".tar"
 

@@ -16,17 +16,9 @@ from typing import BinaryIO, Literal
 from PIL import Image
 
 KINDS = {
-    "JPEG": ("JPEG",),
-    "PNG": ("PNG",),
-    "GIF": ("GIF",),
-    "WebP": ("WEBP",),
-    "AVIF": ("AVIF",),
-    "TIFF": ("TIFF",),
-    "BMP": ("BMP",),
-    "PPM": ("PPM",),
-    "TGA": ("TGA",),
-    "JPEG 2000": ("JPEG2000",),
+    name: (name.upper(),) for name in ("JPEG", "PNG", "GIF", "WebP", "AVIF", "TIFF", "BMP", "PPM", "TGA")
 }
+KINDS["JPEG 2000"] = ("JPEG2000",)
 """Kinds that are decoded, and the one plugin of Pillow that may look at each; HEIC has a library of its own."""
 
 HEAD = 4096
@@ -51,22 +43,9 @@ _ENDIAN: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _RAW_PHOTOMETRIC = (32803, 34892)
 """Colour filter array, linear raw: TIFF/EP and DNG 1.6."""
 _TIFF_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
+    kind: size
+    for size, kinds in ((1, (1, 2, 6, 7)), (2, (3, 8)), (4, (4, 9, 11, 13)), (8, (5, 10, 12, 16, 17, 18)))
+    for kind in kinds
 }
 
 RAW = "a raw photograph"
@@ -161,10 +140,6 @@ def decodable(kind: str) -> bool:
 def opened(file: bytes | BinaryIO, kind: str | None = None) -> Image.Image:
     """Open a file with the one plugin of Pillow that is for its kind; every other one stays out of it.
 
-    Args:
-        file: its bytes, or the file itself, open.
-        kind: what `kind_of` said; None: ask it.
-
     Raises:
         UnidentifiedImageError: of no kind in `KINDS`, or not what it begins as.
         Exception: whatever the plugin raises on damage (`data.images.DAMAGE`).
@@ -177,11 +152,6 @@ def opened(file: bytes | BinaryIO, kind: str | None = None) -> Image.Image:
 
 def prepared(raw: bytes, kind: str, *, most_scans: int = MOST_SCANS) -> Prepared:
     """Walk through a file and return what a decoder may see of it.
-
-    Args:
-        raw: the file's bytes.
-        kind: a key of `KINDS`.
-        most_scans: of a JPEG.
 
     Raises:
         Damaged: the file is cut off, or its checksums are wrong.

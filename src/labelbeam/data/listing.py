@@ -28,20 +28,8 @@ SUFFIXES = frozenset(
 
 PICTURES = frozenset(
     {
-        ".jxl",
-        ".jxr",
-        ".psd",
-        ".psb",
-        ".svg",
-        ".eps",
-        ".exr",
-        ".hdr",
-        ".ico",
-        ".pcx",
-        ".qoi",
-        ".xcf",
-        ".jpf",
-        ".j2k",
+        *(".jxl", ".jxr", ".psd", ".psb", ".svg", ".eps", ".exr", ".hdr", ".ico", ".pcx", ".qoi"),
+        *(".xcf", ".jpf", ".j2k"),
     }
 )
 """Pictures that cannot be read; those in a folder are counted and left out, as are raw photographs without a reader."""
@@ -106,9 +94,6 @@ def images_in(*paths: Path) -> tuple[list[Path], list[str]]:
     """Return the image files of folders, and sentences about what was left out: one entry's fault is its own.
 
     A raw photograph and the camera's JPEG are one example: the JPEG.
-
-    Args:
-        paths: folders or patterns.
 
     Raises:
         InputError: a path that does not exist, or a pattern that matches nothing.
@@ -225,11 +210,7 @@ def _from_list(lines: BufferedIOBase | Iterable[str], left_out: LeftOut | None) 
 
 
 def _names(stream: BufferedIOBase) -> Iterator[str]:
-    """Yield the names of a list as they come; its first bytes say how they are written and separated.
-
-    Raises:
-        InputError: a line that is longer than any name.
-    """
+    """Yield the names of a list as they come; its first bytes say how they are written and separated."""
     head = stream.read1(1 << 16)
     encoding, separator = _written(head)
     # Names that are not UTF-8 exist on Linux; surrogateescape carries them through.

@@ -73,9 +73,6 @@ def readable() -> bool:
 def raw_preview(content: bytes) -> bytes:
     """Return the largest picture inside a raw photograph, as a JPEG that says which way is up.
 
-    Args:
-        content: the file's bytes.
-
     Raises:
         Unwanted: neither rawpy nor ExifTool is installed, or only a thumbnail is there.
     """

@@ -235,11 +235,6 @@ def _neediest(*wishes: list[float]) -> int:
     return by_part.index(max(by_part))
 
 
-# How well the parts of a split hold their shares of each label.
-#
-# From targets and parts to numbers, for people and as JSON. Knows nothing of how the parts were made.
-
-
 @dataclass(frozen=True)
 class LabelBalance:
     """One label in one part, where they do not agree.
@@ -371,12 +366,6 @@ def balance_of(
     fractions: Sequence[float],
 ) -> SplitBalance:
     """Count the labels in the parts of a split.
-
-    Args:
-        targets: PRESENT (1), ABSENT (0), UNKNOWN (-1).
-        labels: names of the columns.
-        parts: name to indices of its images.
-        fractions: wanted share of each part.
 
     Example:
         >>> targets = np.array([[1], [1], [1], [0]], dtype=np.int8)

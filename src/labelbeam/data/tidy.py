@@ -20,10 +20,6 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 def tidy(dataset: Dataset, options: ReadOptions) -> Dataset:
     """Put the labels of a data set in order.
 
-    Args:
-        dataset: as a reader gave it.
-        options: `missing_tags`, `aliases`, `implications`, `deny`, `keep_only`, `min_images` and `keep_unlabelled`.
-
     Returns:
         The data set with notes about what changed; what changes the labels is in its protocol too.
 

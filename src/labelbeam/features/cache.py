@@ -1,4 +1,10 @@
-"""Features on disk in half precision, in chunks that detect damage, found again by what they were made from."""
+"""Features on disk in half precision, in chunks that detect damage, found again by what they were made from.
+
+One folder per encoder (architecture, options, hash of its weights), transform and precision; in it, append-only chunks
+of rows keyed by a hash of the image file's bytes. A changed weight, setting or picture has another key, so nothing
+stale can be served. Several processes may read and write at once: every writer makes chunks of its own, whole or not at
+all. A value that half precision cannot hold is an error, never a saturated number.
+"""
 
 import hashlib
 import json
@@ -18,17 +24,12 @@ from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.parsing import parse_json
 
-# Features are kept in half precision; a value that does not fit is an error, never a saturated number.
-
 LARGEST = float(np.finfo(np.float16).max)
 """65504."""
 
 
 def to_half(features: Float32[np.ndarray, "images features"]) -> Float16[np.ndarray, "images features"]:
     """Round features to float16.
-
-    Args:
-        features: what an encoder gave.
 
     Returns:
         The same numbers to 11 significant bits; below 6e-8 they become 0.
@@ -49,24 +50,11 @@ def to_half(features: Float32[np.ndarray, "images features"]) -> Float16[np.ndar
     return features.astype(np.float16)
 
 
-# One chunk of cached features: a safetensors file that knows whether it is intact.
-#
-# Holds `digests` uint8 [images 16] and `features` float16 [images features], and in its metadata a checksum
-# of both. Mapped, not read: a row costs what a row costs. Knows nothing of what the digests are digests of.
-
 CHECKSUM = "blake2b_128"
 
 
 def chunk_bytes(digests: Sequence[bytes], features: Float16[np.ndarray, "images features"]) -> bytes:
-    """Return the content of a chunk file.
-
-    Args:
-        digests: one of 16 bytes per image.
-        features: one row per image.
-
-    Returns:
-        A whole safetensors file.
-    """
+    """Return the content of a chunk file."""
     keys = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
     features = np.ascontiguousarray(features)
     return save({"digests": keys, "features": features}, metadata={CHECKSUM: _checksum(keys, features)})
@@ -129,13 +117,6 @@ def _checksum(keys: np.ndarray, features: np.ndarray) -> str:
     digest.update(np.ascontiguousarray(features).data)
     return digest.hexdigest()
 
-
-# Features on disk, found again by what they were made from.
-#
-# One folder per encoder (architecture, options, hash of its weights), transform and precision; in it,
-# append-only chunks of rows keyed by a hash of the image file's bytes. A changed weight,
-# setting or picture has another key, so nothing stale can be served. Several processes may read and write at
-# once: every writer makes chunks of its own, whole or not at all. Knows nothing of pixels or networks.
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +191,8 @@ class FeatureCache:
                 return None
             chunk, row = self._where[digest]
             if not chunk.is_intact():
-                self._drop(chunk, "its checksum does not agree")
+                self._where = {key: at for key, at in self._where.items() if at[0] is not chunk}
+                self._discard(chunk.path, "its checksum does not agree")
                 return None
             return chunk.features[row].copy()
 
@@ -290,10 +272,6 @@ class FeatureCache:
             return
         for row, digest in enumerate(chunk.digests):
             self._where.setdefault(digest, (chunk, row))
-
-    def _drop(self, chunk: Chunk, reason: str) -> None:
-        self._where = {digest: at for digest, at in self._where.items() if at[0] is not chunk}
-        self._discard(chunk.path, reason)
 
     def _discard(self, path: Path, reason: str) -> None:
         """Report a damaged chunk and take it away; its images are then computed again."""

@@ -1,30 +1,36 @@
-"""From image files to features: read, hash, look up, decode, resize, encode, in order and in bounded memory."""
+"""From image files or a data set to features: read, hash, look up, decode, resize, encode, in bounded memory.
+
+Each thread takes a few files through all of it with one thread of arithmetic: decoding, resizing and the network all
+run off the interpreter's lock, no core ever waits at another's barrier, and a machine that is busy with other things
+slows down in proportion, where two-threaded arithmetic collapses. A picture that another thread has under way is waited
+for, not computed twice.
+"""
 
 import itertools
+import math
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
-from jaxtyping import Bool, Float16
+from jaxtyping import Bool, Float, Float16
 
-from labelbeam.data.images import UnreadableImage, image_content
-from labelbeam.data.memory_images import MemoryImage
+from labelbeam.data.dataset import Dataset
+from labelbeam.data.feature_rows import FeatureRows
+from labelbeam.data.images import MemoryImage, UnreadableImage, image_content, read_rgb
 from labelbeam.decoding.search import cores
-from labelbeam.encoders.encoder import Encoder
+from labelbeam.encoders.encoder import Encoder, accelerators, place_on
+from labelbeam.encoders.given_features import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.features.cache import FeatureCache, image_digest, to_half
-
-# What one thread of an extraction does: a few files, from their names to features.
-#
-# Reads each file once, hashes it, looks its features up, and takes what is missing through decoding,
-# transform and network; a picture that another thread has under way is waited for, not computed twice.
-# Knows nothing of the order of files or of how many there are.
+from labelbeam.files import cache_folder
+from labelbeam.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -139,13 +145,6 @@ class BatchWorker:
     ) -> Float16[np.ndarray, "images features"] | list[np.ndarray]:
         return to_half(self._encoder.encode(np.stack(pictures))) if pictures else []
 
-
-# From image files to features: read, hash, look up, decode, resize, encode, in order and in bounded memory.
-#
-# Each thread takes a few files through all of it with one thread of arithmetic: decoding, resizing and the
-# network all run off the interpreter's lock, no core ever waits at another's barrier, and a machine that is
-# busy with other things slows down in proportion, where two-threaded arithmetic collapses. Sits between the
-# readers' paths and everything that trains or tags. Knows nothing of labels.
 
 MOST_WORKERS = 8
 """Beyond it, workers get more threads of arithmetic each, so that memory does not grow with the cores."""
@@ -271,7 +270,9 @@ def stream_features(
     workers = workers if workers is not None else _usual_workers()
     if batch_size < 1 or workers < 1:
         raise InputError(f"batch_size and workers must be at least 1, given {batch_size} and {workers}.")
-    store = _store(encoder, cache, remember=remember)
+    store: FeatureCache | Memory = Memory(remember=remember)
+    if cache is not None:
+        store = FeatureCache(cache, encoder.key, num_features=encoder.row_size)
     worker = BatchWorker(encoder.ready(device), store)
     remaining = iter(paths)
     batches = iter(lambda: list(itertools.islice(remaining, batch_size)), [])
@@ -287,12 +288,6 @@ def stream_features(
         finally:
             for future in under_way:
                 future.cancel()
-
-
-def _store(encoder: Encoder, root: Path | None, *, remember: bool) -> FeatureCache | Memory:
-    if root is None:
-        return Memory(remember=remember)
-    return FeatureCache(root, encoder.key, num_features=encoder.row_size)
 
 
 def _usual_workers() -> int:
@@ -317,3 +312,148 @@ def _single_threaded(workers: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(before)
+
+
+GRID_LIMIT = 20.0
+"""GB of disk that the maps of a data set take at most, unless a user says another number."""
+
+
+def disk_of_maps(encoder: Encoder, images: int, *, flips: bool, limit: float = GRID_LIMIT) -> str:
+    """Return what the maps of some images take on disk, in a sentence; empty where the encoder gives none.
+
+    Raises:
+        InputError: they take more than the limit.
+    """
+    if encoder.map_shape is None:
+        return ""
+    grid, gigabytes = encoder.map_shape.grid, 2 * encoder.row_size * images * (1 + flips) / 1e9
+    what = f"maps of {grid} x {grid} places of {images:,} images{', and of their mirror images,' if flips else ''}"
+    if gigabytes > limit:
+        raise InputError(
+            f"{what} take {gigabytes:,.1f} GB of disk, and the limit is {limit:g}. Take a coarser --grid (half the "
+            f"places a side is a quarter of it), fewer images, or --grid-limit {math.ceil(gigabytes)}."
+        )
+    return f"{what} take {gigabytes:,.2f} GB in the cache, and as much again while they are used."
+
+
+def _room(shape: tuple[int, ...], *, mapped: bool) -> Float16[np.ndarray, "..."]:
+    """Return an array to be filled: in memory, or in a file without a name that goes when the array does."""
+    if not mapped or not math.prod(shape):
+        return np.empty(shape, dtype=np.float16)
+    folder = cache_folder() / "features"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            return np.memmap(file, dtype=np.float16, mode="w+", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"there is no room for maps in {folder} ({error.strerror}). Make room, set LABELBEAM_CACHE to another "
+            "folder, or take a coarser --grid."
+        ) from error
+
+
+def readable_features(
+    dataset: Dataset, encoder: Encoder, *, flips: bool, device: str | None = None, limit: float = GRID_LIMIT
+) -> tuple[Dataset, Float[np.ndarray, "images views features"], list[str]]:
+    """Return the features of every image that can be read.
+
+    Args:
+        dataset: the images, or vectors in place of them, which are returned as they are.
+        encoder: frozen; its features are cached under its weights, its transform and each image's content.
+        flips: whether there is a second view, of the mirrored image.
+        device: where the encoder runs; None: the best there is (`encoders.encoder`).
+        limit: most GB of disk for maps, where the encoder gives them; they are mapped, not held in memory.
+
+    Returns:
+        The data set without unreadable images, half-precision [images views row] (vectors as they are), and
+        sentences about what was left out.
+
+    Raises:
+        InputError: no image at all can be read, the cache cannot be written, vectors that are not the encoder's, or
+            maps beyond the limit.
+    """
+    if dataset.features is not None:
+        return dataset, accepted_rows(dataset, encoder)[:][:, None], []
+    place = place_on(accelerators())
+    encoders = [encoder]
+    if flips:
+        mirrored = replace(encoder.preprocess, horizontal_flip=not encoder.preprocess.horizontal_flip)
+        encoders.append(replace(encoder, preprocess=mirrored))  # type: ignore[type-var]  # every encoder is one
+    disk_of_maps(encoder, len(dataset), flips=flips, limit=limit)
+    mapped = encoder.map_shape is not None
+    values = _room((len(dataset), len(encoders), encoder.row_size), mapped=mapped)
+    errors: dict[int, UnreadableImage] = {}
+    for number, view in enumerate(encoders):
+        with progress_bar(f"features of {dataset.spec}", len(dataset)) as advance:
+            found = extract(
+                dataset.paths,
+                view,
+                cache=cache_folder() / "features",
+                device=device or place.device,
+                batch_size=place.batch_size,
+                progress=lambda done, _, advance=advance: advance(1),  # type: ignore[misc]
+                on_error="keep",
+                out=values[:, number],
+            )
+        errors |= found.errors
+    kept, notes = _without(dataset, errors)
+    if not errors:
+        return dataset, values, notes
+    whole = _room((len(kept), *values.shape[1:]), mapped=mapped)
+    for row, old in enumerate(row for row in range(len(dataset)) if row not in errors):
+        whole[row] = values[old]
+    return kept, whole, notes
+
+
+def accepted_rows(dataset: Dataset, encoder: Encoder) -> FeatureRows:
+    """Return the features that came with a data set, where they are what an encoder's run reads.
+
+    Args:
+        dataset: with features in place of pictures.
+        encoder: of the run; one that reads pictures takes vectors of as many numbers, on the user's word.
+
+    Raises:
+        InputError: features of another number, kind or name.
+    """
+    if dataset.features is None:
+        raise TypeError(f"{dataset.spec} has no features")
+    wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.row_size)
+    return wanted.accept(dataset.features, dataset.spec)
+
+
+def readable_images(dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """Decode every image once, so that one broken file does not end a long training from pixels.
+
+    Raises:
+        InputError: no image at all can be read.
+    """
+    dataset.refuse_without_pictures("training an encoder (--finetune)")
+    errors: dict[int, UnreadableImage] = {}
+    with (
+        progress_bar(f"looking through {dataset.spec}", len(dataset)) as advance,
+        ThreadPoolExecutor(max_workers=2) as pool,
+    ):
+        for row, error in enumerate(pool.map(_problem, dataset.paths)):
+            if error is not None:
+                errors[row] = error
+            advance(1)
+    return _without(dataset, errors)
+
+
+def _problem(path: Path) -> UnreadableImage | None:
+    try:
+        read_rgb(path, at_least=(1, 1))
+    except UnreadableImage as error:
+        return error
+    return None
+
+
+def _without(dataset: Dataset, errors: Mapping[int, UnreadableImage]) -> tuple[Dataset, list[str]]:
+    """Return the data set without the rows that have an error, and sentences about them."""
+    if not errors:
+        return dataset, []
+    if len(errors) == len(dataset):
+        raise InputError(f"{dataset.spec}: no image can be read; the first: {errors[0]}")
+    notes = [f"{len(errors)} of {len(dataset)} images of {dataset.spec} cannot be read and are left out:"]
+    notes += [f"  {errors[row]}" for row in sorted(errors)[:5]]
+    return dataset.subset(row for row in range(len(dataset)) if row not in errors), notes

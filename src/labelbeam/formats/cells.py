@@ -141,13 +141,7 @@ class CellStyle:
 def recognise(cells: Iterable[str], where: str, *, place: Callable[[str], str] = lambda _: "") -> CellStyle:
     """Find out how cells hold labels.
 
-    Args:
-        cells: every cell of the column.
-        where: file and column, for messages.
-        place: returns where a cell is, such as ", line 3".
-
-    Returns:
-        The style.
+    `place` returns where a cell is, such as ", line 3".
 
     Raises:
         InputError: a cell that begins like a list and is none; lists beside cells that hold a delimiter; several
@@ -374,11 +368,8 @@ def suspicious_marks(name: str) -> set[str]:
         >>> sorted(suspicious_marks("cat#dog, wild-cat"))
         ['#', ',']
     """
-    return {char for char in name if not char.isalnum() and char not in _PLAIN_MARKS and _separates(char)}
-
-
-def _separates(char: str) -> bool:
-    return char in "\t\n|^" or unicodedata.category(char) in {"Po", "Sm"}
+    odd = {char for char in name if not char.isalnum() and char not in _PLAIN_MARKS}
+    return {char for char in odd if char in "\t\n|^" or unicodedata.category(char) in {"Po", "Sm"}}
 
 
 def looks_cut(name: str) -> bool:

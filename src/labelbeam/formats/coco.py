@@ -1,4 +1,13 @@
-"""COCO instances: objects in boxes, read as the set of their categories; written with whole-image boxes."""
+"""COCO instances: objects in boxes, read as the set of their categories; written with whole-image boxes.
+
+The official layout (`annotations/instances_SPLIT.json` beside folders of images), Roboflow's
+(`SPLIT/_annotations.coco.json` beside the images), FiftyOne's (`labels.json` and `data/`), LVIS, or one JSON file in
+that form. Images come from the file's list of images, not from its annotations.
+
+Source:
+    Datumaro documentation, "Roboflow COCO JSON"; FiftyOne user guide, "COCODetectionDataset"; lvis-dataset/lvis-api,
+    `lvis/lvis.py`, and Gupta et al., LVIS (2019), section 3 (federated: negative sets, not exhaustive flags).
+"""
 
 import json
 import re
@@ -16,34 +25,12 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.data.finder import find_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
+from labelbeam.formats import placing
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, size_of, with_labels_of_all
-from labelbeam.formats.placing import (
-    check_way,
-    place_images,
-    references,
-    refuse_split_in_file,
-    refuse_split_to_write,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 from labelbeam.parsing import read_json
-
-# COCO instances: objects in boxes, read as the set of their categories.
-#
-# Reads the official layout (`annotations/instances_SPLIT.json` beside folders of images), Roboflow's
-# (`SPLIT/_annotations.coco.json` beside the images), FiftyOne's (`labels.json` and `data/`), LVIS, or one
-# JSON file of the user's own in that form. The images come from the file's list of images, not from its
-# annotations: those without an object have none. Knows nothing of pixels.
-#
-# Source:
-#     Datumaro documentation, "Roboflow COCO JSON"; FiftyOne user guide, "COCODetectionDataset"; lvis-
-#   dataset/lvis-api,
-#     `lvis/lvis.py`, and Gupta et al., LVIS (2019), section 3 (federated: negative sets, not exhaustive
-#   flags).
 
 OFFICIAL_COUNTS = {
     "train2014": (82_783, 82_081),
@@ -88,16 +75,9 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     `neg_category_ids` has it, and unknown where neither that nor an annotation names it; one that is annotated
     somewhere, if not everywhere (`not_exhaustive_category_ids`), is present.
 
-    Args:
-        path: folder with `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`, or a JSON file of that
-            form.
-        split: `val2017` and the like, or `val2017-labelled`; empty or `all` for a JSON file; may be empty for a
-            folder of one split.
-        options: `root` (default: the folder, or the file's), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are the file names of the JSON, in its order; labels are in the order of
-        category ids, which may have gaps.
+    `path` is a folder with `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`, or a JSON file of that
+    form. The split may be left out for a folder of one. Image keys are the file names of the JSON; labels are in the
+    order of category ids, which may have gaps.
 
     Raises:
         InputError: no such split; not JSON of this form; an id given twice; an annotation of an image or
@@ -106,13 +86,11 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     Source:
         Lin et al., Microsoft COCO: Common Objects in Context (2014).
     """
-    spec = f"coco:{path}#{split}"
+    spec = f"coco:{path}" + (f"#{split}" if split else "")
     file, base = _instances_file(path, split, spec)
     document = _load(file, spec)
-    categories = {
-        number: clean(name)
-        for number, name in sorted(_by_id(document["categories"], "name", file, spec).items())
-    }
+    named = _by_id(document["categories"], "name", file, spec)
+    categories = {number: clean(named[number]) for number in sorted(named)}
     categories, notes = _without_placeholder(categories, document)
     files = {
         number: image_key(name, f"{spec}: image {number} in {file}")
@@ -137,16 +115,23 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         notes = [*notes, f"what images hold besides annotations is not read: {', '.join(unread)}."]
     targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}", options.unsaid)
     images = tuple(files.values())
-    labelled = int((targets == PRESENT).any(axis=1).sum())
     home = options.root or (path.parent if path.is_file() else path)
     subsets = [file.stem.removeprefix("instances_") if path.is_file() else base] * len(images)
+    labelled = int((targets == PRESENT).any(axis=1).sum())
+    official = OFFICIAL_COUNTS.get(base)
+    if official is not None and official != (len(images), labelled):
+        notes = [
+            f"{len(images):,} images, {labelled:,} of them with a label; the official COCO {base} has {official[0]:,} "
+            f"and {official[1]:,}.",
+            *notes,
+        ]
     dataset = Dataset(
         spec=spec,
         root=find_images(home, images[:_TRIED], subsets=subsets[:_TRIED]).root,
         images=images,
         vocabulary=Vocabulary(names),
         targets=targets,
-        notes=(*_count_note(base, len(images), labelled), *notes, *variants_note(names)),
+        notes=(*notes, *variants_note(names)),
     )
     if base != split and split.endswith(LABELLED):
         options = replace(options, keep_unlabelled=False)
@@ -259,11 +244,7 @@ def _targets(
 
 
 def _by_id(entries: list[dict[str, Any]], field: str, file: Path, spec: str) -> dict[int, str]:
-    """Return a field of entries by their ids, in their order.
-
-    Raises:
-        InputError: an id is there twice.
-    """
+    """Return a field of entries by their ids, in their order."""
     found: dict[int, str] = {}
     for entry in entries:
         if entry["id"] in found:
@@ -275,20 +256,10 @@ def _by_id(entries: list[dict[str, Any]], field: str, file: Path, spec: str) -> 
     return found
 
 
-def _count_note(split: str, count: int, labelled: int) -> tuple[str, ...]:
-    official = OFFICIAL_COUNTS.get(split)
-    if official is None or official == (count, labelled):
-        return ()
-    return (
-        f"{count:,} images, {labelled:,} of them with a label; the official COCO {split} has {official[0]:,} and "
-        f"{official[1]:,}.",
-    )
-
-
 def _instances_file(path: Path, split: str, spec: str) -> tuple[Path, str]:
     """Return the JSON file of a split, and the split's name in it."""
     if path.is_file():
-        refuse_split_in_file(split, path, spec)
+        placing.refuse_split_in_file(split, path, spec)
         return path, split
     splits = annotation_files(path)
     if not splits:
@@ -396,49 +367,17 @@ def _value(entry: object, key: str) -> object:
     return entry.get(key) if isinstance(entry, dict) else None
 
 
-# Writes COCO instances: each label an object whose box is the whole image.
-#
-# The counterpart of `coco`: a folder with `annotations/instances_SPLIT.json`, to which further splits may be
-# added, or one JSON file.
-
-
 def write_coco(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write a data set as COCO instances; labels get the ids 1, 2, … in their order.
 
-    Args:
-        dataset: what to write.
-        path: a folder, or a file whose name ends in `.json`. A folder may hold other splits already.
-        split: name of the split in the folder (empty: `all`); for a file empty or `all`.
-        images: `keep`, or `link` or `copy` into the folder `SPLIT` (for a file: into a folder of its name).
-
-    Returns:
-        Sentences about boxes, and about unknown labels, of which COCO cannot tell.
-
-    Raises:
-        InputError: something in the way, a name that cannot be written, image files that are missing or want
-            the same place.
+    `path` is a folder, which may hold other splits already, or a file whose name ends in `.json`. Placed images go into
+    the folder `SPLIT` (empty: `all`); for a file, into one of its name.
     """
-    spec = f"coco:{path}#{split}"
-    check_way(images, keep=True, spec=spec)
-    refuse_unwritable(dataset.vocabulary.names, spec)
-    file, pictures = _places(path, split, spec)
-    with nullcontext(pictures) if images == "keep" else new_folder(pictures) as folder:
-        if images == "keep":
-            names = references(dataset.paths, file.parent if file == path else path)
-        else:
-            names = place_images(dataset, folder, images=images)
-        refuse_unwritable_images(names, spec)
-        document, unreadable = _document(dataset, names)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(file) as part:
-            part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-    return (*unknown_note(dataset.targets), *box_notes(len(document["annotations"]), unreadable))
-
-
-def _places(path: Path, split: str, spec: str) -> tuple[Path, Path]:
-    """Return where the JSON file and the pictures go; neither is there yet."""
+    spec = f"coco:{path}" + (f"#{split}" if split else "")
+    placing.check_way(images, keep=True, spec=spec)
+    placing.refuse_unwritable(dataset.vocabulary.names, spec)
     if path.suffix.lower() == ".json":
-        refuse_split_to_write(split, path, spec)
+        placing.refuse_split_to_write(split, path, spec)
         file, pictures = path, path.with_name(path.stem.removeprefix("instances_"))
     else:
         name = split or "all"
@@ -448,7 +387,17 @@ def _places(path: Path, split: str, spec: str) -> tuple[Path, Path]:
     if path.is_file() or file.exists():
         there = file if file.exists() else path
         raise InputError(f"{there} is there already; nothing is overwritten. Give another place or split.")
-    return file, pictures
+    with nullcontext(pictures) if images == "keep" else new_folder(pictures) as folder:
+        if images == "keep":
+            names = placing.references(dataset.paths, file.parent if file == path else path)
+        else:
+            names = placing.place_images(dataset, folder, images=images)
+        placing.refuse_unwritable_images(names, spec)
+        document, unreadable = _document(dataset, names)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(file) as part:
+            part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    return (*placing.unknown_note(dataset.targets), *box_notes(len(document["annotations"]), unreadable))
 
 
 def _document(dataset: Dataset, names: list[str]) -> tuple[dict[str, Any], int]:

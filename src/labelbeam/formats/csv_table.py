@@ -1,34 +1,216 @@
-"""Labels in a CSV file, in the dialects seen in the wild: read, and written."""
+"""Labels in a CSV file, in the dialects seen in the wild: read, and written.
+
+Joins the steps: `csv_rows` (text, columns), layouts with `cells` (names), `labelled_rows` (images, splits,
+repeats). The layout is recognised by the header alone, and noted. Rows are gone through once and leave numbers behind,
+no objects: files of a million rows are ordinary.
+"""
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.cells import is_plain
-from labelbeam.formats.csv_layouts import read_layout
-from labelbeam.formats.csv_rows import opened_table
-from labelbeam.formats.labelled_images import with_labels_of_all
-from labelbeam.formats.labelled_rows import dataset_of_rows
-from labelbeam.formats.placing import (
-    encodable,
-    new_list_file,
-    order_note,
-    refuse_unwritable,
-    refuse_unwritable_images,
+from labelbeam.formats import placing
+from labelbeam.formats.cells import NO_LABEL, is_plain
+from labelbeam.formats.csv_rows import (
+    BOX_COLUMNS,
+    CONFIDENCE_COLUMNS,
+    IMAGE_COLUMNS,
+    SPLIT_COLUMNS,
+    TAGGED_COLUMNS,
+    TAGS_COLUMNS,
+    YES_NO,
+    RowsSeen,
+    SplitColumn,
+    Table,
+    TagColumns,
+    dropped_columns,
+    field_of,
+    find_column,
+    folded_name,
+    image_column,
+    opened_table,
+    position,
+    read_tag_cells,
+    refuse_long_row,
+    unread_note,
 )
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.formats.labelled_images import with_labels_of_all
+from labelbeam.formats.labelled_rows import LabelEntries, LabelledRows, dataset_of_rows
+from labelbeam.formats.one_hot import read_one_hot
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
-# Labels in a CSV file, in the dialects seen in the wild, as a data set.
-#
-# Joins the steps: `csv_rows` (text), `csv_layouts` with `cells` (names), `labelled_rows`
-# (images, splits, repeats). Knows nothing of pixels.
+_CORNER = re.compile(r"[01]|[01]?\.\d+(?:[eE]-\d+)?")
+
+VERTEX_SPLITS = frozenset({"TRAIN", "TRAINING", "VALIDATION", "TEST", "UNASSIGNED"})
+
+
+def read_layout(table: Table, options: ReadOptions) -> LabelledRows:
+    """Read a table in the layout that its header shows or the options name.
+
+    Raises:
+        InputError: columns that no layout has (those there are listed), cells with other values than the
+            layout has, or rows longer than the header.
+    """
+    layout = options.layout or recognise_layout(table, options)
+    if layout not in _LAYOUTS:
+        raise InputError(f"{table.source}: {unknown_name('--layout of CSV', layout, _LAYOUTS)}")
+    return _LAYOUTS[layout](table, options)
+
+
+def recognise_layout(table: Table, options: ReadOptions) -> str:
+    """Return the name of the layout.
+
+    Raises:
+        InputError: several columns that could hold the image or the labels.
+    """
+    if options.tags_column is not None or tuple(table.header[: len(TAGGED_COLUMNS)]) == TAGGED_COLUMNS:
+        return "tags"
+    if _names_split(table.header):
+        return "ragged"
+    gone = dropped_columns(table, options) or {}
+    folded = {folded_name(name) for j, name in enumerate(table.header) if j not in gone}
+    if not folded & TAGS_COLUMNS:
+        return "one-hot"
+    return "long" if folded & (CONFIDENCE_COLUMNS | BOX_COLUMNS) else "tags"
+
+
+def _read_tags(table: Table, options: ReadOptions) -> LabelledRows:
+    """`image,tags`: the labels of an image in one cell; columns `unknown` and `absent` hold labels too."""
+    image, split = image_column(table, options), SplitColumn(table, options)
+    tags = find_column(table, options.tags_column, TAGS_COLUMNS, "labels", "--tags-column")
+    found = RowsSeen(has_splits=split.at is not None)
+    columns = {PRESENT: tags}
+    for value, named in ((UNKNOWN, "unknown"), (ABSENT, "absent")):
+        at = position(table, {named})
+        if at is not None and at not in {image, split.at, tags}:
+            columns[value] = at
+    cells = TagColumns(table.source, {value: table.header[at] for value, at in columns.items()})
+    width, wanted = len(table.header), max(columns.values()) + 1
+    for line, fields in table.rows:
+        if len(fields) > width:
+            refuse_long_row(table, line, fields)
+        found.add(line, field_of(fields, image), split.of(field_of(fields, split.at)))
+        if len(fields) < wanted:
+            fields = fields + [""] * (wanted - len(fields))
+        cells.add(line, *(fields[at] for at in columns.values()))
+    names, labels, style = read_tag_cells(cells, options.delimiter)
+    extra = [f"column {table.header[at]!r} names what nobody knows" for at in [columns.get(UNKNOWN)] if at]
+    notes = (*split.note, *unread_note(table, {image, split.at, *columns.values()}))
+    apart = style.is_list and not style.has_plain
+    return found.labelled(
+        table, names, labels, ", ".join([str(style), *extra]), taken_apart=apart, notes=notes
+    )
+
+
+def _read_long(table: Table, options: ReadOptions) -> LabelledRows:
+    """`ImageID,LabelName,Confidence` (Open Images): 1 present, 0 verified absent, unsaid is unknown.
+
+    Without a column of confidence the rows name what is present, and what is unsaid is absent.
+    """
+    image, split = image_column(table, options), SplitColumn(table, options)
+    label = find_column(table, options.tags_column, TAGS_COLUMNS, "labels", "--tags-column")
+    gone = dropped_columns(table, options) or {}
+    confidence = position(table, CONFIDENCE_COLUMNS)
+    confidence = None if confidence in gone else confidence
+    is_id = table.header[image].casefold() == "imageid"  # Open Images names its images without a suffix
+    found, cells = RowsSeen(has_splits=split.at is not None), _LabelCells()
+    for line, fields in table.rows:
+        if len(fields) > len(table.header):
+            refuse_long_row(table, line, fields)
+        sure = field_of(fields, confidence) if confidence is not None else "1"
+        value = UNKNOWN if sure in ("-1", "-1.0", "-1,0") else YES_NO.get(sure.casefold())
+        if value is None:
+            name = table.header[confidence or 0]
+            raise InputError(
+                f"{table.source}, line {line}, column {name!r}: {sure[:40]!r}; only verified labels are read: 1 is "
+                "present, 0 is absent. Decide on a threshold and write 1 and 0; or, if every row names a label that is "
+                f"present, leave the column out with --drop-columns {name!r}."
+            )
+        key = field_of(fields, image)
+        if is_id and key and not PurePath(key).suffix:
+            key += ".jpg"
+        found.add(line, key, split.of(field_of(fields, split.at)))
+        cells.add([field_of(fields, label)], value)
+    unsaid = ABSENT if confidence is None else UNKNOWN
+    names, labels = cells.entries.sorted_labels(unsaid)
+    by = f", by column {table.header[confidence]!r}" if confidence is not None else ""
+    understood = f"one row per image and label (unsaid is {'unknown' if unsaid else 'absent'}{by})"
+    notes = (*split.note, *unread_note(table, {image, split.at, label, confidence}))
+    return found.labelled(table, names, labels, understood, one_row_per_image=False, notes=notes)
+
+
+def _read_ragged(table: Table, options: ReadOptions) -> LabelledRows:
+    """`[split,]image,label,label,…` (Google Vertex): the first line may be a row already."""
+    first = table.header[0]
+    is_header = first == options.image_column or first.casefold() in IMAGE_COLUMNS | SPLIT_COLUMNS
+    found, cells = RowsSeen(has_splits=True), _LabelCells()
+    boxes = 0
+    if not is_header:
+        boxes += _add_ragged(found, cells, table.header_line, list(table.header))
+    for line, fields in table.rows:
+        boxes += _add_ragged(found, cells, line, fields)
+    names, labels = cells.entries.sorted_labels(ABSENT)
+    understood = "one label a cell, as many as it takes, " + (
+        f"the first line ({first[:40]!r}) names columns" if is_header else "the first line is a row too"
+    )
+    notes = (f"{boxes:,} rows are boxes, of which only the label was read.",) if boxes else ()
+    return found.labelled(table, names, labels, understood, one_row_per_image=not boxes, notes=notes)
+
+
+def _add_ragged(found: RowsSeen, cells: "_LabelCells", line: int, fields: list[str]) -> bool:
+    """Add a row; return whether it is a box of AutoML: a label, two or four corners, empty cells for the others."""
+    named = _names_split(fields) or not fields[0]
+    split, image, labels = (fields[0], fields[1], fields[2:]) if named else ("", fields[0], fields[1:])
+    numbers = [cell for cell in labels[1:] if cell]
+    is_box = len(labels) >= 8 and len(numbers) >= 4 and all(map(_CORNER.fullmatch, numbers))
+    found.add(line, image, split)
+    cells.add(labels[:1] if is_box else labels, PRESENT)
+    return is_box
+
+
+def _names_split(fields: "list[str] | tuple[str, ...]") -> bool:
+    """Return whether a row starts with a split as Vertex writes it: capitals, or small before an address."""
+    if len(fields) < 2 or fields[0].upper() not in VERTEX_SPLITS:
+        return False
+    return fields[0].isupper() or "://" in fields[1]
+
+
+_LAYOUTS: dict[str, Callable[[Table, ReadOptions], LabelledRows]] = {
+    "tags": _read_tags,
+    "one-hot": read_one_hot,
+    "long": _read_long,
+    "ragged": _read_ragged,
+}
+
+
+class _LabelCells:
+    """Cells of one label each: text to the number of the label, none where a cell says "no label"."""
+
+    def __init__(self) -> None:
+        self.entries = LabelEntries()
+        self._ids_of: dict[str, tuple[int, ...]] = {}
+
+    def add(self, cells: list[str], value: int) -> None:
+        """Add a row."""
+        ids: dict[int, None] = {}
+        for cell in cells:
+            found = self._ids_of.get(cell)
+            if found is None:
+                name = clean(cell)
+                found = () if name.casefold() in NO_LABEL else (self.entries.id_of(name),)
+                self._ids_of[cell] = found
+            ids.update(dict.fromkeys(found))
+        self.entries.add_ids(ids, value)
+
 
 ROBOFLOW_FILE = "_classes.csv"
 """What Roboflow calls the one-hot file that it puts into each split's folder."""
@@ -41,14 +223,9 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
     `absent` of such cells; one column per label; one row per image and label (Open Images); ragged rows
     (Vertex). The labels are those of the whole file, whatever the split.
 
-    Args:
-        file: the CSV file, or a folder whose folders each hold a split's `_classes.csv` (Roboflow).
-        split: a value of the column `split`; empty or `all`: every row. Of a Roboflow folder: a folder.
-        options: all that name CSV, and `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are the paths as written, with forward slashes. Names are sorted, except with
-        one column per label, where they are in the header's order.
+    Of a folder that Roboflow exported, whose folders each hold a split's `_classes.csv`, a split is a folder; else it
+    is a value of the column `split`. Names are sorted, except with one column per label, where they are in the header's
+    order.
 
     Raises:
         InputError: an encoding, header, delimiter, cell or label that cannot be read or is ambiguous; an
@@ -84,10 +261,6 @@ def _roboflow_files(folder: Path, split: str) -> dict[str, Path]:
     return splits
 
 
-# A data set as a CSV file: `image,tags`, with further columns where something would be lost without them.
-#
-# The counterpart of `csv_table`, which reads all of it back without an option. Knows nothing of pixels.
-
 _CHUNK = 65_536
 
 
@@ -106,36 +279,26 @@ def write_csv(
     characters that separate labels in some files, or words that stand for "no label", every cell is a list as
     Python and JSON write it: `["traffic light", "a;b"]`.
 
-    Args:
-        dataset: what to write.
-        path: the file to appear.
-        split: the value of the column `split`; empty: no such column.
-        images: `keep`, `link` or `copy`.
-        splits: the column `split`, a value for each image; None: `split` is every image's.
-
-    Returns:
-        Sentences about what the file does not hold: the order of the labels.
-
-    Raises:
-        InputError: something is at `path`; a label or an image's name that would not come back as it is.
+    `split` is the value of the column `split`; with `splits`, a value for each image.
     """
     spec = f"csv:{path}" + (f"#{split}" if split else "")
     names = dataset.vocabulary.names
-    refuse_unwritable(names, spec, control=False)
+    placing.refuse_unwritable(names, spec, control=False)
     values = [split] * len(dataset) if splits is None else splits
     for value in set(values):
-        if value != value.strip() or not encodable(value):
+        if value != value.strip() or not placing.encodable(value):
             raise InputError(f"{spec}: the split {value!r} cannot be written in a cell. Rename it.")
-    with new_list_file(dataset, path, images=images, spec=spec) as (part, references):
-        refuse_unwritable_images(references, spec, control=False, blanks=False)
-        with part.open("w", encoding="utf-8", newline="") as file:
-            rows = row_writer(file)
-            columns = _columns(dataset)
-            if any(values):
-                columns["split"] = values
-            rows.writerow(["image", *columns])
-            rows.writerows(zip(references, *columns.values(), strict=True))
-    return order_note(dataset)
+    with (
+        placing.new_list_file(dataset, path, images=images, spec=spec, blanks=False) as (part, references),
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        rows = row_writer(file)
+        columns = _columns(dataset)
+        if any(values):
+            columns["split"] = values
+        rows.writerow(["image", *columns])
+        rows.writerows(zip(references, *columns.values(), strict=True))
+    return placing.order_note(dataset)
 
 
 class _UnixLines:

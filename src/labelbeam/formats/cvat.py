@@ -1,4 +1,7 @@
-"""CVAT for images 1.1: one XML file of images with tags, read and written."""
+"""CVAT for images 1.1: one XML file of images with tags, read and written.
+
+The labels of `<tag>` are read; where a file has boxes or other shapes only, theirs.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,23 +14,12 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.finder import find_images, keys_of_subsets
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats import placing
 from labelbeam.formats.documents import WESTERN, parse_xml
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.labelled_images import NO_SIZE, labelled_dataset, size_of
-from labelbeam.formats.placing import (
-    new_list_file,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
-from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.parsing import read_regular
-
-# CVAT for images 1.1: one XML file of images with tags.
-#
-# Reads the labels of `<tag>`; where a file has boxes or other shapes only, the set of their labels. The
-# list of labels comes from the file's `<meta>`, so labels that no image has are there too. Knows nothing of
-# pixels.
 
 SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "mask", "ellipse", "skeleton"})
 
@@ -35,15 +27,8 @@ SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "mask", "e
 def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read a file that CVAT exports as "CVAT for images 1.1".
 
-    Args:
-        path: the XML file, or the folder with `annotations.xml` that an export unpacks to.
-        split: a value of the images' attribute `subset`; empty or `all`: every image.
-        options: `root` (default: `images` beside the file where that is a folder, otherwise the file's own
-            folder), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are the names in the file, in its order; labels are in the order of the
-        file's list of labels.
+    `path` may be the folder with `annotations.xml` that an export unpacks to. A split is a value of the images'
+    attribute `subset`. Labels are in the order of the file's list of them, which has those that no image has too.
 
     Raises:
         InputError: not such a file, broken XML, or a document type; an image without name, or named twice with
@@ -60,26 +45,35 @@ def read_cvat(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     counts = Counter(child.tag for element in elements for child in element)
     shapes = {kind: count for kind, count in counts.items() if kind in SHAPES}
     kinds = {"tag"} if counts["tag"] or not shapes else set(shapes)
-    chosen = [element for element in elements if _in_split(element, split, elements, spec)]
+    unread = shapes if kinds == {"tag"} else {}
+    shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(unread.items()))
+    chosen = _of_split(elements, split, spec)
     names = _listed_labels(root)
     where = f"{spec}: {file}"
-    home, keys = _keys(chosen, options.root or file.parent, where)
-    said: dict[str, dict[str, int]] = {}
+    # Exports of projects, and of tasks since cvat-ai/cvat#8176, keep images in `images/SUBSET/NAME`.
+    written = [image_key(element.get("name") or "", _at(where, element)) for element in chosen]
+    subsets = [element.get("subset") or "" for element in chosen]
+    images = find_images(options.root or file.parent, written, subsets=subsets)
+    keys = keys_of_subsets(written, subsets, images)
+    labelled: dict[str, dict[str, int]] = {}
     for key, element in zip(keys, chosen, strict=True):
         labels = dict.fromkeys(_labels(element, kinds, where), PRESENT)
-        if said.setdefault(key, labels) != labels:
+        if labelled.setdefault(key, labels) != labels:
             raise InputError(
                 f"{_at(where, element)}: {key!r} is there twice with different labels. Keep one."
             )
     return labelled_dataset(
-        list(said.items()),
+        list(labelled.items()),
         spec=spec,
-        root=home,
+        root=images.root,
         names=names,
-        unsaid=ABSENT,
         layout="tags" if kinds == {"tag"} else "labels of shapes, because the file has no tag",
         options=options,
-        notes=[*_shape_notes(shapes if kinds == {"tag"} else {}), *_attribute_notes(chosen, kinds), *western],
+        notes=[
+            *([f"only tags were read; the labels of shapes were not: {shown}."] if unread else []),
+            *_attribute_notes(chosen, kinds),
+            *western,
+        ],
     )
 
 
@@ -99,26 +93,15 @@ def _document(file: Path, spec: str, western: list[str]) -> Element:
     return root
 
 
-def _in_split(element: Element, split: str, elements: list[Element], spec: str) -> bool:
-    if split in {"", "all"} or element.get("subset") == split:
-        return True
-    subsets = {subset for other in elements if (subset := other.get("subset"))}
-    if split not in subsets:
-        if not subsets:
-            raise InputError(f"{spec}: the file's images have no subset. Leave #{split} away.")
-        raise InputError(f"{spec}: {unknown_name('split', split, subsets)}")
-    return False
-
-
-def _keys(elements: list[Element], root: Path, where: str) -> tuple[Path, list[str]]:
-    """Return the folder of images and the key of each, which begins with its subset where two have the same name.
-
-    Exports of projects, and of tasks since cvat-ai/cvat#8176, keep images in `images/SUBSET/NAME`.
-    """
-    names = [image_key(element.get("name") or "", _at(where, element)) for element in elements]
-    subsets = [element.get("subset") or "" for element in elements]
-    found = find_images(root, names, subsets=subsets)
-    return found.root, keys_of_subsets(names, subsets, found)
+def _of_split(elements: list[Element], split: str, spec: str) -> list[Element]:
+    subsets = {subset for element in elements if (subset := element.get("subset"))}
+    if split in subsets:
+        return [element for element in elements if element.get("subset") == split]
+    if split in {"", "all"}:
+        return elements
+    if not subsets:
+        raise InputError(f"{spec}: the file's images have no subset. Leave #{split} away.")
+    raise InputError(f"{spec}: {unknown_name('split', split, subsets)}")
 
 
 def _listed_labels(root: Element) -> list[str] | None:
@@ -145,13 +128,6 @@ def _at(where: str, element: object) -> str:
     return f"{where}, line {getattr(element, 'line', 0)}"
 
 
-def _shape_notes(shapes: dict[str, int]) -> list[str]:
-    if not shapes:
-        return []
-    shown = ", ".join(f"{count:,} {kind}" for kind, count in sorted(shapes.items()))
-    return [f"only tags were read; the labels of shapes were not: {shown}."]
-
-
 def _attribute_notes(elements: Iterable[Element], kinds: set[str]) -> list[str]:
     names = Counter(
         attribute.get("name") or ""
@@ -166,10 +142,6 @@ def _attribute_notes(elements: Iterable[Element], kinds: set[str]) -> list[str]:
     return [f"attributes of labels are not read: {shown}."]
 
 
-# A data set to "CVAT for images 1.1": one XML file of images with tags, to be uploaded as annotations.
-#
-# Counterpart of the reader above. Of pixels it knows width and height, which CVAT's own files name.
-
 PICTURES = "images"
 """The folder beside the file that images are placed in."""
 
@@ -177,26 +149,15 @@ PICTURES = "images"
 def write_cvat(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write one XML file; images are placed in the folder `images` beside it, or stay where they are.
 
-    Args:
-        dataset: what to write.
-        path: the file to appear; its folder is made. Nothing may be at that place.
-        split: becomes the images' attribute `subset`; empty for none.
-        images: `keep` (the file names them relative to its folder, or absolutely), `link` or `copy`.
-
-    Returns:
-        What the format cannot hold.
-
-    Raises:
-        InputError: a file is there already; a name that XML cannot hold; an image to be placed that is
-            missing; two images that want the same place.
+    `split` becomes the images' attribute `subset`.
     """
     spec = f"cvat:{path}" + (f"#{split}" if split else "")
-    refuse_unwritable([*dataset.vocabulary, *([split] if split else [])], spec)
-    refuse_unwritable_images(dataset.images, spec)
+    placing.refuse_unwritable([*dataset.vocabulary, *([split] if split else [])], spec)
+    placing.refuse_unwritable_images(dataset.images, spec)
     subset = f" subset={quoteattr(split)}" if split else ""
     unmeasured = 0
     with (
-        new_list_file(dataset, path, images=images, spec=spec, pictures=PICTURES) as (part, names),
+        placing.new_list_file(dataset, path, images=images, spec=spec, pictures=PICTURES) as (part, names),
         part.open("w", encoding="utf-8", newline="\n") as file,
     ):
         file.writelines(line + "\n" for line in _head(dataset))
@@ -213,7 +174,7 @@ def write_cvat(dataset: Dataset, path: Path, *, split: str, images: str) -> tupl
                 )
             file.write("  </image>\n")
         file.write("</annotations>\n")
-    notes = unknown_note(dataset.targets)
+    notes = placing.unknown_note(dataset.targets)
     if unmeasured:
         notes += (f"{unmeasured} image files could not be opened, so their width and height were left out.",)
     return notes

@@ -1,16 +1,17 @@
-"""Files of unknown origin: lines of text, and XML as elements that know their line, without anything that could expand.
+"""Files of unknown origin: lines of text, XML without anything that could expand, and folders of a file an image.
 
-Of XML no document type, so no entity; nesting is limited. Used by the readers of `formats`. Knows no layout.
+Of XML no document type, so no entity; nesting is limited, and elements know their line. Knows no layout.
 """
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
 from labelbeam.parsing import read_regular
 
@@ -25,10 +26,6 @@ def read_each(
     files: Iterable[Path], read: Callable[[Path], Read]
 ) -> tuple[dict[Path, Read], dict[Path, InputError]]:
     """Read files one by one; one that is damaged is not the fault of the others.
-
-    Args:
-        files: each of one image.
-        read: reads one; an `InputError` says that it cannot be read.
 
     Returns:
         What was read, and what could not be: one file, or few beside many.
@@ -54,6 +51,33 @@ def damaged_note(damaged: Mapping[Path, InputError], what: str, consequence: str
         return []
     file, error = next(iter(damaged.items()))
     return [f"{len(damaged):,} {what} cannot be read, so {consequence}, such as {file.name}: {error}"]
+
+
+def split_folder_of(file: Path, root: Path) -> str:
+    """Return the split that a file of labels is in: the first folder on the way to it that is not one of such files.
+
+    Example:
+        >>> split_folder_of(Path("pets/Annotations/train/a.xml"), Path("pets"))
+        'train'
+    """
+    inner = {"annotations", "annotation", "labels", "xml", "xmls", "json"}
+    named = (part for part in file.relative_to(root).parts[:-1] if part.lower() not in inner)
+    return next(named, "")
+
+
+def left_out_note(root: Path, folders: Iterable[Path], keys: Collection[str], why: str) -> list[str]:
+    """Return a note about images in folders that no file of labels is about; none where there is one of each.
+
+    Args:
+        root: folder that keys are relative to.
+        folders: where images are looked for; they need not be there.
+        keys: of the images that have labels.
+        why: what the others lack, behind "images".
+    """
+    images, _ = images_in(*sorted(folder for folder in set(folders) if folder.is_dir()))
+    there = {image.relative_to(root).as_posix() for image in images if image.is_relative_to(root)}
+    lost = sorted(there.difference(keys))
+    return [f"{len(lost):,} images {why} and were left out: {', '.join(lost[:5])}."] if lost else []
 
 
 def text_lines(file: Path) -> list[str]:

@@ -1,5 +1,7 @@
 """FiftyOne's folders: `data/` and `labels.json` (image classification), read and written; `samples.json`, read.
 
+Of `labels.json`, a number or name is one label, a list of them several. FiftyOne itself is not needed.
+
 Source:
     FiftyOne user guide, "FiftyOneImageClassificationDataset" and "FiftyOneDataset"; `fiftyone/utils/data/exporters.py`.
 """
@@ -14,26 +16,11 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats import placing
 from labelbeam.formats.image_names import files_by_stem, image_key, stems_of
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.placing import (
-    check_way,
-    new_split_folder,
-    place_images,
-    placed_keys,
-    references,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.formats.labelled_images import Labels, labelled_dataset
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import read_json
-
-# FiftyOne's image classification folder: `data/` and `labels.json`, images by their names without suffix.
-#
-# Reads and writes what FiftyOne exports as `FiftyOneImageClassificationDataset`, without needing FiftyOne.
-# A number or name is one label, a list of them several, null says that nobody labelled the image. Knows
-# nothing of pixels.
 
 LABELS_FILE = "labels.json"
 MANIFEST = "data.json"
@@ -56,16 +43,9 @@ _ONE = ("Classification", "Detection", "Polyline", "Keypoint")
 def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read a folder of FiftyOne's layout.
 
-    Args:
-        path: folder with `labels.json` and `data/` or `data.json`, or with such a folder for each split; or one with
-            `samples.json`, FiftyOneDataset: one of its label fields is read.
-        split: name of the subfolder; empty or `all` where the folder is not divided.
-        options: `tags_column` (of `samples.json`), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to `data/` (where `data.json` says where images are: to the
-        folder, or absolute), in the file's order. Labels are in the order of `classes`, or sorted where the
-        file has none. An image whose entry is null has every label unknown.
+    `path` has `labels.json` and `data/` (or `data.json`, which says where images are), or such a folder for each split;
+    or `samples.json`, FiftyOneDataset, of which one field of labels is read. Labels are in the order of `classes`, or
+    sorted where the file has none. An image whose entry is null was not labelled.
 
     Raises:
         InputError: no such folder or file; not JSON of this form; an id beyond `classes`; two image files
@@ -84,24 +64,20 @@ def read_fiftyone(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     home = _home(path, split, spec)
     file = home / LABELS_FILE
     classes, entries = _document(file, spec)
-    said, unsaid = [], []
-    for stem, value in entries.items():
-        where = f"{spec}: {file}, labels of {stem!r}"
-        said.append((stem, dict.fromkeys(_labels(value, classes, where), PRESENT)))
-        unsaid.append(UNKNOWN if value is None else ABSENT)
+    labelled: list[tuple[str, Labels | None]] = []
     names = classes if home == path else _names_of_splits(path, spec)
-    root, keys, notes = _images(home, list(entries), spec)
-    if never := sum(value is None for value in entries.values()):
-        notes.append(f"{never} images have no entry but null: nobody labelled them, every label is unknown.")
+    root, keys = _images(home, list(entries), spec)
+    for stem, value in entries.items():
+        found = None if value is None else _labels(value, classes, f"{spec}: {file}, labels of {stem!r}")
+        labelled.append((keys[stem], None if found is None else dict.fromkeys(found, PRESENT)))
     return labelled_dataset(
-        [(keys[stem], labels) for stem, labels in said],
+        labelled,
         spec=spec,
         root=root,
-        names=names,
-        unsaid=unsaid,
         layout="classes by number" if classes else "labels by name",
         options=options,
-        notes=notes,
+        names=names,
+        unlabelled="images have no entry but null, nobody labelled them",
     )
 
 
@@ -142,16 +118,13 @@ def _document(file: Path, spec: str) -> tuple[list[str] | None, Mapping[str, obj
     document = read_json(file, spec)
     classes = document.get("classes") if isinstance(document, dict) else None
     entries = document.get("labels") if isinstance(document, dict) else None
-    if not isinstance(entries, dict) or not (classes is None or _is_names(classes)):
+    named = classes is None or (isinstance(classes, list) and all(isinstance(name, str) for name in classes))
+    if not isinstance(entries, dict) or not named:
         raise InputError(
             f'{spec}: {file} is not of the form {{"classes": [names], "labels": {{stem: [0, 2]}}}}. '
             "Export it as FiftyOneImageClassificationDataset."
         )
     return classes, entries
-
-
-def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _labels(value: object, classes: list[str] | None, where: str) -> list[str]:
@@ -174,81 +147,53 @@ def _labels(value: object, classes: list[str] | None, where: str) -> list[str]:
     )
 
 
-def _images(home: Path, stems: list[str], spec: str) -> tuple[Path, dict[str, str], list[str]]:
-    """Return the image folder, the key of each stem, and notes."""
+def _images(home: Path, stems: list[str], spec: str) -> tuple[Path, dict[str, str]]:
+    """Return the image folder, and the key of each stem."""
     manifest = home / MANIFEST
-    if manifest.is_file():
-        paths = read_json(manifest, spec)
-        if not isinstance(paths, dict) or not all(isinstance(path, str) for path in paths.values()):
-            raise InputError(f"{spec}: {manifest} is not of the form {{stem: path}}. Export it again.")
-        keys = {stem: image_key(paths[stem], f"{spec}: {manifest}") for stem in stems if stem in paths}
-        _, lost = files_by_stem(home / "data", [stem for stem in stems if stem not in keys], spec=spec)
-        return home, {**{stem: f"data/{name}" for stem, name in lost.items()}, **keys}, []
-    root, keys = files_by_stem(home / "data", stems, spec=spec)
-    return root, keys, []
-
-
-# A data set to FiftyOne's image classification folder: `data/` and `labels.json`.
-#
-# Counterpart of the reader above. Knows nothing of pixels.
+    if not manifest.is_file():
+        return files_by_stem(home / "data", stems, spec=spec)
+    paths = read_json(manifest, spec)
+    if not isinstance(paths, dict) or not all(isinstance(path, str) for path in paths.values()):
+        raise InputError(f"{spec}: {manifest} is not of the form {{stem: path}}. Export it again.")
+    keys = {stem: image_key(paths[stem], f"{spec}: {manifest}") for stem in stems if stem in paths}
+    _, lost = files_by_stem(home / "data", [stem for stem in stems if stem not in keys], spec=spec)
+    return home, {**{stem: f"data/{name}" for stem, name in lost.items()}, **keys}
 
 
 def write_fiftyone(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write a folder that FiftyOne imports as `FiftyOneImageClassificationDataset`.
 
-    Args:
-        dataset: what to write; an image whose every label is unknown becomes null, which says just that.
-        path: the folder to appear; with a split, the folder that gets a folder of that name.
-        split: name of the subfolder; empty for none.
-        images: `keep` (where they are stands in `data.json`), `link` or `copy` (into `data/`).
-
-    Returns:
-        What the format cannot hold.
-
-    Raises:
-        InputError: something is there already; two images that differ in their suffix only; a label or file
-            name that JSON or a folder cannot hold; an image to be placed that is missing.
+    An image whose every label is unknown becomes null, which says just that. A split is a subfolder. With `keep`, where
+    images are stands in `data.json`.
     """
     spec = f"fiftyone:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=True, spec=spec)
-    refuse_unwritable(dataset.vocabulary, spec, control=False)
-    refuse_unwritable_images(dataset.images, spec)
-    stems = stems_of(dataset.images if images == "keep" else placed_keys(dataset.images), spec=spec)
-    with new_split_folder(path, split, spec) as folder:
+    placing.check_way(images, keep=True, spec=spec)
+    placing.refuse_unwritable(dataset.vocabulary, spec, control=False)
+    placing.refuse_unwritable_images(dataset.images, spec)
+    stems = stems_of(dataset.images if images == "keep" else placing.placed_keys(dataset.images), spec=spec)
+    with placing.new_split_folder(path, split, spec) as folder:
         if images == "keep":
-            places = references(dataset.paths, path / split if split else path)
-            refuse_unwritable_images(places, spec)
-            _write_json(folder / MANIFEST, dict(zip(stems, places, strict=True)))
+            places = placing.references(dataset.paths, path / split if split else path)
+            placing.refuse_unwritable_images(places, spec)
+            manifest = json.dumps(dict(zip(stems, places, strict=True)), ensure_ascii=False)
+            (folder / MANIFEST).write_text(manifest, encoding="utf-8")
         else:
-            place_images(dataset, folder / "data", images=images)
+            placing.place_images(dataset, folder / "data", images=images)
         unlabelled = (dataset.targets == UNKNOWN).all(axis=1)
         labels = {
             stem: None if unlabelled[i] else np.flatnonzero(dataset.targets[i] == PRESENT).tolist()
             for i, stem in enumerate(stems)
         }
-        _write_json(folder / LABELS_FILE, {"classes": list(dataset.vocabulary), "labels": labels})
-    return unknown_note(dataset.targets[~unlabelled])
-
-
-def _write_json(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+        document = {"classes": list(dataset.vocabulary), "labels": labels}
+        (folder / LABELS_FILE).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    return placing.unknown_note(dataset.targets[~unlabelled])
 
 
 def _read_samples(path: Path, split: str, spec: str, *, options: ReadOptions) -> Dataset:
     """Read `samples.json`.
 
-    Args:
-        path: the folder that holds it.
-        split: a tag of samples; empty or `all`: every sample.
-        spec: the data set, for messages.
-        options: `tags_column` (the field of labels; `tags`: the samples' tags), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set, in the file's order; image keys are relative to the folder. Labels are those of every sample,
-        sorted; a sample whose field is null is unknown in every label.
-
-    Raises:
-        InputError: not JSON of this form; no field of labels, or several; an unknown split; whatever `settle` finds.
+    A split is a tag of samples. `tags_column` names the field of labels (`tags`: the samples' tags). A sample whose
+    field is null was not labelled.
     """
     file = path / SAMPLES_FILE
     samples = _samples(file, spec)
@@ -258,27 +203,22 @@ def _read_samples(path: Path, split: str, spec: str, *, options: ReadOptions) ->
         for i, sample in enumerate(samples)
     ]
     picked = _of_tag(samples, split, spec)
-    never = sum(labels[i] is None for i in picked)
-    if never:
-        notes.append(
-            f"{never:,} samples have nothing in {field!r}: nobody labelled them, every label is unknown."
-        )
     if kind not in {"Classification", "Classifications", TAGS}:
         notes.append("labels are those of objects; where the objects are is not read.")
     return labelled_dataset(
         [
             (
                 image_key(str(samples[i]["filepath"]), f"{file}, samples[{i}]"),
-                dict.fromkeys(labels[i] or (), PRESENT),
+                None if (names := labels[i]) is None else dict.fromkeys(names, PRESENT),
             )
             for i in picked
         ],
         spec=spec,
         root=path,
-        names=sorted({name for found in labels for name in found or ()}),
-        unsaid=[UNKNOWN if labels[i] is None else ABSENT for i in picked],
         layout=f"FiftyOne's field {field!r} ({kind})",
         options=options,
+        names=sorted({name for found in labels for name in found or ()}),
+        unlabelled=f"samples have nothing in {field!r}, nobody labelled them",
         notes=notes,
     )
 
@@ -356,5 +296,5 @@ def _of_tag(samples: list[dict[str, Any]], split: str, spec: str) -> list[int]:
         return list(range(len(samples)))
     if rows := [i for i, one in enumerate(tags) if split in one]:
         return rows
-    known = {tag for one in tags for tag in one if isinstance(tag, str)}
-    raise InputError(f"{spec}: {unknown_name('split', split, [*known, 'all'])} A split is a tag of samples.")
+    there = {tag for one in tags for tag in one if isinstance(tag, str)}
+    raise InputError(f"{spec}: {unknown_name('split', split, [*there, 'all'])} A split is a tag of samples.")

@@ -14,21 +14,11 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES, images_in
 from labelbeam.errors import InputError
+from labelbeam.formats import placing
 from labelbeam.formats.image_names import LONGEST
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.placing import (
-    check_way,
-    folders_in,
-    new_split_folder,
-    place_image,
-    placed_keys,
-    refuse_unlisted,
-    refuse_unwritable,
-    split_folder,
-    unknown_note,
-)
+from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.labels.names import clean, read_names
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT
 
 UNLABELLED = "_unlabelled"
 """The folder of images that have no label."""
@@ -39,16 +29,10 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
 
     Files of the same name (below their label's folder) and content in several folders are one image with several
     labels; of another content, they are other images. Images in the folder `_unlabelled` have no label; of those
-    that lie in no folder nobody said anything, so every label is unknown. An empty folder is a label without images.
+    that lie in no folder nothing is known, so every label is unknown. An empty folder is a label without images.
 
-    Args:
-        path: folder of label folders, or of a folder per split that holds those.
-        split: a split's folder; `all`: every split; empty: the folder is not divided.
-        options: `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are paths relative to `path` in the first label folder that has the image; labels
-        are sorted.
+    Where the folder is divided, `path` holds a folder per split, and `all` means every one. Image keys are paths in the
+    first label folder that has the image; labels are sorted.
 
     Raises:
         InputError: no folder of that split; a folder divided into splits though none is named, or of no folder at
@@ -57,8 +41,8 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
     spec = f"folder:{path}" + (f"#{split}" if split else "")
     homes = _homes(path, split, spec)
     labels: set[str] = set()
-    said: list[tuple[str, dict[str, int]]] = []
-    unsaid, notes = [], []
+    labelled: list[tuple[str, Labels | None]] = []
+    notes: list[str] = []
     for home in homes:
         members, loose, nested, left_out = _members(home)
         members, without_label = _labels_only(members, spec, options)
@@ -66,13 +50,11 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
         empty, other = _without_images(home, members)
         labels |= {clean(name) for name in (*members, *empty)} - {UNLABELLED}
         images, unlike = _images(members, home, path)
-        said += images
-        unsaid += [ABSENT] * len(images)
-        said += [(file.relative_to(path).as_posix(), {}) for file in loose]
-        unsaid += [UNKNOWN] * len(loose)
+        labelled += images
+        labelled += [(file.relative_to(path).as_posix(), None) for file in loose]
         notes += left_out
         notes += _notes(home, loose=loose, nested=nested, empty=empty, other=other, unlike=unlike)
-    several = sum(len(names) > 1 for _, names in said)
+    several = sum(len(names or ()) > 1 for _, names in labelled)
     if not several and len(labels) > 1:
         notes.append(
             "every photograph lies in one folder, so it has one label: a joint model learns that labels exclude each "
@@ -80,11 +62,10 @@ def read_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> D
             f"'folder:{path} + keywords:{path}'."
         )
     return labelled_dataset(
-        said,
+        labelled,
         spec=spec,
         root=path,
         names=sorted(labels),
-        unsaid=unsaid,
         layout=f"a folder per label, {several:,} images in several",
         options=options,
         notes=notes,
@@ -97,35 +78,26 @@ def write_folder(dataset: Dataset, path: Path, *, split: str = "", images: str =
     A file keeps its name, or, where two images have one name, gets its folders' names in front (`x/a.jpg` becomes
     `x_a.jpg`).
 
-    Args:
-        dataset: what to write.
-        path: the folder to appear; with a split, the folder that gets a folder of that name.
-        split: the split's folder; empty for none.
-        images: `link` or `copy`.
-
-    Returns:
-        What the folders cannot hold.
-
-    Raises:
-        InputError: something is there already; a label that cannot be a folder's name; an image that is missing,
-            or whose name is not that of an image.
+    With a split, `path` gets a folder of that name.
     """
     spec = f"folder:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=False, spec=spec)
+    placing.check_way(images, keep=False, spec=spec)
     _check_folder_names(dataset.vocabulary.names, spec)
     names = _file_names(dataset.images, spec)
     if split and path.is_dir() and any(path.iterdir()) and not _is_divided(path):
         raise InputError(f"{path} is a folder of labels already, without splits. Give another place.")
     unlabelled = 0
-    with new_split_folder(path, split, spec) as home:
+    with placing.new_split_folder(path, split, spec) as home:
         for name in dataset.vocabulary:
             (home / name).mkdir()
         for i, row in enumerate(dataset.targets):
             labels = [dataset.vocabulary.names[j] for j in np.flatnonzero(row == PRESENT)]
             unlabelled += not labels
             for label in labels or [UNLABELLED]:
-                place_image(dataset.path(i), home / label / names[i], images=images, within=dataset.root)
-    notes = unknown_note(dataset.targets)
+                placing.place_image(
+                    dataset.path(i), home / label / names[i], images=images, within=dataset.root
+                )
+    notes = placing.unknown_note(dataset.targets)
     if unlabelled:
         notes += (f"{unlabelled:,} images have no label; they are in the folder {UNLABELLED}.",)
     return notes
@@ -136,8 +108,8 @@ def _homes(path: Path, split: str, spec: str) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds a folder per label.")
     if split not in {"", "all"}:
-        return [split_folder(path, split, spec)]
-    folders = folders_in(path)
+        return [placing.split_folder(path, split, spec)]
+    folders = placing.folders_in(path)
     if not folders:
         raise InputError(
             f"{spec}: there is no folder in {path}. Each label is a folder of images, {path}/cat/a.jpg."
@@ -154,8 +126,8 @@ def _homes(path: Path, split: str, spec: str) -> list[Path]:
 
 def _is_divided(path: Path) -> bool:
     """Return whether every folder in a folder holds folders and, itself, no image."""
-    folders = folders_in(path).values()
-    return bool(folders) and all(folders_in(folder) and not _own_images(folder) for folder in folders)
+    folders = placing.folders_in(path).values()
+    return bool(folders) and all(placing.folders_in(folder) and not _own_images(folder) for folder in folders)
 
 
 def _own_images(folder: Path) -> bool:
@@ -182,11 +154,7 @@ def _members(home: Path) -> tuple[dict[str, list[Path]], list[Path], int, list[s
 def _labels_only(
     members: dict[str, list[Path]], spec: str, options: ReadOptions
 ) -> tuple[dict[str, list[Path]], list[Path]]:
-    """Return the label folders, and the images of folders whose names say nothing of what is on them.
-
-    Raises:
-        InputError: there are such folders, and nobody said what to do with them.
-    """
+    """Return the label folders, and the images of folders whose names say nothing of what is on them."""
     odd = {name: len(files) for name, files in members.items() if is_odd(name)}
     denied = set(read_names(options.deny)) if options.deny is not None else set()
     kept = set(read_names(options.keep_only)) if options.keep_only is not None else set()
@@ -232,7 +200,7 @@ def _without_images(home: Path, members: Iterable[str]) -> tuple[list[str], list
     """Return the folders that are empty, and those that hold other files only."""
     empty: list[str] = []
     other: list[str] = []
-    for name in sorted(set(folders_in(home)) - set(members)):
+    for name in sorted(set(placing.folders_in(home)) - set(members)):
         (other if any(home.joinpath(name).iterdir()) else empty).append(name)
     return empty, other
 
@@ -296,7 +264,7 @@ def _notes(
 
 
 def _check_folder_names(names: tuple[str, ...], spec: str) -> None:
-    refuse_unwritable(names, spec, without="/\\\0", control=False)
+    placing.refuse_unwritable(names, spec, without="/\\\0", control=False)
     for name in names:
         if name.startswith(".") or name in {UNLABELLED, "__MACOSX"} or len(name.encode()) > LONGEST:
             raise InputError(
@@ -307,8 +275,8 @@ def _check_folder_names(names: tuple[str, ...], spec: str) -> None:
 
 def _file_names(images: tuple[str, ...], spec: str) -> list[str]:
     """Return a file name for each image."""
-    refuse_unlisted(images, spec)
+    placing.refuse_unlisted(images, spec)
     bare = [PurePosixPath(image).name for image in images]
     if len({name.casefold() for name in bare}) < len(bare):
-        bare = [key.replace("/", "_") for key in placed_keys(images)]
+        bare = [key.replace("/", "_") for key in placing.placed_keys(images)]
     return bare

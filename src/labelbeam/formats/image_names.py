@@ -8,11 +8,6 @@ from labelbeam.data.finder import find_images
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 
-# Names of image files as other programs wrote them, to keys; those that no file can have are refused.
-#
-# The one place that knows what a key looks like: used by every reader of `formats` whose file names images,
-# and by the writers, whose files must give the same keys back. Knows no layout and looks at no disk.
-
 LONGEST = 255
 """Bytes of a file or folder name on the usual file systems; folders in a key, too."""
 
@@ -36,10 +31,6 @@ def plain_path(written: str) -> str:
 
 def image_key(written: str, where: str) -> str:
     r"""Return the key of an image file: `plain_path`, if a file can have that name.
-
-    Args:
-        written: as the file says it.
-        where: file and place in it, for the message.
 
     Raises:
         InputError: empty, too long, or with characters that no file name has.
@@ -72,11 +63,6 @@ def is_file_name(key: str) -> bool:
     if not raw or raw.endswith(b"/") or b"\0" in raw:
         return False
     return len(raw) <= LONGEST or (raw.count(b"/") < LONGEST and max(map(len, raw.split(b"/"))) <= LONGEST)
-
-
-# Image files by their names without suffix, for formats that refer to images that way.
-#
-# Used by the readers of `formats`. Knows no layout.
 
 
 def files_by_stem(
@@ -125,26 +111,21 @@ def stems_of(images: Iterable[str], *, spec: str) -> list[str]:
 def keys_by_either(root: Path, first: Sequence[str], second: Sequence[str], spec: str) -> list[str]:
     """Return the key of each image: where its first name leads, else where its second does, else the second.
 
-    Args:
-        root: folder that names and keys are relative to.
-        first: image keys, with or without a suffix.
-        second: other names of the same images.
-        spec: the data set, for messages.
-
     Raises:
         InputError: a name that could be two files.
     """
     found = find_images(root, first)
     found.refuse_several(spec)
-    keys = [None if key is None else _below(root, found.root / key) for key in found.keys]
+    keys = [None if key is None else key_below(root, found.root / key) for key in found.keys]
     lost = [i for i, key in enumerate(keys) if key is None]
     if lost:
         again = find_images(root, [second[i] for i in lost])
         again.refuse_several(spec)
         for i, key in zip(lost, again.keys, strict=True):
-            keys[i] = second[i] if key is None else _below(root, again.root / key)
+            keys[i] = second[i] if key is None else key_below(root, again.root / key)
     return [str(key) for key in keys]
 
 
-def _below(root: Path, file: Path) -> str:
+def key_below(root: Path, file: Path) -> str:
+    """Return the key of a file: relative to a folder where it lies below, else in full."""
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.absolute().as_posix()

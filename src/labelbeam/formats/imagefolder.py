@@ -9,30 +9,17 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
-from labelbeam.data.listing import images_in
-from labelbeam.data.parquet_images import opened_parquet
+from labelbeam.data.image_bytes import opened_parquet
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.formats import placing
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
-from labelbeam.formats.csv_columns import TAGS_COLUMNS
+from labelbeam.formats.csv_rows import TAGS_COLUMNS, column_named
 from labelbeam.formats.csv_table import read_csv
+from labelbeam.formats.documents import left_out_note
 from labelbeam.formats.image_names import image_key
-from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
-from labelbeam.formats.placing import (
-    check_way,
-    folders_in,
-    new_split_folder,
-    order_note,
-    place_images,
-    refuse_unwritable,
-    refuse_unwritable_images,
-)
+from labelbeam.formats.labelled_images import Labels, labelled_dataset, names_of_numbers
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 from labelbeam.parsing import parse_json, parse_yaml
-
-# Rows of `metadata.jsonl` and `metadata.parquet`: values that are lists, texts or class numbers, as labels.
-#
-# Under the reader of ImageFolder. Parquet needs pyarrow (the extra `parquet`). Knows nothing of splits and
-# folders.
 
 Rows = list[tuple[str, Mapping[str, Any]]]
 """Where each row is, for messages, and its values by column."""
@@ -48,13 +35,7 @@ def read_metadata_rows(file: Path, readme: Path, *, options: ReadOptions) -> Dat
     file's own description or in the README's. A row without labels at all (null) is one that nobody labelled: every
     label is unknown; an empty list is no label. Lists in columns `unknown` and `absent` mean what they say.
 
-    Args:
-        file: `.jsonl` or `.parquet`.
-        readme: the data set's README.md, whose head may have `dataset_info`; it need not be there.
-        options: `tags_column`, `delimiter`, `combinations`, and what `settle` obeys.
-
-    Returns:
-        The data set, relative to the file's folder.
+    `readme` is the data set's README.md, whose head may have `dataset_info`; it need not be there.
 
     Raises:
         InputError: a row or value that cannot be read, named by line and column; no column of labels or several;
@@ -71,7 +52,7 @@ def read_metadata_rows(file: Path, readme: Path, *, options: ReadOptions) -> Dat
         if options.delimiter or not texts
         else recognise(texts, f"{file}, {tags!r}")
     )
-    said: list[tuple[str, dict[str, int]]] = []
+    labelled: list[tuple[str, Labels]] = []
     for where, row in rows:
         labels: dict[str, int] = {}
         for name, value in {tags: PRESENT, **extra}.items():
@@ -79,24 +60,22 @@ def read_metadata_rows(file: Path, readme: Path, *, options: ReadOptions) -> Dat
             if both := labels.keys() & set(found):
                 raise InputError(f"{where}: {min(both)!r} is in two columns of labels. Keep it in one.")
             labels |= dict.fromkeys(found, value)
-        said.append((_file_name(row, where), labels))
+        labelled.append((_file_name(row, where), labels))
     if texts and options.combinations == "error" and not style.is_list:
-        refuse_combinations({name for _, labels in said for name in labels}, str(file))
-    never = [row.get(tags) is None for _, row in rows]
-    notes = (
-        [f"{sum(never)} rows have no labels at all: every label of theirs is unknown."] if any(never) else []
-    )
+        refuse_combinations({name for _, labels in labelled for name in labels}, str(file))
+    nobody = [row.get(tags) is None for _, row in rows]
+    note = f"{sum(nobody)} rows have no labels at all: every label of theirs is unknown."
     return labelled_dataset(
-        said,
+        labelled,
         spec=f"imagefolder:{file.parent}",
         root=file.parent,
         names=classes,
-        unsaid=[UNKNOWN if nothing else ABSENT for nothing in never],
+        unsaid=[UNKNOWN if nothing else ABSENT for nothing in nobody],
         layout=f"column {tags!r} of {file.name}"
         + (f", {style}" if texts else "")
         + ", folders are no labels",
         options=options,
-        notes=notes,
+        notes=[note] if any(nobody) else [],
     )
 
 
@@ -138,18 +117,13 @@ def _parquet(file: Path) -> tuple[Rows, object]:
 
 
 def _tags_column(columns: Sequence[str], named: str | None, file: Path) -> str:
-    if named is not None:
-        if named not in columns:
-            raise InputError(f"{file}: {unknown_name('column', named, columns)}")
-        return named
-    found = [name for name in columns if name.casefold() in TAGS_COLUMNS]
-    if len(found) == 1:
-        return found[0]
-    said = f"several columns could hold the labels: {', '.join(found)}" if found else "no column of labels"
-    raise InputError(
-        f"{file}: {said} ({', '.join(sorted(TAGS_COLUMNS))}) among: {', '.join(columns[:20])}. "
-        "Name it with --tags-column."
-    )
+    found = column_named(columns, named, TAGS_COLUMNS, "labels", "--tags-column", str(file))
+    if found is None:
+        raise InputError(
+            f"{file}: no column of labels ({', '.join(sorted(TAGS_COLUMNS))}) among: {', '.join(columns[:20])}. "
+            "Name it with --tags-column."
+        )
+    return found
 
 
 def labels_of_value(value: object, style: CellStyle, classes: Sequence[str] | None, where: str) -> list[str]:
@@ -192,11 +166,6 @@ def _file_name(row: Mapping[str, Any], where: str) -> str:
 
 def class_names(described: object, readme: Path, column: str) -> list[str] | None:
     """Return the class names that a Parquet file's description or a README's head has for a column; None for none.
-
-    Args:
-        described: the value of the file's `huggingface` metadata.
-        readme: the data set's README.md, which need not be there.
-        column: the column of labels.
 
     Raises:
         InputError: a README whose head is not YAML.
@@ -250,11 +219,6 @@ def _under(value: object, *keys: str) -> object:
     return found
 
 
-# Hugging Face's ImageFolder with metadata: `metadata.jsonl`, `.csv` or `.parquet` beside the images.
-#
-# Finds the metadata of a split, and joins splits. What is inside a file is the matter of the rows above
-# and, for CSV, of `csv_table`. Knows nothing of pixels.
-
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
@@ -264,16 +228,9 @@ def read_imagefolder(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
     The labels are those of the metadata's column, never the names of folders (as `datasets` does where there is
     metadata). Images that the metadata do not name are left out, and counted.
 
-    Args:
-        path: folder with the metadata, or of a folder per split (`train/`, or `data/train/`) with metadata each.
-        split: such a folder, or the folder that `file_name`s start with; `all`: every split; empty: where the
-            metadata are in `path` itself.
-        options: `tags_column` (None: recognised by its name), `delimiter` of labels that are one text, `encoding`
-            and `combinations`; `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to `path`, in the metadata's order. Labels are sorted, or in the order
-        of the class names where labels are numbers.
+    `path` has the metadata, or a folder per split (`train/`, or `data/train/`) with metadata each; a split may also be
+    the folder that `file_name`s start with. Labels are sorted, or in the order of the class names where they are
+    numbers.
 
     Raises:
         InputError: no metadata, or several files of them in a folder; no such split; a row or column that cannot be
@@ -285,14 +242,18 @@ def read_imagefolder(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
     spec = f"imagefolder:{path}" + (f"#{split}" if split else "")
     homes, prefix = _homes(path, split, spec)
     parts = [_read_home(home, path, options) for home in homes]
-    whole = _joined(parts, spec, path)
+    whole = _joined(parts, spec, path, options)
     if prefix:
         rows = [i for i, image in enumerate(whole.images) if image.startswith(prefix)]
         if not rows:
-            raise InputError(f"{spec}: {unknown_name('split', split, _first_parts(whole.images))}")
+            starts = {image.partition("/")[0] for image in whole.images if "/" in image} or {"all"}
+            raise InputError(f"{spec}: {unknown_name('split', split, starts)}")
         whole = whole.subset(rows)
     where = [home / prefix for home in homes]
-    return settle(replace(whole, notes=(*whole.notes, *_unlisted_note(where, whole, options))), options)
+    if options.missing != "keep":
+        note = left_out_note(path, where, whole.images, "are not in the metadata")
+        whole = replace(whole, notes=(*whole.notes, *note))
+    return settle(whole, options)
 
 
 def _homes(path: Path, split: str, spec: str) -> tuple[list[Path], str]:
@@ -301,7 +262,9 @@ def _homes(path: Path, split: str, spec: str) -> tuple[list[Path], str]:
         raise InputError(
             f"{spec}: {path} is not a folder. Give the folder that holds the metadata or the splits."
         )
-    splits = {name: home for name, home in _split_homes(path).items() if _metadata_files(home)}
+    inner = placing.folders_in(path / "data") if (path / "data").is_dir() else {}
+    folders = {**inner, **placing.folders_in(path)}
+    splits = {name: home for name, home in folders.items() if _metadata_files(home)}
     if split and split != "all" and split in splits:
         return [splits[split]], ""
     if _metadata_files(path):
@@ -316,11 +279,6 @@ def _homes(path: Path, split: str, spec: str) -> tuple[list[Path], str]:
     raise InputError(
         f"{spec}: {unknown_name('split', split, (*splits, 'all'))} Each has metadata in its folder."
     )
-
-
-def _split_homes(path: Path) -> dict[str, Path]:
-    inner = folders_in(path / "data") if (path / "data").is_dir() else {}
-    return {**inner, **folders_in(path)}
 
 
 def _metadata_files(folder: Path) -> list[Path]:
@@ -343,45 +301,20 @@ def _read_home(home: Path, root: Path, options: ReadOptions) -> Dataset:
     return replace(dataset, images=tuple(start + image for image in dataset.images))
 
 
-def _joined(parts: Sequence[Dataset], spec: str, root: Path) -> Dataset:
-    """Return the images of all parts; a label that only other parts have is absent."""
-    protocol: dict[str, str | int | float] = {}
+def _joined(parts: Sequence[Dataset], spec: str, root: Path, options: ReadOptions) -> Dataset:
+    """Return the images of all parts; a label that only other parts have is what `options` say of missing tags."""
     if len(parts) == 1:
-        return replace(parts[0], spec=spec, root=root, protocol=protocol)
+        return replace(parts[0], spec=spec, root=root, protocol={})
     names = tuple(dict.fromkeys(name for part in parts for name in part.vocabulary))
     column = {name: j for j, name in enumerate(names)}
-    targets = np.full((sum(map(len, parts)), len(names)), ABSENT, dtype=np.int8)
+    targets = np.full((sum(map(len, parts)), len(names)), options.unsaid, dtype=np.int8)
     start = 0
     for part in parts:
         targets[start : start + len(part), [column[name] for name in part.vocabulary]] = part.targets
         start += len(part)
     images = tuple(image for part in parts for image in part.images)
     notes = tuple(note for part in parts for note in part.notes)
-    return Dataset(spec, root, images, Vocabulary(names), targets, protocol, notes)
-
-
-def _first_parts(images: Sequence[str]) -> list[str]:
-    return sorted({image.partition("/")[0] for image in images if "/" in image}) or ["all"]
-
-
-def _unlisted_note(folders: Sequence[Path], dataset: Dataset, options: ReadOptions) -> list[str]:
-    """Return a note about images that are there and not in the metadata; nothing is looked for under `keep`."""
-    if options.missing == "keep":
-        return []
-    there = [
-        file.relative_to(dataset.root).as_posix()
-        for file in images_in(*(folder for folder in folders if folder.is_dir()))[0]
-    ]
-    unlisted = sorted(set(there) - set(dataset.images))
-    if not unlisted:
-        return []
-    return [f"{len(unlisted)} images are not in the metadata and were left out: {', '.join(unlisted[:5])}."]
-
-
-# A data set as Hugging Face's ImageFolder: images and `metadata.jsonl` beside them.
-#
-# The counterpart of `imagefolder`; `datasets.load_dataset("imagefolder", data_dir=…)` reads it too. Knows
-# nothing of pixels.
+    return Dataset(spec, root, images, Vocabulary(names), targets, notes=notes)
 
 
 def write_imagefolder(
@@ -392,27 +325,17 @@ def write_imagefolder(
     Where labels are unknown, each row has a list `unknown`; where a label is neither on an image nor unknown for
     one, each row has a list `absent`, and the first row's names those labels. So nothing is lost but the order.
 
-    Args:
-        dataset: what to write.
-        path: the folder to appear; with a split, the folder that gets a folder of that name.
-        split: the split's folder, such as `train`; empty for none.
-        images: `link` or `copy`.
-
-    Returns:
-        What the file does not hold.
-
-    Raises:
-        InputError: something is there already; an image that is missing; names that are not Unicode.
+    With a split, `path` gets a folder of that name.
     """
     spec = f"imagefolder:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=False, spec=spec)
+    placing.check_way(images, keep=False, spec=spec)
     names = dataset.vocabulary.names
-    refuse_unwritable(names, spec, control=False)
-    refuse_unwritable_images(dataset.images, spec, control=False)
+    placing.refuse_unwritable(names, spec, control=False)
+    placing.refuse_unwritable_images(dataset.images, spec, control=False)
     unknown = dataset.targets == UNKNOWN
     unused = np.flatnonzero(~((dataset.targets == PRESENT) | unknown).any(axis=0))
-    with new_split_folder(path, split, spec) as home:
-        places = place_images(dataset, home, images=images)
+    with placing.new_split_folder(path, split, spec) as home:
+        places = placing.place_images(dataset, home, images=images)
         with (home / "metadata.jsonl").open("w", encoding="utf-8") as file:
             for i, place in enumerate(places):
                 present = np.flatnonzero(dataset.targets[i] == PRESENT)
@@ -422,4 +345,4 @@ def write_imagefolder(
                 if len(unused):
                     row["absent"] = [names[j] for j in unused] if i == 0 else []
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return order_note(dataset)
+    return placing.order_note(dataset)

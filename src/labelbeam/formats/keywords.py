@@ -14,6 +14,7 @@ from labelbeam.data.listing import images_in
 from labelbeam.data.raw_preview import SUFFIXES as RAW
 from labelbeam.errors import InputError
 from labelbeam.files import new_folder, written_whole
+from labelbeam.formats import placing
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.photo_metadata.keyword_lists import (
     FIELDS,
@@ -26,7 +27,6 @@ from labelbeam.formats.photo_metadata.keyword_lists import (
     lists_of,
     without_programs,
 )
-from labelbeam.formats.photo_metadata.own_tags import ListChanges, OwnTags, without
 from labelbeam.formats.photo_metadata.photographs import (
     Found,
     embedded_lists,
@@ -37,20 +37,15 @@ from labelbeam.formats.photo_metadata.photographs import (
 )
 from labelbeam.formats.photo_metadata.written import (
     RECORD,
+    ListChanges,
+    OwnTags,
     WrittenTags,
     place_of,
     read_record,
     record_folder,
+    without,
 )
 from labelbeam.formats.photo_metadata.xmp import new_packet, with_lists
-from labelbeam.formats.placing import (
-    check_way,
-    place_images,
-    refuse_unlisted,
-    refuse_unwritable,
-    unknown_note,
-    unused_note,
-)
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 from labelbeam.parsing import read_regular
 
@@ -62,16 +57,9 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
 
     From XMP `dc:subject`, `lr:hierarchicalSubject` and `digiKam:TagsList`, and from IPTC keywords (2:25).
 
-    Args:
-        path: folder of photographs, subfolders included, or a pattern such as `photos/**/*.jpg`.
-        split: the format has none; empty or `all`.
-        options: `keep_unlabelled` (photographs nobody gave keywords are usually better left out), `keyword_level`
-            (which level of a hierarchy is the label), `machine_tags` (what runs wrote and no person touched: present,
-            or unknown), `tag_root` (machine tags are below it, also where the record is lost).
-
-    Returns:
-        The data set; image keys are relative to the folder (of a pattern: to the part before the first
-        wildcard), sorted; labels are sorted.
+    `path` is a folder of photographs, subfolders included, or a pattern such as `photos/**/*.jpg`. Keys are relative to
+    the folder (of a pattern: to the part before the first wildcard), sorted; labels are sorted. A photograph or sidecar
+    that is damaged is noted.
 
     Raises:
         InputError: no image; no keyword at all; whatever `settle` finds. A photograph or sidecar that is damaged is
@@ -291,51 +279,40 @@ def _notes(counts: Counter[str], damaged: Sequence[str], options: ReadOptions) -
     return notes
 
 
-# XMP sidecars: keywords beside photographs, `a.jpg.xmp`, without touching the photographs.
-#
-# Of a sidecar that is there already everything stays, byte by byte, but its lists of keywords: labels that
-# are present are in them, labels that are absent are not, and what the data set does not know stays as it
-# was (other keywords, unknown labels). Counterpart of the reader above. Knows nothing of pixels.
-
-
 def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write a sidecar for each image.
 
     What a person decided (`project:`) is kept in the record of what runs wrote, so that no run writes again what was
     rejected, and none takes away what was accepted.
 
-    Args:
-        dataset: what to write.
-        path: with `keep`, the folder that the images are in; otherwise the folder to appear.
-        split: must be empty: the format has none.
-        images: `keep` (sidecars go beside the images where they are), `link` or `copy`.
+    With `keep`, sidecars go beside the images where they are, below `path`; else `path` is the folder to appear.
 
-    Returns:
-        What the format cannot hold.
+    Of a sidecar that is there already everything stays, byte by byte, but its lists of keywords: present labels
+    are in them, absent ones are not, and other keywords and unknown labels stay.
 
     Raises:
         InputError: a split; images outside the folder or inside archives; a label that XML cannot hold; a
             sidecar that is there and cannot be read. Nothing is written then.
     """
     spec = f"keywords:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=True, spec=spec)
+    placing.check_way(images, keep=True, spec=spec)
     if split:
         raise InputError(
             f"{spec}: photographs have no splits. Leave #{split} away; write a folder per split."
         )
-    refuse_unwritable(dataset.vocabulary, spec)
+    placing.refuse_unwritable(dataset.vocabulary, spec)
     if blank := [name for name in dataset.vocabulary if not name.strip("| ")]:
         raise InputError(
             f"{spec}: the label {blank[0]!r} is nothing but what separates the levels of a keyword. Rename it first."
         )
-    refuse_unlisted(dataset.images, spec, more=RAW)
+    placing.refuse_unlisted(dataset.images, spec, more=RAW)
     if images != "keep":
         with new_folder(path) as folder:
-            for i, place in enumerate(place_images(dataset, folder, images=images)):
+            for i, place in enumerate(placing.place_images(dataset, folder, images=images)):
                 lists = lists_of(_names(dataset, i, PRESENT))
                 with written_whole(folder / (place + ".xmp")) as part:
                     part.write_bytes(new_packet(lists))
-        return (*unknown_note(dataset.targets), *unused_note(dataset))
+        return (*placing.unknown_note(dataset.targets), *placing.unused_note(dataset))
     outside = [image for i, image in enumerate(dataset.images) if not _lies_in(dataset.path(i), path)]
     if outside:
         raise InputError(
@@ -371,13 +348,20 @@ def _merge(dataset: Dataset, path: Path, spec: str) -> tuple[str, ...]:
             if changes:
                 write_sidecar(sidecar, changes)
             if written is not None and (decided or own.wrote or own.unwanted):
-                written.keep(sidecar, own if decided else replace(own, rejected=_before(written, sidecar)))
+                before = written.owned(sidecar)
+                written.keep(
+                    sidecar, own if decided else replace(own, rejected=before.rejected if before else ())
+                )
     finally:
         if written is not None:
             written.finish()
     merged = int((~new).sum())
     kept = f"{merged:,} sidecars were there: of theirs only the lists of keywords were changed."
-    return (*unknown_note(dataset.targets[new]), *unused_note(dataset), *((kept,) if merged else ()))
+    return (
+        *placing.unknown_note(dataset.targets[new]),
+        *placing.unused_note(dataset),
+        *((kept,) if merged else ()),
+    )
 
 
 def _lies_in(image: Path, folder: Path) -> bool:
@@ -410,11 +394,6 @@ def _inside(image: Path) -> Lists:
         return embedded_lists(image)[0]
     except InputError:  # damaged metadata are no keywords
         return {}
-
-
-def _before(written: WrittenTags, sidecar: Path) -> tuple[str, ...]:
-    own = written.owned(sidecar)
-    return own.rejected if own is not None else ()
 
 
 def _names(dataset: Dataset, i: int, value: int) -> list[str]:

@@ -12,15 +12,11 @@ from labelbeam.data.image_bytes import tar_members
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise
-from labelbeam.formats.csv_columns import TAGS_COLUMNS
-from labelbeam.formats.labelled_images import Said
+from labelbeam.formats.csv_rows import TAGS_COLUMNS
+from labelbeam.formats.labelled_images import Labels
 from labelbeam.formats.vector_files import DAMAGED_ARRAY
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import parse_json
-
-# The samples of one shard: which members belong together, where they are.
-#
-# Under the reader of WebDataset shards. Reads headers only. Knows nothing of labels.
 
 
 @dataclass(slots=True)
@@ -65,11 +61,6 @@ def read_samples(shard: Path, spec: str) -> list[Sample]:
             )
     return list(samples.values())
 
-
-# What the label members of samples say: text, JSON or a multi-hot vector, as label names.
-#
-# Under the reader of WebDataset shards. Which member or JSON field holds the labels is found out by what
-# there is, and must be said where several could. Knows nothing of archives beyond offsets, and of images.
 
 MEMBERS = ("cls", "txt", "npy")
 """Suffixes of members that hold labels and nothing else."""
@@ -141,15 +132,10 @@ class LabelSource:
         delimiter: str | None,
         spec: str,
         keys: Sequence[str],
-    ) -> tuple[list[Said], str]:
+    ) -> tuple[list[Labels], str]:
         """Understand all samples' values.
 
-        Args:
-            values: of each sample, as `value` gave them.
-            classes: label names by id; None where there are none.
-            delimiter: between labels of a text; None: recognised.
-            spec: the data set, for messages.
-            keys: image of each sample, for messages.
+        `values` are what `value` gave, `classes` label names by id; without a `delimiter` it is recognised.
 
         Returns:
             Each sample's labels, and how texts were taken apart, in words.
@@ -159,25 +145,21 @@ class LabelSource:
         """
         texts = [value for value in values if isinstance(value, str)]
         style = _style(texts, delimiter, f"{spec}: {self}")
-        said: list[Said] = []
+        labelled: list[Labels] = []
         for key, value in zip(keys, values, strict=True):
             where = f"{spec}: {self} of {key}"
             labels: dict[str, int] = {}
             if isinstance(value, Partial):
                 labels = dict.fromkeys(_names(value.unknown, style, classes, where), UNKNOWN)
                 value = value.labels
-            said.append(labels | dict.fromkeys(_names(value, style, classes, where), PRESENT))
-        return said, f", {style}" if texts and style.delimiter else ""
+            labelled.append(labels | dict.fromkeys(_names(value, style, classes, where), PRESENT))
+        return labelled, f", {style}" if texts and style.delimiter else ""
 
 
 def choose_source(samples: Sequence[Sample], shard: Path, *, wanted: str | None, spec: str) -> LabelSource:
     """Return where the labels are.
 
-    Args:
-        samples: of the first shard; fields of JSON objects are looked for in the first that has one.
-        shard: that shard.
-        wanted: what the user named: a suffix or a JSON field; None: what there is.
-        spec: the data set, for messages.
+    Fields of JSON objects are looked for in the first sample that has one; `wanted` is a suffix or a JSON field.
 
     Raises:
         InputError: no source or several, with the way to name one.

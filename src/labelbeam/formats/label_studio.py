@@ -1,4 +1,8 @@
-"""Label Studio exports (JSON, JSON_MIN, CSV; one or several annotators) read, and annotated tasks written."""
+"""Label Studio exports (JSON, JSON_MIN, CSV; one or several annotators) read, and annotated tasks written.
+
+Several people's answers are put together label by label: present where all chose it, absent where none did, unknown
+where they disagree. Skipped answers and predictions are no answers.
+"""
 
 import csv
 import json
@@ -15,26 +19,13 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
+from labelbeam.formats import placing
 from labelbeam.formats.documents import parse_xml
 from labelbeam.formats.image_names import keys_by_either, plain_path
-from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.placing import (
-    new_list_file,
-    refuse_existing,
-    refuse_split_in_file,
-    refuse_split_to_write,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unknown_note,
-)
+from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.labels.names import clean
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import parse_json, read_json
-
-# Where the images of a Label Studio export lie: addresses of its server to files in a folder.
-#
-# Under the reader of exports. What is not found gets the plainest of the names it could have. Knows no
-# labels.
 
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 """Label Studio puts eight hexadecimal digits and a hyphen before the name of an uploaded file."""
@@ -102,12 +93,6 @@ def _own_name(name: str) -> str:
     return _UPLOAD_PREFIX.sub("", last, count=1) or last
 
 
-# Label Studio exports: JSON, JSON_MIN and CSV, with one or several annotators.
-#
-# Several people's answers are put together label by label: present where all chose it, absent where none
-# did, unknown where they disagree. Skipped answers and predictions are no answers. Knows nothing of pixels;
-# where an image's address leads is found out above.
-
 _OWN_FIELDS = frozenset(
     {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "comments"}
     | {
@@ -141,18 +126,9 @@ class Task:
 def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read an export.
 
-    Args:
-        path: the JSON, JSON_MIN or CSV file. The labelling configuration beside it, `STEM.xml`, gives labels
-            that nobody chose and their order.
-        split: the format has none; empty or `all`.
-        options: `root` (folder of the images; default: the file's), `image_column` (the field of the image),
-            `tags_column` (the control whose choices are the labels, such as `choice`; needed where there are
-            several), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to the root, in the file's order; labels are in the order of the
-        configuration, otherwise sorted. Labels that annotators disagree about are unknown, and so is every
-        label of an image that nobody answered.
+    The labelling configuration beside the export, `STEM.xml`, gives labels that nobody chose and their order;
+    otherwise they are sorted. `image_column` names the field of the image, `tags_column` the control whose choices are
+    the labels, where there are several.
 
     Raises:
         InputError: not such an export; several fields that could be the image or the labels; results that are
@@ -164,45 +140,35 @@ def read_label_studio(path: Path, split: str, *, options: ReadOptions = DEFAULTS
     spec = f"labelstudio:{path}" + (f"#{split}" if split else "")
     if path.is_dir():
         raise InputError(f"{spec}: {path} is a folder. Give the exported .json or .csv file.")
-    refuse_split_in_file(split, path, spec)
+    placing.refuse_split_in_file(split, path, spec)
     form, control, tasks, unread = _tasks(path, options, spec)
     root = options.root or path.parent
     keys, notes = image_keys([task.image for task in tasks], root, spec)
     names = _configured_labels(path.with_suffix(".xml"), control)
-    said = [(key, _agreed(task.answers)) for key, task in zip(keys, tasks, strict=True)]
-    unsaid = [ABSENT if task.answers else UNKNOWN for task in tasks]
-    notes += [*_answer_notes(tasks, said), *unread]
+    labelled = [(key, _agreed(task.answers)) for key, task in zip(keys, tasks, strict=True)]
+    if several := sum(len(task.answers) > 1 for task in tasks):
+        open_ = sum(value == UNKNOWN for _, labels in labelled for value in (labels or {}).values())
+        notes.append(
+            f"{several:,} images were answered more than once; {open_:,} labels that the answers disagree about are "
+            "unknown."
+        )
     return labelled_dataset(
-        said,
+        labelled,
         spec=spec,
         root=root,
-        names=names,
-        unsaid=unsaid,
         layout=form,
         options=options,
-        notes=notes,
+        names=names,
+        unlabelled="images have no answer, or only skipped ones",
+        notes=[*notes, *unread],
     )
 
 
-def _agreed(answers: Sequence[Answer]) -> dict[str, int]:
-    """Return what several answers say together of the labels that any of them names."""
+def _agreed(answers: Sequence[Answer]) -> Labels | None:
+    """Return what several answers say together of the labels that any of them names; None: nobody answered."""
     counts = Counter(label for answer in answers for label in answer)
-    return {label: PRESENT if count == len(answers) else UNKNOWN for label, count in counts.items()}
-
-
-def _answer_notes(tasks: Sequence[Task], said: Sequence[tuple[str, Mapping[str, int]]]) -> list[str]:
-    notes = []
-    if several := sum(len(task.answers) > 1 for task in tasks):
-        split = sum(value == UNKNOWN for _, labels in said for value in labels.values())
-        notes.append(
-            f"{several:,} images were answered more than once; {split:,} labels that the answers disagree about are "
-            "unknown."
-        )
-    if silent := sum(not task.answers for task in tasks):
-        notes.append(
-            f"{silent:,} images have no answer, or only skipped ones: every label of theirs is unknown."
-        )
-    return notes
+    agreed = {label: PRESENT if count == len(answers) else UNKNOWN for label, count in counts.items()}
+    return agreed if answers else None
 
 
 def _tasks(path: Path, options: ReadOptions, spec: str) -> tuple[str, str | None, list[Task], list[str]]:
@@ -403,10 +369,6 @@ def _dict(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-# A data set to Label Studio tasks that are annotated already, and the labelling configuration for them.
-#
-# Counterpart of the reader above. Knows nothing of pixels.
-
 CONTROL = "labels"
 """Name of the control whose choices are the labels."""
 
@@ -417,34 +379,25 @@ LOCAL_FILES = "/data/local-files/?d="
 def write_label_studio(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write tasks as JSON, to be imported into a project, and `STEM.xml`, the project's labelling configuration.
 
-    Args:
-        dataset: what to write; an image whose every label is unknown gets no annotation.
-        path: the JSON file to appear; its folder is made. Serve that folder as Label Studio's root of local files.
-        split: empty or `all`; a file is one split.
-        images: `keep` (addresses are relative to the file's folder, or absolute), `link` or `copy` (into the
-            folder `images` beside the file).
-
-    Returns:
-        What the format cannot hold.
-
-    Raises:
-        InputError: a split; something is there already; a name that JSON and XML cannot hold; an image to be
-            placed that is missing.
+    An image whose every label is unknown gets no annotation. Serve the file's folder as Label Studio's root of local
+    files; placed images go into the folder `images` beside the file.
     """
     spec = f"labelstudio:{path}" + (f"#{split}" if split else "")
-    refuse_split_to_write(split, path, spec)
     if path.suffix.lower() != ".json":
         raise InputError(f"{spec}: tasks are written as JSON. Give a file name that ends in .json.")
-    refuse_unwritable(dataset.vocabulary, spec)
-    refuse_unwritable_images(dataset.images, spec)
+    placing.refuse_unwritable(dataset.vocabulary, spec)
+    placing.refuse_unwritable_images(dataset.images, spec)
     configuration = path.with_suffix(".xml")
-    refuse_existing(configuration)
-    with new_list_file(dataset, path, images=images, spec=spec, pictures="images") as (part, names):
+    placing.refuse_existing(configuration)
+    with placing.new_list_file(dataset, path, images=images, spec=spec, split=split, pictures="images") as (
+        part,
+        names,
+    ):
         tasks = [_task(dataset, i, name) for i, name in enumerate(names)]
         part.write_text(json.dumps(tasks, ensure_ascii=False, indent=1), encoding="utf-8")
         with written_whole(configuration) as second:
             second.write_text(_configuration(dataset), encoding="utf-8")
-    return unknown_note(dataset.targets[(dataset.targets != UNKNOWN).any(axis=1)])
+    return placing.unknown_note(dataset.targets[(dataset.targets != UNKNOWN).any(axis=1)])
 
 
 def _task(dataset: Dataset, i: int, name: str) -> dict[str, object]:

@@ -1,4 +1,8 @@
-"""Images with labels by name or class number to a data set, and the sentence that says how they were read."""
+"""The last steps of every reader: images with labels, by name or number, to a data set that says how it was read.
+
+Also what writers of boxes need to know of an image: its size. Knows no layout. Rows by the million go through
+`formats.labelled_rows` instead.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +19,6 @@ from labelbeam.errors import InputError
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
-# The sentence that says how a file was understood: the first note of every reader of people's own formats.
-#
-# A misreading shows in it at once, before hours of training. Knows no layout.
-
 _CHUNK = 65_536
 """Images looked at together: beside a matrix of a gigabyte there is no room for another."""
 
@@ -26,13 +26,7 @@ _CHUNK = 65_536
 def understood(
     images: Sequence[str], names: Sequence[str], targets: Int8[np.ndarray, "images labels"], layout: str
 ) -> str:
-    """Return the sentence, with the first image that has a label as an example.
-
-    Args:
-        images: image keys, at least one.
-        names: label names.
-        targets: values of PRESENT, ABSENT, UNKNOWN.
-        layout: how the labels are written, in words.
+    """Return the first note of a data set: what was read, with an example, so that a misreading shows at once.
 
     Example:
         >>> understood(("a.jpg", "b.jpg"), ("cat",), np.array([[-1], [1]], dtype=np.int8), "one label a cell")
@@ -66,18 +60,8 @@ def has_label(targets: Int8[np.ndarray, "images labels"]) -> Bool[np.ndarray, " 
     return found
 
 
-# Class numbers to class names, for formats that label images by numbers.
-#
-# Used by readers of `formats`. Knows no layout.
-
-
 def names_of_numbers(value: object, classes: Sequence[str], where: str) -> list[str]:
     """Return the names of class numbers, each once.
-
-    Args:
-        value: a list of numbers, or one number.
-        classes: names; a name's position is its number.
-        where: file and place in it, for messages.
 
     Raises:
         InputError: something else than numbers, or a number beyond the classes.
@@ -100,10 +84,6 @@ def names_of_numbers(value: object, classes: Sequence[str], where: str) -> list[
         names[classes[number]] = None
     return list(names)
 
-
-# Boxes for labels that have none: formats of objects get the whole image as the box of each label.
-#
-# Used by the writers of COCO, VOC and CVAT. Knows no layout.
 
 NO_SIZE = (0, 0)
 
@@ -128,16 +108,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def box_notes(labels: int, unreadable: int) -> tuple[str, ...]:
-    """Return the sentences about boxes that the user should know.
-
-    Args:
-        labels: labels that were written with a box.
-        unreadable: images whose size could not be read.
-
-    Example:
-        >>> box_notes(0, 0)
-        ()
-    """
+    """Return what to know of `labels` boxes that were written, and of images whose size is not known."""
     notes = []
     if labels:
         notes.append(
@@ -149,40 +120,38 @@ def box_notes(labels: int, unreadable: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-# Images with what a file says of their labels, by name, to a data set: the last step of several readers.
-#
-# Names are cleaned, ids become columns, what a file does not say becomes what the format means by that. Of
-# rows by the million, `tables.labelled_rows` does the same. Knows no layout.
-
 _STRENGTH = {PRESENT: 2, UNKNOWN: 1, ABSENT: 0}
 """Which value stays where two spellings of one name say different things."""
 
-Said = Mapping[str, int]
-"""Label name -> PRESENT, ABSENT or UNKNOWN; of other labels the file says nothing."""
+Labels = Mapping[str, int]
+"""Label name -> PRESENT, ABSENT or UNKNOWN; other labels are not mentioned."""
 
 
 def labelled_dataset(
-    said: Sequence[tuple[str, Said]],
+    labelled: Sequence[tuple[str, Labels | None]],
     *,
     spec: str,
     root: Path,
-    names: Sequence[str] | None,
-    unsaid: int | Sequence[int],
     layout: str,
     options: ReadOptions,
+    names: Sequence[str] | None = None,
+    unsaid: int | Sequence[int] = ABSENT,
+    unlabelled: str = "",
     notes: Iterable[str] = (),
 ) -> Dataset:
     """Build the data set that a reader returns.
 
     Args:
-        said: image key and its labels, one each; names are cleaned here.
+        labelled: image key and its labels, one each; names are cleaned here. None: nobody labelled the image, so
+            every label of it is unknown.
         spec: the argument that named the data set.
         root: folder that the keys are relative to.
-        names: labels in the format's order; those that only images have come after them, sorted. None: all
-            sorted.
-        unsaid: what a label is of which nothing is said; one value, or one per image.
         layout: how the labels are written, in words for the user.
         options: the reader's switches.
+        names: labels in the format's order; those that only images have come after them, sorted. None: all
+            sorted.
+        unsaid: what a label is that an image does not mention; one value, or one per image.
+        unlabelled: what to say of images that nobody labelled, behind their number.
         notes: what else looked odd.
 
     Returns:
@@ -193,17 +162,21 @@ def labelled_dataset(
     """
     listed = [clean(name) for name in names or ()]
     column = {name: j for j, name in enumerate(name for name in dict.fromkeys(listed) if name)}
-    cleaned = {name: clean(name) for name in {name for _, labels in said for name in labels}}
+    cleaned = {name: clean(name) for name in {name for _, labels in labelled for name in labels or ()}}
     for name in sorted(set(cleaned.values()) - column.keys() - {""}):
         column[name] = len(column)
-    if not said:
+    if not labelled:
         raise InputError(f"{spec}: no image is listed. Give another file or folder.")
     if not column:
         raise InputError(f"{spec}: no image has a label, so there is nothing to learn. Check the labels.")
-    refuse_reserved(column, spec)
-    targets = np.full((len(said), len(column)), ABSENT, dtype=np.int8)
+    targets = np.full((len(labelled), len(column)), ABSENT, dtype=np.int8)
     targets[:] = np.reshape(np.minimum(unsaid, options.unsaid).astype(np.int8), (-1, 1))
-    for row, (_, labels) in zip(targets, said, strict=True):
+    nobody = 0
+    for row, (_, labels) in zip(targets, labelled, strict=True):
+        if labels is None:
+            row[:] = UNKNOWN
+            nobody += 1
+            continue
         strongest: dict[str, int] = {}
         for name, value in labels.items():
             key = cleaned[name]
@@ -211,14 +184,40 @@ def labelled_dataset(
                 strongest[key] = value
         for key, value in strongest.items():
             row[column[key]] = value
-    images = tuple(image for image, _ in said)
+    if nobody and unlabelled:
+        notes = [f"{nobody:,} {unlabelled}: every label of theirs is unknown.", *notes]
+    return dataset_of_targets(
+        [image for image, _ in labelled],
+        tuple(column),
+        targets,
+        spec=spec,
+        root=root,
+        layout=layout,
+        options=options,
+        notes=notes,
+    )
+
+
+def dataset_of_targets(
+    images: Sequence[str],
+    names: Sequence[str],
+    targets: Int8[np.ndarray, "images labels"],
+    *,
+    spec: str,
+    root: Path,
+    layout: str,
+    options: ReadOptions,
+    notes: Iterable[str] = (),
+) -> Dataset:
+    """Build the data set of a reader that has a matrix; arguments and errors as of `labelled_dataset`."""
+    refuse_reserved(names, spec)
     dataset = Dataset(
         spec=spec,
         root=root,
-        images=images,
-        vocabulary=Vocabulary(tuple(column)),
+        images=tuple(images),
+        vocabulary=Vocabulary(tuple(names)),
         targets=targets,
-        notes=(understood(images, tuple(column), targets, layout), *notes, *variants_note(column)),
+        notes=(understood(images, names, targets, layout), *notes, *variants_note(names)),
     )
     return settle(dataset, options)
 
@@ -237,10 +236,10 @@ def with_labels_of_all(dataset: Dataset, names: Sequence[str], unsaid: int = ABS
     if every == list(dataset.vocabulary):
         return dataset
     wider = dataset.with_vocabulary(every)
-    untold = (dataset.targets == UNKNOWN).all(axis=1)
+    silent = (dataset.targets == UNKNOWN).all(axis=1)
     new = [j for j, name in enumerate(every) if name not in set(dataset.vocabulary.names)]
     targets = wider.targets.copy()
-    targets[np.ix_(~untold, new)] = unsaid
+    targets[np.ix_(~silent, new)] = unsaid
     if not new:
         return replace(wider, targets=targets)
     shown = ", ".join(every[j] for j in new[:5]) + (", …" if len(new) > 5 else "")

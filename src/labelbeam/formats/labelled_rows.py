@@ -19,11 +19,6 @@ from labelbeam.formats.labelled_images import understood
 from labelbeam.labels.names import refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import Vocabulary
 
-# What the rows of a file say of labels, kept as small as rows by the million need.
-#
-# Between the readers of rows and the matrix of a data set. Two forms: a few entries a row, or a whole row of
-# values. Neither keeps a Python object per row. Knows nothing of names, images and files.
-
 _CHUNK = 65_536
 _MORE = re.compile(r"\.(?:jpe?g|png|gif|webp|tiff?|bmp|heic|avif)[\s;,|]", re.IGNORECASE)
 """An image's name ends, and something follows: a line whose separator is not the header's."""
@@ -97,12 +92,7 @@ class SparseLabels:
     def merged(
         self, image: Int[np.ndarray, " rows"], num_images: int
     ) -> tuple[Int8[np.ndarray, "images labels"], Int[np.ndarray, " clashes"]]:
-        """Return the values of images that several rows may speak of, and the rows that contradict others.
-
-        Args:
-            image: the image of each row, from 0 up to `num_images`.
-            num_images: how many images there are.
-        """
+        """Return the values of images that several rows may speak of, and the rows that contradict others."""
         shape = (num_images, self.num_labels)
         # zeros() takes no memory until it is written to.
         targets = np.full(shape, self.unsaid, np.int8) if self.unsaid else np.zeros(shape, np.int8)
@@ -147,11 +137,6 @@ class DenseLabels:
         return kept.copy() if 2 * len(picked) < len(self.values) else kept
 
 
-# Labels by name as they turn up row by row, as numbers: what `SparseLabels` holds and the names beside it.
-#
-# Between the readers of rows and `SparseLabels`. Knows nothing of files.
-
-
 class LabelEntries:
     """Rows of labels with their values; a name is stored once, however many rows have it.
 
@@ -159,8 +144,8 @@ class LabelEntries:
         >>> entries = LabelEntries()
         >>> entries.add_row([("dog", 1), ("cat", 1)])
         >>> entries.add_row([("cat", -1)])
-        >>> names, said = entries.sorted_labels(unsaid=0)
-        >>> names, said.matrix().tolist()
+        >>> names, labels = entries.sorted_labels(unsaid=0)
+        >>> names, labels.matrix().tolist()
         (('cat', 'dog'), [[1, 1], [-1, 0]])
     """
 
@@ -188,30 +173,19 @@ class LabelEntries:
         self._offsets.append(len(self._ids))
 
     def sorted_labels(self, unsaid: int) -> tuple[tuple[str, ...], SparseLabels]:
-        """Return the names, sorted, and what the rows say of them.
-
-        Args:
-            unsaid: the value of a label of which a row says nothing.
-        """
+        """Return the names, sorted, and what the rows say of them."""
         names = tuple(sorted(self._id_of))
         new_ids = np.zeros(len(names), dtype=np.int32)
         for position, name in enumerate(names):
             new_ids[self._id_of[name]] = position
-        said = SparseLabels(
+        labels = SparseLabels(
             np.frombuffer(self._offsets, np.int64),
             new_ids[np.frombuffer(self._ids, np.int32)],
             np.frombuffer(self._values, np.int8),
             unsaid,
             len(names),
         )
-        return names, said
-
-
-# Labelled rows of a file as a data set: image keys in one notation, splits, repeats, the sentence that says
-# all.
-#
-# After every reader whose file has a row per image (CSV, metadata beside images). What was understood is the
-# first note, so that a misreading shows at once. Knows nothing of how rows are written, and of pixels.
+        return names, labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +198,7 @@ class LabelledRows:
         lines: line number of each row.
         splits: the split of each row, empty where it names none; no entry at all where rows have no split.
         names: every label name, in the data set's order.
-        said: what each row says of the labels.
+        labels: what each row says of them.
         layout: how the labels are written, in words for the user.
         one_row_per_image: whether an image that occurs again is a mistake.
         taken_apart: whether the file itself says where each label ends, so that none can be a combination.
@@ -236,7 +210,7 @@ class LabelledRows:
     lines: Sequence[int]
     splits: Sequence[str]
     names: tuple[str, ...]
-    said: SparseLabels | DenseLabels
+    labels: SparseLabels | DenseLabels
     layout: str
     one_row_per_image: bool = True
     taken_apart: bool = False
@@ -261,19 +235,27 @@ def dataset_of_rows(
             image given twice with different labels; an unknown split; image files that are missing.
     """
     _check_labels(found, options)
-    if isinstance(found.said, SparseLabels) and options.unsaid < found.said.unsaid:
-        found = replace(found, said=replace(found.said, unsaid=options.unsaid))
+    if isinstance(found.labels, SparseLabels) and options.unsaid < found.labels.unsaid:
+        found = replace(found, labels=replace(found.labels, unsaid=options.unsaid))
     keys, key_notes = _keys(found)
     root, keys = _apart_by_subset(root, keys, found.splits)
     leakage = _leakage(keys, found.splits)
     picked = _rows_of_split(found, split, spec)
     images, targets, repeat_notes = _merged(found, keys, picked)
     summary = understood(images, found.names, targets, found.layout)
-    said = (summary, *found.notes, *notes, *key_notes, *leakage, *repeat_notes, *variants_note(found.names))
-    said += numbers_note(found.names)
+    every_note = (
+        summary,
+        *found.notes,
+        *notes,
+        *key_notes,
+        *leakage,
+        *repeat_notes,
+        *variants_note(found.names),
+    )
+    every_note += numbers_note(found.names)
     split_of = dict(zip(keys, found.splits, strict=False))
     subsets = [split_of[image] for image in images] if split_of else ()
-    dataset = Dataset(spec, root, images, Vocabulary(found.names), targets, notes=said)
+    dataset = Dataset(spec, root, images, Vocabulary(found.names), targets, notes=every_note)
     return settle(dataset, options, subsets=subsets)
 
 
@@ -385,14 +367,14 @@ def _merged(
             firsts.append(r)
         elif found.one_row_per_image:
             repeats.append((r, firsts[at]))
-    said = found.said
-    if not found.one_row_per_image and isinstance(said, SparseLabels):
-        targets, clashes = said.rows(picked).merged(np.frombuffer(image_of_row, np.int64), len(place))
+    labels = found.labels
+    if not found.one_row_per_image and isinstance(labels, SparseLabels):
+        targets, clashes = labels.rows(picked).merged(np.frombuffer(image_of_row, np.int64), len(place))
         _refuse_contradictions(found, keys, picked[clashes].tolist())
         return tuple(place), targets, []
-    _refuse_other_labels(found, keys, [pair for pair in repeats if not said.same(*pair)])
+    _refuse_other_labels(found, keys, [pair for pair in repeats if not labels.same(*pair)])
     kept = np.frombuffer(firsts, np.int64)
-    targets = said.take(kept) if isinstance(said, DenseLabels) else said.rows(kept).matrix()
+    targets = labels.take(kept) if isinstance(labels, DenseLabels) else labels.rows(kept).matrix()
     if not repeats:
         return tuple(place), targets, []
     shown = ", ".join(list(dict.fromkeys(keys[r] for r, _ in repeats))[:5])

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
-from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.documents import damaged_note, read_each
+from labelbeam.formats.documents import damaged_note, left_out_note, read_each, split_folder_of
 from labelbeam.formats.image_names import image_key, keys_by_either
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits
@@ -33,13 +32,7 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     not have is unknown there; a label that is only drawn is absent where nothing of it is drawn. An image without a
     file was not annotated: it is left out, and counted.
 
-    Args:
-        path: the folder; its folders are read too.
-        split: a folder in it; empty or `all`: every file.
-        options: `tags_column` (`flags` or `shapes`: only these), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to `path`, in the order of the files' names.
+    A split is a folder in `path`. `tags_column` reads `flags` or `shapes` only.
 
     Raises:
         InputError: no file of labelme's; no such split; a file that is not of its form; whatever `settle` finds.
@@ -57,7 +50,7 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
             f"{spec}: no JSON file with 'shapes' and 'imagePath' in {path}. Is this the right one?"
         )
     parts = PARTS if options.tags_column is None else (options.tags_column,)
-    folders = sorted({_folder(file, path) for file in documents} - {""})
+    folders = sorted({split_folder_of(file, path) for file in documents} - {""})
     chosen, notes = chosen_splits(folders, split, f"labelme:{path}")
     if len(folders) < 2 and split in {"", "all"}:
         notes = []
@@ -70,7 +63,7 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     own: list[str] = []
     values: list[dict[str, int]] = []
     for file, document in documents.items():
-        if split in {"", "all"} or _folder(file, path) in chosen:
+        if split in {"", "all"} or split_folder_of(file, path) in chosen:
             labels = dict.fromkeys(flag_names - flags[file].keys(), UNKNOWN)
             labels |= {name: PRESENT if is_set else ABSENT for name, is_set in flags[file].items()}
             labels |= dict.fromkeys(shapes[file], PRESENT)
@@ -79,22 +72,25 @@ def read_labelme(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
             own.append(start + file.stem)
             values.append(labels)
     images = keys_by_either(path, written, own, spec)
-    said = list(zip(images, values, strict=True))
     if options.missing != "keep":
-        notes += _without_file(path, split, set(images))
+        home = path / split if split not in {"", "all"} and (path / split).is_dir() else path
+        notes += left_out_note(path, [home], images, "have no file of labelme's")
     drawn = {name for names in shapes.values() for name in names}
+    both = (
+        f"{len(flag_names)} labels are flags of images, {len(drawn - flag_names)} are labels of shapes; --tags-column "
+        "flags or shapes reads one of them."
+    )
     return labelled_dataset(
-        said,
+        list(zip(images, values, strict=True)),
         spec=spec,
         root=path,
         names=sorted(flag_names | drawn),
-        unsaid=ABSENT,
         layout=f"labelme's {' and '.join(parts)}",
         options=options,
         notes=[
             *notes,
             *damaged_note(damaged, "JSON files", "their images are left out"),
-            *_both_note(flag_names, drawn),
+            *([both] if flag_names and drawn - flag_names else []),
             *_unread(documents, parts, list(read)),
         ],
     )
@@ -106,16 +102,6 @@ def _document(file: Path, spec: str) -> Mapping[str, object] | None:
     if not isinstance(found, dict) or not isinstance(found.get("imagePath"), str):
         return None
     return found if isinstance(found.get("shapes"), list) or isinstance(found.get("flags"), dict) else None
-
-
-def _folder(file: Path, path: Path) -> str:
-    """Return the split that a file is in: the first folder on the way to it that is not one of labels."""
-    parts = [
-        part
-        for part in file.relative_to(path).parts[:-1]
-        if part.lower() not in {"annotations", "labels", "json"}
-    ]
-    return parts[0] if parts else ""
 
 
 def _flags(document: Mapping[str, object], file: Path, spec: str) -> dict[str, bool]:
@@ -145,15 +131,6 @@ def _image_path(document: Mapping[str, object], file: Path) -> str:
     return "/".join(part for part in written.split("/") if part not in {"", ".", ".."}) or f"{file.stem}.jpg"
 
 
-def _both_note(flag_names: set[str], drawn: set[str]) -> list[str]:
-    if not (flag_names and drawn - flag_names):
-        return []
-    return [
-        f"{len(flag_names)} labels are flags of images, {len(drawn - flag_names)} are labels of shapes; --tags-column "
-        "flags or shapes reads one of them."
-    ]
-
-
 def _unread(
     documents: Mapping[Path, Mapping[str, object]], parts: tuple[str, ...], files: list[Path]
 ) -> list[str]:
@@ -162,7 +139,8 @@ def _unread(
         part: sum(bool(one.get(part)) for one in documents.values()) for part in PARTS if part not in parts
     }
     notes = [f"{count:,} files have {part}, which are not read." for part, count in left_out.items() if count]
-    shapes = [shape for one in documents.values() for shape in _listed(one.get("shapes"))]
+    listed = [found for one in documents.values() if isinstance(found := one.get("shapes"), list)]
+    shapes = [shape for found in listed for shape in found]
     if "shapes" in parts and shapes:
         notes.append("where the shapes are is not read.")
     if flagged := sum(
@@ -174,15 +152,3 @@ def _unread(
     if others := len(files) - len(documents):
         notes.append(f"{others} JSON files are not labelme's and were left out.")
     return notes
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _without_file(path: Path, split: str, keys: set[str]) -> list[str]:
-    home = path / split if split not in {"", "all"} and (path / split).is_dir() else path
-    there = {image.relative_to(path).as_posix() for image in images_in(home)[0]}
-    if not (lost := sorted(there - keys)):
-        return []
-    return [f"{len(lost):,} images have no file of labelme's and were left out: {', '.join(lost[:5])}."]

@@ -166,11 +166,7 @@ def _member(text: str, at: int, cell: str) -> tuple[tuple[str, bool], int]:
 
 
 def _unescaped(body: str, cell: str) -> str:
-    """Return a quoted text without its escapes, as JSON and Python write them.
-
-    Raises:
-        InputError: an escape that neither has, or half a character.
-    """
+    """Return a quoted text without its escapes, as JSON and Python write them."""
     if "\\" not in body:
         return body
 
@@ -193,23 +189,19 @@ def _unescaped(body: str, cell: str) -> str:
 
 
 def _object(pairs: list[tuple[str, bool]], cell: str) -> ListCell:
-    """Return the names that an object says yes of, and those that it says no of.
-
-    Raises:
-        InputError: another value than 1, 0, true and false, or a name twice.
-    """
-    said = [tuple(pair.split("\0")) for pair, _ in pairs]
-    for name, value in said:
+    """Return the names that an object says yes of, and those that it says no of."""
+    named = [tuple(pair.split("\0")) for pair, _ in pairs]
+    for name, value in named:
         if value.casefold() not in _YES | _NO:
             raise _wrong(
                 cell,
                 f"{name!r} has the value {value[:20]!r}, and only 1, 0, true and false are read. If it is a score, "
                 "decide on a threshold and write the names that are present",
             )
-    if len({name for name, _ in said}) < len(said):
+    if len({name for name, _ in named}) < len(named):
         raise _wrong(cell, "it holds a name twice")
-    present = tuple(name for name, value in said if value.casefold() in _YES)
-    absent = tuple(name for name, value in said if value.casefold() in _NO)
+    present = tuple(name for name, value in named if value.casefold() in _YES)
+    absent = tuple(name for name, value in named if value.casefold() in _NO)
     return ListCell(present, OBJECTS, quoted=True, absent=absent)
 
 

@@ -1,31 +1,34 @@
-"""Lists of images with labels behind them, blanks between: `a.jpg 1 0 0`, `a.jpg 2 0`, `a.jpg cat dog`.
+"""Lists of images with labels behind them: `a.jpg 1 0 0`, `a.jpg 2 0`, `a.jpg cat dog`, `a.jpg<TAB>0,1,0`.
 
 Reads CelebA's `list_attr_celeba.txt` (a count, a line of names, 1 and -1), the lists of the hashing literature
-(one-hot, without names), mmpretrain's and PaddleLabel's (class numbers) and lists of words. Knows nothing of pixels.
+(one-hot, without names), mmpretrain's and PaddleLabel's (class numbers) and lists of words; reads and writes
+PaddleClas's, with `label_list.txt` beside them.
 
 Source:
     CelebA, `Anno/list_attr_celeba.txt` and `Eval/list_eval_partition.txt` (torchvision, `datasets/celeba.py`); HashNet,
-    `data/nuswide_81/train.txt`; mmpretrain, `datasets/custom.py`; PaddleLabel, multi-class classification.
+    `data/nuswide_81/train.txt`; mmpretrain, `datasets/custom.py`; PaddleLabel, multi-class classification; PaddleClas,
+    `ppcls/data/dataloader/multilabel_dataset.py`, and its label list `class_id_map_file`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
+from labelbeam.files import written_whole
+from labelbeam.formats import placing
 from labelbeam.formats.cells import DELIMITERS, recognise
-from labelbeam.formats.csv_columns import IMAGE_COLUMNS
+from labelbeam.formats.csv_rows import IMAGE_COLUMNS
 from labelbeam.formats.documents import text_lines
 from labelbeam.formats.image_names import image_key
-from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.labelled_images import dataset_of_targets
 from labelbeam.formats.one_hot import MINUS, absent_convention
-from labelbeam.formats.placing import chosen_splits
-from labelbeam.labels.names import clean, refuse_reserved, variants_note
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+from labelbeam.labels.names import clean, refuse_reserved
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 NAME_FILES = ("label_list.txt", "labels.txt", "label.txt", "classes.txt", "class_names.txt", "concepts.txt")
 """Where the names of columns or class numbers are looked for, beside the list."""
@@ -61,18 +64,14 @@ def read_list(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     """Read a list.
 
     Columns are named by a first line, else by `labels.txt` or the like beside the list, else by their numbers, which is
-    said. In columns of 1 and -1 without a 0, -1 is absent (CelebA); beside 0 it is unknown; `absent` says
-    otherwise.
+    noted. In columns of 1 and -1 without a 0, -1 is absent (CelebA); beside 0 it is unknown; `absent` decides
+    otherwise. Labels are in the order of columns or class numbers; words are sorted.
 
     Args:
         path: the list, or a folder with `list_attr_celeba.txt` in it.
         split: of CelebA `train`, `valid` or `test`; else empty or `all`: every line.
         options: `layout` (`one-hot`, `numbers` or `tags`; None: recognised, or an error where two are possible), `root`
-            (folder of the images; None: looked for around the list), `absent` (`-1` or `none`), and
-            `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set, in the list's order. Labels are in the order of columns or class numbers; words are sorted.
+            (folder of the images; None: looked for around the list), `absent` (`-1` or `none`).
 
     Raises:
         InputError: two layouts that are possible and differ; a line that does not fit; names that are too few; an
@@ -88,7 +87,8 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
     _refuse_boxes(lines, file)
     header, rows = _rows(lines, file, spec)
     rows = _without_fractions(rows, file)
-    names = header or _names_beside(file)
+    beside = _name_file(file)
+    names = header or (None if beside is None else _names_in(beside))
     layout = options.layout or _layout(rows, header, names, file, spec)
     if layout not in LAYOUTS:
         raise InputError(f"{spec}: {unknown_name('--layout', layout, LAYOUTS)}")
@@ -97,22 +97,23 @@ def read_lines(file: Path, lines: Sequence[str], split: str, spec: str, *, optio
     else:
         columns, targets, written = (_class_numbers if layout == "numbers" else _words)(rows, names, file)
     if layout != "tags":
-        origin = "the first line" if header else _origin(file)
+        origin = "the first line" if header or beside is None else beside.name
         nameless = f"called by their numbers, as no {NAME_FILES[0]} is beside the list"
         written += f", {f'named by {origin}' if names is not None else nameless}"
-    home = options.root or _home(file)
+    # CelebA's images lie beside the folder of its lists.
+    home = options.root or (file.parent.parent if file.parent.name == "Anno" else file.parent)
     images = [image_key(image, f"{file}, line {number}") for number, image, _ in rows]
     partition = _partition(file, rows, spec)
     notes: list[str] = []
     if partition is not None:
-        chosen, notes = chosen_splits(CELEBA_SPLITS, split, f"list:{file}")
+        chosen, notes = placing.chosen_splits(CELEBA_SPLITS, split, f"list:{file}")
         kept = [i for i, part in enumerate(partition) if part in chosen]
         images, targets = [images[i] for i in kept], targets[kept]
     else:
-        chosen_splits([], split, spec)
-    refuse_reserved(columns, spec)
-    said = (understood(images, columns, targets, written), *notes, *variants_note(columns))
-    return settle(Dataset(spec, home, tuple(images), Vocabulary(columns), targets, notes=said), options)
+        placing.chosen_splits([], split, spec)
+    return dataset_of_targets(
+        images, columns, targets, spec=spec, root=home, layout=written, options=options, notes=notes
+    )
 
 
 def _list_in(folder: Path, spec: str) -> Path:
@@ -123,11 +124,6 @@ def _list_in(folder: Path, spec: str) -> Path:
     raise InputError(
         f"{spec} is a folder without {CELEBA}. Give the list in it, such as {', '.join(files) or 'train.txt'}."
     )
-
-
-def _home(file: Path) -> Path:
-    """Return the folder that images are looked for around: of CelebA the one above `Anno`."""
-    return file.parent.parent if file.parent.name == "Anno" else file.parent
 
 
 def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None, list[Row]]:
@@ -165,11 +161,7 @@ def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None
 
 
 def _without_fractions(rows: list[Row], file: Path) -> list[Row]:
-    """Return rows whose values are written `1.0`, `0.0` and `-1.0` with whole numbers.
-
-    Raises:
-        InputError: all values are numbers, and some are scores.
-    """
+    """Return rows whose values are written `1.0`, `0.0` and `-1.0` with whole numbers."""
     values = {value for _, _, behind in rows for value in behind.split()}
     if not any("." in value for value in values) or not all(map(_FRACTION.fullmatch, values)):
         return rows
@@ -237,11 +229,7 @@ def _is_image(word: str) -> bool:
 def _layout(
     rows: Sequence[Row], header: Sequence[str] | None, names: Sequence[str] | None, file: Path, spec: str
 ) -> str:
-    """Return how the labels are written.
-
-    Raises:
-        InputError: two readings are possible and differ.
-    """
+    """Return how the labels are written."""
     values: set[str] = set()
     widths: set[int] = set()
     repeats = False
@@ -314,16 +302,15 @@ def _one_hot(rows: Sequence[Row], names: Sequence[str] | None, file: Path, absen
     if (targets == UNKNOWN).any():
         kinds = {ABSENT, MINUS} if (targets == ABSENT).any() else {MINUS}
         meaning, _ = absent_convention(kinds, absent, str(file))
-        if meaning[MINUS] == ABSENT:
-            targets = np.where(targets == UNKNOWN, np.int8(ABSENT), targets)
+        targets = _without_minus(targets, meaning)
         signs = "1, 0 and -1" if ABSENT in kinds else "1 and -1"
         why = (
             ", as there is no 0; --absent none decides otherwise"
             if absent is None and ABSENT not in kinds
             else ""
         )
-        said = f"-1 is {'absent' if meaning[MINUS] == ABSENT else 'unknown'}{why}"
-        written = f"a column of {signs} for each label ({said})"
+        meant = f"-1 is {'absent' if meaning[MINUS] == ABSENT else 'unknown'}{why}"
+        written = f"a column of {signs} for each label ({meant})"
     return _columns(names, width, file), targets, written
 
 
@@ -353,19 +340,19 @@ def _words(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labe
             )
     marked = any(mark in behind for _, _, behind in rows for mark in DELIMITERS)
     style = recognise((behind for _, _, behind in rows), str(file)) if marked else None
-    said = [
+    found = [
         style.labels(behind)
         if style
         else [clean(word) for word in behind.split("\t" if "\t" in behind else None)]
         for _, _, behind in rows
     ]
-    columns = tuple(sorted({word for found in said for word in found if word}))
+    columns = tuple(sorted({word for words in found for word in words if word}))
     if not columns:
         raise InputError(f"{file}: no line has a label behind its image.")
     place = {name: j for j, name in enumerate(columns)}
     targets = np.zeros((len(rows), len(columns)), np.int8)
-    for row, found in zip(targets, said, strict=True):
-        row[[place[word] for word in found if word]] = PRESENT
+    for row, words in zip(targets, found, strict=True):
+        row[[place[word] for word in words if word]] = PRESENT
     return columns, targets, f"words behind each image{f', {style}' if style else ''}"
 
 
@@ -378,27 +365,24 @@ def _columns(names: Sequence[str] | None, width: int, file: Path) -> tuple[str, 
     return columns
 
 
-def _names_beside(file: Path) -> list[str] | None:
-    beside = _name_file(file)
-    if beside is None:
-        return None
-    lines = [line.strip() for line in text_lines(beside) if line.strip()]
+def _names_in(file: Path) -> list[str]:
+    """Return the names of a list, a line each: names alone, or `3 cat`, by their numbers."""
+    lines = [line.strip() for line in text_lines(file) if line.strip()]
     numbered = [line.split(maxsplit=1) for line in lines]
-    if all(len(parts) == 2 for parts in numbered) and sorted(p[0] for p in numbered) == sorted(
-        map(str, range(len(lines)))
-    ):
-        return [parts[1] for parts in sorted(numbered, key=lambda parts: int(parts[0]))]
-    return lines
+    if not all(len(parts) == 2 for parts in numbered):
+        return lines
+    if sorted(parts[0] for parts in numbered) != sorted(map(str, range(len(lines)))):
+        return lines
+    return [parts[1] for parts in sorted(numbered, key=lambda parts: int(parts[0]))]
+
+
+def _without_minus(targets: np.ndarray, meaning: Mapping[int, int]) -> np.ndarray:
+    return np.where(targets == UNKNOWN, np.int8(ABSENT), targets) if meaning[MINUS] == ABSENT else targets
 
 
 def _name_file(file: Path) -> Path | None:
     there = (file.with_name(name) for name in NAME_FILES)
     return next((found for found in there if found.is_file() and found != file), None)
-
-
-def _origin(file: Path) -> str | None:
-    found = _name_file(file)
-    return None if found is None else found.name
 
 
 def _partition(file: Path, rows: Sequence[Row], spec: str) -> list[str] | None:
@@ -421,3 +405,111 @@ def _partition(file: Path, rows: Sequence[Row], spec: str) -> list[str] | None:
     if lost := [image for _, image, _ in rows if image not in parts]:
         raise InputError(f"{spec}: {found} does not have {len(lost)} images of {file.name}: {lost[:3]}.")
     return [parts[image] for _, image, _ in rows]
+
+
+_PADDLE_NAMES = NAME_FILES[:3]
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What `str.splitlines` ends lines at."""
+
+
+def read_paddle(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
+    """Read a list of PaddleClas, `path<TAB>0,1,0`; `root` is its `image_root`.
+
+    Lists with blanks between the values, or with class numbers (PaddleLabel), are read as `list:` reads them. Names
+    come from `label_list.txt` beside it, a line per label: `3 cat`, or names alone in their order. Without such
+    a file labels are called 0, 1, 2, …, which is noted. `-1` is unknown, or absent where there is no 0.
+
+    Raises:
+        InputError: a split; a line without tab, with other values, or with another number of them (named by its
+            number); label names that are too few, too many or repeated; an image given twice; whatever `settle`
+            finds.
+    """
+    spec = f"paddle:{path}" + (f"#{split}" if split else "")
+    placing.refuse_split_in_file(split, path, spec)
+    if path.is_dir():
+        raise InputError(
+            f"{spec} is a folder. Give the list in it, such as paddle:{path / 'train_list.txt'}."
+        )
+    lines = text_lines(path)
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if numbered and not any("," in line.split()[-1] for _, line in numbered):
+        return read_lines(path, lines, split, spec, options=options)
+    images: list[str] = []
+    values = bytearray()
+    for number, line in numbered:
+        where = f"{path}, line {number}"
+        image, _, flags = line.rpartition("\t" if "\t" in line else " ")
+        try:
+            row = bytes(_BYTES[flag.strip()] for flag in flags.split(","))
+        except KeyError as error:
+            wrong = str(error)[:60]
+            raise InputError(
+                f"{where}: {wrong} among the values; 1 is present, 0 absent, -1 unknown."
+            ) from None
+        if images and len(row) * len(images) != len(values):
+            usual = len(values) // len(images)
+            raise InputError(f"{where}: {len(row)} values, the lines before have {usual}. Repair the line.")
+        images.append(image_key(image.strip(), where))
+        values += row
+    if not images:
+        raise InputError(f"{spec}: {path} has no line. A line is an image, a tab and 0,1,0.")
+    targets = np.frombuffer(values, np.int8).reshape(len(images), -1)
+    kinds = {MINUS if value == UNKNOWN else int(value) for value in np.unique(targets)}
+    meaning, notes = absent_convention(kinds, options.absent, spec)
+    names, origin = _paddle_names(path, targets.shape[1])
+    return dataset_of_targets(
+        images,
+        names,
+        _without_minus(targets, meaning),
+        spec=spec,
+        root=options.root or path.parent,
+        layout=origin,
+        options=options,
+        notes=notes,
+    )
+
+
+def _paddle_names(path: Path, count: int) -> tuple[tuple[str, ...], str]:
+    """Return the names of the columns, and where they come from, in words."""
+    file = next((path.with_name(name) for name in _PADDLE_NAMES if path.with_name(name).is_file()), None)
+    if file is None or file == path:
+        origin = f"named by their numbers, as no {_PADDLE_NAMES[0]} is beside the list"
+        return tuple(map(str, range(count))), origin
+    names = tuple(map(clean, _names_in(file)))
+    if len(names) != count:
+        raise InputError(f"{file} names {len(names)} labels, the lines of {path} have {count} values.")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{file}: the labels must differ; {twice[0]!r} is twice there.")
+    refuse_reserved(names, str(file))
+    return names, f"named by {file.name}"
+
+
+def write_paddle(dataset: Dataset, path: Path, *, split: str = "", images: str = "keep") -> tuple[str, ...]:
+    """Write a list of PaddleClas, and `label_list.txt` beside it, which lists of the same labels share.
+
+    Raises:
+        InputError: a `label_list.txt` of other labels; a label with a line end, an image with a tab.
+    """
+    spec = f"paddle:{path}" + (f"#{split}" if split else "")
+    placing.refuse_unwritable(dataset.vocabulary, spec, without="\0" + _LINE_ENDS, control=False)
+    label_file = path.with_name(_PADDLE_NAMES[0])
+    text = "".join(f"{j} {name}\n" for j, name in enumerate(dataset.vocabulary))
+    if path == label_file:
+        raise InputError(
+            f"{spec}: {path.name} is the name of the list of labels. Call this one train_list.txt."
+        )
+    if label_file.exists() and label_file.read_bytes() != text.encode():
+        raise InputError(
+            f"{label_file} is there already, with other labels or another order; nothing is overwritten. Give "
+            "another folder."
+        )
+    with placing.new_list_file(
+        dataset, path, images=images, spec=spec, split=split, control=True, blanks=False
+    ) as (part, references):
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            for image, row in zip(references, dataset.targets, strict=True):
+                file.write(image + "\t" + ",".join("1" if value == PRESENT else "0" for value in row) + "\n")
+        if not label_file.exists():
+            with written_whole(label_file) as label_part:
+                label_part.write_bytes(text.encode())
+    return placing.unknown_note(dataset.targets)

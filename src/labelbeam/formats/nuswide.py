@@ -1,7 +1,13 @@
-"""NUS-WIDE: 269,648 Flickr photographs with 81 concepts that people checked, or with 1,000 tags that users gave."""
+"""NUS-WIDE: 269,648 Flickr photographs with 81 concepts that people checked, or with 1,000 tags that users gave.
+
+The official files are found wherever they lie below a folder: labels by `nuswide_rows`, photographs
+by their names in one listing, which no file is looked up in by itself. Flickr's "photo unavailable" picture is known.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +16,6 @@ from jaxtyping import Bool, Int
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.nuswide_images import REPEATED, locate, unavailable
 from labelbeam.formats.nuswide_rows import (
     IMAGE_LISTS,
     PHOTO_IDS,
@@ -25,25 +30,148 @@ from labelbeam.formats.nuswide_rows import (
 from labelbeam.labels.names import clean, refuse_reserved
 from labelbeam.labels.vocabulary import PRESENT, Vocabulary
 
-# The things that are called "NUS-WIDE" in the literature: each a named choice of rows, and of labels.
-#
-# Rows in, rows out. Knows no files.
+REPEATED = 10
+"""So many photo ids with the same bytes are no coincidence, but the picture Flickr sends for lost photographs."""
+
+_SAMPLE = 64
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the images are.
+
+    Attributes:
+        root: folder that the keys are relative to.
+        keys: for each row, in its order: the file's path relative to the root (absolute where it is elsewhere), or, for
+            rows without a file, the name that it would have.
+        found: for each row, whether a file was found.
+    """
+
+    root: Path
+    keys: tuple[str, ...]
+    found: tuple[bool, ...]
+
+
+def locate(names: Sequence[str], listing: FolderListing) -> Located:
+    """Find the images of rows.
+
+    A file is a row's if folder and name are (`actor/0001_2124494179.jpg`, below whatever folder); else if it
+    alone has the row's file name; else if it alone has the row's photo id. Files and rows that share a photo id are
+    paired in the official order where they are equally many and the files are in folders, else left alone.
+    """
+    by_pair: dict[str, str] = {}
+    for file in listing.images:
+        by_pair.setdefault("/".join(file.split("/")[-2:]), file)
+    files: list[str | None] = [by_pair.get(name) for name in names]
+    for key_of in (_file_name, photo_id):
+        _match(names, files, listing.images, key_of)
+    root = _root(names, files, listing)
+    prefix = "" if root == "." else root + "/"
+    keys = []
+    for name, place in zip(names, files, strict=True):
+        if place is None:
+            keys.append(name if "/" in name else f"{name}.jpg")
+        else:
+            inside = place.startswith(prefix)
+            keys.append(place[len(prefix) :] if inside else (listing.root / place).resolve().as_posix())
+    return Located(listing.root / root, tuple(keys), tuple(file is not None for file in files))
+
+
+def unavailable(root: Path, keys: Iterable[str]) -> frozenset[str]:
+    """Return the images that are Flickr's "photo unavailable" picture: the same bytes under many photo ids.
+
+    Flickr answers for a deleted photograph with a valid picture that says so, and has changed that picture over
+    the years; so it is known by being there again and again.
+    """
+    groups: dict[object, list[str]] = {(): list(keys)}
+    for property_of in (_size, _middle, _digest):  # each step reads more of fewer files
+        finer: dict[object, list[str]] = defaultdict(list)
+        for members in groups.values():
+            for key in members:
+                finer[property_of(root / key)].append(key)
+        groups = {value: members for value, members in finer.items() if len(members) >= REPEATED and value}
+    return frozenset(key for members in groups.values() for key in members)
+
+
+def _size(path: Path) -> object:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (a quarter of a million of them)
+    except OSError:
+        return None
+
+
+def _middle(path: Path) -> object:
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(size // 2)
+            return size, file.read(_SAMPLE)
+    except OSError:
+        return None
+
+
+def _digest(path: Path) -> object:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return None
+
+
+def _file_name(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _match(
+    names: Sequence[str], files: list[str | None], images: Iterable[str], key_of: Callable[[str], str]
+) -> None:
+    """Fill in files for the rows that have none, where a property of their names tells which."""
+    used = {file for file in files if file}
+    candidates: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        if image not in used:
+            candidates[key_of(image)].append(image)
+    waiting: dict[str, list[int]] = defaultdict(list)
+    for i, file in enumerate(files):
+        if file is None:
+            waiting[key_of(names[i])].append(i)
+    for key, rows in waiting.items():
+        places = candidates.get(key, [])
+        if len(places) != len(rows):
+            continue
+        if len(rows) > 1 and len({_parent(place) for place in places}) < len(rows):
+            continue
+        # The official lists are sorted by upper-case path, so this is the order of the rows.
+        for i, place in zip(rows, sorted(places, key=_official_order), strict=True):
+            files[i] = place
+
+
+def _official_order(place: str) -> str:
+    return "/".join(place.split("/")[-2:]).upper()
+
+
+def _parent(place: str) -> str:
+    return place.rpartition("/")[0]
+
+
+def _root(names: Sequence[str], files: Iterable[str | None], listing: FolderListing) -> str:
+    """Return the folder, relative to the listing's, that most images lie below as their names say."""
+    below: Counter[str] = Counter()
+    for name, file in zip(names, files, strict=True):
+        if file is not None:
+            as_named = "/" in name and f"/{file}".endswith(f"/{name}")
+            below[file[: -len(name)].rstrip("/") if as_named else _parent(file)] += 1
+    if not below:
+        usual = (name for name in ("Flickr", "images", "Images", "image") if (listing.root / name).is_dir())
+        return next(usual, ".")
+    folder, count = below.most_common(1)[0]
+    # Rows known by photo id alone do not say their folder: photographs in many folders lie below the one above.
+    return (folder if 2 * count > below.total() else _parent(folder)) or "."
+
 
 HASHING21 = (
-    *(
-        "sky",
-        "clouds",
-        "person",
-        "water",
-        "animal",
-        "grass",
-        "buildings",
-        "window",
-        "plants",
-        "lake",
-        "ocean",
-    ),
-    *("road", "flowers", "sunset", "reflection", "rocks", "vehicle", "snow", "tree", "beach", "mountain"),
+    *("sky", "clouds", "person", "water", "animal", "grass", "buildings", "window", "plants"),
+    *("lake", "ocean", "road", "flowers", "sunset", "reflection", "rocks", "vehicle", "snow"),
+    *("tree", "beach", "mountain"),
 )
 """The 21 most frequent concepts, which work on hashing uses; each has more than 5,000 images."""
 
@@ -116,11 +244,6 @@ def paper_side(
     so the same photograph is on the same side in every copy of the data, and a photograph that is there twice is on
     one side.
 
-    Args:
-        names: of all rows.
-        labelled: whether the row has one of the 81 concepts.
-        test: which side.
-
     Returns:
         The rows of that side, in their order: 150,000 or 59,347 of the complete data set's 209,347, else in that
         proportion.
@@ -142,12 +265,6 @@ def _place(photo: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-# NUS-WIDE: 269,648 Flickr photographs with 81 concepts that people checked, or with 1,000 tags that users
-# typed.
-#
-# Reads the official files wherever they lie below a folder: label files by `nuswide_rows`, the split by
-# the lists above, the photographs by `nuswide_images`. Knows nothing of pixels.
-
 CONCEPTS, TAGS = "Concepts81.txt", "TagList1k.txt"
 
 _LONGEST_NAME = 100
@@ -157,16 +274,15 @@ _LONGEST_NAME = 100
 def read_nuswide81(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read NUS-WIDE's 81 concepts.
 
+    Labels are in the order of Concepts81.txt, images in that of the official lists. A key is `folder/0001_photoid.jpg`
+    where the photographs are in their official folders. Flickr's "photo unavailable" picture counts as missing.
+
     Args:
         path: folder with the unpacked archives, in whatever subfolders.
         split: `train`, `test`, `all`: the official split; `train-labelled`, `test-labelled`, `all-labelled`: of it the
             images that have a concept; `paper-train`, `paper-test`: a seeded split of the paper's sizes;
             `hashing21`: images that have one of the 21 most frequent concepts, with these as labels.
         options: `keep_unlabelled`, `missing`. Flickr's "photo unavailable" picture counts as missing.
-
-    Returns:
-        The data set; labels in the order of Concepts81.txt, images in that of the official lists. A key is
-        `folder/0001_photoid.jpg` where the photographs are in their official folders.
 
     Raises:
         InputError: no such split; official files that are missing or do not fit each other; a line that holds
@@ -181,17 +297,8 @@ def read_nuswide81(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -
 def read_nuswide1000(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read the 1,000 most frequent tags that Flickr's users typed; what nobody typed counts as absent.
 
-    Args:
-        path: folder with the unpacked archives, in whatever subfolders.
-        split: as `read_nuswide81`, without `hashing21`; `-labelled` means images with one of the tags, while
-            `paper-train` and `paper-test` are the same images as of the 81 concepts.
-        options: `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; labels in the order of TagList1k.txt.
-
-    Raises:
-        InputError: as `read_nuswide81`.
+    As `read_nuswide81`, without `hashing21`; `-labelled` means images with one of the tags, while `paper-train` and
+    `paper-test` are the same images as of the 81 concepts. Labels are in the order of TagList1k.txt.
     """
     return _read("nuswide1000", path, split, options)
 
@@ -288,11 +395,7 @@ _LABEL_FILES: Mapping[str, Callable[[FolderListing, str], LabelFiles]] = {
 
 
 def _label_names(listing: FolderListing, name: str, count: int, spec: str) -> tuple[str, ...]:
-    """Return the label names of an official list.
-
-    Raises:
-        InputError: the list is not there, is shorter or longer than it should be, or has a line twice or empty.
-    """
+    """Return the label names of an official list."""
     file = listing.find(name)
     if file is None:
         raise InputError(

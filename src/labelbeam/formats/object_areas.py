@@ -24,11 +24,6 @@ def voc_areas(
 ) -> Float32[np.ndarray, "images labels"]:
     """Return the largest box of each label on each image of a VOC folder.
 
-    Args:
-        folder: the one that holds Annotations and JPEGImages.
-        images: file names in JPEGImages.
-        names: of the labels; objects of other names are passed over.
-
     Returns:
         Shares of the image's area in (0, 1]; NaN where an image has no such object that is not difficult.
 
@@ -63,12 +58,6 @@ def coco_areas(
     path: Path, split: str, images: Sequence[str], names: Sequence[str]
 ) -> Float32[np.ndarray, "images labels"]:
     """Return the largest box of each label on each image of a COCO split.
-
-    Args:
-        path: folder with `annotations/instances_SPLIT.json`, or a JSON file of that form.
-        split: as `formats.coco.read_coco` takes it.
-        images: file names of the JSON.
-        names: of the labels; categories of other names are passed over.
 
     Returns:
         As `voc_areas`; crowd regions are left out.

@@ -13,11 +13,12 @@ import numpy as np
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import NO_LABEL
-from labelbeam.formats.csv_columns import (
+from labelbeam.formats.csv_rows import (
     TAGS_COLUMNS,
     YES_NO,
     RowsSeen,
     SplitColumn,
+    Table,
     dropped_columns,
     field_of,
     fold_note,
@@ -26,7 +27,6 @@ from labelbeam.formats.csv_columns import (
     refuse_long_row,
     shown,
 )
-from labelbeam.formats.csv_rows import Table
 from labelbeam.formats.labelled_rows import DenseLabels, LabelledRows
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
@@ -62,21 +62,21 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     numbers = _read_numbers(table, found, texts, columns, image, split)
     if not found.images:
         return found.labelled(table, tuple(names), DenseLabels(numbers.view(np.int8)), "")
-    said = np.array([texts.said[text] for text in texts] + [OTHER] * (256 - len(texts)), np.uint8)
-    if OTHER in texts.said.values() or len(texts) >= _MANY:
-        wrong = np.array([(said[numbers[:, j]] == OTHER).any() for j in range(len(columns))])
+    meaning = np.array([texts.meaning[text] for text in texts] + [OTHER] * (256 - len(texts)), np.uint8)
+    if OTHER in texts.meaning.values() or len(texts) >= _MANY:
+        wrong = np.array([(meaning[numbers[:, j]] == OTHER).any() for j in range(len(columns))])
         if wrong.any():
             column = numbers[:, wrong.argmax()]
-            row = int((said[column] == OTHER).argmax())
-            blank = [bool((said[numbers[:, j]] == BLANK).all()) for j in range(len(columns))]
+            row = int((meaning[column] == OTHER).argmax())
+            blank = [bool((meaning[numbers[:, j]] == BLANK).all()) for j in range(len(columns))]
             cell = next((text for text, number in texts.items() if number == column[row]), "")
             raise _other_values(
                 table, names, wrong, (found.lines[row], cell), all_cells=bool((wrong | blank).all())
             )
-    kinds = set(texts.said.values())
+    kinds = set(texts.meaning.values())
     values, note = absent_convention(kinds, options.absent, table.source)
     values = {UNSURE: UNKNOWN, **values}
-    table_of = np.array([values.get(int(kind), kind) for kind in said], np.int8)
+    table_of = np.array([values.get(int(kind), kind) for kind in meaning], np.int8)
     matrix = numbers.view(np.int8)
     # In place: beside a matrix of a gigabyte there is no room for another.
     for start in range(0, len(numbers), _BLOCK):
@@ -140,19 +140,19 @@ class _Texts(dict[str, int]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: dict[str, int] = {}
+        self.meaning: dict[str, int] = {}
 
     def __missing__(self, text: str) -> int:
         folded = text.strip().casefold()
-        said = YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
+        meaning = YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
         if folded in ("-1", "-1.0", "-1.", "-1,0"):
-            said = MINUS
+            meaning = MINUS
         elif folded in NO_LABEL:
-            said = BLANK
+            meaning = BLANK
         # What says something has its number, however many other texts were before.
-        if len(self) >= (_MANY if said != OTHER else 200):
+        if len(self) >= (_MANY if meaning != OTHER else 200):
             return _MANY
-        self[text], self.said[text] = len(self), said
+        self[text], self.meaning[text] = len(self), meaning
         return self[text]
 
 
@@ -201,8 +201,8 @@ def _read_lines(
         head = raw.split(comma, first)
         tail = head[-1].rsplit(comma, after) if after else [head[-1]]
         at = {**dict(enumerate(head[:-1])), **dict(enumerate(tail[1:], width - after))}
-        said = split.of(at[split.at].decode().strip()) if split.at is not None else ""
-        found.add(line, at[image].decode().strip(), said)
+        part = split.of(at[split.at].decode().strip()) if split.at is not None else ""
+        found.add(line, at[image].decode().strip(), part)
         middles.append(tail[0])
         if len(middles) == _BLOCK:
             numbers += lookup.numbers(middles, len(columns))

@@ -1,4 +1,8 @@
-"""Open Images' verified labels: one CSV row per image and label, read and written."""
+"""Open Images' verified labels: one CSV row per image and label, read and written.
+
+1 is present, 0 verified absent; what no row says is unknown. Rows go into flat arrays: the official files have tens of
+millions.
+"""
 
 import csv
 from array import array
@@ -7,28 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
+from labelbeam.formats import placing
 from labelbeam.formats.csv_table import row_writer
 from labelbeam.formats.image_names import files_by_stem, stems_of
-from labelbeam.formats.labelled_images import understood
-from labelbeam.formats.placing import (
-    check_way,
-    place_images,
-    placed_keys,
-    references,
-    refuse_unwritable,
-    refuse_unwritable_images,
-)
-from labelbeam.labels.names import clean, refuse_reserved, variants_note
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
-
-# Open Images' verified labels: one CSV row per image and label, 1 present, 0 verified absent, unsaid unknown.
-#
-# Reads the official files of image-level labels, for all images or the boxable ones, and turns their
-# machine ids into display names by the class descriptions beside them. Row by row into flat arrays: the
-# official files have tens of millions. Knows nothing of pixels.
+from labelbeam.formats.labelled_images import dataset_of_targets
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 COLUMNS = ("ImageID", "LabelName", "Confidence")
 _VALUES = {"1": PRESENT, "0": ABSENT, "1.0": PRESENT, "0.0": ABSENT}
@@ -37,16 +28,10 @@ _VALUES = {"1": PRESENT, "0": ABSENT, "1.0": PRESENT, "0.0": ABSENT}
 def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read a CSV file of verified labels.
 
-    Args:
-        path: the CSV file, or the folder that holds it, whose name then has `imagelabels` or `image-labels`
-            in it and starts with the split (`train-annotations-human-imagelabels.csv`), whatever else is before.
-        split: `train`, `validation`, `test`, or what your files start with; empty where there is one file.
-        options: `root` (default: the file's folder), `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; images in order of first appearance, `ID.jpg` unless another suffix is on disk; labels
-        those of all files of the folder, in the order of the class descriptions, otherwise sorted. A label that
-        rows say to be both present and absent is unknown.
+    Of a folder, the file whose name has `imagelabels` or `image-labels` in it and starts with the split
+    (`train-annotations-human-imagelabels.csv`). Images are `ID.jpg` unless another suffix is on
+    disk; labels are in the order of the class descriptions, otherwise sorted. A label that rows say to be both present
+    and absent is unknown.
 
     Raises:
         InputError: no such file or split; a row without image or label; a confidence other than 0 and 1
@@ -61,27 +46,29 @@ def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS)
     if not rows.images:
         raise InputError(f"{spec}: {file} has no row after its header. Is it whole?")
     described = _descriptions(file, spec)
-    labels = list(rows.labels | dict.fromkeys(_labels_of_others(path, file), 0))
+    # Those of the other splits' files too, so that labels do not depend on the split that is read.
+    others = [other for other in _label_files(path) if other != file] if path.is_dir() else []
+    more = {label: 0 for other in others for _, _, label, _ in _read_rows(other) if label}
+    labels = list(rows.labels | more)
     names, name_notes = _display_names(labels, described)
     targets, disagreements = rows.targets(len(labels))
     rank = {label: position for position, label in enumerate(described)}
     order = sorted(range(len(names)), key=lambda j: (rank.get(labels[j], len(rank)), names[j]))
     subset = split if split not in {"", "all"} else _split_of(file)
     root, keys = files_by_stem(options.root or file.parent, list(rows.images), spec=spec, subset=subset)
-    notes = [understood(tuple(keys.values()), names, targets, _layout(targets)), *name_notes]
     if disagreements:
-        notes.append(f"{disagreements:,} labels are said to be present and absent of an image: unknown.")
-    vocabulary = Vocabulary(tuple(names[j] for j in order))
-    refuse_reserved(vocabulary, spec)
-    dataset = Dataset(
+        name_notes.append(f"{disagreements:,} labels are said to be present and absent of an image: unknown.")
+    present, absent = int((targets == PRESENT).sum()), int((targets == ABSENT).sum())
+    return dataset_of_targets(
+        list(keys.values()),
+        [names[j] for j in order],
+        targets[:, order],
         spec=spec,
         root=root,
-        images=tuple(keys.values()),
-        vocabulary=vocabulary,
-        targets=targets[:, order],
-        notes=(*notes, *variants_note(vocabulary)),
+        layout=f"one row per image and label ({present:,} present, {absent:,} verified absent)",
+        options=options,
+        notes=name_notes,
     )
-    return settle(dataset, options)
 
 
 class _Rows:
@@ -157,14 +144,6 @@ def _label_files(path: Path) -> list[Path]:
     ]
 
 
-def _labels_of_others(path: Path, file: Path) -> dict[str, None]:
-    """Return the labels of the other splits' files, so that labels do not depend on the split that is read."""
-    others = _label_files(path) if path.is_dir() else []
-    return dict.fromkeys(
-        label for other in others if other != file for _, _, label, _ in _read_rows(other) if label
-    )
-
-
 def _labels_file(path: Path, split: str, spec: str) -> Path:
     """Return the CSV file of a split."""
     if not path.is_dir():
@@ -236,15 +215,6 @@ def _descriptions(file: Path, spec: str) -> Mapping[str, str]:
     return found
 
 
-def _layout(targets: np.ndarray) -> str:
-    present, absent = int((targets == PRESENT).sum()), int((targets == ABSENT).sum())
-    return f"one row per image and label ({present:,} present, {absent:,} verified absent)"
-
-
-# A data set to Open Images' form: one CSV row per image and label that is known, 1 present, 0 absent.
-#
-# Counterpart of the reader above. Knows nothing of pixels.
-
 SOURCE = "verification"
 """What the column Source says: labels that people gave."""
 
@@ -252,27 +222,18 @@ SOURCE = "verification"
 def write_open_images(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write a folder: `SPLIT-annotations-human-imagelabels.csv`, class descriptions, and the images if placed.
 
-    Args:
-        dataset: what to write; labels go by their names, which are their own machine ids.
-        path: the folder to appear.
-        split: what the file's name starts with, and the images' folder; empty: `train`.
-        images: `keep` (image ids are then absolute paths without suffix), `link` or `copy`.
-
-    Returns:
-        What the format cannot hold: images of which nothing is known, labels that no image is known to have
-        or lack.
-
-    Raises:
-        InputError: something is there already; two images that differ in their suffix only; a name that a CSV
-            file cannot hold; an image to be placed that is missing.
+    `split` (empty: `train`) is what the file's name starts with, and the folder of placed images. Labels are their own
+    machine ids. With `keep`, image ids are absolute paths without suffix.
     """
     spec = f"openimages:{path}" + (f"#{split}" if split else "")
     split = split or "train"
-    check_way(images, keep=True, spec=spec)
-    refuse_unwritable(dataset.vocabulary, spec)
-    refuse_unwritable([split], spec, without="/")
-    refuse_unwritable_images(dataset.images, spec)
-    keys = references(dataset.paths, path) if images == "keep" else placed_keys(dataset.images)
+    placing.check_way(images, keep=True, spec=spec)
+    placing.refuse_unwritable(dataset.vocabulary, spec)
+    placing.refuse_unwritable([split], spec, without="/")
+    placing.refuse_unwritable_images(dataset.images, spec)
+    keys = (
+        placing.references(dataset.paths, path) if images == "keep" else placing.placed_keys(dataset.images)
+    )
     ids = stems_of(keys, spec=spec)
     names = dataset.vocabulary.names
     with new_folder(path) as folder:
@@ -286,16 +247,12 @@ def write_open_images(dataset: Dataset, path: Path, *, split: str, images: str) 
         with (folder / "class-descriptions.csv").open("w", encoding="utf-8", newline="") as file:
             row_writer(file).writerows((name, name) for name in names)
         if images != "keep":
-            place_images(dataset, folder / split, images=images)
-    return _notes(dataset)
-
-
-def _notes(dataset: Dataset) -> tuple[str, ...]:
+            placing.place_images(dataset, folder / split, images=images)
     known = dataset.targets != UNKNOWN
     notes: tuple[str, ...] = ()
     if silent := int((~known.any(axis=1)).sum()):
         notes += (f"{silent} images have no known label, so no row names them: they are lost.",)
-    if unsaid := dataset.vocabulary.names_of(np.flatnonzero(~known.any(axis=0)).tolist()):
-        shown = ", ".join(unsaid[:5])
-        notes += (f"{len(unsaid)} labels are unknown for every image, so no row names them: {shown}.",)
+    if never := dataset.vocabulary.names_of(np.flatnonzero(~known.any(axis=0)).tolist()):
+        shown = ", ".join(never[:5])
+        notes += (f"{len(never)} labels are unknown for every image, so no row names them: {shown}.",)
     return notes

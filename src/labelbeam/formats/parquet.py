@@ -1,7 +1,7 @@
 """Parquet files with the images inside, as Hugging Face data sets are: labels in a column, or a column per label.
 
 Reads `data/train-00000-of-00001.parquet` and the like; the images stay where they are, and are found by
-`data.parquet_images`. Needs pyarrow (extra `parquet`). Knows nothing of pixels.
+`data.image_bytes`. Needs pyarrow (extra `parquet`). Knows nothing of pixels.
 
 Source:
     Hugging Face Datasets, "Create an image dataset" (features `Image`, `ClassLabel`, `Sequence`) and "Structure your
@@ -17,33 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
+from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
+from labelbeam.data.image_bytes import image_columns, opened_parquet
 from labelbeam.data.listing import SUFFIXES
-from labelbeam.data.parquet_images import image_columns, opened_parquet
-from labelbeam.errors import InputError, unknown_name
+from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
-from labelbeam.formats.csv_layouts import IMAGE_COLUMNS, TAGS_COLUMNS
+from labelbeam.formats.csv_rows import IMAGE_COLUMNS, TAGS_COLUMNS, column_named
 from labelbeam.formats.image_names import image_key
 from labelbeam.formats.imagefolder import class_names, labels_of_value
-from labelbeam.formats.labelled_images import understood
+from labelbeam.formats.labelled_images import dataset_of_targets
 from labelbeam.formats.lists import NAME_FILES
 from labelbeam.formats.placing import chosen_splits
-from labelbeam.labels.names import clean, refuse_reserved, variants_note
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+from labelbeam.labels.names import clean
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 BOOKKEEPING = frozenset(
     {
-        "id",
-        "idx",
-        "index",
-        "image_id",
-        "fold",
-        "split",
-        "is_valid",
-        "width",
-        "height",
-        "source",
-        "__index_level_0__",
+        *("id", "idx", "index", "image_id", "fold", "split", "is_valid", "width", "height"),
+        *("source", "__index_level_0__"),
     }
 )
 """Columns of numbers that are no label, whatever their values."""
@@ -73,16 +64,9 @@ def read_parquet(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     columns of their own: booleans, or numbers that are 0, 1, -1 or nothing. Other columns are not read, and named. null
     is unknown.
 
-    Args:
-        path: a file, or a folder of `SPLIT-00000-of-00001.parquet`, `SPLIT/0000.parquet` or `SPLIT.parquet`, in
-            folders.
-        split: a split; empty or `all`: every file.
-        options: `tags_column`, `image_column`, `layout` (`numbers` or `one-hot`, of lists of 0 and 1), `delimiter`,
-            `combinations`, `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; the key of an image is `FILE/COLUMN/ROW.SUFFIX`, relative to the folder. Labels are those of every
-        file, in the order of the class names or columns, else sorted.
+    `path` is a file, or a folder of `SPLIT-00000-of-00001.parquet`, `SPLIT/0000.parquet` or `SPLIT.parquet`, in
+    folders. The key of an image is `FILE/COLUMN/ROW.SUFFIX`. Labels are in the order of the class names or columns,
+    else sorted.
 
     Raises:
         InputError: no Parquet file; no column of images or labels, or several; values that are neither; class numbers
@@ -96,7 +80,9 @@ def read_parquet(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         notes = []
     first = opened_parquet(next(iter(files)))
     image = _image_column(first.schema_arrow, options.image_column, spec)
-    tags = _tags_column(first.schema_arrow, options.tags_column, image, spec)
+    columns = [name for name in first.schema_arrow.names if name != image]
+    # Without such a column each label may have its own.
+    tags = column_named(columns, options.tags_column, TAGS_COLUMNS, "labels", "--tags-column", spec)
     parts = [_part(file, name, root, image, tags) for file, name in files.items()]
     if tags is None:
         names, targets, written, more = _one_hot(parts, spec)
@@ -115,10 +101,9 @@ def read_parquet(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     images = tuple(key for part in parts if part.split in chosen for key in part.images)
     if not images:
         raise InputError(f"{spec}: the split has no row.")
-    refuse_reserved(names, spec)
-    targets = targets[rows]
-    said = (understood(images, names, targets, written), *notes, *variants_note(names))
-    return settle(Dataset(spec, root, images, Vocabulary(names), targets, notes=said), options)
+    return dataset_of_targets(
+        images, names, targets[rows], spec=spec, root=root, layout=written, options=options, notes=notes
+    )
 
 
 def _files(path: Path, spec: str) -> dict[Path, str]:
@@ -144,9 +129,7 @@ def _files(path: Path, spec: str) -> dict[Path, str]:
 
 def _image_column(schema: Any, named: str | None, spec: str) -> str:
     if named is not None:
-        if named not in schema.names:
-            raise InputError(f"{spec}: {unknown_name('column', named, schema.names)}")
-        return named
+        return column_named(schema.names, named, (), "images", "--image-column", spec) or named
     found = image_columns(schema) or [name for name in schema.names if name.casefold() in IMAGE_COLUMNS]
     if len(found) == 1:
         return found[0]
@@ -158,20 +141,6 @@ def _image_column(schema: Any, named: str | None, spec: str) -> str:
     raise InputError(
         f"{spec}: {many} (there are {', '.join(schema.names[:20])}). Name it with --image-column."
     )
-
-
-def _tags_column(schema: Any, named: str | None, image: str, spec: str) -> str | None:
-    """Return the column of labels; None where each label may have one."""
-    if named is not None:
-        if named not in schema.names:
-            raise InputError(f"{spec}: {unknown_name('column', named, schema.names)}")
-        return named
-    found = [name for name in schema.names if name.casefold() in TAGS_COLUMNS and name != image]
-    if len(found) > 1:
-        raise InputError(
-            f"{spec}: several columns could hold the labels: {', '.join(found)}. Name one with --tags-column."
-        )
-    return found[0] if found else None
 
 
 def _part(file: Path, split: str, root: Path, image: str, tags: str | None) -> _Part:
@@ -297,14 +266,14 @@ def _tags(
         if options.delimiter or not texts
         else recognise(texts, f"{spec}, {tags!r}")
     )
-    said = [
+    listed = [
         [
             clean(name)
             for name in labels_of_value(value, style, classes, f"{spec}: row {row}, column {tags!r}")
         ]
         for row, value in enumerate(values)
     ]
-    found = {name for names in said for name in names if name}
+    found = {name for names in listed for name in names if name}
     if texts and options.combinations == "error" and not style.is_list:
         refuse_combinations(found, spec)
     names = tuple(dict.fromkeys([*map(clean, classes or ()), *sorted(found)]))
@@ -312,7 +281,7 @@ def _tags(
         raise InputError(f"{spec}: column {tags!r} names no label at all. Name another with --tags-column.")
     column = {name: j for j, name in enumerate(names)}
     targets = np.full((len(values), len(names)), ABSENT, np.int8)
-    for row, value, labels in zip(targets, values, said, strict=True):
+    for row, value, labels in zip(targets, values, listed, strict=True):
         if value is None:
             row[:] = UNKNOWN
         row[[column[name] for name in labels if name]] = PRESENT

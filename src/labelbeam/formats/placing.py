@@ -1,4 +1,7 @@
-"""Writing a data set: names that a file can hold, images beside their labels, lists and folders, what is lost."""
+"""Writing a data set: names that a file can hold, images beside their labels, lists and folders, what is lost.
+
+Used by the writers of `formats`; the splits that readers choose among are here too. Knows no layout.
+"""
 
 import os
 import re
@@ -20,16 +23,9 @@ from labelbeam.formats.image_names import plain_path
 from labelbeam.labels.names import clean, refuse_reserved
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 
-# What a format cannot hold, in sentences for the user: the return value of writers.
-#
-# Knows no layout.
-
 
 def unknown_note(targets: Int8[np.ndarray, "images labels"]) -> tuple[str, ...]:
     """Return a note about unknown labels, which are written as absent; none where there are none.
-
-    Args:
-        targets: those of the images for which the format cannot say unknown.
 
     Example:
         >>> unknown_note(np.array([[-1, 1, -1]], dtype=np.int8))
@@ -52,16 +48,11 @@ def unused_note(
         elsewhere: labels that are known without any image.
     """
     used = np.any([(dataset.targets == value).any(axis=0) for value in named], axis=0).tolist()
-    unused = [
-        name
-        for name, known in zip(dataset.vocabulary, used, strict=True)
-        if not known and name not in elsewhere
-    ]
+    names = zip(dataset.vocabulary, used, strict=True)
+    unused = [name for name, has_image in names if not has_image and name not in elsewhere]
     if not unused:
         return ()
-    return (
-        f"{len(unused)} labels that no image has cannot be told by this format: {', '.join(unused[:5])}.",
-    )
+    return (f"{len(unused)} labels that no image has are not kept by this format: {', '.join(unused[:5])}.",)
 
 
 def order_note(dataset: Dataset) -> tuple[str, ...]:
@@ -70,11 +61,6 @@ def order_note(dataset: Dataset) -> tuple[str, ...]:
     if names == tuple(sorted(names)):
         return ()
     return ("the order of the labels is not in the file: they are read sorted by name.",)
-
-
-# Names that a file could not give back: refused before it is written.
-#
-# Used by the writers of `formats`. Knows no layout, only what kinds of text there are.
 
 
 def refuse_unwritable(names: Iterable[str], spec: str, *, without: str = "", control: bool = True) -> None:
@@ -135,11 +121,6 @@ def refuse_unwritable_images(
 def refuse_unlisted(images: Iterable[str], spec: str, *, more: Collection[str] = ()) -> None:
     """Refuse images that are not found again by looking through a folder for images.
 
-    Args:
-        images: their keys.
-        spec: what to call the data set in messages.
-        more: suffixes that its reader takes for images too.
-
     Raises:
         InputError: a key with a hidden part, or whose suffix is not an image's.
     """
@@ -166,20 +147,12 @@ def _is_text(char: str, *, control: bool) -> bool:
     return not control or (code >= 0x20 and not 0x7F <= code <= 0x9F and code & 0xFFFE != 0xFFFE)
 
 
-# Image files beside their labels: what a writer does about the pictures, and how files refer to them.
-#
-# Used by the writers of `formats`. Knows no layout.
-
 WAYS = ("keep", "link", "copy")
 """Files stay where they are and are referred to; hard links (copies on another file system); copies."""
 
 
 def check_way(images: str, *, keep: bool, spec: str) -> None:
-    """Refuse a way of placing images that there is not, or `keep` for a layout that needs the files in it.
-
-    Raises:
-        InputError: another word, or `keep` where `keep` is false.
-    """
+    """Refuse a way of placing images that there is not, or `keep` for a layout that needs the files in it."""
     if images not in WAYS:
         raise unknown_name("way to place images", images, WAYS)
     if images == "keep" and not keep:
@@ -190,11 +163,7 @@ def check_way(images: str, *, keep: bool, spec: str) -> None:
 
 
 def place_images(dataset: Dataset, folder: Path, *, images: str) -> list[str]:
-    """Place every image of a data set below a folder, by its key, and return where: relative, forward slashes.
-
-    Raises:
-        InputError: an image file is missing, two images want the same place.
-    """
+    """Place every image of a data set below a folder, by its key, and return where: relative, forward slashes."""
     places = placed_keys(dataset.images)
     for source, place in zip(dataset.paths, places, strict=True):
         place_image(source, folder / place, images=images, within=dataset.root)
@@ -314,17 +283,21 @@ def references(sources: Iterable[Path | str], folder: Path) -> list[str]:
     return found
 
 
-# One new file that lists images: how it refers to them, and where they go when they are placed beside it.
-#
-# Used by the formats that are one file. The file appears last, whole, and never in place of another. Knows
-# nothing of what is written into it.
-
-
 @contextmanager
 def new_list_file(
-    dataset: Dataset, path: Path, *, images: str, spec: str, pictures: str | None = None
+    dataset: Dataset,
+    path: Path,
+    *,
+    images: str,
+    spec: str,
+    split: str = "",
+    pictures: str | None = None,
+    control: bool = False,
+    blanks: bool = True,
 ) -> Iterator[tuple[Path, list[str]]]:
-    """Yield where to write a new file, and how it refers to each image of a data set.
+    """Yield where to write a new file of one split, and how it refers to each image of a data set.
+
+    The file appears last, whole, and never in place of another.
 
     Args:
         dataset: whose images are listed.
@@ -332,16 +305,20 @@ def new_list_file(
         images: `keep`: images are referred to where they are; `link` or `copy`: they are placed in a new folder
             beside the file.
         spec: the data set argument, for messages.
-        pictures: name of that folder; None: after the file, `tags_images` for `tags.csv`.
+        split: what the user named; a file cannot say it.
+        pictures: name of the folder of images; None: after the file, `tags_images` for `tags.csv`.
+        control: as `refuse_unwritable_images` takes it.
+        blanks: as `refuse_unwritable_images` takes it.
 
     Yields:
         A path to write to, and a reference per image: relative to the file's folder, absolute where the image
         lies elsewhere.
 
     Raises:
-        InputError: something is at `path` already, its folder cannot be made, an image file is missing, two
-            images want the same place.
+        InputError: a split; something is at `path` already, its folder cannot be made, an image file is missing, two
+            images want the same place, or a file name that would not come back.
     """
+    refuse_split_to_write(split, path, spec)
     check_way(images, keep=True, spec=spec)
     refuse_existing(path)
     try:
@@ -351,10 +328,12 @@ def new_list_file(
     if images == "keep":
         # As text: a path apiece takes longer than everything else.
         found = references((os.path.join(dataset.root, image) for image in dataset.images), path.parent)  # noqa: PTH118
+        refuse_unwritable_images(found, spec, control=control, blanks=blanks)
         with written_whole(path) as part:
             yield part, found
         return
     folder = path.with_name(f"{path.stem}_images" if pictures is None else pictures)
+    refuse_unwritable_images(placed_keys(dataset.images), spec, control=control, blanks=blanks)
     with written_whole(path) as part, new_folder(folder) as part_folder:
         places = place_images(dataset, part_folder, images=images)
         yield part, [f"{folder.name}/{place}" for place in places]
@@ -369,11 +348,7 @@ def refuse_existing(path: Path) -> None:
 
 
 def refuse_split_in_file(split: str, path: Path, spec: str) -> None:
-    """Refuse a split of a file that has none; `all` is the whole file.
-
-    Raises:
-        InputError: any other name.
-    """
+    """Refuse a split of a file that has none, other than `all`."""
     if split not in {"", "all"}:
         raise InputError(
             f"{spec}: {unknown_name('split', split, ['all'])} {path} is one file, without splits."
@@ -381,20 +356,11 @@ def refuse_split_in_file(split: str, path: Path, spec: str) -> None:
 
 
 def refuse_split_to_write(split: str, path: Path, spec: str) -> None:
-    """Refuse to write a split into a file that cannot say so.
-
-    Raises:
-        InputError: a split other than `all`.
-    """
+    """Refuse to write a split, other than `all`, into a file that cannot say so."""
     if split not in {"", "all"}:
         raise InputError(
             f"{spec}: a file holds one split. Name it {path.stem}_{split}{path.suffix} and leave #{split} away."
         )
-
-
-# Folders of a split each: which there are, and a new one beside them.
-#
-# Used by the formats whose splits are folders. Knows nothing of labels.
 
 
 def folders_in(folder: Path) -> dict[str, Path]:
@@ -413,11 +379,7 @@ def folders_in(folder: Path) -> dict[str, Path]:
 
 
 def split_folder(path: Path, split: str, spec: str) -> Path:
-    """Return the folder of a split.
-
-    Raises:
-        InputError: no folder of that name; those that there are are named.
-    """
+    """Return the folder of a split; an error names those that there are."""
     folders = folders_in(path)
     if split not in folders:
         raise InputError(f"{spec}: {unknown_name('split', split, folders)} A split is a folder in {path}.")
@@ -442,10 +404,7 @@ def new_split_folder(path: Path, split: str, spec: str) -> Iterator[Path]:
 def chosen_splits(splits: Iterable[str], split: str, spec: str) -> tuple[list[str], list[str]]:
     """Return the splits that an argument means, and a note where it means several without saying so.
 
-    Args:
-        splits: the names there are; empty where the data set is not divided.
-        split: one of them; empty or `all`: every one.
-        spec: the data set, for messages.
+    No split at all: the data set is not divided.
 
     Raises:
         InputError: another name.

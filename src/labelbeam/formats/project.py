@@ -1,6 +1,6 @@
 """A tagging project (`labelbeam serve --project`) as a data set: what was accepted and rejected, the rest unknown.
 
-Of photographs of which somebody said that nothing else is on them, the rest is absent.
+Of photographs that are marked as complete, the rest is absent.
 
     labelbeam train --data project:holiday.lbp …
     labelbeam data convert project:holiday.lbp csv:tags.csv
@@ -17,21 +17,15 @@ from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import refuse_split_in_file
 from labelbeam.labels.vocabulary import ABSENT, UNKNOWN
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Photograph
+from labelbeam.project.schema import Photograph
 
 
 def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read a project.
 
-    Args:
-        path: the project file.
-        split: empty or `all`.
-        options: `keep_unlabelled`, `missing`, `root` (a folder that holds all photographs, to place them from).
-
-    Returns:
-        The data set: accepted labels present, rejected ones absent, all others unknown, or absent where the
-        photograph is marked as complete. Labels that nobody accepted or rejected anywhere are left out, and so are
-        photographs of which nothing is known.
+    Accepted labels are present, rejected ones absent, all others unknown, or absent where the photograph is marked as
+    complete. Labels that nobody accepted or rejected anywhere are left out, and so are photographs of which nothing is
+    decided. `root` is a folder that holds all photographs, to place them from.
 
     Raises:
         InputError: no such file, no project, nothing decided yet, another split, or image files that are missing.
@@ -45,14 +39,14 @@ def read_project(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     with Project(path) as project:
         known = project.known()
         photographs = project.photographs()
-        used = {name for said in known.values() for name in said}
+        used = {name for labels in known.values() for name in labels}
         names = [name for name in project.labels() if name in used]
         images = project.images.name
     if not known:
         raise InputError(f"{spec}: nothing is accepted or rejected yet, so there is nothing to learn.")
     left_out = len(photographs) - len(known)
     notes = [f"{left_out} photographs of which nothing was decided are left out."] if left_out else []
-    never = [name for name in names if not any(said.get(name) == ABSENT for said in known.values())]
+    never = [name for name in names if not any(labels.get(name) == ABSENT for labels in known.values())]
     if never:
         notes.append(_only_accepted(never, len(names)))
     return labelled_dataset(

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from labelbeam.data.image_bytes import open_regular
+from labelbeam.data.image_bytes import image_columns, open_regular, opened_parquet
 from labelbeam.data.listing import SUFFIXES
-from labelbeam.data.parquet_images import image_columns, opened_parquet
 from labelbeam.errors import InputError
 from labelbeam.formats.coco import annotation_files
-from labelbeam.formats.createml import ROBOFLOW_FILE as CREATEML_FILE
-from labelbeam.formats.csv_layouts import IMAGE_COLUMNS
+from labelbeam.formats.csv_table import IMAGE_COLUMNS
+from labelbeam.formats.json_documents import CREATEML_FILES
 from labelbeam.formats.lists import CELEBA
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
 from labelbeam.formats.photo_metadata.xmp import xmp_keywords
@@ -51,9 +50,6 @@ class Guess:
 
 def recognised(path: Path) -> list[Guess]:
     """Return the formats that a path may be in; empty where nothing is recognised.
-
-    Args:
-        path: a file or folder that exists.
 
     Example:
         >>> import tempfile
@@ -149,7 +145,7 @@ def _json_files(tree: _Tree) -> Found:
             place = {
                 "coco": tree.root if file in official else file,
                 "labelme": tree.root,
-                "createml": tree.root if file.name in {CREATEML_FILE, "annotations.json"} else file,
+                "createml": tree.root if file.name in CREATEML_FILES else file,
                 "datumaro": tree.root if file.parent == tree.root / "annotations" else file,
                 "fiftyone": tree.root,
             }.get(guess.format, file)

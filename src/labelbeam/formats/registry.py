@@ -1,22 +1,23 @@
 """The data set argument: `FORMAT:PATH#SPLIT` to a data set, and a data set to files of a format.
 
-The one table of formats is here: a new format is a file in `formats/` and a row of `FORMATS`. Knows nothing of
-what is inside the files; readers and writers are imported when their format is asked for.
+The one table of formats is here: a new format is a file in `formats/` and a row of `FORMATS`. Readers and writers are
+imported when their format is asked for. Several data sets become one here, `folder:photos + keywords:photos`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from labelbeam.data.dataset import DEFAULTS, OF_LABELS, Dataset, ReadOptions
 from labelbeam.data.tidy import tidy
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists
-from labelbeam.formats.combined import PLUS, combine
 from labelbeam.formats.labelled_images import with_labels_of_all
-from labelbeam.labels.vocabulary import PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,7 @@ def parse_spec(text: str) -> DatasetSpec:
 
 
 def _recognised(text: str) -> DatasetSpec | None:
-    """Return what a path without a format is; None where nothing is at it.
-
-    Raises:
-        InputError: something is there, but in no format that is recognised, or in two.
-    """
+    """Return what a path without a format is; None where nothing is at it."""
     from labelbeam.formats.recognition import recognised
 
     path, split = text, ""
@@ -181,12 +178,7 @@ def _combined(spec: str, options: ReadOptions) -> Dataset:
 
 
 def for_learning(spec: str, options: ReadOptions) -> ReadOptions:
-    """Return switches for learning or judging: what a run wrote and no person touched is unknown.
-
-    Args:
-        spec: the data set.
-        options: as asked for; where they say what machine tags are, that counts.
-    """
+    """Return switches for learning or judging: what a run wrote and no person touched is unknown."""
     parts = [part.strip() for part in spec.split(PLUS)] if not exists(Path(spec)) else [spec]
     has = any("machine_tags" in FORMATS[parse_spec(part).format].options for part in parts)
     return replace(options, machine_tags="unknown") if has and options.machine_tags is None else options
@@ -226,9 +218,6 @@ def maybe_incomplete(dataset: Dataset) -> str:
     """Say that tags may be missing, where people list tags and most images have one or none; empty: nothing says so.
 
     A possibility, no finding: images with one label each look the same.
-
-    Args:
-        dataset: as `open_dataset` gives it.
 
     Example:
         >>> import numpy as np
@@ -301,9 +290,11 @@ class Format:
     """A row of the table of formats.
 
     Attributes:
-        read: `module:function`, called with path, split and options; with the split alone if there is no PATH.
+        place: `module:name`; the module has a function read_NAME, called with path, split and options (with the split
+            alone if there is no PATH), and where it is written write_NAME, called with data set, path, split and
+            images.
         options: names of the `ReadOptions` that it has.
-        write: `module:function`, called with data set, path, split and images; None: the format is only read.
+        writes: whether it is written too.
         needs_path: whether the argument has a PATH.
         everything: the split that is every image; None: there is none, and `#not-SPLIT` is not for this format.
         labels_by_split: whether the files of a split do not name labels that only other splits have.
@@ -311,139 +302,153 @@ class Format:
         patterns: whether PATH may be a pattern of several files, which the reader looks up itself.
     """
 
-    read: str
+    place: str
     options: tuple[str, ...]
-    write: str | None = None
+    writes: bool = False
     needs_path: bool = True
     everything: str | None = None
     labels_by_split: bool = False
     lists_tags: bool = False
     patterns: bool = False
 
+    @property
+    def read(self) -> str:
+        """Its reader, `module:function` below labelbeam."""
+        return self.place.replace(":", ":read_")
+
+    @property
+    def write(self) -> str | None:
+        """Its writer; None: the format is only read."""
+        return self.place.replace(":", ":write_") if self.writes else None
+
 
 _FILES = ("keep_unlabelled", "missing")
-_VOC_OPTIONS = ("difficult", *_FILES)
-_CSV_OPTIONS = (
-    *(*_FILES, "delimiter", "encoding", "root"),
-    *("image_column", "tags_column", "layout", "combinations", "drop_columns", "absent"),
-)
+_VOC = ("difficult", *_FILES)
+_ROOT = (*_FILES, "root")
+_TEXT = (*_FILES, "delimiter", "encoding")
+_CELLS = ("image_column", "tags_column", "layout", "combinations")
+_IN_FOLDERS: dict[str, Any] = {"everything": "all", "lists_tags": True, "labels_by_split": True}
 
 FORMATS: dict[str, Format] = {
-    "voc2007": Format("formats.voc:read_voc2007", _VOC_OPTIONS, "formats.voc:write_voc2007"),
-    "voc2012": Format("formats.voc:read_voc2012", _VOC_OPTIONS, "formats.voc:write_voc2012"),
-    "voc": Format("formats.voc:read_voc_folder", _VOC_OPTIONS, everything="all"),
-    "coco": Format("formats.coco:read_coco", (*_FILES, "root"), "formats.coco:write_coco"),
-    "yolo": Format("formats.yolo:read_yolo", _FILES, everything="all"),
-    "labelme": Format("formats.labelme:read_labelme", (*_FILES, "tags_column"), everything="all"),
-    "createml": Format(
-        "formats.createml:read_createml",
-        (*_FILES, "root"),
-        "formats.createml:write_createml",
-        everything="all",
-    ),
-    "datumaro": Format("formats.datumaro:read_datumaro", _FILES, everything="all"),
-    "parquet": Format(
-        "formats.parquet:read_parquet",
-        (*_FILES, "delimiter", "image_column", "tags_column", "layout", "combinations"),
-        everything="all",
-    ),
-    "list": Format(
-        "formats.lists:read_list", (*_FILES, "root", "layout", "absent"), everything="all", lists_tags=True
-    ),
-    "vertex": Format("formats.cloud_manifests:read_vertex", (*_FILES, "root"), everything="all"),
-    "azure": Format("formats.cloud_manifests:read_azure", (*_FILES, "root")),
-    "sagemaker": Format("formats.cloud_manifests:read_sagemaker", (*_FILES, "root", "tags_column")),
-    "nuswide81": Format("formats.nuswide:read_nuswide81", _FILES, everything="all"),
-    "nuswide1000": Format("formats.nuswide:read_nuswide1000", _FILES, everything="all"),
+    "voc2007": Format("formats.voc:voc2007", _VOC, writes=True),
+    "voc2012": Format("formats.voc:voc2012", _VOC, writes=True),
+    "voc": Format("formats.voc:voc_folder", _VOC, everything="all"),
+    "coco": Format("formats.coco:coco", _ROOT, writes=True),
+    "yolo": Format("formats.yolo:yolo", _FILES, everything="all"),
+    "labelme": Format("formats.labelme:labelme", (*_FILES, "tags_column"), everything="all"),
+    "createml": Format("formats.json_documents:createml", _ROOT, writes=True, everything="all"),
+    "datumaro": Format("formats.json_documents:datumaro", _FILES, everything="all"),
+    "parquet": Format("formats.parquet:parquet", (*_FILES, "delimiter", *_CELLS), everything="all"),
+    "list": Format("formats.lists:list", (*_ROOT, "layout", "absent"), everything="all", lists_tags=True),
+    "vertex": Format("formats.json_lines:vertex", _ROOT, everything="all"),
+    "azure": Format("formats.json_lines:azure", _ROOT),
+    "sagemaker": Format("formats.json_lines:sagemaker", (*_ROOT, "tags_column")),
+    "nuswide81": Format("formats.nuswide:nuswide81", _FILES, everything="all"),
+    "nuswide1000": Format("formats.nuswide:nuswide1000", _FILES, everything="all"),
     "csv": Format(
-        "formats.csv_table:read_csv",
-        _CSV_OPTIONS,
-        "formats.csv_table:write_csv",
+        "formats.csv_table:csv",
+        (*_TEXT, "root", *_CELLS, "drop_columns", "absent"),
+        writes=True,
         everything="",
         lists_tags=True,
     ),
-    "folder": Format(
-        "formats.folder:read_folder",
-        (*_FILES, "odd_folders"),
-        "formats.folder:write_folder",
-        everything="all",
-        lists_tags=True,
-        labels_by_split=True,
-    ),
-    "sidecar": Format(
-        "formats.sidecar:read_sidecar",
-        (*_FILES, "delimiter", "encoding"),
-        "formats.sidecar:write_sidecar",
-        everything="all",
-        lists_tags=True,
-        labels_by_split=True,
-    ),
+    "folder": Format("formats.folder:folder", (*_FILES, "odd_folders"), writes=True, **_IN_FOLDERS),
+    "sidecar": Format("formats.sidecar:sidecar", _TEXT, writes=True, **_IN_FOLDERS),
     "imagefolder": Format(
-        "formats.imagefolder:read_imagefolder",
-        (*_FILES, "delimiter", "encoding", "tags_column", "combinations", "drop_columns", "absent"),
-        "formats.imagefolder:write_imagefolder",
-        everything="all",
-        lists_tags=True,
-        labels_by_split=True,
+        "formats.imagefolder:imagefolder",
+        (*_TEXT, "tags_column", "combinations", "drop_columns", "absent"),
+        writes=True,
+        **_IN_FOLDERS,
     ),
-    "mmpretrain": Format(
-        "formats.mmpretrain:read_mmpretrain", (*_FILES, "root"), "formats.mmpretrain:write_mmpretrain"
-    ),
-    "paddle": Format(
-        "formats.paddle:read_paddle", (*_FILES, "root", "layout", "absent"), "formats.paddle:write_paddle"
-    ),
-    "cleanlab": Format(
-        "formats.cleanlab:read_cleanlab", (*_FILES, "root"), "formats.cleanlab:write_cleanlab"
-    ),
-    "jsonl": Format(
-        "formats.json_lines:read_json_lines",
-        (*_FILES, "root"),
-        "formats.json_lines:write_json_lines",
-        lists_tags=True,
-    ),
+    "mmpretrain": Format("formats.json_documents:mmpretrain", _ROOT, writes=True),
+    "paddle": Format("formats.lists:paddle", (*_ROOT, "layout", "absent"), writes=True),
+    "cleanlab": Format("formats.json_documents:cleanlab", _ROOT, writes=True),
+    "jsonl": Format("formats.json_lines:json_lines", _ROOT, writes=True, lists_tags=True),
     "labelstudio": Format(
-        "formats.label_studio:read_label_studio",
-        (*_FILES, "root", "image_column", "tags_column"),
-        "formats.label_studio:write_label_studio",
+        "formats.label_studio:label_studio", (*_ROOT, "image_column", "tags_column"), writes=True
     ),
-    "cvat": Format(
-        "formats.cvat:read_cvat",
-        (*_FILES, "root"),
-        "formats.cvat:write_cvat",
-        everything="all",
-        labels_by_split=True,
-    ),
-    "fiftyone": Format(
-        "formats.fiftyone:read_fiftyone", (*_FILES, "tags_column"), "formats.fiftyone:write_fiftyone"
-    ),
-    "openimages": Format(
-        "formats.open_images:read_open_images",
-        (*_FILES, "root"),
-        "formats.open_images:write_open_images",
-    ),
+    "cvat": Format("formats.cvat:cvat", _ROOT, writes=True, everything="all", labels_by_split=True),
+    "fiftyone": Format("formats.fiftyone:fiftyone", (*_FILES, "tags_column"), writes=True),
+    "openimages": Format("formats.open_images:open_images", _ROOT, writes=True),
     "webdataset": Format(
-        "formats.webdataset:read_webdataset",
+        "formats.webdataset:webdataset",
         (*_FILES, "delimiter", "tags_column"),
-        "formats.webdataset:write_webdataset",
-        everything="all",
-        lists_tags=True,
+        writes=True,
         patterns=True,
-        labels_by_split=True,
+        **_IN_FOLDERS,
     ),
     "keywords": Format(
-        "formats.keywords:read_keywords",
+        "formats.keywords:keywords",
         (*_FILES, "keyword_level", "machine_tags", "tag_root"),
-        "formats.keywords:write_keywords",
+        writes=True,
         lists_tags=True,
         patterns=True,
     ),
     "vectors": Format(
-        "formats.vectors:read_vectors",
+        "formats.vectors:vectors",
         ("keep_unlabelled", "encoding", "image_column", "tags_column", "features_column"),
-        "formats.vectors_write:write_vectors",
+        writes=True,
         everything="",
     ),
-    "project": Format("formats.project:read_project", (*_FILES, "root")),
-    "scenes": Format("scenes.files:read_scenes", (), needs_path=False),
+    "project": Format("formats.project:project", _ROOT),
+    "scenes": Format("scenes.files:scenes", (), needs_path=False),
 }
 """Every data set format by its name."""
+
+
+PLUS = " + "
+"""Between the parts of an argument."""
+
+
+def combine(parts: Sequence[Dataset], spec: str) -> Dataset:
+    """Return several data sets as one; the same file is one image, by its place.
+
+    A later project counts more than an earlier one.
+
+    Raises:
+        InputError: vectors, which are no files.
+    """
+    if any(part.features is not None for part in parts):
+        raise InputError(f"{spec}: vectors are no files, and cannot be combined with others.")
+    names = sorted({name for part in parts for name in part.vocabulary})
+    column = {name: j for j, name in enumerate(names)}
+    rows: dict[Path, np.ndarray] = {}
+    paths: dict[Path, Path] = {}
+    contradicted = 0
+    # Projects last: their word is a person's.
+    for part in sorted(parts, key=_is_project):
+        columns = [column[name] for name in part.vocabulary]
+        for i in range(len(part)):
+            path = part.path(i)
+            place = path.parent.resolve() / path.name
+            paths.setdefault(place, path)
+            row = rows.setdefault(place, np.full(len(names), UNKNOWN, dtype=np.int8))
+            values = part.targets[i]
+            if part.spec.startswith("keywords:") and not (values == PRESENT).any():
+                values = np.where(values == ABSENT, UNKNOWN, values)
+            before = row[columns]
+            if _is_project(part):
+                contradicted += int(((before == PRESENT) & (values == ABSENT)).sum())
+                row[columns] = np.where(values == UNKNOWN, before, values)
+            else:
+                row[columns] = np.maximum(before, values)
+    order = sorted(rows, key=str)
+    several = sum(len(part) for part in parts) - len(order)
+    notes = [note for part in parts for note in part.notes]
+    notes.append(f"combined: {len(order):,} images, {several:,} of them in more than one part.")
+    if contradicted:
+        notes.append(
+            f"{contradicted:,} labels were rejected in a project: absent, whatever the other parts say."
+        )
+    return Dataset(
+        spec=spec,
+        root=Path(),
+        images=tuple(paths[place].as_posix() for place in order),
+        vocabulary=Vocabulary(tuple(names)),
+        targets=np.array([rows[place] for place in order], dtype=np.int8),
+        notes=tuple(notes),
+    )
+
+
+def _is_project(part: Dataset) -> bool:
+    return part.spec.startswith("project:")

@@ -13,23 +13,14 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
+from labelbeam.formats import placing
 from labelbeam.formats.cells import CellStyle, looks_cut, recognise
 from labelbeam.formats.documents import damaged_note, read_each, text_lines
 from labelbeam.formats.image_names import stems_of
-from labelbeam.formats.labelled_images import labelled_dataset
+from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.formats.labelled_rows import numbers_note
-from labelbeam.formats.placing import (
-    check_way,
-    new_split_folder,
-    place_images,
-    refuse_unlisted,
-    refuse_unwritable,
-    split_folder,
-    unknown_note,
-    unused_note,
-)
 from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import read_regular
 
 _NAMED_BOX = re.compile(r"\s*|\s*[^\d\s,]\S*(?:\s+-?\d+(?:\.\d+)?){4,16}\s*")
@@ -43,16 +34,10 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     """Read a folder of images with a text file of tags beside each.
 
     Commas separate tags, and so do line ends. Where no file has a comma, what separates them is recognised, or an
-    error. An empty file is an image without a label; of an image without a file nobody said anything, so every
+    error. An empty file is an image without a label; an image without a file was not labelled, so every
     label is unknown. So it is where a file is damaged or in another encoding and nearly all others are not.
 
-    Args:
-        path: the folder; its subfolders are read too.
-        split: a folder in it; empty or `all`: the whole.
-        options: `delimiter`, `encoding`, `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to `path`, sorted by folder; labels are sorted.
+    Subfolders are read too; a split is one of them. Images are sorted by folder, labels by name.
 
     Raises:
         InputError: no folder of that split; no image or no text file beside one; two text files for an image; text
@@ -61,7 +46,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     spec = f"sidecar:{path}" + (f"#{split}" if split else "")
     if not path.is_dir():
         raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds images and .txt files.")
-    home = path if split in {"", "all"} else split_folder(path, split, spec)
+    home = path if split in {"", "all"} else placing.split_folder(path, split, spec)
     images, left_out = images_in(home)
     files = [_text_file(image, spec) for image in images]
     texts, unread = read_each(
@@ -76,31 +61,31 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     if options.delimiter is None:
         _refuse_boxes(texts, path, split, spec)
     style = _style(list(texts.values()), options.delimiter, f"{spec}: the .txt files")
-    said: list[tuple[str, dict[str, int]]] = []
-    unsaid = []
+    labelled: list[tuple[str, Labels | None]] = []
     for image, file in zip(images, files, strict=True):
         try:
             labels = style.labels(_one_line(texts[file], style)) if file else []
         except InputError as error:
             raise InputError(f"{spec}: {file}: {error}") from None
-        said.append((image.relative_to(path).as_posix(), dict.fromkeys(labels, PRESENT)))
-        unsaid.append(ABSENT if file else UNKNOWN)
-    numbers = _class_names({name for _, names in said for name in names}, path, spec)
+        names = dict.fromkeys(labels, PRESENT) if file else None
+        labelled.append((image.relative_to(path).as_posix(), names))
+    numbers = _class_names({name for _, names in labelled for name in names or ()}, path, spec)
     if numbers:
-        said = [(image, {numbers[name]: value for name, value in names.items()}) for image, names in said]
+        labelled = [
+            (image, None if names is None else {numbers[name]: value for name, value in names.items()})
+            for image, names in labelled
+        ]
     return labelled_dataset(
-        said,
+        labelled,
         spec=spec,
         root=path,
-        names=None,
-        unsaid=unsaid,
         layout=f"a .txt file of tags beside each image, {style}",
         options=options,
         notes=[
             *left_out,
             *_notes(home, files, texts, unread),
             *(["tags are class numbers, whose names are in a file beside the images."] if numbers else []),
-            *numbers_note(sorted({n for _, names in said for n in names})),
+            *numbers_note(sorted({n for _, names in labelled for n in names or ()})),
         ],
     )
 
@@ -108,44 +93,34 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
 def write_sidecar(dataset: Dataset, path: Path, *, split: str = "", images: str = "link") -> tuple[str, ...]:
     """Write images with a text file of tags beside each, separated by a comma and a blank.
 
-    Args:
-        dataset: what to write; an image whose every label is unknown gets no text file, which says just that.
-        path: the folder to appear; with a split, the folder that gets a folder of that name.
-        split: the split's folder; empty for none.
-        images: `link` or `copy`.
-
-    Returns:
-        What the files cannot hold: unknown labels beside known ones, labels that no image has.
-
-    Raises:
-        InputError: something is there already; a label with a comma or a line end; two images that differ in their
-            suffix only; an image that is missing; no image that has a label.
+    An image whose every label is unknown gets no text file, which says just that. With a split, `path` gets a folder of
+    that name.
     """
     spec = f"sidecar:{path}" + (f"#{split}" if split else "")
-    check_way(images, keep=False, spec=spec)
-    refuse_unwritable(dataset.vocabulary, spec, without=",\n\r\0", control=False)
+    placing.check_way(images, keep=False, spec=spec)
+    placing.refuse_unwritable(dataset.vocabulary, spec, without=",\n\r\0", control=False)
     for name in dataset.vocabulary:
         if looks_cut(name) or CellStyle(",", given=True).labels(f"{name},") != [name]:
             raise InputError(
                 f"{spec}: the label {name!r} has brackets or quotation marks that a text of tags does not give back. "
                 "Rename the label first."
             )
-    refuse_unlisted(dataset.images, spec)
+    placing.refuse_unlisted(dataset.images, spec)
     stems_of(dataset.images, spec=spec)
     present = dataset.targets == PRESENT
     if not present.any():
         raise InputError(f"{spec}: no image has a label, so there is nothing to write.")
     # Without a comma anywhere, a reader would have to guess what separates tags.
     end = "" if (present.sum(axis=1) > 1).any() else ","
-    untold = (dataset.targets == UNKNOWN).all(axis=1)
-    with new_split_folder(path, split, spec) as home:
-        for i, place in enumerate(place_images(dataset, home, images=images)):
-            if not untold[i]:
+    nobody = (dataset.targets == UNKNOWN).all(axis=1)
+    with placing.new_split_folder(path, split, spec) as home:
+        for i, place in enumerate(placing.place_images(dataset, home, images=images)):
+            if not nobody[i]:
                 labels = [dataset.vocabulary.names[j] for j in np.flatnonzero(present[i])]
                 # One tag that reads like "no label" is a tag where a comma follows.
                 text = ", ".join(labels) + (end or "," * (len(labels) == 1) if labels else "")
                 (home / place).with_suffix(".txt").write_text(text, encoding="utf-8")
-    return unknown_note(dataset.targets[~untold]) + unused_note(dataset)
+    return placing.unknown_note(dataset.targets[~nobody]) + placing.unused_note(dataset)
 
 
 def _text_file(image: Path, spec: str) -> Path | None:

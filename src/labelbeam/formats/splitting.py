@@ -11,16 +11,11 @@ from jaxtyping import Int
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.stratified import SplitBalance, balance_of, split
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.csv_columns import IMAGE_COLUMNS
-from labelbeam.formats.csv_rows import Table, opened_table
+from labelbeam.formats.csv_rows import image_column, opened_table
 from labelbeam.formats.csv_table import write_csv
 from labelbeam.formats.image_names import plain_path
 from labelbeam.formats.registry import parse_spec
-from labelbeam.formats.vectors_write import write_vectors
-
-# Which images belong together, so that a split keeps them in one part: same folder, same text in the name.
-#
-# From image keys to group numbers. Knows nothing of labels and splits.
+from labelbeam.formats.vectors import write_vectors
 
 
 def numbered(keys: Iterable[str]) -> Int[np.ndarray, " images"]:
@@ -76,10 +71,6 @@ def matches_of(images: Sequence[str], pattern: str) -> list[str]:
             "They would all be one group; write a pattern whose parentheses take part in every match."
         )
     return keys
-
-
-# From what a user asks of a split to parts, groups and a CSV file that can be read again.
-# Joins `data.stratified` and the groups above with the CSV format.
 
 
 @dataclass(frozen=True)
@@ -179,13 +170,6 @@ def split_dataset(
 ) -> Split:
     """Deal out the images of a data set.
 
-    Args:
-        dataset: images and labels.
-        plan: the parts.
-        seed: of the random ties.
-        group_by: see `groups_of`; None: each image on its own.
-        options: how the data set was read.
-
     Raises:
         InputError: more parts than images or groups, or what `groups_of` refuses.
     """
@@ -239,7 +223,7 @@ def _column(dataset: Dataset, name: str, options: ReadOptions) -> list[str]:
     with opened_table(parsed.path, encoding=options.encoding) as table:
         if name not in table.header:
             raise InputError(f"{table.source}: {unknown_name('column', name, table.header)}")
-        column, image = table.column(name), _image_column(table, options)
+        column, image = table.column(name), image_column(table, options)
         for line, fields in table.rows:
             key, value = plain_path(fields[image]), fields[column] if column < len(fields) else ""
             if value_of.setdefault(key, value) != value:
@@ -255,27 +239,8 @@ def _column(dataset: Dataset, name: str, options: ReadOptions) -> list[str]:
     return [value_of[key] for key in dataset.images]
 
 
-def _image_column(table: Table, options: ReadOptions) -> int:
-    if options.image_column is not None:
-        return table.column(options.image_column)
-    for j, name in enumerate(table.header):
-        if name.casefold() in IMAGE_COLUMNS:
-            return j
-    raise InputError(
-        f"{table.source}: no column of images among {', '.join(table.header)}. Name it with --image-column."
-    )
-
-
 def write_parts(dataset: Dataset, parts: Mapping[str, np.ndarray], file: Path) -> tuple[str, ...]:
     """Write images, labels and the part of each to a CSV file that `csv:FILE#PART` reads; vectors to `vectors:FILE`.
-
-    Args:
-        dataset: images and labels.
-        parts: name to indices of its images.
-        file: the file to appear.
-
-    Returns:
-        Sentences about what the file does not hold.
 
     Raises:
         InputError: something is there already, or names that would not come back as they are.

@@ -10,7 +10,7 @@ import numpy as np
 
 from labelbeam.data.feature_rows import FeatureRows, row_ids
 from labelbeam.errors import InputError
-from labelbeam.formats.vector_table import VectorTable
+from labelbeam.formats.vector_files import VectorTable
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
@@ -42,9 +42,9 @@ def read_libsvm(path: Path) -> VectorTable:
             if number == 1 and len(cells) == 3 and all(cell.isdecimal() for cell in cells):
                 header = tuple(map(int, cells))
                 continue
-            said = "" if text[0].isspace() or ":" in cells[0] else cells.pop(0)
+            first = "" if text[0].isspace() or ":" in cells[0] else cells.pop(0)
             try:
-                labels.append([int(float(one)) for one in said.split(",") if one])
+                labels.append([int(float(one)) for one in first.split(",") if one])
                 for cell in cells:
                     index, _, value = cell.partition(":")
                     columns.append(int(index))
@@ -288,9 +288,9 @@ def _label_columns(
         return [column[name] for name in names], f"named by {xml.name}"
     match = re.search(r"-[cC]\s+(-?\d+)", relation or "")
     if match is None:
-        said = "has no @relation" if relation is None else f"has the relation {relation[:40]!r}"
+        relates = "has no @relation" if relation is None else f"has the relation {relation[:40]!r}"
         raise InputError(
-            f"{path} {said}, which does not say how many attributes are labels (MEKA: '-C 6'), and there is no "
+            f"{path} {relates}, which does not say how many attributes are labels (MEKA: '-C 6'), and there is no "
             f"{path.stem.split('-')[0]}.xml beside it that names them (Mulan). Add one of them."
         )
     count = int(match[1])

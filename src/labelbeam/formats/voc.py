@@ -1,4 +1,12 @@
-"""PASCAL VOC: objects in boxes, read as the set of their classes, with `ImageSets` or as loose folders; written."""
+"""PASCAL VOC: objects in boxes, read as the set of their classes, with `ImageSets` or as loose folders; written.
+
+The labels come from the annotations; lists only say which images belong to a split. What is unknown is written as an
+object that is difficult, which is what VOC means by that.
+
+Source:
+    Roboflow, "Pascal VOC XML" (Datumaro documentation, "Roboflow": `train/a.jpg` and `train/a.xml`); LabelImg,
+    `libs/pascal_voc_io.py` (`folder`, `filename` and `path` of the machine that drew the boxes).
+"""
 
 import re
 from collections import Counter
@@ -7,53 +15,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
-from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, new_folder
-from labelbeam.formats.documents import damaged_note, parse_xml, read_each
+from labelbeam.formats import placing
+from labelbeam.formats.documents import damaged_note, left_out_note, parse_xml, read_each, split_folder_of
 from labelbeam.formats.image_names import files_by_stem, image_key, keys_by_either, stems_of
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, labelled_dataset, size_of
-from labelbeam.formats.placing import (
-    check_way,
-    chosen_splits,
-    place_image,
-    placed_keys,
-    refuse_unwritable,
-    refuse_unwritable_images,
-    unused_note,
-)
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 from labelbeam.parsing import read_regular
 
-# PASCAL VOC: objects in boxes, read as the set of their classes; written with whole-image boxes.
-
-# PASCAL VOC: objects in boxes, read as the set of their classes.
-#
-# Reads an official VOCdevkit or a folder made at home in its layout (`Annotations/*.xml`, `JPEGImages/*`,
-# `ImageSets/Main/*.txt`). The labels come from the annotations; lists only say which images belong to a
-# split. Knows nothing of pixels.
-
 VOC_LABELS: tuple[str, ...] = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *(
-        "diningtable",
-        "dog",
-        "horse",
-        "motorbike",
-        "person",
-        "pottedplant",
-        "sheep",
-        "sofa",
-        "train",
-        "tvmonitor",
-    ),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
 )
 """The 20 classes, in the official (alphabetical) order."""
 
@@ -101,15 +81,9 @@ def read_voc(
     An image with a normal and a difficult object of a class has that class; `options.difficult` decides about
     classes seen in difficult objects only.
 
-    Args:
-        folder: VOCdevkit, its VOC2007 or VOC2012, or a home-made folder of that layout.
-        split: name of any list in ImageSets/Main, the user's own and the lists of one class included.
-        edition: `voc2007` or `voc2012`: which folder of a VOCdevkit.
-        options: `difficult`, `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are file names in JPEGImages, in the list's order. Labels are the 20
-        classes, or, where the folder holds others, all that its annotations hold, sorted.
+    `folder` is VOCdevkit, its VOC2007 or VOC2012, or a home-made folder of that layout; a split is any list in
+    ImageSets/Main, the user's own and the lists of one class included. Image keys are file names in JPEGImages, in the
+    list's order. Labels are the 20 classes, or, where the folder holds others, all that its annotations hold, sorted.
 
     Raises:
         InputError: no such folder, list, or annotation; an empty list; XML that is broken
@@ -126,7 +100,9 @@ def read_voc(
     names = VOC_LABELS
     seen = {name for found in objects for name in found} | _possible_labels(home)
     if seen - set(VOC_LABELS):
-        names = _all_labels(home, spec)
+        # Every class of every annotation: the same labels for each split of the folder.
+        every = sorted((home / "Annotations").rglob("*.xml"))
+        names = tuple(sorted({name for file in every for name in read_annotation(file, spec).objects}))
     if foreign := sorted(set(names) - set(VOC_LABELS)):
         refuse_reserved(names, spec)
         notes += variants_note(names)
@@ -209,11 +185,7 @@ def list_ids(file: Path, split: str, spec: str) -> tuple[list[str], list[str]]:
 
 
 def _lines(file: Path, spec: str) -> list[str]:
-    """Return the lines of a list without the blank ones.
-
-    Raises:
-        InputError: not UTF-8, or a line that names no file.
-    """
+    """Return the lines of a list without the blank ones."""
     try:
         # Only line feeds end a line: other separators are characters of a file name.
         lines = file.read_bytes().decode("utf-8-sig").split("\n")
@@ -233,12 +205,6 @@ def _possible_labels(home: Path) -> set[str]:
         with suppress(OSError):
             found.update(_NAME.findall(file.read_bytes()))
     return {clean(name.decode(errors="replace")) for name in found}
-
-
-def _all_labels(home: Path, spec: str) -> tuple[str, ...]:
-    """Return every class of every annotation, sorted: the same labels for each split of the folder."""
-    files = sorted((home / "Annotations").rglob("*.xml"))
-    return tuple(sorted({name for file in files for name in read_annotation(file, spec).objects}))
 
 
 def _targets(objects: list[Objects], names: tuple[str, ...], options: ReadOptions) -> np.ndarray:
@@ -273,38 +239,18 @@ def read_annotation(file: Path, spec: str) -> Annotation:
         name = clean(element.findtext("name") or "")
         if not name:
             raise InputError(f"{spec}: an object in {file} has no name. Repair or remove it.")
-        objects[name] = objects.get(name, False) or not _is_difficult(element)
+        # Home-made files leave the mark out or write a word ("Unspecified"); only a clear yes is a yes.
+        mark = (element.findtext("difficult") or "").strip().casefold()
+        objects[name] = objects.get(name, False) or mark not in {"1", "true", "yes"}
     more = tuple(tag for tag in UNREAD if root.find(f"object/{tag}") is not None)
     return Annotation(objects, (root.findtext("filename") or "").strip(), more, western=bool(seen))
-
-
-def _is_difficult(element: Element) -> bool:
-    # Home-made files leave the mark out or write a word ("Unspecified"); only a clear yes is a yes.
-    return (element.findtext("difficult") or "").strip().casefold() in {"1", "true", "yes"}
-
-
-# Writes PASCAL VOC: each label an object whose box is the whole image.
-#
-# The counterpart of `voc`: `Annotations`, `JPEGImages` and a list in `ImageSets/Main`; further splits may
-# be added to the folder. What is unknown is written as an object that is difficult, which is what VOC means
-# by that.
 
 
 def write_voc2007(dataset: Dataset, path: Path, *, split: str, images: str) -> tuple[str, ...]:
     """Write a data set in VOC's layout; `voc2007:PATH#SPLIT` reads it back.
 
-    Args:
-        dataset: what to write.
-        path: the folder. It may be one of this layout, to which the split is added.
-        split: name of the list; empty: `all`.
-        images: `link` or `copy`: VOC finds images by their place only.
-
-    Returns:
-        Sentences about boxes, and about labels that the annotations do not hold because no image has them.
-
-    Raises:
-        InputError: something in the way, a name that cannot be written, image files that are missing, or whose
-            names differ in the suffix only.
+    `path` may be a folder of this layout, to which the split (empty: `all`) is added. Images are linked or copied: VOC
+    finds them by their place only.
     """
     return _write("voc2007", dataset, path, split or "all", images)
 
@@ -316,10 +262,10 @@ def write_voc2012(dataset: Dataset, path: Path, *, split: str, images: str) -> t
 
 def _write(edition: str, dataset: Dataset, path: Path, split: str, images: str) -> tuple[str, ...]:
     spec = f"{edition}:{path}#{split}"
-    check_way(images, keep=False, spec=spec)
-    refuse_unwritable(dataset.vocabulary.names, spec)
-    refuse_unwritable_images(dataset.images, spec)
-    keys = placed_keys(dataset.images)
+    placing.check_way(images, keep=False, spec=spec)
+    placing.refuse_unwritable(dataset.vocabulary.names, spec)
+    placing.refuse_unwritable_images(dataset.images, spec)
+    keys = placing.placed_keys(dataset.images)
     ids = stems_of(keys, spec=spec)
     _refuse_ids(keys, ids, split, spec)
     place = path / "ImageSets" / "Main" / f"{split}.txt"
@@ -329,17 +275,19 @@ def _write(edition: str, dataset: Dataset, path: Path, split: str, images: str) 
     with _filled(path) as home:
         for i, (key, image_id) in enumerate(zip(keys, ids, strict=True)):
             annotation = home / "Annotations" / f"{image_id}.xml"
-            place_image(dataset.path(i), home / "JPEGImages" / key, images=images, within=dataset.root)
+            placing.place_image(
+                dataset.path(i), home / "JPEGImages" / key, images=images, within=dataset.root
+            )
             size = size_of(home / "JPEGImages" / key)
             unreadable += size == NO_SIZE
-            said = [
+            labels = [
                 (name, value)
                 for name, value in zip(dataset.vocabulary, dataset.targets[i].tolist(), strict=True)
                 if value
             ]
-            objects += len(said)
+            objects += len(labels)
             annotation.parent.mkdir(parents=True, exist_ok=True)
-            annotation.write_text(_annotation(key, size, said), encoding="utf-8")
+            annotation.write_text(_annotation(key, size, labels), encoding="utf-8")
         lists = home / "ImageSets" / "Main"
         lists.mkdir(parents=True, exist_ok=True)
         (lists / f"{split}.txt").write_text("".join(f"{image_id}\n" for image_id in ids), encoding="utf-8")
@@ -348,11 +296,11 @@ def _write(edition: str, dataset: Dataset, path: Path, split: str, images: str) 
 
 def _label_notes(dataset: Dataset) -> tuple[str, ...]:
     """Return sentences about labels that are read back otherwise: annotations know only what they show."""
-    said = (dataset.targets != ABSENT).any(axis=0)
-    shown = {name for name, is_said in zip(dataset.vocabulary, said, strict=True) if is_said}
+    mentioned = (dataset.targets != ABSENT).any(axis=0)
+    shown = {name for name, is_mentioned in zip(dataset.vocabulary, mentioned, strict=True) if is_mentioned}
     if not shown <= set(VOC_LABELS):
-        return unused_note(dataset, named=(PRESENT, UNKNOWN))
-    lost = unused_note(dataset, named=(PRESENT, UNKNOWN), elsewhere=VOC_LABELS)
+        return placing.unused_note(dataset, named=(PRESENT, UNKNOWN))
+    lost = placing.unused_note(dataset, named=(PRESENT, UNKNOWN), elsewhere=VOC_LABELS)
     if gained := set(VOC_LABELS) - set(dataset.vocabulary):
         return (
             *lost,
@@ -401,14 +349,14 @@ def _refuse_ids(keys: Iterable[str], ids: Iterable[str], split: str, spec: str) 
         )
 
 
-def _annotation(image: str, size: tuple[int, int], said: list[tuple[str, int]]) -> str:
+def _annotation(image: str, size: tuple[int, int], labels: list[tuple[str, int]]) -> str:
     """Return the XML of an image: labels with PRESENT or UNKNOWN."""
     width, height = size
     box = f"<xmin>1</xmin><ymin>1</ymin><xmax>{width}</xmax><ymax>{height}</ymax>"
     objects = "".join(
         f"  <object>\n    <name>{escape(name)}</name>\n    <pose>Unspecified</pose>\n    <truncated>0</truncated>\n"
         f"    <difficult>{int(value != PRESENT)}</difficult>\n    <bndbox>{box}</bndbox>\n  </object>\n"
-        for name, value in said
+        for name, value in labels
     )
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -417,17 +365,6 @@ def _annotation(image: str, size: tuple[int, int], said: list[tuple[str, int]]) 
         f"  <segmented>0</segmented>\n{objects}</annotation>\n"
     )
 
-
-# VOC's XML without VOC's folders: files beside the images (LabelImg, Roboflow) or in `Annotations`, without
-# lists.
-#
-# Lists in `ImageSets/Main` are used where there are some. What is inside a file is the matter of `voc`.
-# Knows nothing of pixels.
-#
-# Source:
-#     Roboflow, "Pascal VOC XML" (Datumaro documentation, "Roboflow": `train/a.jpg` and `train/a.xml`);
-#   LabelImg,
-#     `libs/pascal_voc_io.py` (`folder`, `filename` and `path` of the machine that drew the boxes).
 
 HOMES = ("VOCdevkit/VOC2007", "VOCdevkit/VOC2012", "VOC2007", "VOC2012")
 """Where an official folder may be below the one that was named."""
@@ -439,13 +376,8 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
     The labels are the classes of all XML files of the folder, sorted, whatever the split. An image without an XML file
     was not annotated: it is left out, and counted.
 
-    Args:
-        path: the folder; XML files may lie beside images, in `Annotations`, or in a folder per split.
-        split: a folder that holds XML files (`train`), or a list of `ImageSets/Main`; empty or `all`: every file.
-        options: `difficult`, `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to `path`.
+    XML files may lie beside images, in `Annotations`, or in a folder per split; a split may also be a list of
+    `ImageSets/Main`.
 
     Raises:
         InputError: no XML file; no such split; XML that is broken or none of VOC's; whatever `settle` finds.
@@ -460,14 +392,16 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
     picked, notes = _picked(path, split, list(annotations), spec)
     images = _images(path, picked, annotations, spec)
     only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[options.difficult]
-    said = []
+    labelled = []
     for file, key in zip(picked, images, strict=True):
         objects = annotations[file].objects.items()
-        said.append((key, {name: PRESENT if normal else only_difficult for name, normal in objects}))
+        labelled.append((key, {name: PRESENT if normal else only_difficult for name, normal in objects}))
     if options.missing != "keep":
-        notes += _without_xml(path, {file.parent for file in picked}, set(images))
+        homes = {file.parent for file in picked}
+        beside = {home.parent / name for home in homes for name in ("JPEGImages", "images")}
+        notes += left_out_note(path, homes | beside, images, "have no XML file")
     dataset = labelled_dataset(
-        said,
+        labelled,
         spec=spec,
         root=path,
         names=sorted({name for one in annotations.values() for name in one.objects}),
@@ -518,7 +452,9 @@ def _picked(path: Path, split: str, files: list[Path], spec: str) -> tuple[list[
         if split in {"", "all"}:
             return files, []
         if split not in lists:
-            chosen_splits([name for name in lists if name.rpartition("_")[0] not in VOC_LABELS], split, spec)
+            placing.chosen_splits(
+                [name for name in lists if name.rpartition("_")[0] not in VOC_LABELS], split, spec
+            )
         by_stem: dict[str, Path] = {file.stem: file for file in files}
         ids, notes = list_ids(lists[split], split, spec)
         if lost := [image for image in ids if image.rpartition("/")[2] not in by_stem]:
@@ -526,16 +462,9 @@ def _picked(path: Path, split: str, files: list[Path], spec: str) -> tuple[list[
         return [by_stem[image.rpartition("/")[2]] for image in ids], notes
     folders: dict[str, list[Path]] = {}
     for file in files:
-        inside = file.relative_to(path).parts
-        # `Annotations` is VOC's word for the folder of XML files; a split is the folder above or below it.
-        named = [
-            part
-            for part in inside[:-1]
-            if part.lower() not in {"annotations", "annotation", "labels", "xml", "xmls"}
-        ]
-        folders.setdefault(named[0] if named else "", []).append(file)
+        folders.setdefault(split_folder_of(file, path), []).append(file)
     names = sorted(name for name in folders if name)
-    chosen, notes = chosen_splits(names, split, f"voc:{path}")
+    chosen, notes = placing.chosen_splits(names, split, f"voc:{path}")
     if split in {"", "all"}:
         return files, notes if len(names) > 1 else []
     return [file for name in chosen for file in folders[name]], notes
@@ -559,19 +488,3 @@ def _images(
         own.append(start + file.stem)
         named.append(image_key(start + written, f"{spec}: {file}"))
     return keys_by_either(path, own, named, spec)
-
-
-def _without_xml(path: Path, folders: Iterable[Path], keys: set[str]) -> list[str]:
-    """Return a note about images beside the XML files, or in VOC's folder of images, that none is about."""
-    places = {
-        folder for home in folders for folder in (home, home.parent / "JPEGImages", home.parent / "images")
-    }
-    there = {
-        image.relative_to(path).as_posix()
-        for image in images_in(*sorted(folder for folder in places if folder.is_dir()))[0]
-        if image.is_relative_to(path)
-    }
-    lost = sorted(there - keys)
-    if not lost:
-        return []
-    return [f"{len(lost):,} images have no XML file and were left out: {', '.join(lost[:5])}."]

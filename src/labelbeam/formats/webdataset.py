@@ -1,4 +1,8 @@
-"""WebDataset shards: tar files of samples, `key.jpg` beside its labels, read and written byte for byte alike."""
+"""WebDataset shards: tar files of samples, `key.jpg` beside its labels, read and written byte for byte alike.
+
+Image keys name members of the shards (`train-000000.tar/0007.jpg`), which `data.image_bytes` reads; here only headers
+and label members are looked at.
+"""
 
 import io
 import json
@@ -22,10 +26,6 @@ from labelbeam.formats.label_members import LabelSource, choose_source, read_sam
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import check_way, refuse_unwritable, require_own_image
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
-
-# Which files the shards of a data set are, and what lies beside them.
-#
-# Under the reader of WebDataset shards. Opens no shard.
 
 CLASS_NAMES = "classnames.txt"
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -134,7 +134,10 @@ def _in_folder(folder: Path, split: str, spec: str) -> list[Path]:
         return inside
     fits = [shard for shard in everything if shard.parent == folder and shard.name.startswith(f"{split}-")]
     if not fits:
-        splits = {shard.parent.name if shard.parent != folder else _prefix(shard) for shard in everything}
+        splits = {
+            shard.parent.name if shard.parent != folder else shard.name.rpartition("-")[0] or shard.stem
+            for shard in everything
+        }
         raise InputError(f"{spec}: {unknown_name('split', split, splits)}")
     return fits
 
@@ -146,38 +149,20 @@ def _numbered(shards: Iterable[Path]) -> list[Path]:
     )
 
 
-def _prefix(shard: Path) -> str:
-    return shard.name.rpartition("-")[0] or shard.stem
-
-
 def _matches(name: str) -> list[Path]:
     if Path(name).is_file() or not re.search(r"[*?\[]", name):
         return [Path(name)]
     return _numbered(map(Path, glob(name, recursive=True)))  # noqa: PTH207  (absolute patterns too)
 
 
-# WebDataset shards: tar files of samples, `key.jpg` beside `key.json`, `key.cls`, `key.txt` or `key.npy`.
-#
-# The images stay where they are: their keys name members of the shards (`train-000000.tar/0007.jpg`), which
-# `data.image_bytes` reads. Only headers and label members are read here. Knows nothing of pixels.
-
-
 def read_webdataset(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
     """Read shards.
 
-    Args:
-        path: one shard; a pattern of shards (`train-{000000..000009}.tar`, `train-*.tar`); or the folder that
-            holds them.
-        split: in a folder: the subfolder of that name, or the shards whose name starts with it and a hyphen;
-            empty or `all`: every shard.
-        options: `tags_column` (which member or JSON field holds the labels: `cls`, `txt`, `npy`, `json` or a
-            field's name; needed where several do), `delimiter` (between labels of a text; recognised),
-            `keep_unlabelled`; `missing` has nothing to do, because images are in the shards.
-
-    Returns:
-        The data set; image keys are `SHARD/MEMBER`, relative to the folder, in the shards' order; labels are
-        in the order of `classnames.txt`, otherwise sorted. The field `unknown` of a JSON member, a list of
-        names, is what is unknown.
+    `path` is a shard, a pattern of shards (`train-{000000..000009}.tar`, `train-*.tar`), or the folder of them,
+    in which a split is a subfolder, or the shards whose name starts with it and a hyphen. `tags_column` says which
+    member or JSON field holds the labels (`cls`, `txt`, `npy`, `json` or a field's name) where several do; the field
+    `unknown` of a JSON member is what is unknown. Image keys are `SHARD/MEMBER`; labels are in the order of
+    `classnames.txt`, otherwise sorted.
 
     Raises:
         InputError: no shard; one that is compressed, damaged or cut short; samples with two images; no member
@@ -207,27 +192,20 @@ def read_webdataset(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
                     values.append(source.value(sample, file))
     if source is None or not keys:
         raise InputError(f"{spec}: no sample with an image in {len(shards)} shards. Give other shards.")
-    said, style = source.labels(values, classes, delimiter=options.delimiter, spec=spec, keys=keys)
+    labelled, style = source.labels(values, classes, delimiter=options.delimiter, spec=spec, keys=keys)
+    bare = sum(value is None for value in values)
+    silent = f"{bare:,} samples have no labels in {source}; they were read as images without a label."
     return labelled_dataset(
-        list(zip(keys, said, strict=True)),
+        list(zip(keys, labelled, strict=True)),
         spec=spec,
         root=root,
         names=classes,
         unsaid=ABSENT,
         layout=f"labels in {source}{style}",
         options=replace(options, missing="keep"),  # every image was just seen in its shard
-        notes=[*shard_notes(shards, lost), *_silent(source, values)],
+        notes=[*shard_notes(shards, lost), *([silent] if bare else [])],
     )
 
-
-def _silent(source: LabelSource, values: Sequence[object]) -> Iterator[str]:
-    if silent := sum(value is None for value in values):
-        yield f"{silent:,} samples have no labels in {source}; they were read as images without a label."
-
-
-# A data set to WebDataset shards: the same files, byte by byte, from the same data set.
-#
-# Counterpart of the reader above. Images go in as they are, one at a time. Knows nothing of pixels.
 
 MOST_IMAGES = 1000
 """Images in a shard, at most."""
@@ -242,18 +220,8 @@ def write_webdataset(dataset: Dataset, path: Path, *, split: str, images: str) -
     Each sample is `0000000.jpg`, numbered through the data set, and `0000000.json` with `labels`, `unknown` where
     there are any, and `image`, the key it had. Nothing of the data set is lost but its folders.
 
-    Args:
-        dataset: what to write.
-        path: the folder to appear; shards of another split may be in it, with the same `classnames.txt`.
-        split: what shards are called, such as `train`; empty: `shard`.
-        images: `link` or `copy`: the same here, an archive holds copies.
-
-    Returns:
-        Nothing: the format holds it all.
-
-    Raises:
-        InputError: `keep`; something is there already; a label or file name that is not text, or a label that
-            would not fit in a line; an image that is missing, or whose suffix is none of an image.
+    `path` may hold shards of another split, with the same `classnames.txt`. `link` and `copy` are the same here: an
+    archive holds copies.
     """
     spec = f"webdataset:{path}" + (f"#{split}" if split else "")
     check_way(images, keep=False, spec=spec)
@@ -336,12 +304,12 @@ def _suffix(key: str, spec: str) -> str:
 
 def _labels(dataset: Dataset, i: int, spec: str) -> bytes:
     row = dataset.targets[i]
-    said: dict[str, object] = {"image": dataset.images[i]}
-    said["labels"] = dataset.vocabulary.names_of(np.flatnonzero(row == PRESENT).tolist())
+    content: dict[str, object] = {"image": dataset.images[i]}
+    content["labels"] = dataset.vocabulary.names_of(np.flatnonzero(row == PRESENT).tolist())
     if (row == UNKNOWN).any():
-        said["unknown"] = dataset.vocabulary.names_of(np.flatnonzero(row == UNKNOWN).tolist())
+        content["unknown"] = dataset.vocabulary.names_of(np.flatnonzero(row == UNKNOWN).tolist())
     try:
-        return json.dumps(said, ensure_ascii=False).encode()
+        return json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InputError(
             f"{spec}: the file name {dataset.images[i]!r} is not UTF-8 text. Rename it."

@@ -11,7 +11,7 @@ Source:
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
@@ -19,9 +19,10 @@ from labelbeam.data.listing import SUFFIXES, images_in
 from labelbeam.errors import InputError
 from labelbeam.files import is_file, is_folder
 from labelbeam.formats.documents import damaged_note, read_each
+from labelbeam.formats.image_names import key_below
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits, folders_in
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT
 from labelbeam.parsing import parse_yaml, read_regular
 
 CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names", "names.txt")
@@ -40,14 +41,8 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
     A class is present where a box, polygon or pose of it is; an image without a label file, or with an empty one, is
     a background image, as Ultralytics has it: every label is absent.
 
-    Args:
-        path: the folder, or its `data.yaml`.
-        split: `train`, `val`, `test` as `data.yaml`, folders or lists (`train.txt`) name them (`val` and `valid` are
-            the same); empty or `all`: every image.
-        options: `keep_unlabelled`, `missing`.
-
-    Returns:
-        The data set; image keys are relative to the folder; labels are in the order of the classes' numbers.
+    `path` is the folder or its `data.yaml`. Splits are named by it, by folders or by lists (`train.txt`); `val` and
+    `valid` are the same. Labels are in the order of the classes' numbers.
 
     Raises:
         InputError: nothing that names the classes; no image; no label file at all; a line that is no box; a class
@@ -76,16 +71,19 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
                 else f"{description} names a folder that is not there. Repair it."
             )
         )
-    said, without = [], []
     listed: dict[str, frozenset[str]] = {}
-    file_of = {key: _label_file(key, home, listed) for key in (_key(image, home) for image in images)}
+    file_of = {key: _label_file(key, home, listed) for key in (key_below(home, image) for image in images)}
     numbers, damaged = read_each(
         (file for file in file_of.values() if file is not None), lambda file: _class_numbers(file, spec)
     )
-    for key, file in file_of.items():
-        said.append((key, {_name(n, classes, file, spec): PRESENT for n in numbers.get(file, ())}))  # type: ignore[arg-type]
-        if file is None:
-            without.append(key)
+    labelled = [
+        (
+            key,
+            None if file in damaged else _labels(numbers.get(file, ()) if file else (), classes, file, spec),
+        )
+        for key, file in file_of.items()
+    ]
+    without = [key for key, file in file_of.items() if file is None]
     if len(without) == len(images):
         raise InputError(
             f"{spec}: none of {len(images)} images has a label file, such as {home / _label_places(without[0])[0]}. "
@@ -97,11 +95,10 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
             f"{', '.join(without[:3])}."
         )
     return labelled_dataset(
-        said,
+        labelled,
         spec=spec,
         root=home,
         names=classes,
-        unsaid=[UNKNOWN if file in damaged else ABSENT for file in file_of.values()],
         layout=f"YOLO boxes, read as the set of their classes, which {origin} names",
         options=options,
         notes=[
@@ -343,12 +340,12 @@ def _box_class(line: str) -> int | None:
     return int(number)
 
 
-def _name(number: int, classes: Sequence[str], file: Path | None, spec: str) -> str:
-    if number >= len(classes):
+def _labels(numbers: Iterable[int], classes: Sequence[str], file: Path | None, spec: str) -> dict[str, int]:
+    if beyond := [number for number in numbers if number >= len(classes)]:
         raise InputError(
-            f"{spec}: {file}: class number {number}; there are {len(classes)} classes, from 0. Complete the names."
+            f"{spec}: {file}: class number {beyond[0]}; there are {len(classes)} classes, from 0. Complete the names."
         )
-    return classes[number]
+    return {classes[number]: PRESENT for number in numbers}
 
 
 def _text(file: Path, spec: str) -> str:
@@ -356,7 +353,3 @@ def _text(file: Path, spec: str) -> str:
         return read_regular(file, f"{spec}: {file}", most_bytes=LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{spec}: {file} is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
-
-
-def _key(image: Path, home: Path) -> str:
-    return image.relative_to(home).as_posix() if image.is_relative_to(home) else image.absolute().as_posix()

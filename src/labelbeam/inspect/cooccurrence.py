@@ -1,4 +1,9 @@
-"""Which labels occur together more, or less, than chance would have it, and which imply one another."""
+"""Which labels occur together more, or less, than chance would have it, and which imply one another.
+
+A pair is counted over the images where both of its labels are known. Chance means: each label keeps its number of
+images, and which images those are is independent of the other label. Tails are kept as logarithms, so that 1e-5000
+keeps its size.
+"""
 
 from dataclasses import dataclass
 
@@ -7,10 +12,6 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.intervals import NORMAL_975, shares_of
-
-# Tails of the hypergeometric distribution, for half a million tables at once.
-#
-# Under `cooccurrence`. Works in logarithms, so a tail of 1e-5000 keeps its size. Knows nothing of labels.
 
 NEGLIGIBLE = 1e-12
 """A tail ends where its next term adds less than this share of what is summed already."""
@@ -33,12 +34,6 @@ def two_sided_log_p(
     known: Int[np.ndarray, " pairs"],
 ) -> Float[np.ndarray, " pairs"]:
     """Return log p of Fisher's exact test for tables of two by two: twice the tail on the observed side, at most 1.
-
-    Args:
-        both: draws that have both properties.
-        first: draws with the first property.
-        second: draws with the second.
-        known: draws, at least one.
 
     Returns:
         Natural logarithms, at most 0.
@@ -88,12 +83,6 @@ def _relative_tail(
     return total
 
 
-# Which labels occur together more, or less, than chance would have it, and which imply one another.
-#
-# A pair is counted over the images where both of its labels are known. Chance means: each label keeps its
-# number of images, and which images those are is independent of the other label. Knows matrices; knows
-# nothing of names.
-
 ROWS = 16_384
 """Images per matrix product; single precision is exact up to 16,777,216."""
 
@@ -115,9 +104,6 @@ class PairCounts:
 
 def pair_counts(targets: Int8[np.ndarray, "images labels"]) -> PairCounts:
     """Count every pair of labels.
-
-    Args:
-        targets: 1 present, 0 absent, -1 unknown.
 
     Example:
         >>> counts = pair_counts(np.array([[1, 1], [1, 0], [1, -1]], dtype=np.int8))
@@ -209,12 +195,6 @@ def examined_pairs(counts: PairCounts) -> Pairs:
     Pairs whose counts could not have come out otherwise (a label that every known image has, or none) are left
     out, and not counted as tests.
 
-    Args:
-        counts: as `pair_counts` gives them.
-
-    Returns:
-        The pairs, `a` before `b`, by rising ids.
-
     Source:
         Fisher's exact test; Holm (1979) over all pairs; the odds ratio's interval is Woolf's with Haldane's and
         Anscombe's 1/2.
@@ -262,15 +242,6 @@ def strongest(pairs: Pairs, *, together: bool, count: int, alpha: float = 0.05) 
 
     Sorted by the end of the interval nearest to chance, so that neither rare pairs (a large ratio of tiny
     counts) nor frequent ones (a small ratio, precisely known) crowd out the rest.
-
-    Args:
-        pairs: tested pairs.
-        together: more often than chance; else less often.
-        count: how many, at most.
-        alpha: the corrected p must be below it.
-
-    Returns:
-        Positions in `pairs`, the strongest first.
     """
     certain = significant(pairs, together=together, alpha=alpha)
     nearest = -pairs.low if together else pairs.high
@@ -310,14 +281,6 @@ def implications(pairs: Pairs, *, share: float = 0.98, alpha: float = 0.05) -> l
 
     A pair counts if the share P(wide | narrow) is at least `share` and the two occur together more than chance
     beyond doubt; so a label that nearly every image has is implied by none.
-
-    Args:
-        pairs: tested pairs.
-        share: least P(wide | narrow).
-        alpha: the corrected p must be below it.
-
-    Returns:
-        The candidates, those on the most images first; equal ones by id.
 
     Example:
         >>> dogs = np.array([[1, 1]] * 30 + [[0, 1]] * 10 + [[0, 0]] * 60, dtype=np.int8)

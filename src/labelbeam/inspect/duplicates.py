@@ -1,4 +1,8 @@
-"""Images that are there twice: the same bytes, or the same picture saved again, scaled, mirrored, slightly cropped."""
+"""Images that are there twice: the same bytes, or the same picture saved again, scaled, mirrored, slightly cropped.
+
+Each file is read once, on every core. Near duplicates are candidates by their perceptual hash, confirmed by comparing
+the pictures' likenesses. Turned copies, and crops of more than a few percent, are not found.
+"""
 
 import hashlib
 import os
@@ -16,12 +20,6 @@ from PIL import Image
 from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.image_container import opened
 from labelbeam.data.images import DAMAGE, UnreadableImage, read_rgb
-
-# What tells an image file from others: its bytes, and a small likeness that survives scaling and saving
-# again.
-#
-# Reads each file once, on every core. Between image files and the search for duplicates; also where files
-# that cannot be read are found. Knows nothing of labels or splits.
 
 SIDE = 32
 """Side of the grey picture that the perceptual hash is made of."""
@@ -73,9 +71,6 @@ class Fingerprint:
 
 def fingerprint(path: Path) -> Fingerprint:
     """Read an image file and return its fingerprint; one that cannot be read has an error in place of it.
-
-    Args:
-        path: any file.
 
     Source:
         The perceptual hash is the sign, relative to their median, of the 8 x 8 lowest frequencies of the
@@ -253,13 +248,6 @@ def _same_band(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield first[once], second[once]
             row = stop
 
-
-# Images that are there twice: the same bytes, or the same picture saved again, scaled, mirrored, slightly
-# cropped.
-#
-# Takes fingerprints, gives groups. Near duplicates are candidates by their perceptual hash, confirmed by
-# comparing the pictures' likenesses. Turned copies, and crops of more than a few percent, are not found.
-# Knows nothing of labels or splits.
 
 RADIUS = 10
 """Bits of 64 in which near duplicates' hashes may differ. Of 566,580 pairs of different VOC photographs one is

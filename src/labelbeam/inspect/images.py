@@ -48,12 +48,7 @@ class Place(NamedTuple):
 
 
 def inspected_images(splits: Mapping[str, Dataset], *, read: bool) -> dict[str, Any]:
-    """Return what the image files say, as plain values.
-
-    Args:
-        splits: the data sets, by the names they have in the report.
-        read: open every file; else look only whether it is there.
-    """
+    """Return what the image files say, as plain values."""
     places, files = _listed(splits)
     found: dict[str, Any] = {"read": read, "files": len(files)}
     if read:
@@ -83,9 +78,6 @@ def inspected_images(splits: Mapping[str, Dataset], *, read: bool) -> dict[str, 
 
 def inspected_vectors(splits: Mapping[str, Dataset]) -> dict[str, Any]:
     """Return what features in place of pictures say: their number and kind, constant ones, and equal rows.
-
-    Args:
-        splits: data sets of vectors, by the names they have in the report.
 
     Raises:
         InputError: splits with features of different number or name.

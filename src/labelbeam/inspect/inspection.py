@@ -14,8 +14,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, printable
 from labelbeam.formats.registry import FORMATS, open_dataset, parse_spec
 from labelbeam.inspect.images import inspected_images, inspected_vectors
-from labelbeam.inspect.labels import inspected_labels
-from labelbeam.inspect.learned_rules import evidence_of
+from labelbeam.inspect.labels import evidence_of, inspected_labels
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +43,13 @@ def open_splits(specs: Sequence[str], *, options: ReadOptions = DEFAULTS) -> dic
         raise InputError(f"{twice[0]} is given twice. Name each data set once.")
     parsed = [parse_spec(spec) for spec in specs]
     splits = [one.split for one in parsed]
-    told_apart = all(splits) and len(set(splits)) == len(splits)
+    distinct = all(splits) and len(set(splits)) == len(splits)
     opened = {}
     for spec, one in zip(specs, parsed, strict=True):
         kept = options
         if "missing" in FORMATS[one.format].options and options.missing == DEFAULTS.missing:
             kept = replace(options, missing="report")
-        opened[one.split if told_apart else spec] = open_dataset(spec, options=kept)
+        opened[one.split if distinct else spec] = open_dataset(spec, options=kept)
     return opened
 
 
@@ -80,100 +79,75 @@ def inspect_data(splits: Mapping[str, Dataset], *, images: bool = True, pairs: i
 
 def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return what deserves a look, in sentences: `bad` spoils training or scores, `look` may be meant."""
-    findings: list[tuple[str, str, str]] = []
-    copies = found["duplicates"]
+    rows: list[tuple[int, str, str, str]] = []
+    copies, images, implied = found["duplicates"], found["images"], found["implications"]
     for leak in copies["leaks"]:
-        later, earlier = leak["split"], leak["copies_in"]
-        if count := leak["exact"]:
-            findings.append(
-                (
-                    "bad",
-                    "duplicates",
-                    f"Leakage: {_n(count, 'image')} of {later} {_are(count)} in {earlier} too.",
-                )
-            )
-        if count := leak["near"]:
-            alike = f"{_n(count, 'image')} of {later} {_look(count)} the same as one of {earlier}"
-            findings.append(("look", "duplicates", f"Possible leakage: {alike}."))
-    if count := len(found["images"]["unreadable"]):
-        findings.append(("bad", "images", f"{_n(count, 'image file')} cannot be read."))
-    if count := found["images"].get("vectors", {}).get("constant"):
-        findings.append(
-            ("look", "images", f"{_n(count, 'feature')} the same in every row: nothing to learn from.")
+        later, earlier, exact, near = leak["split"], leak["copies_in"], leak["exact"], leak["near"]
+        is_in = f"Leakage: {_n(exact, 'image')} of {later} {'is' if exact == 1 else 'are'} in {earlier} too."
+        alike = (
+            f"{_n(near, 'image')} of {later} {'looks' if near == 1 else 'look'} the same as one of {earlier}"
         )
-    if count := copies["exact_with_different_labels"]:
-        findings.append(
-            ("bad", "duplicates", f"{_n(count, 'group')} of exact copies {_have(count)} different labels.")
-        )
-    if count := copies["near_with_different_labels"]:
-        findings.append(
-            (
-                "look",
-                "duplicates",
-                f"{_n(count, 'group')} of images that look the same {_have(count)} different labels.",
-            )
-        )
+        rows += [(exact, "bad", "duplicates", is_in)]
+        rows += [(near, "look", "duplicates", f"Possible leakage: {alike}.")]
+    unreadable, constant = len(images["unreadable"]), images.get("vectors", {}).get("constant", 0)
+    exact, near = copies["exact_with_different_labels"], copies["near_with_different_labels"]
+    same = f"{_n(near, 'group')} of images that look the same {_have(near)} different labels."
+    rows += [
+        (unreadable, "bad", "images", f"{_n(unreadable, 'image file')} cannot be read."),
+        (
+            constant,
+            "look",
+            "images",
+            f"{_n(constant, 'feature')} the same in every row: nothing to learn from.",
+        ),
+        (
+            exact,
+            "bad",
+            "duplicates",
+            f"{_n(exact, 'group')} of exact copies {_have(exact)} different labels.",
+        ),
+        (near, "look", "duplicates", same),
+    ]
     for name, labels in found["labels_only_in"].items():
-        if labels:
-            findings.append(
-                ("look", "labels", f"{_n(len(labels), 'label')} only in {name}: {_some(labels)}.")
-            )
+        only = f"{_n(len(labels), 'label')} only in {name}: {_some(labels)}."
+        rows.append((len(labels), "look", "labels", only))
     within = copies["exact"] + copies["near"] - copies["across_splits"]
-    if within:
-        findings.append(("look", "duplicates", f"{_n(within, 'group')} of copies inside one split."))
-    if count := len(found["images"].get("blank", ())):
-        findings.append(("look", "images", f"{_n(count, 'picture')} of one plain colour."))
-    if count := len(found["names"]):
-        findings.append(("look", "names", f"{_n(count, 'name')} or groups of names look odd."))
+    blank, odd = len(images.get("blank", ())), len(found["names"])
+    rows += [
+        (within, "look", "duplicates", f"{_n(within, 'group')} of copies inside one split."),
+        (blank, "look", "images", f"{_n(blank, 'picture')} of one plain colour."),
+        (odd, "look", "names", f"{_n(odd, 'name')} or groups of names look odd."),
+    ]
     for data in found["data"]:
-        if count := len(data["images_without_labels"]):
-            share = f"{100 * count / data['images']:.1f} %"
-            findings.append(
-                ("look", "sizes", f"{_n(count, 'image')} of {data['name']} without a label ({share}).")
-            )
-        if data["maybe_incomplete"]:
-            findings.append(("look", "sizes", f"{data['name']}: {data['maybe_incomplete']}"))
-        if data["unknown"]:
-            share = f"{100 * data['unknown'] / (data['images'] * data['labels']):.2g} %"
-            findings.append(("look", "labels", (
-                f"{share} of the labels of {data['name']} are unknown, on {_n(data['images_with_unknown'], 'image')}."
-            )))  # fmt: skip
-    if labels := found["labels_with_one_image"]:
-        findings.append(("look", "labels", f"{_n(len(labels), 'label')} on one image only: {_some(labels)}."))
-    if labels := found["labels_never_present"]:
-        findings.append(("look", "labels", f"{_n(len(labels), 'label')} on no image: {_some(labels)}."))
-    if count := found["implications"]["mutual_pairs"]:
-        findings.append(
-            ("look", "implications", f"{_n(count, 'pair')} of labels (nearly) always occur together.")
-        )
-    if count := found["implications"]["count"]:
-        findings.append(
-            (
-                "look",
-                "implications",
-                f"In {_n(count, 'ordered pair')} of labels the first may imply the second.",
-            )
-        )
-    findings.sort(key=lambda one: one[0])  # "bad" before "look", else in this order
-    return [{"weight": weight, "section": section, "text": text} for weight, section, text in findings]
-
-
-def _without_labels(count: int) -> str:
-    if count:
-        return f"{_n(count, 'image')} without a label"
-    return "no image without a label (if photographs to come show none, say which share: --nothing 0.2, or estimate)"
+        name, count = data["name"], len(data["images_without_labels"])
+        share = f"{100 * count / data['images']:.1f} %"
+        of_all = f"{100 * data['unknown'] / (data['images'] * data['labels']):.2g} %"
+        on = _n(data["images_with_unknown"], "image")
+        rows += [
+            (count, "look", "sizes", f"{_n(count, 'image')} of {name} without a label ({share})."),
+            (len(data["maybe_incomplete"]), "look", "sizes", f"{name}: {data['maybe_incomplete']}"),
+            (data["unknown"], "look", "labels", f"{of_all} of the labels of {name} are unknown, on {on}."),
+        ]
+    for labels, where in (
+        (found["labels_with_one_image"], "one image only"),
+        (found["labels_never_present"], "no image"),
+    ):
+        text = f"{_n(len(labels), 'label')} on {where}: {_some(labels)}."
+        rows.append((len(labels), "look", "labels", text))
+    both, one_way = implied["mutual_pairs"], implied["count"]
+    may = f"In {_n(one_way, 'ordered pair')} of labels the first may imply the second."
+    rows += [
+        (both, "look", "implications", f"{_n(both, 'pair')} of labels (nearly) always occur together."),
+        (one_way, "look", "implications", may),
+    ]
+    findings = [
+        {"weight": weight, "section": section, "text": text} for count, weight, section, text in rows if count
+    ]
+    return sorted(findings, key=lambda one: one["weight"])  # "bad" before "look", else in this order
 
 
 def _n(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _look(count: int) -> str:
-    return "looks" if count == 1 else "look"
 
 
 def _have(count: int) -> str:
@@ -184,31 +158,28 @@ def _some(labels: Sequence[str]) -> str:
     return ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
 
 
-# An inspection as text, for a terminal: the findings first, then the tables they rest on.
-#
-# Knows the plain values made above; computes nothing but shares.
-
 MOST_LABELS = 40
 MOST_PAIRS = 10
 MOST_FILES = 10
+NONE_WITHOUT = (
+    "no image without a label (if photographs to come show none, say which share: --nothing 0.2, or estimate)"
+)
 
 Values = Mapping[str, Any]
 
 
 def show_inspection(found: Values) -> None:
-    """Print an inspection.
-
-    Args:
-        found: what `inspect.inspection.inspect_data` gives.
-    """
+    """Print an inspection."""
     from rich.console import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     for one in found["data"]:
+        count = len(one["images_without_labels"])
+        bare = f"{_n(count, 'image')} without a label" if count else NONE_WITHOUT
         _say(
             console,
             f"{one['name']}: {one['images']:,} images, {one['labels']:,} labels, {one['mean_labels']:.2f} labels "
-            f"per image; {_without_labels(len(one['images_without_labels']))}",
+            f"per image; {bare}",
         )
         for note in one["notes"]:
             _say(console, f"  {note}")

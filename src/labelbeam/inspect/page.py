@@ -23,12 +23,7 @@ Values = Mapping[str, Any]
 
 
 def inspection_page(found: Values, splits: Mapping[str, Dataset]) -> str:
-    """Return the page as one HTML document without network, script or outside file.
-
-    Args:
-        found: what `inspect.inspection.inspect_data` gives.
-        splits: the data sets, for the thumbnails of copies.
-    """
+    """Return the page as one HTML document without network, script or outside file."""
     images, pairs = found["images"], found["pairs"]
     return render(
         "inspect/page.html.jinja",

@@ -1,4 +1,9 @@
-"""Label names that look like mistakes: variants of one name, misspellings, combinations, invisible characters."""
+"""Label names that look like mistakes: variants of one name, misspellings, combinations, invisible characters.
+
+Only what the names themselves show: short names are left alone (cat and car are two things), and so are names whose
+digits differ (route 1, route 2). Synonyms that share no letters (couch, sofa) are not detectable here; two labels that
+always occur together are (`cooccurrence.implications`).
+"""
 
 import re
 import unicodedata
@@ -11,11 +16,6 @@ from itertools import combinations
 import numpy as np
 
 from labelbeam.labels.names import RESERVED
-
-# Names that differ in a letter or two: candidates for misspellings.
-#
-# Short names are left alone (cat and car are two things), and so are names whose digits differ (route 1,
-# route 2).
 
 ONE_FROM = 5
 """Letters from which a letter too many, too few, or swapped with its neighbour is reported."""
@@ -38,9 +38,6 @@ TOO_LONG = 60
 def similar_names(names: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """Yield pairs of names that differ in a letter or two ("optimal string alignment", Damerau 1964).
 
-    Args:
-        names: folded names; equal ones are not reported.
-
     Yields:
         Positions (first, second) and the distance: letters inserted, deleted, replaced, or swapped with their
         neighbour.
@@ -54,7 +51,7 @@ def similar_names(names: Sequence[str]) -> Iterator[tuple[int, int, int]]:
 
     rows = [i for i, name in enumerate(names) if ONE_FROM <= len(name) <= TOO_LONG]
     rows.sort(key=lambda i: len(names[i]))  # two edits change the length by two at most
-    lengths, digits = [len(names[i]) for i in rows], [_digits(name) for name in names]
+    lengths, digits = [len(names[i]) for i in rows], [re.findall(r"\d+", name) for name in names]
     found = []
     for first in range(0, len(rows), TOGETHER):
         block = rows[first : first + TOGETHER]
@@ -75,15 +72,6 @@ def _allowed(a: str, b: str) -> int:
         return 2
     return 1 if len(a) != len(b) or same_letters or len(a) >= OTHER_FROM else 0
 
-
-def _digits(name: str) -> list[str]:
-    return re.findall(r"\d+", name)
-
-
-# Label names that look like mistakes: variants of one name, combinations, characters that cannot be seen.
-#
-# Only what the names themselves show. Synonyms that share no letters (couch, sofa) are not detectable here;
-# two labels that always occur together are (`cooccurrence.implications`). Knows nothing of images.
 
 SAYS_NOTHING = frozenset(
     {"none", "null", "nan", "n/a", "na", "nothing", "unknown", "undefined", "unlabeled", "unlabelled"}
@@ -118,9 +106,6 @@ class NameFinding:
 
 def suspicious_names(names: Sequence[str]) -> list[NameFinding]:
     """Look through label names.
-
-    Args:
-        names: distinct names, as a vocabulary holds them.
 
     Returns:
         What was found, by kind in the order of `KINDS`. A pair of names is reported under the first kind only.

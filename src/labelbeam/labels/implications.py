@@ -65,9 +65,6 @@ class Closed:
 def read_implications(file: Path) -> Implications:
     """Read a file of implications, `dog -> animal` on each line.
 
-    Args:
-        file: see `labels.names.read_pairs`.
-
     Raises:
         InputError: whatever `read_pairs` and `implications_of` find wrong.
     """
@@ -76,9 +73,6 @@ def read_implications(file: Path) -> Implications:
 
 def implications_of(pairs: Iterable[NamePair]) -> Implications:
     """Follow implications to the end.
-
-    Args:
-        pairs: `left` implies `right`.
 
     Raises:
         InputError: labels that imply each other in a circle (with the line that closes it).
@@ -104,11 +98,6 @@ def close_targets(
     What implies a label makes it present; where it is absent, what implies it is absent if nobody knew. An implied
     label that the data does not have is added: present where a label that implies it is, else unknown where one of
     them is, else absent.
-
-    Args:
-        targets: PRESENT (1), ABSENT (0), UNKNOWN (-1).
-        vocabulary: names of the columns.
-        implications: as a person wrote them.
 
     Example:
         >>> rules = Implications({"dog": ("animal",)})
@@ -153,11 +142,6 @@ def close_upwards(
     decided: Bool[np.ndarray, "images labels"], vocabulary: Vocabulary, implications: Implications
 ) -> Bool[np.ndarray, "images labels"]:
     """Add to decided sets what their labels imply; labels that the vocabulary lacks are not added.
-
-    Args:
-        decided: which labels each image's set holds.
-        vocabulary: names of the columns.
-        implications: as a person wrote them.
 
     Example:
         >>> rules = Implications({"dog": ("animal",)})

@@ -1,4 +1,7 @@
-"""Label names: one Unicode form, files that list or rename them, other names for the same label."""
+"""Label names: one Unicode form, files that list or rename them, other names for the same label.
+
+Files have one entry a line, UTF-8; blank lines and lines that begin with `# ` are left out (`#sunset` is a label).
+"""
 
 import unicodedata
 from collections import defaultdict
@@ -8,10 +11,6 @@ from pathlib import Path
 from string import whitespace
 
 from labelbeam.errors import InputError
-
-# Label names as they should be: one Unicode form, no blanks around them, none that a model needs for itself.
-#
-# Between what a file says and the vocabulary; every reader uses it. Knows nothing of files and images.
 
 _EDGES = "\ufeff\u200b\u200c\u200e\u200f\u2060\u00ad\u3000\u00a0"
 """Byte order mark, zero width and the like: at the ends of a name they say nothing."""
@@ -39,10 +38,6 @@ def clean(label: str) -> str:
 
 def refuse_reserved(labels: Iterable[str], where: str) -> None:
     """Raise an error where a label has the name of a special token, a line break or the like in it, or nothing to see.
-
-    Args:
-        labels: names.
-        where: file or data set, for the message.
 
     Raises:
         InputError: such a label is there.
@@ -86,11 +81,6 @@ def variants_note(labels: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-# Small text files about label names: lists of names, and pairs `old -> new`.
-#
-# One entry a line, UTF-8. Blank lines and lines that begin with `# ` are left out (`#sunset` is a label).
-# Read here for `aliases`, `implications`, and lists of labels to deny or to keep. Knows nothing of images.
-
 ARROW = "->"
 
 
@@ -111,12 +101,6 @@ class NamePair:
 
 def read_pairs(file: Path) -> list[NamePair]:
     r"""Read lines `left -> right`.
-
-    Args:
-        file: a text file in UTF-8, with or without a byte order mark.
-
-    Returns:
-        The pairs in the file's order, their names cleaned.
 
     Raises:
         InputError: no such file, not UTF-8, no pair in it, or a line that is not two names with one arrow
@@ -206,20 +190,8 @@ def lines_in(text: str) -> Iterator[tuple[int, str]]:
             yield number, content
 
 
-# Other names of labels: `puppy -> dog` makes every puppy a dog.
-#
-# From a file of pairs to a mapping of names that knows no chains; `data.tidy` merges the columns. Knows
-# nothing of images.
-
-
 def read_aliases(file: Path) -> Mapping[str, str]:
     """Read a file of aliases, `old -> new` on each line.
-
-    Args:
-        file: see `labels.names.read_pairs`.
-
-    Returns:
-        Old name to the name it has in the end.
 
     Raises:
         InputError: whatever `read_pairs` and `resolve` find wrong.
@@ -229,12 +201,6 @@ def read_aliases(file: Path) -> Mapping[str, str]:
 
 def resolve(pairs: Iterable[NamePair]) -> Mapping[str, str]:
     """Follow chains of aliases to their ends.
-
-    Args:
-        pairs: `left` is the old name, `right` the new one.
-
-    Returns:
-        Old name to the name it has in the end.
 
     Raises:
         InputError: one old name with two new ones, or names that go round in a circle (with the line).

@@ -13,12 +13,6 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.names import clean, lines_in, lines_of
 from labelbeam.labels.vocabulary import Vocabulary
 
-# Limits on counts of labels, and which of them contradict each other: the fewest that no set of labels
-# keeps together.
-#
-# What rules mean. Decided here by propagation and search, independently of the machine
-# that searches of label models run on.
-
 MOST_ROUNDS = 300
 """Afterwards an irreducible contradiction is good enough, though a shorter one may exist."""
 
@@ -272,11 +266,6 @@ class Rules:
     def check_evidence(self, accepted: Sequence[int], rejected: Sequence[int], *, where: str = "") -> None:
         """Refuse accepted and rejected labels that no set can have under the rules.
 
-        Args:
-            accepted: label ids.
-            rejected: label ids.
-            where: what the evidence is of, for the message.
-
         Raises:
             InputError: no set has them; the fewest labels and rules that contradict each other are named.
         """
@@ -293,10 +282,6 @@ class Rules:
 
 def read_rules(file: Path, vocabulary: Vocabulary) -> Rules:
     """Read a file of rules; blank lines, and what stands behind `# `, are left out.
-
-    Args:
-        file: a text file in UTF-8.
-        vocabulary: the labels that the rules are about.
 
     Raises:
         InputError: no such file, not UTF-8, no rule in it, lines that are no rule or name no label (all at once), or

@@ -1,4 +1,9 @@
-"""The label vocabulary, the three values of a target, and evidence about an image's labels as a row of targets."""
+"""The label vocabulary, the three values of a target, and evidence about an image's labels as a row of targets.
+
+The position of a name is its id everywhere in labelbeam: in target matrices, in the label model, in paths. A trained
+model's vocabulary is sorted in its label order (`labels.order`): "later in the order" is "greater id", and END, whose
+id is `len(vocabulary)`, is always last.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -8,12 +13,6 @@ import numpy as np
 from jaxtyping import Int8
 
 from labelbeam.errors import InputError, unknown_name
-
-# The label vocabulary: names by position.
-#
-# The position of a name is its id everywhere in labelbeam: in target matrices, in the label model, in paths.
-# A trained model's vocabulary is sorted in its label order (`labels.order`), so "later in the order" is
-# "greater id", and END, whose id is `len(vocabulary)`, is always last. Knows nothing of images or models.
 
 
 @dataclass(frozen=True)
@@ -70,23 +69,14 @@ class Vocabulary:
         return iter(self.names)
 
 
-# The three values that a target can have, from import through loss, metrics and export.
-
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """UNKNOWN means "nobody looked, or it could not be seen"; it is never the same as ABSENT."""
-
-# Evidence about an image's labels beside its pixels: what a person accepted and what they rejected.
 
 
 def evidence_row(
     vocabulary: Vocabulary, accepted: Iterable[str] = (), rejected: Iterable[str] = ()
 ) -> Int8[np.ndarray, " labels"]:
     """Turn the names of accepted and rejected labels into a row of targets.
-
-    Args:
-        vocabulary: the names that there are.
-        accepted: labels known to be present; a name may be given twice.
-        rejected: labels known to be absent.
 
     Returns:
         int8 [labels]: 1 accepted, 0 rejected, -1 nothing known.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from labelbeam.data.memory_images import MemoryImage
+from labelbeam.data.images import MemoryImage
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS

@@ -17,7 +17,7 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.demo import encoder_config
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.files import written_whole
 from labelbeam.paper.measures import (
     FREE,

@@ -1,4 +1,9 @@
-"""Steps of a person in a project, row by row, and how to take them back."""
+"""Steps of a person in a project, row by row, and how to take them back.
+
+A step is what one click or one bulk action changed. Steps that were taken back stay until something new is done, so
+they can be done again, after a restart too. Who takes a step back says which, so that asked twice, because an answer
+was lost, it is taken back once. Every function runs inside a transaction of the caller's.
+"""
 
 import sqlite3
 import time
@@ -7,14 +12,7 @@ from typing import NamedTuple
 
 from labelbeam.errors import InputError
 from labelbeam.labels.vocabulary import PRESENT
-from labelbeam.project.records import Change, Step
-
-# Steps and how to take them back: a step is what one click or one bulk action changed, row by row.
-#
-# Every function runs inside a transaction of the caller's. Steps that were taken back stay until something
-# new is done, so they can be done again; all of it is in the file, so undo works after a restart too. Who
-# takes a step back says which: asked twice, because an answer was lost, it is taken back once. Knows only
-# what is before and after, not what it is good for.
+from labelbeam.project.schema import Change, Step
 
 
 class Row(NamedTuple):
@@ -44,15 +42,7 @@ MARKS = {
 
 
 def record(connection: sqlite3.Connection, rows: Sequence[Row]) -> Step:
-    """Do something as one step.
-
-    Args:
-        connection: inside a transaction.
-        rows: what changes; where nothing does, there is no step.
-
-    Returns:
-        What was changed.
-    """
+    """Do something as one step."""
     if not rows:
         return Step()
     connection.execute("DELETE FROM steps WHERE undone = 1")
@@ -154,19 +144,8 @@ def _as_it_is(connection: sqlite3.Connection, rows: Sequence[Row]) -> Step:
     return Step(tuple(changes), others=len(changes) < len(rows))
 
 
-# What a person does to a project, each as one step: decide, say that a photograph is complete, remove,
-# rename.
-#
-# Asked twice, each is done once. Every function runs inside a transaction of the caller's, and says what
-# changes; the steps above do it and can take it back.
-
-
 def decide(connection: sqlite3.Connection, changes: Iterable[Change]) -> Step:
     """Decide labels.
-
-    Args:
-        connection: inside a transaction.
-        changes: what is decided; of two for one label of one photograph the later counts.
 
     Returns:
         What was changed; empty where everything was so already, and then there is no step.
@@ -191,12 +170,7 @@ def decide(connection: sqlite3.Connection, changes: Iterable[Change]) -> Step:
 def complete(connection: sqlite3.Connection, images: Iterable[int], *, value: bool) -> Step:
     """Say of photographs that nothing else is on them, or take that back.
 
-    What is said is said of the labels that there are now: of a later one it is unknown whether anybody looked.
-
-    Args:
-        connection: inside a transaction.
-        images: their numbers.
-        value: whether they are complete.
+    It holds for the labels that there are now: of a later one it is unknown whether anybody looked.
 
     Raises:
         InputError: an unknown photograph.
@@ -213,12 +187,7 @@ def complete(connection: sqlite3.Connection, images: Iterable[int], *, value: bo
 
 
 def add_labels(connection: sqlite3.Connection, names: Iterable[str]) -> Step:
-    """Add labels; those that are hidden are shown again, as one step.
-
-    Args:
-        connection: inside a transaction.
-        names: cleaned.
-    """
+    """Add labels; those that are hidden are shown again, as one step."""
     rows = []
     for name in dict.fromkeys(names):
         found = connection.execute("SELECT id, hidden FROM labels WHERE name = ?", (name,)).fetchone()
@@ -230,12 +199,7 @@ def add_labels(connection: sqlite3.Connection, names: Iterable[str]) -> Step:
 
 
 def bring_back(connection: sqlite3.Connection, hash_: str) -> Step:
-    """Bring a photograph back that was removed; nothing where it was not.
-
-    Args:
-        connection: inside a transaction.
-        hash_: of its content.
-    """
+    """Bring a photograph back that was removed; nothing where it was not."""
     there = connection.execute("SELECT id FROM images WHERE hash = ? AND removed = 1", (hash_,)).fetchall()
     return record(connection, [Row("removed", image, 0, 1, 0) for (image,) in there])
 

@@ -1,4 +1,4 @@
-"""A project: photographs, labels and decisions in one SQLite file, each change on the disk before it is told.
+"""A project: photographs, labels and decisions in one SQLite file, each change on the disk before it counts.
 
 What the service writes while a person tags and what `project:FILE` reads. One process may serve it while others
 read it. Knows nothing of models, pages and requests.
@@ -20,18 +20,20 @@ from labelbeam.errors import InputError
 from labelbeam.files import is_folder
 from labelbeam.labels.vocabulary import ABSENT
 from labelbeam.project import history
-from labelbeam.project import history as actions
-from labelbeam.project.records import (
+from labelbeam.project.schema import (
+    PATIENCE,
     Change,
     Photograph,
     Step,
+    Unavailable,
+    connect,
     content_hash,
+    database_error,
     images_folder,
     label_names,
     photograph_name,
     store,
 )
-from labelbeam.project.schema import PATIENCE, Unavailable, connect, told_error
 
 PHOTOGRAPHS = "SELECT id, name, file, hash, added, complete FROM images"
 
@@ -56,9 +58,6 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         """Open a project; a file that is not there is made.
-
-        Args:
-            path: the file.
 
         Raises:
             InputError: its folder is missing, or the file is damaged, foreign, or of a newer labelbeam.
@@ -101,12 +100,6 @@ class Project:
 
         The last is a step; a label that never was there is none, because no other step says anything of it.
 
-        Args:
-            names: in any script; cleaned here.
-
-        Returns:
-            The names as the project has them.
-
         Raises:
             InputError: an empty name, one too long, a control character, or the name of a special token.
         """
@@ -135,10 +128,6 @@ class Project:
 
     def add_reference(self, path: Path, *, name: str) -> Photograph:
         """Add a photograph that stays where it is; one that is there already, or was removed, is returned as it is.
-
-        Args:
-            path: the file; from the command line, never from a request.
-            name: what to call it.
 
         Raises:
             UnreadableImage: the file cannot be read, or is no image.
@@ -204,10 +193,10 @@ class Project:
             if image is None
             else self._all(f"{query} AND image = ? ORDER BY decided, label", image)
         )
-        said: dict[int, dict[str, int]] = {}
+        decided: dict[int, dict[str, int]] = {}
         for number, name, value in rows:
-            said.setdefault(number, {})[name] = value
-        return said
+            decided.setdefault(number, {})[name] = value
+        return decided
 
     def known(self) -> dict[int, dict[str, int]]:
         """Return what is known of the labels that are decided anywhere: decisions, and what complete photographs lack.
@@ -218,44 +207,41 @@ class Project:
             By photograph, label names with PRESENT or ABSENT; photographs of which nothing is known are missing.
         """
         with self._lock:
-            said = self.decisions()
-            used = {name for row in said.values() for name in row}
+            found = self.decisions()
+            used = {name for row in found.values() for name in row}
             labels = [row for row in self._all("SELECT id, name FROM labels ORDER BY id") if row[1] in used]
             complete = self._all(
                 "SELECT id, complete FROM images WHERE removed = 0 AND complete IS NOT NULL ORDER BY id"
             )
         for image, last in complete:
             if lacked := {name: ABSENT for number, name in labels if number <= last}:
-                said[image] = lacked | said.get(image, {})
-        return said
+                found[image] = lacked | found.get(image, {})
+        return found
 
     def decide(self, changes: Iterable[Change]) -> Step:
         """Decide labels as one step, on the disk when this returns.
-
-        Returns:
-            What was changed.
 
         Raises:
             InputError: an unknown photograph or label; nothing is changed then.
         """
         with self._transaction() as connection:
-            return actions.decide(connection, changes)
+            return history.decide(connection, changes)
 
     def complete(self, images: Iterable[int], *, value: bool = True) -> Step:
         """Say that nothing else is on photographs, or take that back, as one step; see `history.complete`."""
         with self._transaction() as connection:
-            return actions.complete(connection, images, value=value)
+            return history.complete(connection, images, value=value)
 
     def remove(self, images: Iterable[int]) -> Step:
         """Take photographs out of the project as one step; see `history.remove`. No file is deleted."""
         with self._transaction() as connection:
-            return actions.remove(connection, images)
+            return history.remove(connection, images)
 
     def rename(self, label: str, to: str) -> Step:
         """Give a label another name, or make it one with another label, as one step; see `history.rename`."""
         (name,) = label_names([to])
         with self._transaction() as connection:
-            return actions.rename(connection, label, name)
+            return history.rename(connection, label, name)
 
     def undo(self, step: int | None = None) -> Step:
         """Take the last step back; see `history.undo`."""
@@ -273,12 +259,7 @@ class Project:
             return history.turns(connection)
 
     def features(self, image: int, encoder: str) -> Float16[np.ndarray, " features"] | None:
-        """Return what an encoder said of a photograph; None where it was not asked yet.
-
-        Args:
-            image: number of the photograph.
-            encoder: identity of the encoder.
-        """
+        """Return what an encoder said of a photograph; None where it was not asked yet."""
         query = "SELECT vector FROM features WHERE image = ? AND encoder = ?"
         rows = self._all(query, image, encoder)
         if not rows or not isinstance(rows[0][0], bytes) or len(rows[0][0]) % 2:
@@ -295,8 +276,7 @@ class Project:
         row = (hash_, photograph_name(name), _stored(file), int(added))
         with self._transaction() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO images (hash, name, file, added) VALUES (?, ?, ?, ?)",
-                row,
+                "INSERT OR IGNORE INTO images (hash, name, file, added) VALUES (?, ?, ?, ?)", row
             )
         found = self._by_hash(hash_)
         if found is None:  # cannot be: it was committed a moment ago
@@ -318,13 +298,13 @@ class Project:
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection to one thread at a time; what the disk or another program refuses is told as such."""
+        """Yield the connection to one thread at a time; what the disk or another program refuses is an `InputError`."""
         if not self._lock.acquire(timeout=PATIENCE):
             raise Unavailable(f"the project {self.path.name} is busy. Try again.")
         try:
             yield self._connection
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise told_error(error, self.path) from error
+            raise database_error(error, self.path) from error
         finally:
             self._lock.release()
 

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import maybe_incomplete
 from labelbeam.metrics.intervals import shares_of
 from labelbeam.parsing import read_json

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int8
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import readable_features
+from labelbeam.features.extract import readable_features
 from labelbeam.heads.label_scores import TrainedAnySubset
 from labelbeam.heads.new_label import OffsetRegression, fit_offset_regression, with_own_score
 from labelbeam.heads.registry import HEADS, Head, require

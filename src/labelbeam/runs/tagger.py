@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float
 
-from labelbeam.data.memory_images import image_of, images_of, is_image
+from labelbeam.data.images import image_of, images_of, is_image
 from labelbeam.decoding.search import Search
 from labelbeam.encoders.encoder import best_device
 from labelbeam.errors import InputError

@@ -21,7 +21,7 @@ from labelbeam.formats.placing import refuse_unwritable
 from labelbeam.formats.registry import FORMATS, write_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Photograph
+from labelbeam.project.schema import Photograph
 
 # What a request calls a photograph is text, not a path: only letters, digits and a few signs are taken from it, in
 # folders below the export.

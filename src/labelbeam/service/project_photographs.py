@@ -18,8 +18,7 @@ from labelbeam.formats.folder import is_odd
 from labelbeam.formats.keywords import labels_by_people
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change, Photograph, label_names
-from labelbeam.project.schema import Unavailable
+from labelbeam.project.schema import Change, Photograph, Unavailable, label_names
 from labelbeam.service.tagging import TaggingService
 from labelbeam.service.uploads import Upload
 from labelbeam.suggest import label_entropies, spread_order

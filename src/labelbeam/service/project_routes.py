@@ -15,8 +15,7 @@ from starlette.background import BackgroundTask
 from labelbeam.data.images import UnreadableImage
 from labelbeam.errors import InputError
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Change, Photograph, Step
-from labelbeam.project.schema import Unavailable
+from labelbeam.project.schema import Change, Photograph, Step, Unavailable
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.admission import Refusal
 from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture

@@ -20,7 +20,7 @@ from labelbeam.inspect.duplicates import Fingerprint, duplicate_groups, fingerpr
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import Photograph
+from labelbeam.project.schema import Photograph
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.project_photographs import ProjectPhotographs
 from labelbeam.service.tagging import TaggingService

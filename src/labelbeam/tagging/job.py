@@ -1,8 +1,10 @@
-"""A call of `labelbeam tag`, from what was asked for to what became of every image."""
+"""A call of `labelbeam tag`, from what was asked for to what became of every image; `watch` repeats it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +21,10 @@ from labelbeam.labels.implications import read_implications
 from labelbeam.labels.vocabulary import ABSENT
 from labelbeam.progress import progress_bar
 from labelbeam.project.project_file import Project
-from labelbeam.project.records import content_hash
+from labelbeam.project.schema import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
 from labelbeam.runs.tagger import ESTIMATE, Tagger, asked_tagger
-from labelbeam.tagging.choosing import choosing_for
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices
@@ -37,12 +38,7 @@ from labelbeam.tagging.sources import (
     through_store,
     with_job_engine,
 )
-from labelbeam.tagging.tables import asked_columns
-
-# What a job of tagging has before it: how many images, and some of them, found in one listing.
-#
-# The number is what progress and the choice of an engine go by; the sample is what int8 is calibrated on and
-# what judges rounded numbers (`tagging.sources`). Opens no image.
+from labelbeam.tagging.tables import asked_columns, choosing_for
 
 LOOKED_AT = 300
 """Images from which the share that shows none of the labels is found; they are encoded once more."""
@@ -86,8 +82,6 @@ def survey(paths: Iterable[Path], *, most: int = SAMPLED) -> Survey:
     return Survey(count, tuple(kept[i * len(kept) // size] for i in range(size)))
 
 
-# A job of tagging: images through a source into a record, with progress, and what became of them in the end.
-
 LOG_EVERY = 60.0
 """Seconds between lines that say how far a job is, where standard error is no terminal."""
 
@@ -117,11 +111,7 @@ class Counts:
     void: int = 0
 
     def summary(self, named: Sequence[str]) -> list[str]:
-        """Return what a user should know, in sentences; none where everything is in order.
-
-        Args:
-            named: what the user named to be tagged.
-        """
+        """Return what a user should know, in sentences; none where everything is in order."""
         lines = []
         if not self.images:
             where = ", ".join(named) or "the store"
@@ -172,14 +162,7 @@ def do_job(
 ) -> Counts:
     """Tag what is left to do, one image after another, each written before the next is asked for.
 
-    Args:
-        record: what knows what is done, and keeps what is made.
-        source: makes predictions.
-        paths: all images of the job, in order.
-        total: how many they are; None where that is not known.
-        shown: whether progress is shown on a terminal.
-        certifies: whether predictions come from an exact search, so that `exact` says whether its budget sufficed.
-        report: called with each sentence that a person may want to read.
+    `certifies`: predictions come from an exact search, so that `exact` says whether its budget sufficed.
     """
     if record.done:
         report(f"{record.done:,} images are done already; going on.")
@@ -210,12 +193,6 @@ def do_job(
         for_person if chosen is None else chosen,
         void,
     )
-
-
-# A call of `labelbeam tag`, from what was asked for to what became of every image.
-#
-# Chooses the source, the record and the engine, and joins them; each of the three is a module of its own
-# (`sources`, `outputs`, `engine`). Knows no command line.
 
 
 def tag_images(
@@ -275,8 +252,10 @@ def tag_images(
             source = through_store(tagger, stored, choices, read=bool(request.images))
             if not request.images:
                 paths, total = map(Path, stored.names()), len(stored)
+        elif request.cluster is not None:
+            source = on_cluster(request.run, tagger, choices)
         else:
-            source = _source(tagger, request, choices)
+            source = from_images(tagger, choices)
         record = _record(opened, request, tagger, choices)
         counts = do_job(
             record, source, paths, total=total, shown=shown, certifies=_certifies(tagger), report=report
@@ -364,18 +343,8 @@ def _with_engine(
     return tagger
 
 
-def _source(tagger: Tagger, request: TagRequest, choices: Choices) -> Source:
-    if request.cluster is not None:
-        return on_cluster(request.run, tagger, choices)
-    return from_images(tagger, choices)
-
-
 def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Choices) -> Printed | Recorded:
-    """Return what predictions go to; a record in a file is closed when `opened` is.
-
-    Raises:
-        InputError: as `recording` and `choosing_for`.
-    """
+    """Return what predictions go to; a record in a file is closed when `opened` is."""
     where = request.where
     choosing = choosing_for(
         tagger,
@@ -447,3 +416,78 @@ def rejections(project: Path | None) -> Callable[[Path], Collection[str]]:
         return found or ()
 
     return rejected
+
+
+def watch(
+    request: TagRequest,
+    asked: Mapping[str, Any],
+    *,
+    every: float = 10.0,
+    settled: float = 5.0,
+    rounds: int | None = None,
+    report: Callable[[str], None],
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """Tag what is new in folders, again and again; what is done already is not done again.
+
+    Args:
+        request: a run, folders, and where answers go: something that can be added to.
+        asked: how labels are decided, as `tag_images` takes it.
+        every: seconds between looks at the folders.
+        settled: seconds since a file was changed after which it counts as complete.
+        rounds: looks; None: until interrupted.
+        report: called with each sentence that a person may want to read.
+        wait: sleeps.
+
+    Raises:
+        InputError: nothing that can be added to, or as `tag_images`.
+    """
+    if (
+        request.where is None
+        or request.cluster is not None
+        or request.vectors is not None
+        or "-" in request.images
+    ):
+        raise InputError(
+            "watch looks at folders and adds to --out. Give both, without --cluster and lists on stdin."
+        )
+    request = replace(request, update=True)
+    tagger = asked_tagger([request.run], asked)
+    seen: set[bytes] = set()
+    look = 0
+    while rounds is None or look < rounds:
+        if look:
+            wait(every)
+        look += 1
+        try:
+            ready = {_digest(path) for path in _ready(request, settled)}
+        except InputError as error:  # a disk that is not there now
+            report(f"{error} Looking again.")
+            continue
+        if ready <= seen:
+            continue
+        counts = tag_images(
+            request, asked, shown=False, report=report, tagger=tagger, paths=_ready(request, settled)
+        )
+        report(f"{counts.images:,} photographs are tagged.")
+        seen |= ready
+
+
+def _ready(request: TagRequest, settled: float) -> Iterator[Path]:
+    """Yield the images whose files are complete."""
+    now = time.time()
+    for path in list_images(request.images, left_out=LeftOut(request.exclude)):
+        try:
+            changed = path.stat().st_mtime
+        except OSError:
+            continue
+        if now - changed >= settled:
+            yield path
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    return blake2b(bytes(path) + changed.to_bytes(16, "big", signed=True), digest_size=8).digest()

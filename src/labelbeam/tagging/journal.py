@@ -1,4 +1,9 @@
-"""The lines of a long job: written as they come, found again after a kill; predictions read back from them."""
+"""The lines of a long job: written as they come, found again after a kill; predictions read back from them.
+
+Lines go to `FILE.partial`, with what was asked beside it; the next call of the same job finds which images are done,
+cuts off a half line, and goes on. A table (CSV, Parquet) is made of all lines at the end, so a kill at any moment loses
+nothing there either.
+"""
 
 import json
 import os
@@ -17,14 +22,6 @@ from labelbeam.files import written_whole
 from labelbeam.parsing import parse_json, read_json
 from labelbeam.predict.prediction import Prediction, ScoredLabel
 from labelbeam.tagging.marks import FIELD, as_it_was, mark_in, mark_of
-
-# The lines of a long job: written as they come, found again after a kill, under their name when all are
-# there.
-#
-# Lines go to `FILE.partial`, with what was asked beside it; the next call of the same job finds which
-# images are done, cuts off a half line, and goes on. A table (CSV, Parquet) is made of all lines at the
-# end, so a kill at any moment loses nothing there either. Knows nothing of what a line says, but that it is
-# JSON with an `image`, and an `error` where it could not be read.
 
 NOT_THERE = (-1, -1)
 """Mark of a file that is not there."""
@@ -193,11 +190,7 @@ def _about(out: Path) -> Path:
 
 
 def _own(partial: Path, out: Path) -> IO[str]:
-    """Open the file of lines and lock it; one that was finished by another call in between is not ours.
-
-    Raises:
-        InputError: another call is writing it.
-    """
+    """Open the file of lines and lock it; one that was finished by another call in between is not ours."""
     while True:
         file = partial.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
         try:
@@ -332,11 +325,6 @@ def _line(line: bytes, partial: Path) -> dict[str, Any]:
 
 def _digest(name: str) -> bytes:
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-# A prediction as the journal of a job holds it, read back: where tables and pages of a long job come from.
-#
-# Knows the JSON of `predict.prediction`; knows no file format.
 
 
 def recorded(line: str) -> Prediction:

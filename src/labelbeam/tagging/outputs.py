@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from labelbeam.errors import InputError, printable, printable_json, unknown_name
-from labelbeam.formats.csv_columns import TAGGED_COLUMNS
+from labelbeam.formats.csv_rows import TAGGED_COLUMNS
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER
-from labelbeam.tagging.choosing import Choosing
 from labelbeam.tagging.journal import Journal, journal, recorded, settings_of
 from labelbeam.tagging.marks import FIELD, mark_of
-from labelbeam.tagging.sidecars import KINDS, KeywordChoices, Sidecars
+from labelbeam.tagging.sidecars import KINDS, RECORD, KeywordChoices, Sidecars
 from labelbeam.tagging.sources import Choices
-from labelbeam.tagging.tables import csv_table, is_our_parquet, parquet_table
-
-# Where the results of a job go, and in which format: what the user named, and what may be replaced there.
-#
-# Looked at before any work. Writes nothing.
+from labelbeam.tagging.tables import Choosing, csv_table, is_our_parquet, parquet_table
 
 SUFFIXES = {
     "": "jsonl",
@@ -37,9 +32,6 @@ SUFFIXES = {
 
 FORMATS = ("jsonl", "csv", "parquet", *KINDS)
 """Formats of a job's result, as `--format` names them."""
-
-RECORD = "tags.jsonl"
-"""What the record of a job is called that writes sidecars below a folder."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +66,6 @@ class Destination:
 
     def check(self, *, overwrite: bool) -> None:
         """Refuse a place where nothing can be written or something would be lost, before any work.
-
-        Args:
-            overwrite: whether an earlier result of ours may be replaced.
 
         Raises:
             InputError: no such folder, a folder where a file is needed, a result that is there, somebody else's file;
@@ -120,10 +109,7 @@ class Destination:
 def destination(out: Path | None, format: str | None, *, update: bool = False) -> Destination | None:
     """Return where results go; None: to standard output.
 
-    Args:
-        out: what the user named.
-        format: what the user named; None: as the suffix of `out` says.
-        update: whether what is new is added to a result that is there.
+    Without a format, the suffix of `out` says it.
 
     Raises:
         InputError: an unknown format or suffix, or a format that cannot be printed.
@@ -148,12 +134,6 @@ def destination(out: Path | None, format: str | None, *, update: bool = False) -
     return Destination(out, format or SUFFIXES.get(out.suffix.lower(), "jsonl"), update)
 
 
-# A job's predictions on their way out: printed, or into a file or folder that is complete or can be gone on
-# with.
-#
-# Joins the journal with the tables and sidecars made of it. Computes no prediction.
-
-
 class Recorded:
     """A job's predictions in its journal, sidecars written beside.
 
@@ -173,14 +153,7 @@ class Recorded:
         marks: bool = False,
         choosing: Choosing | None = None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            lines: the journal.
-            sidecars: written beside; None: none.
-            marks: whether lines say what their files were (`tagging.marks`).
-            choosing: chooses images when all are tagged; None: nothing waits for that.
-        """
+        """Prepare."""
         self.done, self.unreadable, self.moved = lines.done, lines.failed, 0
         self.not_written, self.why_not = 0, ""
         self._lines, self._sidecars, self._marks = lines, sidecars, marks
@@ -252,16 +225,8 @@ def recording(
 ) -> Iterator[Recorded]:
     """Open the record of a job; when the block ends, the result is there, and when it fails it can be gone on with.
 
-    Args:
-        where: what the result is to be.
-        job: what was asked, plain values; results of something else are not continued.
-        labels: the run's labels.
-        named: what the user named to be tagged.
-        choices: what is asked of predictions.
-        overwrite: forget an interrupted job; replace text files with other content.
-        keywords: how keywords are written, where they are.
-        more_columns: of a CSV file (`tables.asked_columns`).
-        choosing: chooses images when all are tagged; None: nothing waits for that.
+    Lines made for another `job` are not continued; `overwrite` forgets an interrupted job, and replaces text files with
+    other content.
 
     Raises:
         InputError: as `journal`; a label that the format cannot hold.

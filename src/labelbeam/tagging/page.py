@@ -48,14 +48,7 @@ def shown_cards(pictures: Sequence[TaggedPicture], *, pixelated: bool = False) -
 def write_page(
     page: Path, predictions: Sequence[Prediction], count: int, *, report: Callable[[str], None]
 ) -> None:
-    """Write the page of tagged pictures, those that a person should look at first; small, so that a browser opens it.
-
-    Args:
-        page: the file to appear, whole or not at all.
-        predictions: of the pictures on it.
-        count: pictures of the whole job.
-        report: gets a line where a font is missing for the page.
-    """
+    """Write the page of tagged pictures, those that a person should look at first."""
     predictions = sorted(predictions, key=lambda one: one.unseen is not False)
     advice = font_advice(one.label for prediction in predictions for one in prediction.labels)
     if advice:

@@ -60,13 +60,6 @@ def promote(
     decides as it does by itself; labels that a run does not have it never says, and what is unknown of a photograph
     counts for neither.
 
-    Args:
-        new: folder of a run.
-        old: folder of the run whose place is at stake; it is kept beside.
-        data: labelled photographs.
-        options: how they are read.
-        report: called with what a user should know of the data.
-
     Raises:
         InputError: one run given twice, or fewer than two readable photographs that neither learnt from.
     """
@@ -101,11 +94,7 @@ def promote(
 
 
 def _unseen(dataset: Dataset, taggers: Mapping[Path, Tagger], report: Callable[[str], None]) -> Dataset:
-    """Return the photographs that no run learnt from.
-
-    Raises:
-        InputError: there are fewer than two.
-    """
+    """Return the photographs that no run learnt from."""
     left = list(range(len(dataset)))
     for folder, tagger in taggers.items():
         seen = _rows_among(dataset.paths, _learnt_from(folder, tagger, report))

@@ -3,7 +3,7 @@
 Written image by image while a job goes on; writing one again changes nothing, so a job that goes on after a kill may
 do its last images twice. What people wrote stays: of XMP everything but the lists of keywords, of which a run takes
 away only what runs wrote; a text file with other content is not replaced unless asked for. What is written where is
-kept in the record (`tagging.journal`).
+kept in the record (`photo_metadata.written`), by which `labelbeam untag` takes a run's tags back.
 """
 
 import errno
@@ -15,9 +15,8 @@ from pathlib import Path, PurePath
 from labelbeam.data.image_bytes import image_exists, within_archive
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, is_folder, written_whole
-from labelbeam.formats.photo_metadata.embedding import WITH_IPTC, ExifTool
+from labelbeam.formats.photo_metadata.embedded import WITH_IPTC, ExifTool
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists, chosen_lists
-from labelbeam.formats.photo_metadata.own_tags import OwnTags, without
 from labelbeam.formats.photo_metadata.photographs import (
     NAMINGS,
     embedded_lists,
@@ -26,12 +25,15 @@ from labelbeam.formats.photo_metadata.photographs import (
     sidecar_lists,
     write_sidecar,
 )
-from labelbeam.formats.photo_metadata.written import WrittenTags, place_of, record_folder
+from labelbeam.formats.photo_metadata.written import OwnTags, WrittenTags, place_of, record_folder, without
 from labelbeam.formats.placing import refuse_unwritable
 from labelbeam.predict.prediction import Prediction
 
 KINDS = ("txt", "xmp", "embed")
 """Where keywords go: beside an image, or inside it."""
+
+RECORD = "tags.jsonl"
+"""What the record of a job is called that writes sidecars below a folder."""
 
 TEXT = "text"
 """The list of a text file, as the record calls it."""
@@ -124,9 +126,6 @@ class Sidecars:
     def write(self, prediction: Prediction) -> str:
         """Write an image's keywords.
 
-        Args:
-            prediction: of an image that could be read.
-
         Returns:
             Why nothing was written; empty where it was.
 
@@ -153,12 +152,7 @@ class Sidecars:
             return f"{error.filename or image} cannot be used ({error.strerror})."
 
     def take_along(self, before: Path, image: Path) -> None:
-        """Note that a photograph lies elsewhere now: what runs wrote of it is in the sidecar that moved with it.
-
-        Args:
-            before: where the photograph was, and is not any more.
-            image: where it is.
-        """
+        """Note that a photograph lies elsewhere now: what runs wrote of it is in the sidecar that moved with it."""
         old, new = (self.place(path) for path in (before, image))
         if self.kind == "embed":
             pairs = [(before, image)]
@@ -285,11 +279,7 @@ class Sidecars:
             raise
 
     def _own(self, image: Path, target: Path, lists: Lists | None) -> tuple[OwnTags | None, OwnTags]:
-        """Return what runs wrote into a file before, as recorded and as it is now.
-
-        Raises:
-            InputError: the file is another image's.
-        """
+        """Return what runs wrote into a file before, as recorded and as it is now."""
         name = self._written.name(image)
         before = self._written.owned(target, lists)
         if before is None:
@@ -313,3 +303,104 @@ def text_of(labels: Iterable[str]) -> str:
     """Return what a text file of labels holds."""
     listed = list(labels)
     return ", ".join(listed) + "\n" if listed else ""
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What became of files that tags were taken back from.
+
+    Attributes:
+        tags: how many were taken out.
+        files: of how many files.
+        not_written: why nothing could be done with a file, by its path.
+    """
+
+    tags: int
+    files: int
+    not_written: dict[str, str]
+
+
+def untag(folder: Path, run: str | None = None) -> Withdrawn:
+    """Take back what runs wrote into files, and nothing that a person wrote or moved.
+
+    `run` is the name, or the start of the fingerprint, of a run; None: all.
+
+    Raises:
+        InputError: no record, no such run, or ExifTool is needed and not there.
+    """
+    home = record_folder(folder)
+    written = WrittenTags(home)
+    try:
+        entries = [(file, own) for file, own in written.all() if file.is_relative_to(folder.resolve())]
+        runs = {own.run for _, own in entries if own.wrote}
+        if not entries:
+            raise InputError(
+                f"{folder}: there is no record of tags that a run wrote. Give the folder that was --out."
+            )
+        if run is not None and not any(_is_run(name, run) for name in runs):
+            raise InputError(
+                f"no tags of a run {run!r} are in {folder}; runs: {', '.join(sorted(runs)) or 'none'}."
+            )
+        chosen = [(file, own) for file, own in entries if run is None or _is_run(own.run, run)]
+        done = _withdraw(written, chosen)
+        # Whoever tags again wants the tags again: what was asked is forgotten, so that nothing counts as done.
+        (folder / f"{RECORD}.job.json").unlink(missing_ok=True)
+        return done
+    finally:
+        written.finish()
+
+
+def _withdraw(written: WrittenTags, entries: Sequence[tuple[Path, OwnTags]]) -> Withdrawn:
+    tags = files = 0
+    not_written: dict[str, str] = {}
+    tool: ExifTool | None = None
+    try:
+        for file, own in entries:
+            try:
+                inside = written.name(file) == own.image
+                if inside and own.wrote:
+                    tool = tool or ExifTool()
+                count, after = _taken_out(file, own, tool if inside else None)
+            except (InputError, OSError) as error:
+                not_written[str(file)] = str(error)
+                continue
+            tags, files = tags + count, files + bool(count)
+            written.keep(file, after if after.unwanted else None)
+    finally:
+        if tool is not None:
+            tool.close()
+    return Withdrawn(tags, files, not_written)
+
+
+def _taken_out(file: Path, own: OwnTags, tool: ExifTool | None) -> tuple[int, OwnTags]:
+    """Take a run's tags out of a file; return how many there were, and what is kept of the record."""
+    if file.suffix == ".txt":
+        count = len(own.wrote)
+        if (
+            own.created
+            and file.is_file()
+            and file.read_text(encoding="utf-8", errors="replace") == text_of(own.wrote)
+        ):
+            file.unlink()
+        else:
+            count = 0
+        return count, replace(own, wrote={}, created=False)
+    if tool is None and file.suffix.lower() != ".xmp":
+        return 0, own
+    lists = embedded_lists(file)[0] if tool is not None else sidecar_lists(file)
+    own = own.seen(lists)
+    changes, after = own.replaced(lists or {}, (), names=(), root=own.root, run=own.run)
+    if changes and tool is not None:
+        tool.write(file, changes)
+    elif changes:
+        write_sidecar(file, changes, created=own.created)
+    return len(own.wrote), replace(after, created=False)
+
+
+def _is_run(name: str, asked: str) -> bool:
+    called, _, fingerprint = name.rpartition(" ")
+    return (
+        asked in (name, called)
+        or Path(asked).name == called
+        or (len(asked) >= 6 and fingerprint.startswith(asked))
+    )

@@ -1,6 +1,14 @@
-"""Where a job's predictions come from: image files, stored vectors or both, and the engine that runs the encoder."""
+"""Where a job's predictions come from: image files, stored vectors or both, on this machine or a Ray cluster.
 
+Also the engine that runs the encoder. A worker of a cluster reads and answers the same groups of images that one
+process would, so what it says does not depend on how many there are; one that dies is started anew.
+Workers find the run and the images under the same absolute paths.
+"""
+
+import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -9,18 +17,19 @@ from typing import Any
 import numpy as np
 
 from labelbeam.data.image_bytes import image_mark
+from labelbeam.decoding.search import Search
 from labelbeam.encoders.encoder import Encoder, best_device
 from labelbeam.encoders.engines import WORTH_A_GRAPH, with_engine
 from labelbeam.encoders.graph_encoder import provider_name
 from labelbeam.errors import InputError
 from labelbeam.formats.vectors import GivenVectors
 from labelbeam.labels.implications import Implications
+from labelbeam.labels.rules import Rules
+from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import Prediction
 from labelbeam.runs.tagger import ANSWERED_TOGETHER, Tagger
-from labelbeam.tagging.journal import NOT_THERE
+from labelbeam.tagging.journal import NOT_THERE, recorded
 from labelbeam.tagging.vector_store import VectorStore
-
-# A tagger with the engine and the numbers that a job asks for, or that are fast and keep its answers.
 
 SAMPLED = 256
 """Photographs of a job that int8 is calibrated on, and that judge whether bfloat16 may be taken."""
@@ -87,13 +96,6 @@ def with_job_engine(
     )
 
 
-# Where a job's predictions come from: image files, stored vectors or both, and the engine that runs the
-# encoder.
-
-# Where a job's predictions come from: image files, stored vectors, or both; each gives the same lines.
-#
-# A source takes the images that are left to do and yields their predictions in order. Knows no output.
-
 Source = Callable[[Iterable[Path]], Iterator[Prediction]]
 """From images to predictions, in order."""
 
@@ -118,13 +120,7 @@ def open_store(folder: Path, encoder: Encoder, *, write: bool) -> VectorStore:
 def stored_or_read(
     tagger: Tagger, store: VectorStore, paths: Iterable[Path]
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Yield images with their vectors: from the store where the file is as it was, else read now and kept there.
-
-    Args:
-        tagger: reads images.
-        store: open for writing.
-        paths: image files; some hundreds are taken at a time.
-    """
+    """Yield images with their vectors: from the store where the file is as it was, else read now and kept there."""
     coming = iter(paths)
     while block := list(islice(coming, LOOKED_UP)):
         marks = [image_mark(path) for path in block]
@@ -194,16 +190,115 @@ def through_store(
 
 
 def on_cluster(run: Path, tagger: Tagger, choices: Choices) -> Source:
-    """Return a source whose work is done by a Ray cluster.
-
-    Args:
-        run: the run directory, at the same place on every machine.
-        tagger: made of it, with the decision and search that are asked for.
-        choices: what is asked.
-    """
-    from labelbeam.tagging.ray_data import Workers
-
+    """Return a source whose work is done by a Ray cluster."""
     config = tagger.run.config
     return Workers(
         run, config.decision, config.search, choices.all_scores, choices.implications, tagger.run.rules
     ).predictions
+
+
+OBJECT_STORE = 256 << 20
+"""Bytes of shared memory of a local cluster: names go in and lines come out, no pixels."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What every worker does.
+
+    Attributes:
+        run: the run directory.
+        decision: how sets are decided.
+        search: how label models are searched.
+        all_scores: whether predictions hold every label's score.
+        implications: what decided labels imply is decided too.
+        rules: what label sets must keep.
+    """
+
+    run: Path
+    decision: Decision
+    search: Search
+    all_scores: bool = False
+    implications: Implications | None = None
+    rules: Rules | None = None
+
+    def predictions(self, paths: Iterable[Path]) -> Iterator[Prediction]:
+        """Yield the predictions of images, in order.
+
+        All names are handed to the cluster at the start: about 100 bytes an image here, nothing else grows.
+
+        Raises:
+            InputError: Ray is not installed.
+        """
+        coming = iter(paths)
+        groups = []
+        while names := [os.fsencode(path) for path in islice(coming, ANSWERED_TOGETHER)]:
+            groups.append({"names": names})
+        if not groups:
+            return
+        with _cluster() as ray:
+            work = Workers(
+                self.run.absolute(),
+                self.decision,
+                self.search,
+                self.all_scores,
+                self.implications,
+                self.rules,
+            )
+            processes = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            lines = ray.data.from_items(groups, override_num_blocks=len(groups)).map(
+                _Worker,
+                fn_constructor_args=(work, Path.cwd()),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(processes, len(groups))),
+                num_cpus=1,
+            )
+            for group in lines.iter_rows():
+                for line in group["lines"]:
+                    yield recorded(line)
+
+
+class _Worker:
+    """A tagger in a process of the cluster: names of a group of images in, lines out."""
+
+    def __init__(self, work: Workers, folder: Path) -> None:
+        self._work, self._folder = work, folder
+        self._tagger = Tagger.load(work.run, decision=work.decision, search=work.search, rules=work.rules)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, list[str]]:
+        names = [os.fsdecode(name) for name in row["names"]]
+        read = self._tagger.features(self._folder / name for name in names)
+        items = ((name, features) for name, (_, features) in zip(names, read, strict=True))
+        predictions = self._tagger.tag_features(
+            items, all_scores=self._work.all_scores, implications=self._work.implications
+        )
+        # A name that is not UTF-8 becomes \udcXX, which is what JSON calls it too.
+        return {"lines": [one.to_json().encode("utf-8", "backslashreplace").decode() for one in predictions]}
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    """Yield Ray, connected to the cluster that RAY_ADDRESS names, or to one of this machine while the block runs."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What fails comes as an exception; without this, every call warns of what Ray Data does by itself.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise InputError("--cluster ray needs one more package: pip install 'labelbeam[ray]'.") from None
+    ours = not ray.is_initialized()
+    if ours:
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()

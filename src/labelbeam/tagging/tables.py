@@ -1,20 +1,25 @@
-"""Predictions as a table, CSV or Parquet, made of a job's journal a few thousand lines at a time.
+"""What is made when all images of a job are tagged: a table, CSV or Parquet, and the choice of images nobody looks at.
 
-The last step of `tag --out tags.csv`. Knows what columns people and programs look for; knows no image and no model.
-Parquet needs pyarrow, imported when it is asked for.
+Lines of the journal are gone through a few thousand at a time. That nobody looks at an image is a promise on average
+over whole batches, so the cut is settled by all of them (`Prediction.sure`).
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from labelbeam.errors import InputError
-from labelbeam.formats.csv_columns import TAGGED_COLUMNS
+from labelbeam.formats.csv_rows import TAGGED_COLUMNS
 from labelbeam.formats.csv_table import is_plain, labels_cell, row_writer
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.prediction import DIGITS, Prediction
+from labelbeam.runs.tagger import Tagger
 from labelbeam.tagging.journal import records, status
 
 if TYPE_CHECKING:
@@ -112,16 +117,11 @@ def parquet_table(*, all_scores: bool) -> Callable[[Path, Path], None]:
 
         schema = _schema(all_scores=all_scores)
         with ParquetWriter(part, schema, compression="zstd") as writer:
-            for rows in _groups(lines):
+            coming = records(lines)
+            while rows := [_row(one) for one in islice(coming, ROWS)]:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
     return write
-
-
-def _groups(lines: Path) -> Iterator[list[dict[str, Any]]]:
-    coming = records(lines)
-    while group := [_row(one) for one in islice(coming, ROWS)]:
-        yield group
 
 
 def _row(one: Prediction) -> dict[str, Any]:
@@ -194,3 +194,68 @@ def _pyarrow() -> Any:
             "Parquet needs one more package: pip install 'labelbeam[parquet]'. Or give --format csv."
         ) from None
     return pyarrow
+
+
+Table = Callable[[Path, Path], None]
+
+
+class Choosing:
+    """Chooses images once all are tagged.
+
+    Attributes:
+        for_person: how many images are for a person, once it is settled.
+    """
+
+    def __init__(self, tagger: Tagger) -> None:
+        self._tagger, self._cut = tagger, math.inf
+        self.for_person = 0
+
+    def settle(self, lines: Path) -> None:
+        """Find the cut, from a file of the lines of all images."""
+        sure = np.array([one.sure for one in records(lines) if _counts(one)], dtype=np.float64)
+        tagger = self._tagger
+        decision = tagger.run.config.decision
+        self._cut = decision.unseen_cut(tagger.promises, len(tagger.labels), sure, tagger.thresholds)
+        self.for_person = sum(self.chosen(one).unseen is False for one in records(lines))
+
+    def chosen(self, prediction: Prediction) -> Prediction:
+        """Return a prediction that says whether a person must look at its image."""
+        if prediction.error:
+            return prediction
+        return replace(prediction, unseen=_counts(prediction) and (prediction.sure or 0.0) >= self._cut)
+
+    def table(self, table: Table | None) -> Table:
+        """Return what makes a result of a file of lines: the lines themselves (None), or a table of them."""
+
+        def write(lines: Path, part: Path) -> None:
+            settled = part if table is None else part.with_name(part.name + ".settled")
+            with settled.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.writelines(self.chosen(one).to_json() + "\n" for one in records(lines))
+            if table is not None:
+                try:
+                    table(settled, part)
+                finally:
+                    settled.unlink()
+
+        return write
+
+
+def _counts(one: Prediction) -> bool:
+    return not one.error and not one.void
+
+
+def choosing_for(tagger: Tagger, *, format: str | None, update: bool) -> Choosing | None:
+    """Return what chooses the images of a job; None where its decision asks for none, or goes image by image.
+
+    Raises:
+        InputError: a result that cannot wait for all images.
+    """
+    decision = tagger.run.config.decision
+    if decision.unseen is None or not decision.on_average:
+        return None
+    if format not in ("jsonl", "csv", "parquet") or update:
+        raise InputError(
+            "--unseen with --on-average chooses among all images of a job, when they are tagged: write them to a file "
+            "(--out tags.jsonl, .csv or .parquet), without --update. Without --on-average images go one at a time."
+        )
+    return Choosing(tagger)

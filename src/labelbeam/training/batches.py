@@ -21,7 +21,7 @@ from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import accepted_rows, readable_features, readable_images
+from labelbeam.features.extract import accepted_rows, readable_features, readable_images
 from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.heads.arrays_torch import Trainable
 from labelbeam.heads.label_model import NO_NOTHING

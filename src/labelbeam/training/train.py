@@ -22,7 +22,7 @@ from labelbeam.encoders.given_features import given_features
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.lite import usual_encoder
 from labelbeam.errors import InputError
-from labelbeam.features.of_dataset import disk_of_maps, readable_features
+from labelbeam.features.extract import disk_of_maps, readable_features
 from labelbeam.heads.arrays_torch import Trainable, trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS

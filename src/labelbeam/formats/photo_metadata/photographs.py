@@ -15,7 +15,7 @@ from labelbeam.files import exists, is_file, written_whole
 from labelbeam.formats.documents import parse_xml
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists
-from labelbeam.formats.photo_metadata.own_tags import ListChanges
+from labelbeam.formats.photo_metadata.written import ListChanges
 from labelbeam.formats.photo_metadata.xmp import OTHER_LISTS, RDF, new_packet, with_lists, xmp_lists
 from labelbeam.parsing import read_regular
 

@@ -51,15 +51,7 @@ def xmp_lists(packet: bytes, where: str, *, western: Callable[[], object] | None
 
 
 def xmp_keywords(packet: bytes, where: str) -> list[str] | None:
-    """Return the keywords of a packet, of hierarchies the last level; None where it has no list of them.
-
-    Args:
-        packet: as `xmp_lists` takes it.
-        where: what to call it in messages.
-
-    Raises:
-        InputError: as `xmp_lists`.
-    """
+    """Return the keywords of a packet, of hierarchies the last level; None where it has no list of them."""
     lists = xmp_lists(packet, where)
     return keywords_in(lists) if lists else None
 
