@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 @takes_options("read", READ, panel="Reading")
 def inspect(
     data: Annotated[
-        str,
-        typer.Argument(help="Data set, FORMAT:PATH#SPLIT; PATH alone tells which format it is in."),
+        str, typer.Argument(help="Data set, FORMAT:PATH#SPLIT; PATH alone tells which format it is in.")
     ],
     val: Annotated[
         list[str] | None,

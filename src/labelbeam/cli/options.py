@@ -140,10 +140,7 @@ DECIDE = (
         "Share of the images expected to show none of the labels, such as 0.2; estimate: as the images say.",
     ),
     SharedOption(
-        "settings",
-        list[str],
-        "Change the run's search or decision, e.g. search.score=max-step.",
-        ("--set",),
+        "settings", list[str], "Change the run's search or decision, e.g. search.score=max-step.", ("--set",)
     ),
 )
 """How label sets are decided and searched, `runs.tagger`."""

@@ -36,9 +36,7 @@ TABLE = (
     SharedOption("train_split", str, "Instead of the official training split."),
     SharedOption("test_split", str, "Instead of the official test split."),
     SharedOption(
-        "bootstrap",
-        int,
-        "Draws of the test images for intervals; 0: none (default: 1000, large data 200).",
+        "bootstrap", int, "Draws of the test images for intervals; 0: none (default: 1000, large data 200)."
     ),
 )
 """`paper.plan.Request` on the command line."""

@@ -32,15 +32,13 @@ def serve(
         str | None, typer.Option(help="Environment variable that holds the API key instead.")
     ] = None,
     project: Annotated[
-        Path | None,
-        typer.Option(help="File that keeps photographs and decisions (default: until it ends)."),
+        Path | None, typer.Option(help="File that keeps photographs and decisions (default: until it ends).")
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of photographs to show on the page; they stay where they are.")
     ] = None,
     take: Annotated[
-        str,
-        typer.Option(help="What of --images comes in as decided: keywords, folders, both or nothing."),
+        str, typer.Option(help="What of --images comes in as decided: keywords, folders, both or nothing.")
     ] = "keywords",
     limit: Annotated[
         list[str] | None,

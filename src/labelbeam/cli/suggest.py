@@ -138,8 +138,7 @@ def neighbors(
         Path | None, typer.Option(help="With --image: a classifier's run (--head softmax) to list beside.")
     ] = None,
     among: Annotated[
-        str | None,
-        typer.Option(help="Find images instead of labels, among these: FORMAT:PATH#SPLIT."),
+        str | None, typer.Option(help="Find images instead of labels, among these: FORMAT:PATH#SPLIT.")
     ] = None,
     space: Annotated[
         str | None, typer.Option(help="With --image and --among: features (default) or joint.")

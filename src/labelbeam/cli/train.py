@@ -91,8 +91,7 @@ def train(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
     finetune: Annotated[
-        bool,
-        typer.Option("--finetune", help="Train the encoder too, end to end.", rich_help_panel=TRAINING),
+        bool, typer.Option("--finetune", help="Train the encoder too, end to end.", rich_help_panel=TRAINING)
     ] = False,
     local: Annotated[
         str | None,

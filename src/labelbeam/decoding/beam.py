@@ -214,9 +214,7 @@ class StepArrays:
         )
 
     def _best(
-        self,
-        totals: Float[np.ndarray, "active width outcomes"],
-        labels: Int[np.ndarray, "active width room"],
+        self, totals: Float[np.ndarray, "active width outcomes"], labels: Int[np.ndarray, "active width room"]
     ) -> tuple[
         Int[np.ndarray, "active width"], Int[np.ndarray, "active width"], Float[np.ndarray, "active width"]
     ]:

@@ -23,9 +23,7 @@ PATHS_TOGETHER = 4096
 
 
 def path_log_prob(
-    trie: PrefixTrie,
-    image_rows: Float[np.ndarray, "paths width"],
-    paths: Int[np.ndarray, "paths depth"],
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "paths width"], paths: Int[np.ndarray, "paths depth"]
 ) -> Float[np.ndarray, " paths"]:
     """Return the log-probability of paths, END included.
 
@@ -62,9 +60,7 @@ def path_log_prob(
 
 
 def set_log_prob(
-    trie: PrefixTrie,
-    image_rows: Float[np.ndarray, "images width"],
-    targets: Int[np.ndarray, "images labels"],
+    trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], targets: Int[np.ndarray, "images labels"]
 ) -> Float[np.ndarray, " images"]:
     """Return the log-probability of one label set per image.
 

@@ -35,10 +35,7 @@ class Region:
             >>> Region(10.0, 0.0, 100.0, 100.0).place(0, 1, size=2)
             (85.0, 25.0)
         """
-        return (
-            self.left + (column + 0.5) / size * self.width,
-            self.top + (row + 0.5) / size * self.height,
-        )
+        return (self.left + (column + 0.5) / size * self.width, self.top + (row + 0.5) / size * self.height)
 
 
 def seen_region(preprocess: Preprocess, *, height: int, width: int) -> Region:

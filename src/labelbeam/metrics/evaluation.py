@@ -13,12 +13,7 @@ from jaxtyping import Float, Int
 from labelbeam.metrics import counts as ratios
 from labelbeam.metrics.comparison import Comparison, images_below_k
 from labelbeam.metrics.counts import Counts, count
-from labelbeam.metrics.ranking import (
-    RULES,
-    average_precision,
-    average_precision_at,
-    exact_k_ceiling,
-)
+from labelbeam.metrics.ranking import RULES, average_precision, average_precision_at, exact_k_ceiling
 
 DECISION_NUMBERS = ("OP", "OR", "OF1", "CP", "CR", "CF1", "CF1_mean_of_classes", "subset_accuracy")
 WRONG_ONES = ("OP", "OF1", "CP", "CF1", "CF1_mean_of_classes", "subset_accuracy", "log_likelihood")

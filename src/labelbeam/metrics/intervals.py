@@ -287,11 +287,7 @@ def _require_confidence(confidence: float) -> None:
 
 
 def bootstrap(
-    comparison: Comparison,
-    *,
-    rng: np.random.Generator,
-    resamples: int = 1000,
-    confidence: float = 0.95,
+    comparison: Comparison, *, rng: np.random.Generator, resamples: int = 1000, confidence: float = 0.95
 ) -> dict[str, Interval]:
     """Return an interval over images for every number that is not null.
 

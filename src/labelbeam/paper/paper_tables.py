@@ -142,10 +142,7 @@ COCO2014 = PaperTable(
         _row("Binary cross-entropy", "sigmoid", (59.3, 58.6, 58.9, 61.7, 65.0, 63.3, None)),
         _row("No RNN", "no-rnn", (65.3, 54.5, 59.3, 68.5, 61.3, 65.7, 57.2), doubt="least trusted row"),
         _row("CNN-RNN", "cnn-rnn", (66.0, 55.6, 60.4, 69.2, 66.4, 67.8, 61.2), "2+"),
-        _row(
-            *("Softmax, Rezatofighi et al. 2018", None),
-            *((58.6, 57.6, 58.1, 60.7, 63.3, 62.0, None), "1"),
-        ),
+        _row(*("Softmax, Rezatofighi et al. 2018", None), *((58.6, 57.6, 58.1, 60.7, 63.3, 62.0, None), "1")),
         _row(
             *("Cross-entropy, Rezatofighi et al. 2018", None),
             *((56.2, 60.1, 58.1, 61.6, 64.2, 62.9, None), "1"),

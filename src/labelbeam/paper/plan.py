@@ -12,14 +12,7 @@ import numpy as np
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.registry import open_dataset
-from labelbeam.paper.rows import (
-    IN_THE_TABLE,
-    ROWS,
-    Settings,
-    configurations,
-    row_config,
-    rows_named,
-)
+from labelbeam.paper.rows import IN_THE_TABLE, ROWS, Settings, configurations, row_config, rows_named
 from labelbeam.runs.config import RECIPES, RunConfig, configure, to_plain
 
 # The benchmarks: where their data are, how they are split, what counts as one protocol.

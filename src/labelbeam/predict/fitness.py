@@ -231,10 +231,7 @@ class Fitness:
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for a file."""
-        return {
-            "oddness": list(self.oddness),
-            "space": None if self.space is None else self.space.to_json(),
-        }
+        return {"oddness": list(self.oddness), "space": None if self.space is None else self.space.to_json()}
 
     @classmethod
     def from_json(cls, values: object) -> "Fitness":

@@ -25,13 +25,7 @@ from labelbeam.report.label_results import (
     recall_by_size,
     results_by_kind,
 )
-from labelbeam.report.mistakes import (
-    Confusion,
-    WorstImage,
-    confusions,
-    summed_log_likelihood,
-    worst_images,
-)
+from labelbeam.report.mistakes import Confusion, WorstImage, confusions, summed_log_likelihood, worst_images
 from labelbeam.runs.evaluation import Evaluation
 
 TRAITS = ("training_images", "mean_area", "predictability")

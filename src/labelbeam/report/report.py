@@ -220,11 +220,7 @@ def report_on(
         )
     values = {
         "about": about(
-            *(ours, rival, reading),
-            given=len(dataset),
-            answered=len(drawn),
-            resamples=resamples,
-            seed=seed,
+            *(ours, rival, reading), given=len(dataset), answered=len(drawn), resamples=resamples, seed=seed
         ),
         "training": training_log(run, missing),
         "scores": scores,

@@ -95,7 +95,7 @@ FILES = {"csv": "tags.csv", "jsonl": "tags.jsonl", "labelstudio": "tasks.json", 
         "paddle": "tags.txt",
         "cleanlab": "labels.json",
         "createml": "annotations.json",
-    },
+    }
 }
 """Formats that are one file, and what it is called: it names the photographs, which stay where they are."""
 

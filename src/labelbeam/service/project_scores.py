@@ -181,10 +181,7 @@ def _asked(
 
 
 def _reason(
-    name: str,
-    score: float,
-    left_out: Mapping[str, Mapping[str, float]],
-    evidence: Mapping[str, int],
+    name: str, score: float, left_out: Mapping[str, Mapping[str, float]], evidence: Mapping[str, int]
 ) -> Reason | None:
     changes = {decision: score - without.get(name, score) for decision, without in left_out.items()}
     if not changes:

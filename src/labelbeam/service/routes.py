@@ -316,7 +316,7 @@ FORM = {
                         "description": "Photographs, of any kind that labelbeam reads; the content decides.",
                     }
                 },
-            },
+            }
         }
     },
 }
