@@ -87,9 +87,6 @@ def conditional_marginals(
             middle of the bounds.
         seed: of the samples; the same seed gives the same scores, whatever the batch.
 
-    Returns:
-        Scores, bounds, standard errors, the probability of the evidence, and whether the samples suffice.
-
     Raises:
         InputError: evidence of probability zero, or of another shape or with other values; a budget below 1, a single
             sample; otherwise as `beam_search`.

@@ -86,9 +86,6 @@ def label_marginals(
             images share their random numbers, so that scores of one label compare well between images.
         backend: as in `beam_search`.
 
-    Returns:
-        Scores, bounds, standard errors, and the best path of each image.
-
     Raises:
         InputError: a budget below 1, a single sample, streams of another number than the images;
             otherwise as `beam_search`.

@@ -336,7 +336,6 @@ def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.
     """Return the local copy of a published file, fetched if it is not there yet.
 
     Args:
-        url: where it is.
         folder: where it goes; made if missing. What was fetched before an interruption is kept in
             `NAME.part` and continued.
         sha256_prefix: hexadecimal digits its sha256 must begin with.

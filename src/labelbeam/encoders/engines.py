@@ -274,7 +274,6 @@ def export_quantised(encoder: GraphEncoder, path: Path, photographs: Sequence[Pa
     """Write the 8-bit form of a graph, and its description beside it.
 
     Args:
-        encoder: a graph in float32.
         path: the `.onnx` file to appear, whole or not at all; its folder exists.
         photographs: at least `FEWEST` that can be read; of more than `MOST`, that many spread evenly are used.
 
@@ -289,11 +288,6 @@ def write_quantised(
     encoder: GraphEncoder, path: Path, pixels: UInt8[np.ndarray, "images 3 size size"]
 ) -> None:
     """Do what `export_quantised` does, with pictures that are resized already.
-
-    Args:
-        encoder: a graph in float32.
-        path: as in `export_quantised`.
-        pixels: what `calibration_pixels` returned.
 
     Raises:
         InputError: as `export_quantised`.

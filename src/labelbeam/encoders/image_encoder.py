@@ -118,9 +118,6 @@ class ImageEncoder(Encoder):
 def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: str) -> ImageEncoder:
     """Build an encoder from what `ImageEncoder.config` returned and its weights.
 
-    Args:
-        source: where they came from, for messages.
-
     Returns:
         The encoder, in evaluation mode.
 
@@ -164,13 +161,9 @@ def save_encoder(encoder: ImageEncoder, path: Path, *, store: Path | None = None
     """Write an encoder into one safetensors file that says everything needed to build it again.
 
     Args:
-        encoder: what to write; its tensors are written from wherever they are.
         path: the file to appear, whole or not at all.
         store: folder that keeps each encoder once, under the hash of its weights and its configuration;
             `path` becomes a hard link into it, or a copy where the file system cannot link.
-
-    Returns:
-        `path`.
 
     Raises:
         InputError: the folder cannot be written.

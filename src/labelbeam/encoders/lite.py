@@ -99,7 +99,6 @@ def lite_weights(name: str, *, folder: Path | None = None) -> tuple[dict[str, An
     """Return the weights of an encoder under timm's names, and the file they are from.
 
     Args:
-        name: a key of `LITE`.
         folder: of the package; None: where it is installed.
 
     Raises:

@@ -40,7 +40,6 @@ def resized_window(
     """Return a window of the picture resized to `target`.
 
     Args:
-        rgb: the picture, 0..255.
         target: height and width that the whole picture is resized to.
         window: top, left, height and width of what is wanted of the result.
         interpolation: "bilinear" or "bicubic", both antialiased.
@@ -270,9 +269,6 @@ class Preprocess:
 
     def resized(self, rgb: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "3 size size"]:
         """Resize, crop and flip one decoded picture; bytes in, bytes out, still RGB.
-
-        Args:
-            rgb: the picture as decoded, 0..255.
 
         Returns:
             The square the encoder looks at, 0..255; freshly allocated.

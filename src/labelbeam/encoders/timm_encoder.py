@@ -207,15 +207,8 @@ def build_with_weights(
     """Build the encoder from weights in timm's layout, loaded strictly, their classifier included.
 
     Args:
-        model: as in `build`.
-        source: the file, for messages.
         num_classes: outputs of the file's classifier; None takes them from its shape, 0 where it has none.
-        pooling: as in `build`.
-        pad_type: as in `build`.
         size: as in `build`; position embeddings are resampled to it.
-
-    Returns:
-        As `build`.
 
     Raises:
         InputError: weights of another architecture, or what `build` raises.
@@ -234,8 +227,6 @@ def build_published(
 
     Args:
         file: local copy of the hub's safetensors file.
-        pooling: as in `build`.
-        size: as in `build`.
 
     Raises:
         InputError: the file does not fit the model, or what `build` raises.
@@ -311,11 +302,6 @@ def _classes_in(model: str, tensors: Mapping[str, Tensor]) -> int:
 
 def probe(module: nn.Module, *, size: int, name: str) -> int:
     """Return how many features an encoder gives, by one pass over an empty picture.
-
-    Args:
-        module: the encoder; its training mode is as before afterwards.
-        size: side of the picture, pixels.
-        name: of the encoder, for the message.
 
     Raises:
         InputError: it cannot look at pictures of this size, or gives something else than one row per image.

@@ -84,9 +84,6 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Read a `.safetensors` file, or a `.pth` that the user named.
 
-    Returns:
-        Its tensors and what it says of itself.
-
     Raises:
         InputError: no such file, an unknown kind of file, a damaged one, a pickle that holds more than
             tensors, or metadata that cannot be understood.
@@ -121,10 +118,6 @@ def parse_needs(stated: Mapping[str, Any], *, source: str) -> Needs:
 
     Args:
         stated: values under `KEYS`, as text (metadata) or as JSON values; other keys are left alone.
-        source: the file, for messages.
-
-    Returns:
-        The same as numbers.
 
     Raises:
         InputError: a value that cannot be understood.
@@ -174,7 +167,6 @@ def refuse_other_weights(module: nn.Module, weights: Mapping[str, Tensor], *, so
 
     Args:
         module: on any device, also "meta", where networks of any size cost nothing.
-        source: the file, for the message.
 
     Raises:
         InputError: weights of another architecture; the first missing, extra and differing keys are shown.

@@ -197,12 +197,6 @@ def write_explanation(explanation: Explanation, folder: Path) -> list[Path]:
 
     The .npz holds `supporting` and `opposing`, float16 [steps size size], 1 standing for the step's `scale`.
 
-    Args:
-        folder: where to.
-
-    Returns:
-        The files.
-
     Raises:
         InputError: the folder cannot be written.
     """

@@ -85,7 +85,6 @@ def cut_at(
     """Run an encoder on a picture, cut at its last feature map; what is above the map has plain gradients.
 
     Args:
-        encoder: pixels to features, in evaluation mode.
         place: what `last_map` found.
         deconvnet: whether the way back below the map is a deconvnet's.
 
@@ -232,7 +231,6 @@ def explained(
     """Return the method that was used and the maps of every target.
 
     Args:
-        encoder: pixels to features, in evaluation mode.
         pixels: one picture as the encoder gets it.
         method: one of `METHODS`.
 
@@ -280,7 +278,6 @@ def local_maps(
     Args:
         row: of the image, its map included.
         labels: label ids; one beyond the labels stands for END.
-        size: side of the maps, pixels.
     """
     parts = torch.from_numpy(local.at_places(row)[0].T.copy())  # [labels places]
     side = math.isqrt(parts.shape[1])

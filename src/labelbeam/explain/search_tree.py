@@ -264,7 +264,6 @@ def visible_search(
 
     Args:
         tagger: of a run whose head is a label model.
-        features: of the image, as the run's encoder gives them.
         expansions: prefixes expanded in the tree; the searches themselves keep the budgets of the run.
         least: least probability of a prefix that is shown.
         beam_width: None: the run's.

@@ -86,10 +86,6 @@ def reliability(
 ) -> Reliability:
     """Put scores into equal-mass bins; equal scores stay together, so there may be fewer bins.
 
-    Args:
-        scores: probabilities.
-        bins: most bins.
-
     Raises:
         InputError: bins below 1, or scores and truths of different numbers.
 
@@ -123,7 +119,6 @@ def calibration_report(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (left out).
-        bins: most bins.
 
     Raises:
         InputError: bins below 1, or arrays that do not fit.

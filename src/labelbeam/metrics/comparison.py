@@ -228,12 +228,8 @@ def compare(
         outside: per image, decided labels without a column, for `sets` and `path-k`; for the threshold rules,
             labels without a column whose score reaches the threshold.
         log_likelihood: per image, log p(true set | image) in nats.
-        map_depth: N of MAP@N.
         reasons: why scores or rankings are missing, where the caller knows better.
         notes: sentences for the user, carried along.
-
-    Returns:
-        The comparison, to be given to `evaluate`, `bootstrap` or `paired_bootstrap`.
 
     Raises:
         InputError: arrays that do not fit, NaN, or a protocol whose material is missing.

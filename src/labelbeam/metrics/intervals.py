@@ -292,7 +292,6 @@ def bootstrap(
     """Return an interval over images for every number that is not null.
 
     Args:
-        rng: seeded by the caller; the same seed gives the same intervals.
         resamples: how many times the images are drawn.
         confidence: mass inside the interval, in (0, 1).
 
@@ -337,7 +336,6 @@ def paired_bootstrap(
 
     Args:
         first: the one that is claimed to be greater.
-        second: its rival, on the same truth.
         resamples: how many times the images are drawn, the same images for both.
         confidence: mass inside the interval, in (0, 1).
 

@@ -333,9 +333,6 @@ def read_predictions(
         depth: how many ranks to keep: at least k and the N of MAP@N.
         threshold: least score that will be decided, where one will be.
 
-    Returns:
-        The predictions, row for row and column for column with the truth.
-
     Raises:
         InputError: a malformed line (see `read_lines`), a score that is not a finite number, a label twice,
             an image that the truth does not have, or, unless `missing` is `empty`, one that is not predicted.

@@ -141,7 +141,6 @@ def rank_labels(
     Args:
         scores: higher is better; -inf ranks below every finite score.
         observed: False takes the label out of the image's ranking.
-        depth: how many ranks to keep.
 
     Returns:
         Column ids, best first; NOTHING where an image has fewer known labels than `depth`.
@@ -190,7 +189,6 @@ def average_precision_at(truth: Targets, ranking: Int[np.ndarray, "images depth"
     Args:
         truth: 1 present, 0 absent, -1 unknown (never in the ranking).
         ranking: as of `rank_labels`, at least n deep or complete.
-        n: length of the list that is looked at.
 
     Returns:
         One number per image; NaN for an image without labels.

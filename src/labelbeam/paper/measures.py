@@ -243,8 +243,6 @@ def measure(
 
     Args:
         answers: of its trainings, one per seed.
-        dataset: images and truth; the columns and images of `answers`.
-        view: name of this reading of the truth.
         main: whether it is the main reading, under which all protocols are measured.
         resamples: draws of the images; 0: no intervals.
         of_seeds: of the draws of training seeds, another for each row.

@@ -118,9 +118,6 @@ Settings = Mapping[str, Any]
 def configurations(base: RunConfig, count: int) -> list[Settings]:
     """Return the configurations tried for a row: the fixed recipe first, then others, drawn with seed 0.
 
-    Args:
-        count: how many, at least 1; never more than there are.
-
     Example:
         >>> len(configurations(configure(head="sigmoid"), 4)), configurations(configure(head="sigmoid"), 1)
         (4, [{}])
@@ -165,7 +162,6 @@ def row_config(
 
     Args:
         row: its head and its own settings.
-        recipe: `default` or `paper`.
         training_images: how many there are, which decides whether `LARGE` applies.
         scenes: whether the data are the drawn scenes, which have a recipe of their own (that of `labelbeam demo`).
         seed: of the training and of the validation split.

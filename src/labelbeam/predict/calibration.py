@@ -257,7 +257,6 @@ def fit_run_calibration(
 
     Args:
         answers: of validation images, as the model gives them.
-        targets: their truth, 1 present, 0 absent, -1 unknown; columns as the answers'.
         score: which number per label the answers' scores are.
         features: of the validation images, scaled as the head scales them.
         training_features: of training images, scaled alike; some thousand are enough.

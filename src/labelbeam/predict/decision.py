@@ -133,9 +133,6 @@ def best_f1_sets(marginals: SizedMarginals) -> BestF1:
     sum over l in h of Delta[l, k], Delta[l, k] = sum over s of 2 P[l, s] / (s + k): for each k the k labels with the
     greatest Delta, then the best k; k = 0 reaches p(empty).
 
-    Args:
-        marginals: of each image's distribution over sets.
-
     Returns:
         Sets and their expected F1; labels that tie are taken in the order of their columns.
 
@@ -162,7 +159,6 @@ def best_f1_among(marginals: SizedMarginals, samples: SetSamples) -> LabelSets:
     """Return each image's sampled set with the greatest expected F1.
 
     Args:
-        marginals: of each image's distribution over sets.
         samples: the sets to choose from, those with a weight.
 
     Example:
@@ -363,10 +359,6 @@ class Decision:
     ) -> list[str]:
         """Say what is promised and how it was proven, before any work; nothing where nothing is promised.
 
-        Args:
-            promises: of the run, as it is searched now.
-            thresholds: as for `decide`.
-
         Raises:
             InputError: a promise that cannot be kept.
         """
@@ -448,7 +440,6 @@ class Decision:
 
         Args:
             answers: of some images; on average over calibrations, of all images that are chosen among.
-            sets: as `decide` decided them.
             thresholds: as for `decide`.
 
         Raises:

@@ -51,12 +51,6 @@ class FeatureSpace:
     def outside(self, features: Features) -> PerImage:
         """Return the share of each image's squared distance from the centre that lies outside the directions.
 
-        Args:
-            features: scaled, any precision.
-
-        Returns:
-            Shares in [0, 1].
-
         Raises:
             InputError: another number of features than the training's.
         """

@@ -67,9 +67,6 @@ def label_f1_thresholds(scores: ByLabel, targets: Targets, *, seed: int = 0) -> 
     Args:
         scores: of validation images, in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (left out).
-
-    Returns:
-        The thresholds and the strength.
     """
     if len(scores) < 5:
         return drawn_thresholds(scores, targets, strength=np.inf), float("inf")
@@ -110,7 +107,6 @@ def drawn_towards(
 
     Args:
         for_all: weighs `strength` positives.
-        strength: above 0.
 
     Example:
         >>> own, positives = np.array([0.9, 0.9]), np.array([0, 10])

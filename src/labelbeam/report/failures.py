@@ -102,11 +102,9 @@ def failures(
     """Find where a run fails.
 
     Args:
-        evaluation: a run's answers for labelled images.
         training_images: of each of the run's labels (`run.counts`); None: not known.
         training_targets: training labels, columns in the run's order: says how predictable labels are from one another.
         areas: of the largest objects, columns in the run's order (`largest_areas`).
-        seed: of the halves and the resampling.
         resamples: of the labels, for the intervals of correlations.
 
     Raises:

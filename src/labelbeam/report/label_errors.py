@@ -282,11 +282,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write the labels of evaluated images that the run disagrees with into a folder, in every shape.
 
     Args:
-        evaluation: as `probable_label_errors`.
         folder: made if it is not there; files of earlier calls are replaced.
-
-    Returns:
-        The files, `FILES`.
 
     Raises:
         InputError: the folder cannot be written; otherwise as `probable_label_errors`.

@@ -276,7 +276,6 @@ def compare_pairs(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown; a pair counts over the images where both are known.
-        decided: the decided sets of the same images and labels.
         alpha: a pair is associated where Fisher's p, Holm-corrected for all pairs, is below it.
 
     Raises:

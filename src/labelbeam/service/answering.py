@@ -276,7 +276,6 @@ class Batches(Generic[Item, Result]):
             most_together: items of a batch, at most.
             most_waiting: items that wait, at most; more only where nothing waited.
             wait_seconds: how long the items of a batch wait for one more.
-            threads: how many batches are under way at once.
             starting: called once in each thread before its first batch.
         """
         self._starting = starting
