@@ -152,14 +152,14 @@ def read_unseen(path: Path, truth: Truth) -> Bool[np.ndarray, " images"]:
         InputError: no line says it of any image, or a line says something else than true or false.
     """
     row = {image: i for i, image in enumerate(truth.images)}
-    found, said = np.zeros(len(row), dtype=bool), False
+    found, any_stated = np.zeros(len(row), dtype=bool), False
     for line in read_lines(path):
         if "unseen" not in line.content or line.image not in row:
             continue
         if not isinstance(value := line.content["unseen"], bool):
             raise InputError(f"{line.where}: 'unseen' must be true or false, given {shown(value)}.")
-        found[row[line.image]], said = value, True
-    if not said:
+        found[row[line.image]], any_stated = value, True
+    if not any_stated:
         raise InputError(
             f"{path}: no line has 'unseen', so nothing says which images nobody looks at. `labelbeam tag --unseen 0.95`"
             " writes it."
