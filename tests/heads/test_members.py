@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
-from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.arrays_torch import Members, trained
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
-from labelbeam.heads.members_torch import Members
 from labelbeam.heads.options import LabelModelOptions, SigmoidOptions
 from labelbeam.runs.build import build_head, stored_config, stored_head
 from labelbeam.runs.config import configure

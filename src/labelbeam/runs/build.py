@@ -72,7 +72,7 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int, channel
     if len(heads) == 1:
         alone: Trainable = heads[0]
         return alone
-    from labelbeam.heads.members_torch import Members
+    from labelbeam.heads.arrays_torch import Members
 
     return Members(heads)
 
@@ -81,7 +81,7 @@ def stored_config(config: RunConfig) -> RunConfig:
     """Return the configuration of the head that is stored: members have become one, as wide as all of them."""
     if config.members == 1:
         return config
-    from labelbeam.heads.members_torch import wider
+    from labelbeam.heads.arrays_torch import wider
 
     part = HEADS[config.head].options[0]
     changes: dict[str, Any] = {part: wider(getattr(config, part), config.members)}

@@ -148,7 +148,7 @@ class RunConfig:
     head: str = "cnn-rnn"
     """A name of `heads.registry.HEADS`."""
     members: int = 1
-    """How many heads are trained side by side and answer as one, by the mean of their logits (`heads.members_torch`);
+    """How many heads are trained side by side and answer as one, by the mean of their logits (`heads.arrays_torch`);
     the run holds that one, so its configuration says 1 and the sizes of all together."""
     order: str = "frequent"
     """In which order labels are predicted; see `labels.order.LabelOrder`."""
