@@ -8,7 +8,7 @@ import torch
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions, allowed_outcomes
-from labelbeam.labels.order import PAD, sequences_of
+from labelbeam.labels.sequences import PAD, sequences_of
 
 LABELS, FEATURES = 5, 7
 CELLS = ["lstm", "paper", "paper-gated", "none"]

@@ -76,11 +76,6 @@ class SparseLabels:
         at = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
         return SparseLabels(offsets, self.ids[at], self.values[at], self.unsaid, self.num_labels)
 
-    def renumbered(self, new_ids: Int[np.ndarray, " labels"]) -> "SparseLabels":
-        """Return the same with label `j` called `new_ids[j]`."""
-        ids = new_ids.astype(np.int32)[self.ids]
-        return SparseLabels(self.offsets, ids, self.values, self.unsaid, self.num_labels)
-
     def same(self, a: int, b: int) -> bool:
         """Return whether two rows say the same."""
         return self._row(a) == self._row(b)

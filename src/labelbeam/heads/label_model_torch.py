@@ -15,7 +15,7 @@ from labelbeam.heads.options import NEEDS_PER_LABEL, CellName, LabelModelOptions
 from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats
 from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
 from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
-from labelbeam.labels.order import PAD, distinct_prefixes, sequences_of
+from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 # Recurrent cells over label embeddings: what o(t) is, given the labels so far.

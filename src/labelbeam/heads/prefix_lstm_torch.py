@@ -1,6 +1,6 @@
 """The textbook LSTM over a tree of prefixes, with its gradient written out: what training spends its time on.
 
-A batch's distinct prefixes form a tree (`labels.order.DistinctPrefixes`). Recurrent products are made once
+A batch's distinct prefixes form a tree (`labels.sequences.DistinctPrefixes`). Recurrent products are made once
 per prefix that goes on, not once per prefix, and the gradient of the recurrent matrix is one product over the
 whole tree instead of one per level. Knows gates and parents; neither labels nor images. `CNNRNN.prefix_vectors`
 calls it; a plain loop over `label_model_torch.LSTM` is its twin in tests.

@@ -17,15 +17,7 @@ import numpy as np
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.finder import lost_images
 from labelbeam.encoders.given_features import given_features
-from labelbeam.inspect.duplicates import (
-    LIKENESS,
-    RADIUS,
-    DuplicateGroup,
-    Fingerprint,
-    duplicate_groups,
-    fingerprints,
-    is_blank,
-)
+from labelbeam.inspect import duplicates
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.progress import progress_bar
 
@@ -53,10 +45,10 @@ def inspected_images(splits: Mapping[str, Dataset], *, read: bool) -> dict[str, 
     found: dict[str, Any] = {"read": read, "files": len(files)}
     if read:
         with progress_bar("reading images", len(files)) as advance:
-            prints = fingerprints([Path(file) for file in files], report=advance)
+            prints = duplicates.fingerprints([Path(file) for file in files], report=advance)
         found |= _read_part(places, prints, splits)
         contents = [one.content or str(file) for file, one in enumerate(prints)]
-        groups = duplicate_groups(prints)
+        groups = duplicates.duplicate_groups(prints)
     else:
         found["unreadable"] = _missing(splits)
         contents, groups = [str(file) for file in range(len(files))], []
@@ -65,7 +57,7 @@ def inspected_images(splits: Mapping[str, Dataset], *, read: bool) -> dict[str, 
         by_file.setdefault(place.file, []).append(place)
     inside = {file for group in groups for file in group.members}
     groups += [
-        DuplicateGroup((file,), exact=True, likeness=1.0)
+        duplicates.DuplicateGroup((file,), exact=True, likeness=1.0)
         for file, at in by_file.items()
         if len(at) > 1 and file not in inside
     ]
@@ -104,7 +96,7 @@ def inspected_vectors(splits: Mapping[str, Dataset]) -> dict[str, Any]:
         by_content.setdefault(place.file, []).append(place)
     contents = [str(number) for number in range(len(numbers))]
     rows = [
-        _group_row(DuplicateGroup((number,), exact=True, likeness=1.0), at, contents, splits)
+        _group_row(duplicates.DuplicateGroup((number,), exact=True, likeness=1.0), at, contents, splits)
         for number, at in by_content.items()
         if len(at) > 1
     ]
@@ -135,8 +127,8 @@ def _missing(splits: Mapping[str, Dataset]) -> list[dict[str, str]]:
 def _duplicates_part(rows: Sequence[Mapping[str, Any]], splits: Sequence[str]) -> dict[str, Any]:
     exact_differ = sum(row["exact_labels_differ"] for row in rows)
     return {
-        "radius": RADIUS,
-        "least_likeness": LIKENESS,
+        "radius": duplicates.RADIUS,
+        "least_likeness": duplicates.LIKENESS,
         "exact": sum(row["exact"] for row in rows),
         "near": sum(not row["exact"] for row in rows),
         "across_splits": sum(row["across_splits"] for row in rows),
@@ -162,7 +154,7 @@ def _listed(splits: Mapping[str, Dataset]) -> tuple[list[Place], list[str]]:
 
 
 def _read_part(
-    places: Sequence[Place], prints: Sequence[Fingerprint], splits: Mapping[str, Dataset]
+    places: Sequence[Place], prints: Sequence[duplicates.Fingerprint], splits: Mapping[str, Dataset]
 ) -> dict[str, Any]:
     good = [one for one in prints if not one.error]
     sides = np.array([max(one.width, one.height) for one in good], dtype=np.int64)
@@ -172,7 +164,7 @@ def _read_part(
             for place in places
             if prints[place.file].error
         ],
-        "blank": [_place(place, splits) for place in places if is_blank(prints[place.file])],
+        "blank": [_place(place, splits) for place in places if duplicates.is_blank(prints[place.file])],
         "kinds": dict(Counter(one.kind for one in good).most_common()),
         "width": _spread(one.width for one in good),
         "height": _spread(one.height for one in good),
@@ -198,7 +190,10 @@ def _place(place: Place, splits: Mapping[str, Dataset]) -> dict[str, str]:
 
 
 def _group_row(
-    group: DuplicateGroup, places: Sequence[Place], contents: Sequence[str], splits: Mapping[str, Dataset]
+    group: duplicates.DuplicateGroup,
+    places: Sequence[Place],
+    contents: Sequence[str],
+    splits: Mapping[str, Dataset],
 ) -> dict[str, Any]:
     """Return a group; in it, images with the same number under `bytes` are exact copies."""
     numbers: dict[str, int] = {}

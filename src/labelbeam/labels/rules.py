@@ -256,13 +256,6 @@ class Rules:
         """The rules as a file holds them."""
         return "".join(rule.text + "\n" for rule in self.rules)
 
-    def kept_by(self, sets: Bool[np.ndarray, "sets labels"]) -> Bool[np.ndarray, " sets"]:
-        """Tell which sets keep every rule."""
-        kept = np.ones(len(sets), dtype=bool)
-        for limit in self.limits:
-            kept &= ~limit.broken_by(sets)
-        return kept
-
     def check_evidence(self, accepted: Sequence[int], rejected: Sequence[int], *, where: str = "") -> None:
         """Refuse accepted and rejected labels that no set can have under the rules.
 
@@ -295,8 +288,8 @@ def parse_rules(text: str, vocabulary: Vocabulary, *, source: str = "rules") -> 
 
     Example:
         >>> rules = parse_rules("exactly one of: indoor, outdoor", Vocabulary(("dog", "indoor", "outdoor")))
-        >>> rules.kept_by(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 1]], dtype=bool)).tolist()
-        [False, True, False]
+        >>> rules.limits[0].broken_by(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 1]], dtype=bool)).tolist()
+        [True, False, True]
     """
     return rules_from(lines_in(text), vocabulary, source=source)
 

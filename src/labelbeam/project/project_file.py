@@ -19,21 +19,7 @@ from labelbeam.data.images import UnreadableImage, image_content
 from labelbeam.errors import InputError
 from labelbeam.files import is_folder
 from labelbeam.labels.vocabulary import ABSENT
-from labelbeam.project import history
-from labelbeam.project.schema import (
-    PATIENCE,
-    Change,
-    Photograph,
-    Step,
-    Unavailable,
-    connect,
-    content_hash,
-    database_error,
-    images_folder,
-    label_names,
-    photograph_name,
-    store,
-)
+from labelbeam.project import history, schema
 
 PHOTOGRAPHS = "SELECT id, name, file, hash, added, complete FROM images"
 
@@ -70,9 +56,9 @@ class Project:
             raise InputError(
                 f"{path} is a folder; a project is a file. Name one, such as {path / 'photos.lbp'}."
             )
-        self.path, self.images = path, images_folder(path)
+        self.path, self.images = path, schema.images_folder(path)
         self.named: list[Path] = []
-        self._connection = connect(path)
+        self._connection = schema.connect(path)
         self._lock = threading.RLock()
         if not (found := self._all("SELECT id FROM project")) or not isinstance(found[0][0], str):
             raise InputError(
@@ -103,12 +89,12 @@ class Project:
         Raises:
             InputError: an empty name, one too long, a control character, or the name of a special token.
         """
-        cleaned = label_names(names)
+        cleaned = schema.label_names(names)
         with self._transaction() as connection:
             history.add_labels(connection, cleaned)
         return cleaned
 
-    def add_photograph(self, content: bytes, *, name: str) -> Photograph:
+    def add_photograph(self, content: bytes, *, name: str) -> schema.Photograph:
         """Add a photograph's bytes; one that is there already is returned as it is.
 
         One that was removed is back, which is a step.
@@ -117,28 +103,28 @@ class Project:
             content: the file's bytes, which could be decoded.
             name: what its owner calls it; kept for showing, never used as a path.
         """
-        hash_ = content_hash(content)
+        hash_ = schema.content_hash(content)
         with self._transaction() as connection:
             history.bring_back(connection, hash_)
         found = self._by_hash(hash_)
         if found is not None:
             return found
-        file = store(self.images, content)
+        file = schema.store(self.images, content)
         return self._insert(hash_, name=name, file=file, added=True)
 
-    def add_reference(self, path: Path, *, name: str) -> Photograph:
+    def add_reference(self, path: Path, *, name: str) -> schema.Photograph:
         """Add a photograph that stays where it is; one that is there already, or was removed, is returned as it is.
 
         Raises:
             UnreadableImage: the file cannot be read, or is no image.
         """
-        hash_ = content_hash(image_content(path))
+        hash_ = schema.content_hash(image_content(path))
         found = self._by_hash(hash_)
         if found is not None:
             return found
         return self._insert(hash_, name=name, file=str(path.resolve()), added=False)
 
-    def content(self, photograph: Photograph) -> bytes:
+    def content(self, photograph: schema.Photograph) -> bytes:
         """Return the bytes of a photograph.
 
         A project from somebody else may name any file of this machine. So one outside of the project's own folder and
@@ -149,14 +135,14 @@ class Project:
         """
         content = image_content(photograph.path)
         inside = [folder for folder in (self.images, *self.named) if _below(photograph.path, folder)]
-        if not inside and content_hash(content) != photograph.hash:
+        if not inside and schema.content_hash(content) != photograph.hash:
             raise UnreadableImage(
                 Path(photograph.name),
                 "it was changed since it was added. Name its folder with --images to have it again.",
             )
         return content
 
-    def photographs(self) -> tuple[Photograph, ...]:
+    def photographs(self) -> tuple[schema.Photograph, ...]:
         """Return every photograph, in the order of adding."""
         rows = self._all(f"{PHOTOGRAPHS} WHERE removed = 0 ORDER BY id")
         return tuple(self._photograph(row) for row in rows)
@@ -165,7 +151,7 @@ class Project:
         """Return the number of the photograph added last, 0 where there is none; one that left counts too."""
         return int(self._all("SELECT coalesce(max(id), 0) FROM images")[0][0])
 
-    def photograph(self, image: int) -> Photograph:
+    def photograph(self, image: int) -> schema.Photograph:
         """Return a photograph.
 
         Raises:
@@ -218,7 +204,7 @@ class Project:
                 found[image] = lacked | found.get(image, {})
         return found
 
-    def decide(self, changes: Iterable[Change]) -> Step:
+    def decide(self, changes: Iterable[schema.Change]) -> schema.Step:
         """Decide labels as one step, on the disk when this returns.
 
         Raises:
@@ -227,28 +213,28 @@ class Project:
         with self._transaction() as connection:
             return history.decide(connection, changes)
 
-    def complete(self, images: Iterable[int], *, value: bool = True) -> Step:
+    def complete(self, images: Iterable[int], *, value: bool = True) -> schema.Step:
         """Say that nothing else is on photographs, or take that back, as one step; see `history.complete`."""
         with self._transaction() as connection:
             return history.complete(connection, images, value=value)
 
-    def remove(self, images: Iterable[int]) -> Step:
+    def remove(self, images: Iterable[int]) -> schema.Step:
         """Take photographs out of the project as one step; see `history.remove`. No file is deleted."""
         with self._transaction() as connection:
             return history.remove(connection, images)
 
-    def rename(self, label: str, to: str) -> Step:
+    def rename(self, label: str, to: str) -> schema.Step:
         """Give a label another name, or make it one with another label, as one step; see `history.rename`."""
-        (name,) = label_names([to])
+        (name,) = schema.label_names([to])
         with self._transaction() as connection:
             return history.rename(connection, label, name)
 
-    def undo(self, step: int | None = None) -> Step:
+    def undo(self, step: int | None = None) -> schema.Step:
         """Take the last step back; see `history.undo`."""
         with self._transaction() as connection:
             return history.undo(connection, step)
 
-    def redo(self, step: int | None = None) -> Step:
+    def redo(self, step: int | None = None) -> schema.Step:
         """Do the step taken back last again; see `history.redo`."""
         with self._transaction() as connection:
             return history.redo(connection, step)
@@ -272,8 +258,8 @@ class Project:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (image, encoder, vector))
 
-    def _insert(self, hash_: str, *, name: str, file: str, added: bool) -> Photograph:
-        row = (hash_, photograph_name(name), _stored(file), int(added))
+    def _insert(self, hash_: str, *, name: str, file: str, added: bool) -> schema.Photograph:
+        row = (hash_, schema.photograph_name(name), _stored(file), int(added))
         with self._transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO images (hash, name, file, added) VALUES (?, ?, ?, ?)", row
@@ -283,14 +269,14 @@ class Project:
             raise RuntimeError("a photograph that was added is not in the project")
         return found
 
-    def _by_hash(self, hash_: str) -> Photograph | None:
+    def _by_hash(self, hash_: str) -> schema.Photograph | None:
         rows = self._all(f"{PHOTOGRAPHS} WHERE hash = ?", hash_)
         return self._photograph(rows[0]) if rows else None
 
-    def _photograph(self, row: tuple[int, str, str | bytes, str, int, int | None]) -> Photograph:
+    def _photograph(self, row: tuple[int, str, str | bytes, str, int, int | None]) -> schema.Photograph:
         image, name, file, hash_, added, complete = row
         path = self.images / os.fsdecode(file) if added else Path(os.fsdecode(file))
-        return Photograph(image, name, path, hash_, bool(added), complete is not None)
+        return schema.Photograph(image, name, path, hash_, bool(added), complete is not None)
 
     def _all(self, query: str, *values: object) -> list[tuple]:
         with self._alone() as connection:
@@ -299,12 +285,12 @@ class Project:
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection to one thread at a time; what the disk or another program refuses is an `InputError`."""
-        if not self._lock.acquire(timeout=PATIENCE):
-            raise Unavailable(f"the project {self.path.name} is busy. Try again.")
+        if not self._lock.acquire(timeout=schema.PATIENCE):
+            raise schema.Unavailable(f"the project {self.path.name} is busy. Try again.")
         try:
             yield self._connection
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise database_error(error, self.path) from error
+            raise schema.database_error(error, self.path) from error
         finally:
             self._lock.release()
 

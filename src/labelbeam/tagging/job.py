@@ -25,19 +25,10 @@ from labelbeam.project.schema import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
 from labelbeam.runs.tagger import ESTIMATE, Tagger, asked_tagger
+from labelbeam.tagging import sources
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices
-from labelbeam.tagging.sources import (
-    SAMPLED,
-    Choices,
-    Source,
-    from_images,
-    on_cluster,
-    open_store,
-    through_store,
-    with_job_engine,
-)
 from labelbeam.tagging.tables import asked_columns, choosing_for
 
 LOOKED_AT = 300
@@ -57,7 +48,7 @@ class Survey:
     some: Sequence[Path] = ()
 
 
-def survey(paths: Iterable[Path], *, most: int = SAMPLED) -> Survey:
+def survey(paths: Iterable[Path], *, most: int = sources.SAMPLED) -> Survey:
     """Go through a listing once; what is held of it at a time is twice the sample.
 
     Args:
@@ -152,7 +143,7 @@ class Counts:
 
 def do_job(
     record: Printed | Recorded,
-    source: Source,
+    source: sources.Source,
     paths: Iterable[Path],
     *,
     total: int | None,
@@ -228,7 +219,7 @@ def tag_images(
             "--implications adds labels to decided sets, which may break --rules. Write its lines (dog -> animal) "
             "into the file of rules instead."
         )
-    choices = Choices(request.all_scores, implied)
+    choices = sources.Choices(request.all_scores, implied)
     if request.vectors is not None:
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
     left_out = LeftOut(request.exclude)
@@ -247,15 +238,15 @@ def tag_images(
     with ExitStack() as opened:
         if request.store is not None:
             stored = opened.enter_context(
-                open_store(request.store, tagger.run.encoder, write=bool(request.images))
+                sources.open_store(request.store, tagger.run.encoder, write=bool(request.images))
             )
-            source = through_store(tagger, stored, choices, read=bool(request.images))
+            source = sources.through_store(tagger, stored, choices, read=bool(request.images))
             if not request.images:
                 paths, total = map(Path, stored.names()), len(stored)
         elif request.cluster is not None:
-            source = on_cluster(request.run, tagger, choices)
+            source = sources.on_cluster(request.run, tagger, choices)
         else:
-            source = from_images(tagger, choices)
+            source = sources.from_images(tagger, choices)
         record = _record(opened, request, tagger, choices)
         counts = do_job(
             record, source, paths, total=total, shown=shown, certifies=_certifies(tagger), report=report
@@ -274,7 +265,7 @@ def _tag_vectors(
     request: TagRequest,
     spec: str,
     asked: Mapping[str, Any],
-    choices: Choices,
+    choices: sources.Choices,
     *,
     shown: bool,
     report: Callable[[str], None],
@@ -291,7 +282,7 @@ def _tag_vectors(
     encoder = tagger.run.encoder
     wanted = encoder if isinstance(encoder, GivenFeatures) else GivenFeatures(encoder.row_size)
     given = GivenVectors(replace(table, features=wanted.accept(table.features, spec)))
-    source = through_store(tagger, given, choices, read=False)
+    source = sources.through_store(tagger, given, choices, read=False)
     with ExitStack() as opened:
         record = _record(opened, request, tagger, choices)
         # Ids are no files; they are only ever compared and written as texts.
@@ -330,7 +321,7 @@ def _with_engine(
 ) -> Tagger:
     if not request.images or request.cluster is not None:
         return tagger
-    tagger, note = with_job_engine(
+    tagger, note = sources.with_job_engine(
         tagger,
         engine=request.engine,
         precision=request.precision,
@@ -343,7 +334,9 @@ def _with_engine(
     return tagger
 
 
-def _record(opened: ExitStack, request: TagRequest, tagger: Tagger, choices: Choices) -> Printed | Recorded:
+def _record(
+    opened: ExitStack, request: TagRequest, tagger: Tagger, choices: sources.Choices
+) -> Printed | Recorded:
     """Return what predictions go to; a record in a file is closed when `opened` is."""
     where = request.where
     choosing = choosing_for(

@@ -15,16 +15,9 @@ from pathlib import Path, PurePath
 from labelbeam.data.image_bytes import image_exists, within_archive
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, is_folder, written_whole
+from labelbeam.formats.photo_metadata import photographs
 from labelbeam.formats.photo_metadata.embedded import WITH_IPTC, ExifTool
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists, chosen_lists
-from labelbeam.formats.photo_metadata.photographs import (
-    NAMINGS,
-    embedded_lists,
-    photo_keywords,
-    sidecar_for,
-    sidecar_lists,
-    write_sidecar,
-)
 from labelbeam.formats.photo_metadata.written import OwnTags, WrittenTags, place_of, record_folder, without
 from labelbeam.formats.placing import refuse_unwritable
 from labelbeam.predict.prediction import Prediction
@@ -65,8 +58,8 @@ class KeywordChoices:
 
     def __post_init__(self) -> None:
         chosen_lists(self.lists)
-        if self.naming not in NAMINGS:
-            raise unknown_name("naming of sidecars", self.naming, NAMINGS)
+        if self.naming not in photographs.NAMINGS:
+            raise unknown_name("naming of sidecars", self.naming, photographs.NAMINGS)
 
     def names(self, image: Path, kind: str) -> tuple[str, ...]:
         """Return the lists to write for an image; IPTC only where a photograph can hold it."""
@@ -191,8 +184,8 @@ class Sidecars:
         return self.out / PurePath(*(part for part in image.parts if part not in (image.anchor, "..")))
 
     def _write_xmp(self, image: Path, place: Path, labels: list[str]) -> str:
-        target = sidecar_for(place, self.choices.naming, image=image)
-        lists = sidecar_lists(target)
+        target = photographs.sidecar_for(place, self.choices.naming, image=image)
+        lists = photographs.sidecar_lists(target)
         inside = None if lists else self._people_keywords(image)
         before, own = self._own(image, target, lists)
         changes, after = own.replaced(
@@ -206,14 +199,14 @@ class Sidecars:
         after = replace(after, created=own.created or (lists is None and bool(changes)))
         if changes:
             with self._intending(target, after, before=before, lists=lists):
-                write_sidecar(target, changes, created=own.created)
+                photographs.write_sidecar(target, changes, created=own.created)
         self._written.keep(target, after)
         return ""
 
     def _embed(self, image: Path, labels: list[str]) -> str:
         if within_archive(image) is not None or not place_of(image).is_relative_to(self._home):
             return f"{image} lies outside {self.out}. To change photographs, give their own folder as --out."
-        lists, _ = embedded_lists(image)
+        lists, _ = photographs.embedded_lists(image)
         before, own = self._own(image, image, lists)
         changes, after = own.replaced(
             lists,
@@ -257,7 +250,7 @@ class Sidecars:
         if within_archive(image) is not None:
             return {}
         try:
-            found = photo_keywords(image)
+            found = photographs.photo_keywords(image)
         except InputError:
             return {}
         own = self._written.owned(found.origin or image, found.lists)
@@ -387,13 +380,13 @@ def _taken_out(file: Path, own: OwnTags, tool: ExifTool | None) -> tuple[int, Ow
         return count, replace(own, wrote={}, created=False)
     if tool is None and file.suffix.lower() != ".xmp":
         return 0, own
-    lists = embedded_lists(file)[0] if tool is not None else sidecar_lists(file)
+    lists = photographs.embedded_lists(file)[0] if tool is not None else photographs.sidecar_lists(file)
     own = own.seen(lists)
     changes, after = own.replaced(lists or {}, (), names=(), root=own.root, run=own.run)
     if changes and tool is not None:
         tool.write(file, changes)
     elif changes:
-        write_sidecar(file, changes, created=own.created)
+        photographs.write_sidecar(file, changes, created=own.created)
     return len(own.wrote), replace(after, created=False)
 
 

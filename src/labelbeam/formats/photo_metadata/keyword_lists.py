@@ -24,9 +24,6 @@ CHOICES = {"subject": FIELDS[0], "hierarchical": FIELDS[1], "tagslist": FIELDS[2
 PROGRAMS = frozenset({"darktable", "_Digikam_Internal_Tags_", "_Digikam_root_tag_"})
 """Tops of paths that programs write for themselves (`darktable|format|jpg`)."""
 
-LEVELS = ("leaf", "top", "path", "all")
-"""Which level of a hierarchy is the label."""
-
 Lists = dict[str, list[str]]
 """Entries by the name of their list; a list that is not there is missing."""
 
