@@ -189,3 +189,22 @@ def test_numbers_and_words_in_the_place_of_yes_and_no_are_shown_each_with_its_re
     for cell, remedy in (("0.7", "decide on a threshold"), ("bird", "--layout ragged")):
         with pytest.raises(InputError, match=rf"\({cell!r}\).*{remedy}"):
             read(tmp_path, f"image,one,two\na.jpg,{cell},\nb.jpg,{cell},\n")
+
+
+@pytest.mark.parametrize(
+    ("column", "yes", "no"),
+    [
+        ("present", 1, 0),
+        ("value", "true", "false"),
+        ("polarity", "positive", "negative"),
+        ("negated", 0, 1),
+        ("decision", "accepted", "rejected"),
+        ("label_confidence", 1, 0),
+    ],
+)
+def test_a_column_beside_labels_that_says_whether_they_are_there_counts(tmp_path, column, yes, no):
+    data = read(tmp_path, f"image,label,{column}\na.jpg,cat,{yes}\na.jpg,dog,{no}\nb.jpg,dog,{yes}\n")
+    assert data.example(0).present == ("cat",)
+    assert data.example(1).unknown == ("cat",)
+    with pytest.raises(InputError, match=rf"--drop-columns '{column}'"):
+        read(tmp_path, f"image,label,{column}\na.jpg,cat,0.3\n")

@@ -1,6 +1,7 @@
 """Files of vectors: every kind gives the same data set, large ones are mapped, and each mistake has its message."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -324,3 +325,14 @@ def test_the_public_sets_are_read_with_the_numbers_that_their_authors_state(labe
         data = open_dataset(f"vectors:{folder / name}.xml#train")
         assert data.features is not None
         assert (data.features.shape, len(data.vocabulary)) == ((rows, features), labels)
+
+
+def test_1_and_minus_1_alone_are_present_and_absent_in_a_matrix(tmp_path):
+    file = tmp_path / "a.npz"
+    matrix = np.array([[1, -1], [-1, 1]])
+    np.savez(file, features=np.eye(2, dtype=np.float32), labels=matrix, names=np.array(["cat", "dog"]))
+    data = open_dataset(f"vectors:{file}")
+    assert data.targets.tolist() == [[1, 0], [0, 1]]
+    assert any("-1 was read as absent" in note for note in data.notes)
+    write_dataset(replace(data, targets=matrix.astype(np.int8)), f"vectors:{tmp_path / 'b.npz'}")
+    assert open_dataset(f"vectors:{tmp_path / 'b.npz'}").targets.tolist() == matrix.tolist()

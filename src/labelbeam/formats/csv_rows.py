@@ -295,8 +295,18 @@ TAGS_COLUMNS = frozenset(
     }
 )
 CONFIDENCE_COLUMNS = frozenset(
-    {"confidence", "score", "probability", "prob", "conf", "scores", "confidences"}
+    {"confidence", "score", "probability", "prob", "conf", "scores", "confidences", "likelihood", "certainty"}
+    | {"present", "presence", "is_present", "value", "polarity", "verdict", "decision", "votes"}
+    | {"negated", "is_negated"}
+    | {
+        f"{one}_{what}"
+        for one in ("label", "labels", "tag", "tags")
+        for what in ("confidence", "score", "scores")
+    }
 )
+"""What says of a row's label whether it is there."""
+NEGATIONS = frozenset({"negated", "is_negated"})
+"""Of these columns, those that say yes where it is not."""
 TAGGED_COLUMNS = ("image", "tags", "scores", "status", "error")
 """What `tag --out FILE.csv` writes: the labels of an image in one cell, their scores in the next in the same order."""
 BOX_COLUMNS = frozenset({"xmin", "x_min", "x1", "bbox", "bbox_x"})
@@ -337,9 +347,9 @@ YES_NO = {
     **dict.fromkeys(
         ("1", "1.0", "1.", "1,0", "true", "t", "yes", "y", "x", "✓", "✔", "☑", "+1", "+"), PRESENT
     ),
-    **dict.fromkeys(("present", "positive", "pos", "on"), PRESENT),
+    **dict.fromkeys(("present", "positive", "pos", "on", "accepted", "approved"), PRESENT),
     **dict.fromkeys(("0", "0.0", "0.", "0,0", "-0.0", "false", "f", "no", "n", "✗", "✘", "☐"), ABSENT),
-    **dict.fromkeys(("absent", "negative", "neg", "off"), ABSENT),
+    **dict.fromkeys(("absent", "negative", "neg", "off", "rejected", "declined"), ABSENT),
     **dict.fromkeys(("?", "unknown", "uncertain", "unsure"), UNKNOWN),
     # as spreadsheets write them in German, French, Spanish, Italian and Portuguese
     **dict.fromkeys(

@@ -23,6 +23,7 @@ from labelbeam.formats.csv_rows import (
     BOX_COLUMNS,
     CONFIDENCE_COLUMNS,
     IMAGE_COLUMNS,
+    NEGATIONS,
     SPLIT_COLUMNS,
     TAGGED_COLUMNS,
     TAGS_COLUMNS,
@@ -121,6 +122,7 @@ def _read_long(table: Table, options: ReadOptions) -> LabelledRows:
     gone = dropped_columns(table, options) or {}
     confidence = position(table, CONFIDENCE_COLUMNS)
     confidence = None if confidence in gone else confidence
+    negated = confidence is not None and folded_name(table.header[confidence]) in NEGATIONS
     is_id = table.header[image].casefold() == "imageid"  # Open Images names its images without a suffix
     found, cells = RowsSeen(has_splits=split.at is not None), _LabelCells()
     for line, fields in table.rows:
@@ -135,6 +137,8 @@ def _read_long(table: Table, options: ReadOptions) -> LabelledRows:
                 "present, 0 is absent. Decide on a threshold and write 1 and 0; or, if every row names a label that is "
                 f"present, leave the column out with --drop-columns {name!r}."
             )
+        if negated and value != UNKNOWN:
+            value = ABSENT if value == PRESENT else PRESENT
         key = field_of(fields, image)
         if is_id and key and not PurePath(key).suffix:
             key += ".jpg"

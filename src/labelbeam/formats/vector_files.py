@@ -105,6 +105,18 @@ def targets_of_numbers(values: np.ndarray, spec: str) -> Int8[np.ndarray, "rows 
     return np.where(unknown, UNKNOWN, values).astype(np.int8)
 
 
+def absent_by_minus(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return values of labels with 0 for -1 where nothing else says that a label is absent, and what to say of it.
+
+    Example:
+        >>> absent_by_minus(np.array([[1, -1]]))[0].tolist(), absent_by_minus(np.array([[0, -1]]))[0].tolist()
+        ([[1, 0]], [[0, -1]])
+    """
+    if values.dtype.kind not in "if" or not np.isin(values, (1, -1)).all() or (values == 1).all():
+        return values, ()
+    return np.maximum(values, 0), ("no value is 0, so -1 was read as absent; NaN is unknown.",)
+
+
 def targets_of_names(
     rows: Sequence[Sequence[str]], names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], Int8[np.ndarray, "rows labels"]]:
@@ -279,6 +291,8 @@ def _with_labels(table: VectorTable, found: Mapping[str, np.ndarray], spec: str)
         rows = texts.tolist() if texts.ndim == 2 else names_in_cells(texts.tolist(), f"{spec}, labels")
         found_names, targets = targets_of_names(rows, known)
         return replace(table, names=found_names, targets=targets)
+    labels, notes = absent_by_minus(labels)
+    table = replace(table, notes=(*table.notes, *notes))
     targets = targets_of_numbers(labels, spec)
     if known is None:
         known = tuple(f"label {j}" for j in range(targets.shape[1]))
@@ -388,7 +402,9 @@ def read_arrow(path: Path, options: ReadOptions) -> VectorTable:
     if bad := [name for name, one in zip(columns, matrix, strict=True) if one.dtype.kind not in "biuf"]:
         raise _strange(bad, spec)
     stacked = np.stack([one.astype(np.float64) for one in matrix], axis=1)
-    return replace(found, names=tuple(columns), targets=targets_of_numbers(stacked, spec))
+    stacked, notes = absent_by_minus(stacked)
+    targets = targets_of_numbers(stacked, spec)
+    return replace(found, names=tuple(columns), targets=targets, notes=(*found.notes, *notes))
 
 
 def pyarrow_module(part: str = "") -> Any:

@@ -30,7 +30,7 @@ from labelbeam.formats.vector_files import (
 )
 from labelbeam.formats.vector_texts import parts_of, read_arff, read_libsvm
 from labelbeam.labels.names import clean, refuse_reserved
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
 PREFIX = "vectors:"
 
@@ -234,8 +234,13 @@ def write_vectors(
 
 
 def _write_npz(dataset: Dataset, features: FeatureRows, path: Path, splits: Sequence[str] | None) -> None:
+    targets = dataset.targets
+    if (targets == UNKNOWN).any() and not (
+        targets == ABSENT
+    ).any():  # 1 and -1 alone are present and absent elsewhere
+        targets = np.where(targets == UNKNOWN, np.nan, targets).astype(np.float32)
     small = {
-        "labels": dataset.targets,
+        "labels": targets,
         "names": np.array(dataset.vocabulary.names),
         "ids": np.array(dataset.images),
     }
