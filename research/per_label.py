@@ -14,8 +14,6 @@ Rivals, each a row of RIVALS:
 - `plain`: the same with r(z) = z. `detached`: the sequence's loss does not reach z. `no U_I`: r(z) alone;
   `from 0`: U_I starts at 0.
 - `taught`: END at the root learned from the sequences, not from z.
-- `patches`: trained also on parts of the photographs that hold none of their objects, as photographs that show nothing;
-  END at the root is learned from them, or (`apart`) from z, which learns from them too. With `--refit` only.
 - `product`: the average, in log-odds, of the scores of `cnn-rnn` and of the two-layer sigmoid head; sets of the former.
 
 Scores: `own` are the model's marginals, `z` the labels' own, `mean` their average in log-odds. A trained item is kept
@@ -28,17 +26,14 @@ import sys
 import time
 from pathlib import Path
 from types import MethodType
-from xml.etree.ElementTree import parse
 
 import numpy as np
 import torch
 from nothing import coco_truth
-from PIL import Image
 from plain_training import standardize, teach
 
 import labelbeam.heads.label_model
 from labelbeam.data.stratified import folds, split
-from labelbeam.decoding.search import Search
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.features.extract import extract
@@ -49,7 +44,6 @@ from labelbeam.heads.label_model import Nothing
 from labelbeam.labels.order import order_labels
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
-from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.config import configure
 from labelbeam.runs.recipe import recipe_for, some_empty
@@ -74,14 +68,6 @@ RIVALS: dict[str, tuple[str, dict]] = {
     ),
     "joint 1 no U_I": ("cnn-rnn", {"per_label": 1.0, "activation": "identity"}),
     "joint 1 from 0": ("cnn-rnn", {"per_label": 1.0, "activation": "identity"}),
-    "joint 1 patches": (
-        "cnn-rnn",
-        {"per_label": 1.0, "per_label_detached": True, "activation": "identity", "nothing": "taught"},
-    ),
-    "joint 1 patches apart": (
-        "cnn-rnn",
-        {"per_label": 1.0, "per_label_detached": True, "activation": "identity", "nothing": "independent"},
-    ),
     "joint 1 taught": ("cnn-rnn", {"per_label": 1.0, "activation": "identity", "nothing": "taught"}),
 }
 
@@ -105,36 +91,6 @@ def log_odds(p: np.ndarray) -> np.ndarray:
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
-
-
-def patches(paths, folder: Path) -> list[Path]:
-    """Write the largest of 200 random parts of each photograph that touches none of its boxes; return the files.
-
-    Parts have sides of 0.3 to 0.8 of the photograph's; a photograph without such a part has none.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    random, found = np.random.default_rng(0), []
-    for path in map(Path, paths):
-        tree = parse(path.parent.parent / "Annotations" / f"{path.stem}.xml").getroot()
-        sides_of = ("xmin", "ymin", "xmax", "ymax")
-        boxes = [[float(one.findtext(side) or 0) for side in sides_of] for one in tree.iter("bndbox")]
-        left, top, right, bottom = np.array(boxes).T
-        with Image.open(path) as image:
-            width, height = image.size
-            sides = random.uniform(0.3, 0.8, (200, 2)) * (width, height)
-            first = random.random((200, 2)) * ((width, height) - sides)
-            last = first + sides
-            apart = (left >= last[:, :1]) | (right <= first[:, :1])
-            apart |= (top >= last[:, 1:]) | (bottom <= first[:, 1:])
-            areas = sides.prod(axis=1) * apart.all(axis=1)
-            best = int(areas.argmax())
-            if areas[best]:
-                file = folder / f"{path.stem}.png"
-                if not file.exists():
-                    with written_whole(file) as part:
-                        image.crop((*first[best].astype(int), *last[best].astype(int))).save(part, "PNG")
-                found.append(file)
-    return found
 
 
 def learned(rival: str, features: np.ndarray, targets: np.ndarray, seed: int):
@@ -179,11 +135,7 @@ def answered(
             f"{part}/sets": said.path_sets(),
             f"{part}/log_probs": said.log_probs,
             f"{part}/log_likelihood": answerer.set_log_prob(features, targets),
-            f"{part}/empty": answerer.set_log_prob(features, np.zeros_like(targets)),
         }
-        if config.head == "cnn-rnn":  # given that something is shown
-            some = LabelModelAnswerer(head, Search(min_labels=1, samples=0)).answer(features)
-            found |= {f"{part}/some_sets": some.path_sets(), f"{part}/some_log_probs": some.log_probs}
         if config.head != "cnn-rnn" or head.options.scores_labels:
             found[f"{part}/z"] = (
                 head.logits(features) if config.head != "cnn-rnn" else head.per_label_logits(features)
@@ -314,11 +266,6 @@ def main() -> None:
         parts = {"inner": [(fitted[kept], fitted[judged]) for fitted, kept, judged in inner]}
     (asked.out / "items").mkdir(parents=True, exist_ok=True)
     rows: dict[str, list] = {}
-    nowhere = views[:0]
-    if "patches" in asked.rivals:
-        cut = patches(data.paths, asked.out / "patches")
-        nowhere = np.stack((of(cut), of(cut, mirrored)), axis=1)
-        print(f"{len(cut)} patches that show nothing", flush=True)
     for seed in seeds:
         for rival in asked.rivals.split(","):
             found = []
@@ -329,14 +276,11 @@ def main() -> None:
                 if time.monotonic() - started > asked.stop_after and not path.exists():
                     sys.exit(f"stopped after {asked.stop_after:.0f} s; run again to go on")
                 judged = tests if asked.refit else {"held": (views[held, 0], targets[held])}
-                more = nowhere if "patches" in rival else nowhere[:0]
-                shown = np.concatenate((views[fitted], more))
-                truth = np.pad(targets[fitted], ((0, len(more)), (0, 0)))
                 found.append(
                     item(
                         path,
-                        lambda rival=rival, shown=shown, truth=truth, judged=judged, seed=seed: answered(
-                            rival, *learned(rival, shown, truth, seed), judged
+                        lambda rival=rival, fitted=fitted, judged=judged, seed=seed: answered(
+                            rival, *learned(rival, views[fitted], targets[fitted], seed), judged
                         ),
                     )
                 )
@@ -354,8 +298,7 @@ def main() -> None:
     for rival, said in rows.items():
         for part, (_, truth) in tests.items():
             for share in (None, *SHARES, "estimated") if RIVALS[rival][0] == "cnn-rnn" else (None,):
-                more = len(nowhere) if "patches" in rival else 0
-                found = [under_share(one, part, share, targets, more) for one in said]
+                found = [under_share(one, part, share, targets) for one in said]
                 right = [((sets == (truth == 1)) | (truth < 0)).all(axis=1) for sets, _ in found]
                 empty = ~(truth == 1).any(axis=1)
                 groups = {"all": empty | True, "that show nothing": empty, "others": ~empty}
@@ -369,36 +312,31 @@ def main() -> None:
 
 
 def under_share(
-    said: dict, part: str, share: float | str | None, targets: np.ndarray, more: int
+    said: dict, part: str, share: float | str | None, targets: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Return the most probable sets if a share of the images shows nothing, and that share.
 
     The empty set against the most probable other set, which no share changes.
 
     Args:
-        said: of a model.
+        said: of a model that was trained without empty images.
         part: of the images.
         share: None: the training's; "estimated": found from the images of the part.
-        targets: of the training, patches apart.
-        more: patches that show nothing.
+        targets: of the training.
     """
     if share is None:
         return said[f"{part}/sets"], 0.0
-    if not more:
-        seen = ((targets == 1).sum(axis=0) + 0.5) / ((targets >= 0).sum(axis=0) + 1)
-        none = np.log1p(-seen).sum()
-        before = -np.log(len(targets) + 1.0)  # log-odds of (0 + 1) / (images + 2)
-        odds = Nothing(none - np.log(-np.expm1(none)), before, before).log_odds(said[f"{part}/z"])
-    else:
-        before = np.log((more + 1) / (len(targets) + 1))
-        odds = np.minimum(said[f"{part}/empty"], -1e-9)
-        odds = odds - np.log(-np.expm1(odds))
-    found = float(share) if share != "estimated" else 0.5
-    for _ in range(200 if share == "estimated" else 0):  # Saerens et al. 2002
-        expected = sigmoid(odds - before + np.log(found / (1 - found)))
-        found = (expected.sum() + 1) / (len(odds) + 2)
-    sets = said[f"{part}/some_sets"].copy()
-    sets[odds + np.log(found / (1 - found)) - before > said[f"{part}/some_log_probs"]] = False
+    z = said[f"{part}/z"]
+    seen = ((targets == 1).sum(axis=0) + 0.5) / ((targets >= 0).sum(axis=0) + 1)
+    none = np.log1p(-seen).sum()
+    before = -np.log(len(targets) + 1.0)  # log-odds of (0 + 1) / (images + 2)
+    nothing = Nothing(none - np.log(-np.expm1(none)), before, before)
+    found = nothing.share_in(z) if share == "estimated" else float(share)
+    odds = nothing.log_odds(z)
+    shown = said[f"{part}/log_probs"] + np.logaddexp(0, odds)  # given that something is shown
+    odds += np.log(found / (1 - found)) - before
+    sets = said[f"{part}/sets"].copy()
+    sets[odds > shown] = False
     return sets, found
 
 
