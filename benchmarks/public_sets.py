@@ -41,8 +41,6 @@ SETS = (
 ONE_SEED = ("Corel5k", "tmc2007-500", "bibtex")
 """Sets on which a training takes minutes."""
 SEEDS = 3
-MEMBERS, MANY_ROWS = 4, 4000
-"""Heads of ours trained side by side once their configuration is chosen; one where there are so many rows."""
 OURS = ("cnn-rnn", "no-rnn", "sigmoid-mlp", "sigmoid")
 PEERS = ("relevance", "chain", "chain-beam", "chain-exact", "chain-ensemble", "forest")
 TOGETHER = {"relevance": relevance, "chain": chains, "chain-ensemble": chain_ensemble, "forest": forest}
@@ -74,8 +72,7 @@ def ours(head: str, train: Part, test: Part, seed: int) -> Answered:
     from labelbeam.runs.tagger import Tagger
     from labelbeam.sklearn import LabelSetClassifier
 
-    settings = {"members": MEMBERS if len(train.Y) < MANY_ROWS else 1}
-    model = LabelSetClassifier(head, tune=CONFIGURATIONS, random_state=seed, settings=settings)
+    model = LabelSetClassifier(head, tune=CONFIGURATIONS, random_state=seed)
     start = time.perf_counter()
     model.fit(train.X, train.Y)
     trained = time.perf_counter() - start

@@ -137,7 +137,7 @@ class Dataset:
         rows = np.fromiter(indices, dtype=np.int64)
         features = None if self.features is None else self.features.take(rows)
         images = tuple(self.images[i] for i in rows)
-        return replace(self, images=images, targets=self.targets[rows].copy(), features=features)
+        return replace(self, images=images, targets=self.targets[rows], features=features)
 
     def refuse_without_pictures(self, what: str) -> None:
         """Refuse what needs pixels where there are only features.

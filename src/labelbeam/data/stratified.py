@@ -136,7 +136,7 @@ def _deal(units: _Units, shares: list[float], rng: np.random.Generator) -> np.nd
     """Return the part of each unit."""
     num_units, num_parts = len(units.sizes), len(shares)
     order = rng.permutation(num_units)
-    tie = rng.random((num_units, num_parts)).tolist()
+    tie = rng.random((num_units, num_parts))
     labels, owner = units.labels_of(order)
     # The units of each label in random order, and how many of their images have it.
     pairs, counts = np.unique(labels * num_units + owner, return_counts=True)
@@ -226,12 +226,12 @@ def _check(num_units: int, fractions: Sequence[float], *, of: str) -> list[float
     return shares
 
 
-def _neediest(*wishes: list[float]) -> int:
+def _neediest(wishes: list[float], *later: Sequence[float] | np.ndarray) -> int:
     """Return the part with the greatest wish; later wishes decide between equal ones."""
-    greatest = max(wishes[0])
-    if wishes[0].count(greatest) == 1:
-        return wishes[0].index(greatest)
-    by_part = list(zip(*wishes, strict=True))
+    greatest = max(wishes)
+    if wishes.count(greatest) == 1:
+        return wishes.index(greatest)
+    by_part = list(zip(wishes, *later, strict=True))
     return by_part.index(max(by_part))
 
 

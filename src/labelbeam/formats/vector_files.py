@@ -91,8 +91,9 @@ def targets_of_numbers(values: np.ndarray, spec: str) -> Int8[np.ndarray, "rows 
         raise InputError(
             f"{spec}: labels must be a matrix, a column for each label; given the shape {list(values.shape)}."
         )
-    if values.dtype == np.bool_:
-        return values.astype(np.int8)
+    whole = values.dtype.kind in "bi" and values.size > 0
+    if whole and values.min() >= UNKNOWN and values.max() <= PRESENT:  # without a copy, where int8
+        return values.astype(np.int8, copy=False)
     unknown = np.isnan(values) if np.issubdtype(values.dtype, np.floating) else np.zeros(values.shape, bool)
     fine = unknown | (values == PRESENT) | (values == ABSENT) | (values == UNKNOWN)
     if not fine.all():

@@ -137,8 +137,8 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
 #   where rows or batches change (Wang and Aitchison 2024, arXiv 2405.13698); `decay` here is whole training
 #   over it.
 # - How much is dropped and forgotten follows from the rows that there are for each feature: below 1 a head
-#   learns its
-#   rows by heart, above 10 hardly.
+#   learns its rows by heart, above 20 hardly. Of words, those count that a row has: a text of 13 words out of 1,449
+#   says as much as 13 features.
 # - Features that are mostly zeros (words) are not divided each by its own deviation: a word that no training
 #   row has would count a thousandfold; one deviation scales them all. For label models those between -1 and 1 stay as
 #   they are, and labels have logits of their own: with hundreds of rare words, what a word says of a label is most
@@ -151,6 +151,17 @@ UPDATES, BATCHES, LEAST_EPOCHS = 1050, 24, 15
 
 REDUNDANT = 64
 """Features below which fewer are dropped: a handful holds no copies of what is dropped."""
+
+MEMBERS, MANY_ROWS, HIDDEN = 4, 4000, 1024
+"""Heads that learn vectors side by side, and the rows from which one is enough, and the hidden units of all
+together: what a training finds in few rows depends on its random numbers."""
+
+OWN_LOGITS = 0.1
+"""Weight of the labels' own cross-entropy (`per_label`) where vectors are learned: where labels hardly depend on each
+other it is worth what a weight of 1 is, and where they do it costs little of what that would."""
+
+MANY_A_FEATURE = 20
+"""Rows for each feature above which a head hardly learns its rows by heart."""
 
 HEADS_BY_SIZE = ("cnn-rnn", "no-rnn", "sigmoid", "sigmoid-mlp", "any-subset")
 """Heads whose recipe follows from the data; the baselines keep the one that was chosen for each."""
@@ -166,6 +177,8 @@ class DataSize:
         labels: that there are.
         sparse: whether most features are zero in most rows.
         small: whether all features lie between -1 and 1, as words that are there or not do.
+        vectors: whether the rows came as features, not as pictures.
+        active: features of a row that are not zero, on average; 0: all.
     """
 
     rows: int
@@ -173,6 +186,18 @@ class DataSize:
     labels: int
     sparse: bool = False
     small: bool = False
+    vectors: bool = False
+    active: float = 0.0
+
+    @property
+    def per_feature(self) -> float:
+        """Rows for each feature; where most features are zero, for each that a row has."""
+        return self.rows / (self.active if self.sparse and self.active else self.features)
+
+    @property
+    def members(self) -> int:
+        """How many heads learn side by side."""
+        return MEMBERS if self.vectors and self.rows < MANY_ROWS else 1
 
 
 @dataclass(frozen=True)
@@ -206,8 +231,7 @@ def strength_for(size: DataSize) -> Strength:
         >>> [strength_for(DataSize(rows, 100, 5)).name for rows in (50, 500, 5000)]
         ['strong', 'middle', 'light']
     """
-    per_feature = size.rows / size.features
-    return STRONG if per_feature < 1 else MIDDLE if per_feature <= 10 else LIGHT
+    return STRONG if size.per_feature < 1 else MIDDLE if size.per_feature <= MANY_A_FEATURE else LIGHT
 
 
 def recipe_for(
@@ -240,6 +264,9 @@ def recipe_for(
         "patience": max(10, epochs // 4),
     }
     values: dict[str, Any] = {"recipe": recipe}
+    members = size.members if head in ("cnn-rnn", "no-rnn", "sigmoid-mlp") else 1
+    if members > 1:
+        values["members"] = members
     if size.sparse:
         values["scaling"] = "none" if size.small and head in ("cnn-rnn", "no-rnn") else "common"
     dropped = {"feature_dropout": round(strength.feature_dropout * min(1.0, size.features / REDUNDANT), 3)}
@@ -248,12 +275,17 @@ def recipe_for(
             **dropped,
             "image_hidden_dropout": strength.dropout,
             "projection_dropout": strength.dropout,
-            **({"per_label": 1.0} if size.sparse else {}),
-            # A short list of labels needs no more; the paper's 512 are for 80 and 81.
-            "hidden_size": 128 if size.labels < 16 else 512 if size.labels > 64 else 256,
+            **({"per_label": 1.0 if size.sparse else OWN_LOGITS} if size.vectors else {}),
+            **({"image_hidden_size": HIDDEN // members} if members > 1 else {}),
+            # A short list of labels needs no more; the paper's 512 are for 80 and 81, and are most of the time.
+            "hidden_size": 128 if size.labels < 16 else 512 if size.labels > 64 and not size.vectors else 256,
         }
     else:
-        values["sigmoid"] = {**dropped, **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout})}
+        values["sigmoid"] = {
+            **dropped,
+            **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout}),
+            **({"hidden_size": HIDDEN // members} if members > 1 else {}),
+        }
     return values
 
 
@@ -283,19 +315,21 @@ def merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return laid
 
 
-def format_recipe(size: DataSize, recipe: Recipe, scaling: str = "") -> str:
+def format_recipe(size: DataSize, recipe: Recipe, scaling: str = "", members: int = 1) -> str:
     """Return what was chosen and why, in a sentence.
 
     Args:
         size: of the training data.
         recipe: that is trained by; what the user asked for is in it.
         scaling: of the features.
+        members: heads that learn side by side.
     """
     words = {"none": "and stay as they are", "common": "so one deviation scales them all"}.get(scaling, "")
     zeros = f"; features are mostly zeros, {words}" if size.sparse and words else ""
+    few = f"; of so few rows {members} heads learn side by side and answer as one" if members > 1 else ""
     return (
         f"recipe for {size.rows:,} rows, {size.features:,} features and {size.labels:,} labels: "
-        f"{strength_for(size).name} regularisation ({size.rows / size.features:.2g} rows a feature), batches of "
+        f"{strength_for(size).name} regularisation ({size.per_feature:.2g} rows a feature), batches of "
         f"{recipe.batch_size}, at most {recipe.epochs} epochs, rate {recipe.learning_rate:g}, weight decay "
-        f"{recipe.weight_decay:g}{zeros}."
+        f"{recipe.weight_decay:g}{zeros}{few}."
     )

@@ -317,7 +317,7 @@ def _by_data(
     by_data = merged(by_data, unsaid)
     fitted = replace(configured(by_data), encoder=config.encoder)
     if "recipe" in by_data and not tune:
-        report(format_recipe(size, fitted.recipe, fitted.scaling))
+        report(format_recipe(size, fitted.recipe, fitted.scaling, fitted.members))
     return fitted
 
 

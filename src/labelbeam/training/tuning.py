@@ -22,8 +22,8 @@ from labelbeam.training.learning import Learned, Rows, as_rows, learn
 MOST_ROWS = 5000
 """Rows that configurations are compared on, at most; the best of them is the best of more."""
 
-OWN_LOGITS = 3
-"""So many strengths are tried first; of the best, a label model is tried with logits of the labels' own."""
+STRENGTHS = 3
+"""So many are tried first; of the best, a label model is tried with logits of the labels' own, or without them."""
 
 FOLDED_BELOW = 100
 """Below so many rows, a single held-out part would choose by chance."""
@@ -130,11 +130,11 @@ def tune(
     waiting = candidates(size, head, count, seed=seed)
     while len(found) < count:
         name, differences = waiting.pop(0)
-        # Where features are sparse, all have them.
-        if len(found) == OWN_LOGITS and head in ("cnn-rnn", "no-rnn") and not size.sparse:
+        if len(found) == STRENGTHS and head in ("cnn-rnn", "no-rnn"):
             best = min(found, key=lambda one: one.nats)
-            name = f"{best.name}, labels' own logits"
-            differences = merged(best.differences, {"label_model": {"per_label": 1.0}})
+            own = configured(best.differences).label_model.per_label > 0
+            name = f"{best.name}, {'no ' if own else ''}labels' own logits"
+            differences = merged(best.differences, {"label_model": {"per_label": 0.0 if own else 1.0}})
         config = replace(configured(differences), members=1)  # several of the best are better still
         learned = [_judged(config, rows, targets, drawn, *part) for part in parts]
         shares = [len(drawn[part[1]]) for part in parts]
@@ -172,5 +172,13 @@ def size_of(features: Rows, num_labels: int) -> DataSize:
     """Return what a recipe depends on; what features are like is taken from the first few thousand rows."""
     rows = as_rows(features)
     block = rows[:4000]
-    sparse, small = bool((block == 0).mean() > 0.8), bool((np.abs(block) <= 1).all())
-    return DataSize(len(rows), rows.num_features, num_labels, sparse, small)
+    active = float((block != 0).mean())
+    return DataSize(
+        len(rows),
+        rows.num_features,
+        num_labels,
+        sparse=active < 0.2,
+        small=bool((np.abs(block) <= 1).all()),
+        vectors=True,
+        active=active * rows.num_features,
+    )

@@ -1,0 +1,41 @@
+"""The default recipe by what the data are: strength, heads side by side, logits of the labels' own."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from labelbeam.runs.recipe import DataSize, Recipe, format_recipe, recipe_for, strength_for
+from labelbeam.training.tuning import size_of
+
+VECTORS = DataSize(400, 72, 6, vectors=True)
+
+
+def test_words_count_where_a_row_has_them() -> None:
+    random = np.random.default_rng(0)
+    words = (random.random((600, 1500)) < 0.01).astype(np.float32)  # 15 words a row
+    size = size_of(words, 10)
+    assert (size.sparse, size.small, round(size.per_feature / 40, 1)) == (True, True, 1.0)
+    assert strength_for(size).name == "light"
+    assert strength_for(size_of(random.normal(size=(600, 1500)).astype(np.float32), 10)).name == "strong"
+
+
+def test_of_few_vectors_several_heads_are_together_as_wide_as_one() -> None:
+    few, many = (recipe_for(replace(VECTORS, rows=rows), "cnn-rnn") for rows in (3999, 4000))
+    assert few["members"] * few["label_model"]["image_hidden_size"] == 1024
+    assert "members" not in many and "image_hidden_size" not in many["label_model"]
+    assert recipe_for(VECTORS, "sigmoid-mlp")["sigmoid"]["hidden_size"] == 256
+    assert "members" not in recipe_for(VECTORS, "sigmoid"), "the mean of linear heads is one that was trained"
+
+
+def test_labels_of_vectors_have_logits_of_their_own_and_those_of_pictures_not() -> None:
+    weights = [
+        recipe_for(size, "cnn-rnn")["label_model"].get("per_label", 0)
+        for size in (VECTORS, replace(VECTORS, sparse=True, active=9.0), replace(VECTORS, vectors=False))
+    ]
+    assert weights == [0.1, 1.0, 0]
+
+
+def test_train_says_how_many_heads_learn_side_by_side() -> None:
+    line = format_recipe(VECTORS, Recipe(), members=4)
+    assert line.endswith("; of so few rows 4 heads learn side by side and answer as one.")
+    assert "side by side" not in format_recipe(VECTORS, Recipe())
