@@ -22,7 +22,8 @@ def test_words_count_where_a_row_has_them() -> None:
 def test_of_few_vectors_several_heads_are_together_as_wide_as_one() -> None:
     few, many = (recipe_for(replace(VECTORS, rows=rows), "cnn-rnn") for rows in (3999, 4000))
     assert few["members"] * few["label_model"]["image_hidden_size"] == 1024
-    assert "members" not in many and "image_hidden_size" not in many["label_model"]
+    assert "members" not in many
+    assert "image_hidden_size" not in many["label_model"]
     assert recipe_for(VECTORS, "sigmoid-mlp")["sigmoid"]["hidden_size"] == 256
     assert "members" not in recipe_for(VECTORS, "sigmoid"), "the mean of linear heads is one that was trained"
 
