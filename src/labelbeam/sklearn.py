@@ -104,7 +104,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         seed = self._seed()
         size = size_of(features, len(names))
         by_data: Mapping[str, Any] = recipe_for(size, self.head)
-        self.chosen_, self.tried_, stop_after = "", {}, None
+        self.chosen_, self.tried_, best_epoch = "", {}, None
         unsaid = empty_sets(self._configured(by_data), targets)
         if self.tune is not None:
             best = tune(
@@ -115,23 +115,23 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
                 count=self.tune,
                 seed=seed,
             )
-            self.chosen_, by_data = best.name, best.differences
-            # The comparison has chosen how long, so every row trains, at the rates that were compared.
-            stop_after = best.best_epoch if self.epochs is None else None
+            self.chosen_, best_epoch, by_data = best.name, best.best_epoch, best.differences
             self.tried_ = dict(best.others)
         by_data = merged(by_data, unsaid)
         config = self._configured(by_data)
         held_out = None
-        if stop_after is None and len(features) * self.validation_fraction >= LEAST_HELD_OUT:
+        if best_epoch is not None and self.epochs is None:
+            # The comparison has chosen how long; every row trains.
+            config = self._configured(
+                {**by_data, "recipe": {**by_data["recipe"], "epochs": best_epoch, "patience": 0}}
+            )
+        elif len(features) * self.validation_fraction >= LEAST_HELD_OUT:
             kept, held = split(targets, (1 - self.validation_fraction, self.validation_fraction), seed=seed)
             held_out = (features[held], targets[held])
             features, targets = features[kept], targets[kept]
-        with progress_bar(
-            "training", stop_after or config.recipe.epochs, shown=bool(self.verbose)
-        ) as advance:
-            learned = learn(
-                config, features, targets, held_out, stop_after=stop_after, after_epoch=lambda row: advance(1)
-            )
+        epochs = config.recipe.epochs
+        with progress_bar("training", epochs, shown=bool(self.verbose)) as advance:
+            learned = learn(config, features, targets, held_out, after_epoch=lambda row: advance(1))
         self.classes_ = np.array(names)
         self.n_iter_, self.history_ = learned.best_epoch, learned.history
         vocabulary = Vocabulary(tuple(names[j] for j in learned.order))

@@ -131,8 +131,7 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
 #
 # - Updates, not epochs, bring a head there: about `UPDATES` of them, in batches of a `BATCHES`-th of the
 #   rows, and every row at least `LEAST_EPOCHS` times. Vectors have half as many, of batches twice as large: as good
-#   (emotions, inside its training part: -2.147 nats against -2.145) in half the time; not words, which rarely occur
-#   (medical: 1.40 against 1.27).
+#   (emotions, inside its training part: -2.147 nats against -2.145) in half the time.
 # - AdamW forgets over 1 / (rate * decay) updates. Kept as a share of the whole training, that time needs no
 #   new value
 #   where rows or batches change (Wang and Aitchison 2024, arXiv 2405.13698); `decay` here is whole training
@@ -253,7 +252,7 @@ def recipe_for(
     if head not in HEADS_BY_SIZE:
         return {}
     strength = strength or strength_for(size)
-    larger = 2 if size.vectors and not size.sparse else 1
+    larger = 2 if size.vectors else 1
     batch = min(256, max(16 * larger, 2 ** round(math.log2(max(1, larger * size.rows / BATCHES)))))
     per_epoch = math.ceil(size.rows / batch)
     epochs = max(1, round(length * max(LEAST_EPOCHS, UPDATES / larger / per_epoch)))

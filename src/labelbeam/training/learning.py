@@ -55,7 +55,6 @@ def learn(
     held_out: tuple[Rows, Int8[np.ndarray, "held labels"]] | None = None,
     *,
     accelerator: Accelerator | None = None,
-    stop_after: int | None = None,
     after_epoch: Callable[[dict[str, int | float]], None] = lambda row: None,
 ) -> Learned:
     """Train a head.
@@ -66,7 +65,6 @@ def learn(
         targets: 1 present, 0 absent, -1 unknown; columns in any order.
         held_out: features and targets that stop the training and decide which epoch is kept; None: the last is.
         accelerator: None: a new one, of the configuration's precision.
-        stop_after: as in `training.loop.fit`.
         after_epoch: called with each epoch's row of the log.
 
     Raises:
@@ -103,7 +101,6 @@ def learn(
             seed=config.seed,
             settings="",
             accelerator=accelerator,
-            stop_after=stop_after,
             after_epoch=after_epoch,
         )
     return Learned(

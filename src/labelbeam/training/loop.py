@@ -161,7 +161,6 @@ def fit(
     seed: int,
     settings: str,
     accelerator: Accelerator,
-    stop_after: int | None = None,
     after_epoch: Callable[[dict[str, int | float]], None] = lambda row: None,
 ) -> Progress:
     """Train a model; go on where an interrupted training of the same settings stopped.
@@ -177,7 +176,6 @@ def fit(
         seed: with the epoch's number, decides every random number of that epoch.
         settings: what must not differ between the two halves of a resumed training.
         accelerator: device, precision and processes.
-        stop_after: epochs after which training ends; rates are still those of `recipe.epochs`. None: all of them.
         after_epoch: called with each epoch's row of the log.
 
     Returns:
@@ -193,8 +191,7 @@ def fit(
         progress = load_checkpoint(folder / RESUME, bare, bare_optimiser, settings=settings)
     model, optimiser = accelerator.prepare(model, optimiser)
     steps_in_all = recipe.epochs * len(batches)
-    last = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)
-    while progress.epoch < last and not _stalled(progress, recipe, validate is not None):
+    while progress.epoch < recipe.epochs and not _stalled(progress, recipe, validate is not None):
         step, losses = progress.epoch * len(batches), []
         model.train()
         with torch.random.fork_rng():  # dropout draws from (seed, epoch): a resumed epoch is the same epoch
