@@ -130,9 +130,9 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
 # One rule for photographs and vectors. What it rests on:
 #
 # - Updates, not epochs, bring a head there: about `UPDATES` of them, in batches of a `BATCHES`-th of the
-#   rows, and every row at least `LEAST_EPOCHS` times. Vectors have half as many, of batches twice as large: as good
-#   (emotions, inside its training part: -2.147 nats against -2.145) in half the time; not words, which are rare each
-#   (medical: 1.40 nats against 1.27).
+#   rows, and every row at least `LEAST_EPOCHS` times. Label models of vectors have half as many, of batches twice as
+#   large: as good (emotions, inside its training part: 2.147 nats against 2.145) in half the time; not words, which
+#   are rare each (medical: 1.40 nats against 1.27), nor sigmoid heads, whose updates cost little (birds: 2.44, 2.38).
 # - AdamW forgets over 1 / (rate * decay) updates. Kept as a share of the whole training, that time needs no
 #   new value
 #   where rows or batches change (Wang and Aitchison 2024, arXiv 2405.13698); `decay` here is whole training
@@ -154,8 +154,8 @@ REDUNDANT = 64
 """Features below which fewer are dropped: a handful holds no copies of what is dropped."""
 
 MEMBERS, MANY_ROWS, HIDDEN = 4, 4000, 1024
-"""Heads that learn vectors side by side, and the rows from which one is enough, and the hidden units of all
-together, words apart: what a training finds in few rows depends on its random numbers."""
+"""Heads that learn vectors side by side, and the rows from which one is enough: what a training finds in few rows
+depends on its random numbers. The label models among them share the hidden units of one, unless features are words."""
 
 OWN_LOGITS = 0.1
 """Weight of the labels' own cross-entropy (`per_label`) where vectors are learned: where labels hardly depend on each
@@ -253,7 +253,8 @@ def recipe_for(
     if head not in HEADS_BY_SIZE:
         return {}
     strength = strength or strength_for(size)
-    larger = 2 if size.vectors and not size.sparse else 1
+    label_model = head in ("cnn-rnn", "no-rnn")
+    larger = 2 if label_model and size.vectors and not size.sparse else 1
     batch = min(256, max(16 * larger, 2 ** round(math.log2(max(1, larger * size.rows / BATCHES)))))
     per_epoch = math.ceil(size.rows / batch)
     epochs = max(1, round(length * max(LEAST_EPOCHS, UPDATES / larger / per_epoch)))
@@ -266,29 +267,24 @@ def recipe_for(
         "patience": max(10, epochs // 4),
     }
     values: dict[str, Any] = {"recipe": recipe}
-    members = size.members if head in ("cnn-rnn", "no-rnn", "sigmoid-mlp") else 1
-    narrow = members > 1 and not size.sparse  # of hundreds of words each has as many units as one alone
+    members = size.members if label_model or head in ("sigmoid", "sigmoid-mlp") else 1
     if members > 1:
         values["members"] = members
     if size.sparse:
-        values["scaling"] = "none" if size.small and head in ("cnn-rnn", "no-rnn") else "common"
+        values["scaling"] = "none" if size.small and label_model else "common"
     dropped = {"feature_dropout": round(strength.feature_dropout * min(1.0, size.features / REDUNDANT), 3)}
-    if head in ("cnn-rnn", "no-rnn"):
+    if label_model:
         values["label_model"] = {
             **dropped,
             "image_hidden_dropout": strength.dropout,
             "projection_dropout": strength.dropout,
             **({"per_label": 1.0 if size.sparse else OWN_LOGITS} if size.vectors else {}),
-            **({"image_hidden_size": HIDDEN // members} if narrow else {}),
+            **({"image_hidden_size": HIDDEN // members} if members > 1 and not size.sparse else {}),
             # A short list of labels needs no more; the paper's 512 are for 80 and 81, and are most of the time.
             "hidden_size": 128 if size.labels < 16 else 512 if size.labels > 64 and not size.vectors else 256,
         }
     else:
-        values["sigmoid"] = {
-            **dropped,
-            **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout}),
-            **({"hidden_size": HIDDEN // members} if narrow else {}),
-        }
+        values["sigmoid"] = {**dropped, **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout})}
     return values
 
 
