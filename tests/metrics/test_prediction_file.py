@@ -303,3 +303,11 @@ def test_a_missing_file_and_a_wrong_policy_are_named(tmp_path, truth):
         read_predictions(tmp_path / "nowhere.jsonl", truth)
     with pytest.raises(InputError, match=r"unknown policy for missing images 'emtpy'\. Did you mean 'empty'"):
         read_predictions(tmp_path / "p.jsonl", truth, missing="emtpy")
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1, False), (100, True), (-3, True)])
+def test_a_threshold_of_a_probability_over_other_numbers_is_said(write, truth, factor, said):
+    scores = {"cat": 0.9 * factor, "dog": 0.2 * factor, "tree": 0.1 * factor}
+    path = write("p.jsonl", [{"image": image, "scores": scores} for image in truth.images])
+    notes = score(truth, path, threshold=0.5).notes
+    assert any("no probabilities; a threshold of 0.5" in note for note in notes) == said

@@ -75,6 +75,17 @@ def _allowed(a: str, b: str) -> int:
 
 SAYS_NOTHING = frozenset(
     {"none", "null", "nan", "n/a", "na", "nothing", "unknown", "undefined", "unlabeled", "unlabelled"}
+    | {
+        "no label",
+        "no labels",
+        "no tag",
+        "no tags",
+        "untagged",
+        "not labeled",
+        "not labelled",
+        "not tagged",
+        "empty",
+    }
     | {"other", "others", "misc", "background", "label", "labels", "tag", "tags", "todo", "test"}
 )
 """Names, in any case, that say nothing of what is in a picture, or are a file's heading."""

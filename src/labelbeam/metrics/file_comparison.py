@@ -112,6 +112,14 @@ def compare_files(
         notes.append(
             f"MAP@{map_depth} takes the lists as rankings, best first; what is not listed is not found."
         )
+    threshold = protocol.threshold
+    if threshold is not None and predictions.scores is not None and 0 < threshold < 1:
+        given = predictions.scores[np.isfinite(predictions.scores)]
+        if given.size and (given.min() < 0 or given.max() > 1):
+            notes.append(
+                f"scores reach from {given.min():.4g} to {given.max():.4g}, so they are no probabilities; a threshold "
+                f"of {threshold:g} is one on their own scale."
+            )
     comparison = compare(
         truth.targets,
         truth.names,
