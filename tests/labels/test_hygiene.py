@@ -27,3 +27,12 @@ def test_case_and_width_variants_are_noted():
 def test_a_name_with_a_line_break_or_the_like_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="control character"):
         refuse_reserved(["cat", name], "a.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["\ufeff", "\u200d\u2060", "\u00ad", "\u3164", "\u115f\u1160", "\uffa0", "\u2800\u2800"]
+)
+def test_a_name_of_which_nothing_can_be_seen_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="nothing can be seen"):
+        refuse_reserved(["cat", name], "a.csv")
+    refuse_reserved(["cat", f"{name}한"], "a.csv")

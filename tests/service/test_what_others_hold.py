@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import sqlite3
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -88,6 +91,83 @@ def test_a_full_disk_is_507_and_nothing_is_half_done(page, project, tagger, monk
         assert len(project.photographs()) == 1
         assert not list(project.images.glob(".*"))
     assert (answer.status_code, answer.headers["retry-after"]) == (507, "1")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB of its own; skips where none can be had."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"needs a small file system of its own: {made.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_disk_that_is_really_full_is_507_at_once_and_all_goes_on_when_there_is_room(
+    client_of, tagger, small_disk
+):
+    with Project(small_disk / "a.lbp") as project:
+        page = client_of(project=project, raising=False)
+        assert upload(page, picture()).status_code == 200
+        with (small_disk / "filling").open("wb", buffering=0) as filling, suppress(OSError):
+            while True:
+                filling.write(bytes(1024))
+        began = time.monotonic()
+        full = [upload(page, picture("blue"))]
+        full += [page.post("/v1/project/labels", json={"name": f"{i:0190}"}) for i in range(200)]
+        full = [one for one in full if one.status_code != 200]
+        assert {(one.status_code, one.headers["retry-after"]) for one in full} == {(507, "1")}
+        assert all(one.json()["error"].startswith("there is no room") for one in full)
+        assert page.get("/healthz").status_code == 200
+        assert time.monotonic() - began < 60
+        before = len(project.photographs())
+        (small_disk / "filling").unlink()
+        assert decide(page, tagger.labels[0]).status_code == 200
+        assert upload(page, picture("green")).status_code == 200
+        assert len(project.photographs()) == before + 1
+        assert not list(project.images.glob(".*"))
+
+
+def test_a_postscript_among_photographs_is_one_item_s_fault_and_starts_no_program(client_of, monkeypatch):
+    def started(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"starts {arguments}")
+
+    client = client_of(raising=False)
+    for name in ("Popen", "check_call", "run"):
+        monkeypatch.setattr(subprocess, name, started)
+    script = (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
+    )
+    files = [("images", (f"{i}.jpg", script if i == 7 else picture())) for i in range(15)]
+    answer = client.post("/v1/tag", files=files)
+    assert answer.status_code == 200
+    said = answer.json()["predictions"]
+    assert [i for i, one in enumerate(said) if "error" in one] == [7]
+
+
+def test_no_answer_of_any_address_names_where_things_lie(client_of, tagger, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "photos" / name).write_bytes(picture("red" if name == "a.png" else "blue"))
+    with Project(tmp_path / "mine.lbp") as project:
+        add_folder(project, tmp_path / "photos")
+        page = client_of(project=project, raising=False)
+        decide(page, tagger.labels[0])
+        (tmp_path / "photos/b.png").unlink()
+        asked = 0
+        for path, verbs in page.get("/openapi.json").json()["paths"].items():
+            for verb in verbs:
+                for number in ("1", "2", "3"):
+                    place = re.sub(r"\{format\w*\}", "coco", path)
+                    place = re.sub(r"\{\w+\}", number, place)
+                    body = {} if verb == "get" else {"json": {"photographs": [2], "name": "x", "step": 1}}
+                    answer = page.request(verb, place, **body)
+                    for text in (answer.text, str(answer.headers)):
+                        assert str(tmp_path) not in text, (verb, place, text)
+                    asked += 1
+        assert asked > 60
 
 
 def test_bodies_without_photographs_are_small_whatever_they_say_they_are(page, tagger):

@@ -16,6 +16,8 @@ _EDGES = "\ufeff\u200b\u200c\u200e\u200f\u2060\u00ad\u3000\u00a0"
 """Byte order mark, zero width and the like: at the ends of a name they say nothing."""
 
 _UNSEEN = ("Cf", "Mn", "Me", "Zs", "Zl", "Zp")
+_FILLERS = "\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5"
+"""Letters and signs that are blank all the same: Hangul's and Khmer's fillers, Braille without a dot."""
 
 RESERVED = frozenset({"<start>", "<end>", "<pad>", "<unk>"})
 """Names of a sequence model's own tokens."""
@@ -45,7 +47,9 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
     labels = {label for label in labels if not (label.isascii() and label.isprintable())} | {
         label for label in labels if label.startswith("<")
     }
-    if unseen := sorted(name for name in labels if all(unicodedata.category(c) in _UNSEEN for c in name)):
+    if unseen := sorted(
+        name for name in labels if all(c in _FILLERS or unicodedata.category(c) in _UNSEEN for c in name)
+    ):
         raise InputError(
             f"{where}: {', '.join(f'{name!r:.60}' for name in unseen[:5])} is a label of which nothing can be "
             "seen. Repair the name."
