@@ -401,7 +401,7 @@ def _calibration(file: Path) -> object:
 def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
     """Yield the readers of what clients of the service send."""
     from labelbeam.service.admission import Refusal
-    from labelbeam.service.routes import _question
+    from labelbeam.service.routes import SuggestQuestion, parsed
     from labelbeam.service.uploads import read_form
 
     form = (
@@ -434,7 +434,10 @@ def bodies(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
         ),
     )
     question = b'{"vector": "ab", "accepted": ["cat"], "rejected": [], "count": 5, "mechanism": "pairs"}'
-    yield "question", lambda: Parser([question, *kept("question")], allowed(_question))
+    yield (
+        "question",
+        lambda: Parser([question, *kept("question")], allowed(lambda raw: parsed(SuggestQuestion, raw))),
+    )
 
 
 def vectors(folder: Path) -> Iterator[tuple[str, Callable[[], Parser]]]:
