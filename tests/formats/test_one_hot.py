@@ -208,3 +208,12 @@ def test_a_column_beside_labels_that_says_whether_they_are_there_counts(tmp_path
     assert data.example(1).unknown == ("cat",)
     with pytest.raises(InputError, match=rf"--drop-columns '{column}'"):
         read(tmp_path, f"image,label,{column}\na.jpg,cat,0.3\n")
+
+
+@pytest.mark.parametrize("name", ["target", "label", "class"])
+def test_a_column_of_0_and_1_among_others_is_no_column_of_names(tmp_path, name):
+    text = f"image,{name},cat\na.jpg,1,0\nb.jpg,0,1\n"
+    with pytest.raises(InputError, match=rf"'{name}' holds 0 and 1.*--layout one-hot.*--tags-column"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, layout="one-hot").targets.tolist() == [[1, 0], [0, 1]]
+    assert read(tmp_path, text, tags_column=name).vocabulary.names == ("0", "1")

@@ -37,10 +37,12 @@ from labelbeam.formats.csv_rows import (
     find_column,
     folded_name,
     image_column,
+    is_bookkeeping,
     opened_table,
     position,
     read_tag_cells,
     refuse_long_row,
+    shown,
     unread_note,
 )
 from labelbeam.formats.labelled_images import with_labels_of_all
@@ -104,6 +106,14 @@ def _read_tags(table: Table, options: ReadOptions) -> LabelledRows:
             fields = fields + [""] * (wanted - len(fields))
         cells.add(line, *(fields[at] for at in columns.values()))
     names, labels, style = read_tag_cells(cells, options.delimiter)
+    others = [name for j, name in enumerate(table.header) if j not in {image, split.at, *columns.values()}]
+    others = [name for name in others if not is_bookkeeping(name)]
+    if set(names) == {"0", "1"} and options.tags_column is None and options.layout is None and others:
+        raise InputError(
+            f"{table.source}: column {table.header[tags]!r} holds 0 and 1, no names, and there are other columns: "
+            f"{shown(others)}. If each column is a label, pass --layout one-hot; if 0 and 1 are the labels, "
+            f"--tags-column {table.header[tags]!r}."
+        )
     extra = [f"column {table.header[at]!r} names what nobody knows" for at in [columns.get(UNKNOWN)] if at]
     notes = (*split.note, *unread_note(table, {image, split.at, *columns.values()}))
     apart = style.is_list and not style.has_plain
