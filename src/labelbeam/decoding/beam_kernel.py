@@ -42,19 +42,12 @@ class StepKernel(StepArrays):
     Args:
         trie: prefixes of an additive label model.
         image_rows: float32, one row per image of the batch.
-        threads: parts of the batch that are done at the same time; None: as many as there are processors.
     """
 
     def __init__(
-        self,
-        trie: PrefixTrie,
-        image_rows: Float[np.ndarray, "images width"],
-        options: Search,
-        *,
-        threads: int | None = None,
+        self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], options: Search
     ) -> None:
         super().__init__(trie, image_rows, options)
-        self.threads = threads
         self.image = ImageWeights(image_rows)
 
     def advance(
@@ -86,9 +79,7 @@ class StepKernel(StepArrays):
                 trie.num_labels,
             )
 
-        in_parts(
-            advance, len(state.images), size=options.beam_width * image.rows.shape[1], threads=self.threads
-        )
+        in_parts(advance, len(state.images), size=options.beam_width * image.rows.shape[1])
         parents = np.take_along_axis(state.nodes, slots, axis=1)
         state.log_probs, state.labels = log_probs, labels
         live = log_probs > -np.inf

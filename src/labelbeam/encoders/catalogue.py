@@ -332,14 +332,13 @@ def _transform(config: EncoderConfig, base: Mapping[str, Any]) -> Preprocess:
     return Preprocess(**values)
 
 
-def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.0) -> Path:
+def download(url: str, folder: Path, *, sha256_prefix: str) -> Path:
     """Return the local copy of a published file, fetched if it is not there yet.
 
     Args:
         folder: where it goes; made if missing. What was fetched before an interruption is kept in
             `NAME.part` and continued.
         sha256_prefix: hexadecimal digits its sha256 must begin with.
-        timeout: seconds without an answer before the network counts as missing.
 
     Returns:
         `folder`/NAME, whose content has been checked.
@@ -355,7 +354,7 @@ def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.
     instead = f"Fetch {url} by other means and give it with --weights FILE."
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fetch(url, part, checked=True, patience=Patience(timeout=timeout))
+        fetch(url, part, checked=True, patience=Patience(timeout=15.0))
     except NotFetchedError as error:
         raise InputError(f"{error}{'' if str(error).endswith('.') else '.'} {instead}") from error
     except OSError as error:
@@ -381,11 +380,8 @@ def download(url: str, folder: Path, *, sha256_prefix: str, timeout: float = 15.
 FILE = "model.safetensors"
 
 
-def published_file(architecture: str, tag: str, *, timeout: float = 5.0) -> Path:
+def published_file(architecture: str, tag: str) -> Path:
     """Return the local copy of the published weights of a timm model.
-
-    Args:
-        timeout: seconds without an answer before the network counts as missing.
 
     Returns:
         A safetensors file in the hub's own cache.
@@ -412,7 +408,7 @@ def published_file(architecture: str, tag: str, *, timeout: float = 5.0) -> Path
         raise InputError(
             f"the weights of {name} are not on this machine and HF_HUB_OFFLINE is set. {instead}"
         )
-    if not _answers(hub.constants.ENDPOINT, timeout=timeout):
+    if not _answers(hub.constants.ENDPOINT, timeout=5.0):
         raise InputError(
             f"the weights of {name} are not on this machine and the hub does not answer. {instead}"
         )

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -253,9 +253,6 @@ def visible_search(
     tagger: Tagger,
     features: Float[np.ndarray, " features"],
     *,
-    expansions: int = 24,
-    least: float = 0.01,
-    beam_width: int | None = None,
     scores: int = 12,
     clicks: int = 6,
     changes: int = 5,
@@ -264,9 +261,6 @@ def visible_search(
 
     Args:
         tagger: of a run whose head is a label model.
-        expansions: prefixes expanded in the tree; the searches themselves keep the budgets of the run.
-        least: least probability of a prefix that is shown.
-        beam_width: None: the run's.
         scores: labels listed, best first; each of them is also tried as a click.
         clicks: clicks kept, those that change most.
 
@@ -285,13 +279,10 @@ def visible_search(
     names, search = tagger.labels, tagger.run.config.search
     rows = answerer.step.image_rows(features[None])
     certified = best_paths(answerer.trie, rows, budget=search.expansions)
-    width = beam_width or search.beam_width
-    found = beam_search(answerer.trie, rows, replace(search, beam_width=width))
+    width, found = search.beam_width, beam_search(answerer.trie, rows, search)
     exact = FoundPath(certified.path(0), float(certified.log_probs[0]), bool(certified.exact[0]))
     beam = FoundPath(found.best(0), float(found.log_probs[0, 0]), False)
-    tree = search_tree(
-        answerer.trie, rows[0], expansions=expansions, least=least, shown=(exact.labels, beam.labels)
-    )
+    tree = search_tree(answerer.trie, rows[0], shown=(exact.labels, beam.labels))
     answers = answerer.answer(features[None])  # as the tree has them, before any calibration
     every = [
         ScoredLabel(names[i], *(float(column[0, i]) for column in _columns(answers)))

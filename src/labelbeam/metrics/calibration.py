@@ -112,16 +112,14 @@ def reliability(
     )
 
 
-def calibration_report(
-    truth: Targets, scores: ByLabel, names: Sequence[str], *, bins: int = BINS
-) -> CalibrationReport:
+def calibration_report(truth: Targets, scores: ByLabel, names: Sequence[str]) -> CalibrationReport:
     """Measure how far scores are probabilities, pooled and per label.
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (left out).
 
     Raises:
-        InputError: bins below 1, or arrays that do not fit.
+        InputError: arrays that do not fit.
     """
     if truth.shape != scores.shape or truth.shape[1] != len(names):
         raise InputError(
@@ -129,9 +127,9 @@ def calibration_report(
         )
     observed, present = truth != -1, truth == 1
     return CalibrationReport(
-        reliability(scores[observed], present[observed], bins=bins),
+        reliability(scores[observed], present[observed]),
         {
-            name: reliability(scores[observed[:, j], j], present[observed[:, j], j], bins=bins)
+            name: reliability(scores[observed[:, j], j], present[observed[:, j], j])
             for j, name in enumerate(names)
         },
     )

@@ -94,24 +94,19 @@ def _require_scores(predictions: Predictions, option: str) -> None:
         )
 
 
-def compare_files(
-    truth: Truth, predictions: Predictions, *, protocol: Protocol, map_depth: int = 10
-) -> Comparison:
+def compare_files(truth: Truth, predictions: Predictions, *, protocol: Protocol) -> Comparison:
     """Put a prediction file beside the truth under a protocol.
 
     Args:
         truth: as read by `read_truth`.
-        predictions: as read by `read_predictions`, with a depth of at least k and `map_depth`.
+        predictions: as read by `read_predictions`, with a depth of at least k and 10.
         protocol: as of `choose_protocol`.
-        map_depth: N of MAP@N.
     """
     from_sets = protocol.name in ("sets", "path-k")
     by_threshold = protocol.threshold is not None
     notes = list(predictions.notes)
     if predictions.scores is None and predictions.ranking is not None:
-        notes.append(
-            f"MAP@{map_depth} takes the lists as rankings, best first; what is not listed is not found."
-        )
+        notes.append("MAP@10 takes the lists as rankings, best first; what is not listed is not found.")
     threshold = protocol.threshold
     if threshold is not None and predictions.scores is not None and 0 < threshold < 1:
         given = predictions.scores[np.isfinite(predictions.scores)]
@@ -132,7 +127,6 @@ def compare_files(
         else predictions.outside_at_threshold
         if by_threshold
         else None,
-        map_depth=map_depth,
         reasons={**predictions.reasons, "decisions": NO_PROTOCOL},
         notes=notes,
     )

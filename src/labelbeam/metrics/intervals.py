@@ -330,24 +330,21 @@ def paired_bootstrap(
     *,
     rng: np.random.Generator,
     resamples: int = 1000,
-    confidence: float = 0.95,
 ) -> dict[str, PairedDifference]:
     """Compare two predictions of the same images: difference, interval and one-sided p of every number.
 
     Args:
         first: the one that is claimed to be greater.
         resamples: how many times the images are drawn, the same images for both.
-        confidence: mass inside the interval, in (0, 1).
 
     Returns:
         By name, for the numbers that neither lacks.
 
     Raises:
-        InputError: different truths, fewer than 2 resamples, or a confidence outside (0, 1).
+        InputError: different truths, or fewer than 2 resamples.
 
     Source: Koehn 2004, paired bootstrap resampling.
     """
-    _require_confidence(confidence)
     if first.names != second.names or not np.array_equal(first.truth, second.truth):
         raise InputError("a paired test needs the same images, labels and truth on both sides; these differ.")
     ours, theirs = _resample((first, second), resamples=resamples, rng=rng)
@@ -361,7 +358,7 @@ def paired_bootstrap(
         difference = value[name] - rival[name]
         if not np.isnan(difference) and len(drawn):
             p = (1 + int((drawn <= 0).sum())) / (1 + len(drawn))
-            differences[name] = PairedDifference(difference, *_percentiles(drawn, confidence), p)
+            differences[name] = PairedDifference(difference, *_percentiles(drawn, 0.95), p)
     return differences
 
 
@@ -395,7 +392,7 @@ class Resampled:
         low, high = np.quantile(defined, [0.025, 0.975])
         return Interval(self.value[name], float(low), float(high), float(defined.std()))
 
-    def minus(self, other: "Resampled", name: str, *, confidence: float = 0.95) -> PairedDifference | None:
+    def minus(self, other: "Resampled", name: str) -> PairedDifference | None:
         """Return this method's number minus another's, on the same draws of the images.
 
         Args:
@@ -419,7 +416,7 @@ class Resampled:
         drawn = drawn[~np.isnan(drawn)]
         if not len(drawn):
             return None
-        low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = np.quantile(drawn, [0.025, 0.975])
         p = (1 + int((drawn <= 0).sum())) / (1 + len(drawn))
         return PairedDifference(self.value[name] - other.value[name], float(low), float(high), p)
 

@@ -39,13 +39,10 @@ PHOTOGRAPH = (375, 500)
 """Height and width of the drawn JPEG files, pixels: the usual size in VOC."""
 
 
-def encoder_rate(config: EncoderConfig, *, workers: int | None = None) -> tuple[float, int]:
+def encoder_rate(config: EncoderConfig) -> tuple[float, int]:
     """Measure images a second from JPEG file to features, and return their number of features too.
 
     Weights do not change the speed, so nothing is fetched: where no file is named, the network is untrained.
-
-    Args:
-        workers: threads; None: as `features.extract` chooses.
 
     Raises:
         InputError: an encoder that cannot be built here.
@@ -65,7 +62,7 @@ def encoder_rate(config: EncoderConfig, *, workers: int | None = None) -> tuple[
         pictures.append(MemoryImage(Path("drawn.jpg"), file.getvalue()))
 
     def once(count: int) -> None:
-        extract(pictures[:count], encoder, device=place.device, batch_size=place.batch_size, workers=workers)
+        extract(pictures[:count], encoder, device=place.device, batch_size=place.batch_size)
 
     once(1)
     return _rate(once, most=together), encoder.num_features

@@ -152,13 +152,14 @@ def _f1(right: np.ndarray, decided: np.ndarray, present: np.ndarray) -> Float[np
 # With thousands of images, the strongest decision that knows each label by itself: what a sigmoid head is given in
 # comparisons. With hundreds the thresholds fit the images' accidents; `whole_set_thresholds` holds them back.
 
+MOST_PASSES = 5
+"""Rounds over the labels from one start."""
+
 MOST_CANDIDATES = 64
 """Thresholds tried per label and pass: quantiles of its scores."""
 
 
-def tune_thresholds(
-    scores: ByLabel, targets: Targets, *, passes: int = 5, restarts: int = 8, seed: int = 0
-) -> PerLabel:
+def tune_thresholds(scores: ByLabel, targets: Targets, *, restarts: int = 8) -> PerLabel:
     """Find thresholds by coordinate ascent: one label after the other, until none can be improved alone.
 
     A local search from 0.5 and from random thresholds; it may miss the optimum.
@@ -166,7 +167,6 @@ def tune_thresholds(
     Args:
         scores: of validation images, in [0, 1].
         targets: 1 present, 0 absent, -1 unknown (never wrong).
-        passes: most rounds over the labels from one start.
         restarts: random starts beside 0.5.
 
     Returns:
@@ -184,10 +184,10 @@ def tune_thresholds(
     if scores.shape != targets.shape or not len(scores):
         raise InputError(f"scores {scores.shape} and targets {targets.shape} must describe the same images.")
     candidates = [_candidates(column) for column in scores.T]
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     starts = [np.full(scores.shape[1], 0.5)]
     starts += [np.array([random.choice(options) for options in candidates]) for _ in range(restarts)]
-    climbed = [_climb(scores, targets, start, candidates, passes) for start in starts]
+    climbed = [_climb(scores, targets, start, candidates) for start in starts]
     return max(climbed, key=lambda pair: pair[1])[0]  # the first of equals, so 0.5's own ascent before others
 
 
@@ -201,12 +201,12 @@ def _candidates(column: np.ndarray) -> np.ndarray:
 
 
 def _climb(
-    scores: np.ndarray, targets: np.ndarray, start: np.ndarray, candidates: list[np.ndarray], passes: int
+    scores: np.ndarray, targets: np.ndarray, start: np.ndarray, candidates: list[np.ndarray]
 ) -> tuple[np.ndarray, float]:
     thresholds, known, present = start.copy(), targets != UNKNOWN, targets == PRESENT
     wrong: LabelSets = ((scores >= thresholds) != present) & known
     mistakes = wrong.sum(axis=1)
-    for _ in range(passes):
+    for _ in range(MOST_PASSES):
         before = (mistakes == 0).sum()
         for j, options in enumerate(candidates):
             others_right = mistakes - wrong[:, j] == 0

@@ -80,7 +80,10 @@ def click_chart(click: Values) -> Markup:
     return change_rows(changes, title=f"if {click['label']} is accepted")
 
 
-def label_results_chart(labels: Sequence[Values], *, most: int = 40) -> Markup:
+LABELS_SHOWN = 40
+
+
+def label_results_chart(labels: Sequence[Values]) -> Markup:
     """Return precision (disc) and recall (square) of the most frequent labels, with intervals.
 
     Args:
@@ -92,7 +95,7 @@ def label_results_chart(labels: Sequence[Values], *, most: int = 40) -> Markup:
             (_mark(one["precision"]), _mark(one["recall"])),
             f"{one['label']}: on {one['present']:,} images; {one['right']:,} of {one['decided']:,} decided are right",
         )
-        for one in labels[:most]
+        for one in labels[:LABELS_SHOWN]
     ]
     return interval_rows(rows, title="precision and recall by label")
 

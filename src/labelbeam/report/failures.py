@@ -34,6 +34,9 @@ TRAITS = ("training_images", "mean_area", "predictability")
 NO_BOXES = "object sizes are known for voc2007, voc2012 and coco only."
 
 
+CONFUSIONS_LISTED, WORST_LISTED = 50, 20
+
+
 @dataclass(frozen=True, eq=False)
 class Failures:
     """Where a run fails on labelled images.
@@ -66,7 +69,7 @@ class Failures:
     nats: str
     notes: tuple[str, ...] = ()
 
-    def to_json(self, *, most_confusions: int = 50) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         columns: dict[str, Any] = {"kind": self.kinds, **self.traits}
         return {
@@ -78,7 +81,7 @@ class Failures:
             "sizes": None if self.sizes is None else self.sizes.to_json(),
             "confusions": {
                 "count": len(self.confused),
-                "first": [one.to_json(self.names) for one in self.confused[:most_confusions]],
+                "first": [one.to_json(self.names) for one in self.confused[:CONFUSIONS_LISTED]],
             },
             "worst_images": {
                 "by": self.nats,
@@ -95,7 +98,6 @@ def failures(
     training_images: tuple[int, ...] | None = None,
     training_targets: Int8[np.ndarray, "training labels"] | None = None,
     areas: ByLabel | None = None,
-    worst: int = 20,
     seed: int = 0,
     resamples: int = 1000,
 ) -> Failures:
@@ -144,7 +146,7 @@ def failures(
         },
         sizes,
         tuple(confusions(truth, decided)),
-        tuple(worst_images(truth, decided, likelihood, count=worst)),
+        tuple(worst_images(truth, decided, likelihood, count=WORST_LISTED)),
         by,
         tuple(notes),
     )

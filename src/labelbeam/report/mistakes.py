@@ -15,6 +15,10 @@ from labelbeam.labels.vocabulary import ABSENT, PRESENT
 # A confusion of x with y: an image has x, which was not decided, and has not y, which was.
 
 
+ALPHA = 0.05
+"""A corrected p below it is beyond chance."""
+
+
 @dataclass(frozen=True)
 class Confusion:
     """A label missed with another one emitted in error.
@@ -44,14 +48,11 @@ class Confusion:
         }
 
 
-def confusions(
-    truth: Targets, decided: Bool[np.ndarray, "rows columns"], *, alpha: float = 0.05
-) -> list[Confusion]:
+def confusions(truth: Targets, decided: Bool[np.ndarray, "rows columns"]) -> list[Confusion]:
     """Return confusions that are made more often than the two mistakes would meet by chance.
 
     Args:
         truth: 1 present, 0 absent, -1 unknown (never a mistake).
-        alpha: the corrected p must be below it.
 
     Returns:
         The confusions, those on the most images first; equal ones by ids.
@@ -85,7 +86,7 @@ def confusions(
     both, total = met[x, y], np.full(len(x), num_images)
     adjusted = holm(two_sided_log_p(both, missed[x], wrong[y], total))
     expected = missed[x] * wrong[y] / num_images
-    chosen = np.flatnonzero((adjusted < np.log(alpha)) & (both > expected))
+    chosen = np.flatnonzero((adjusted < np.log(ALPHA)) & (both > expected))
     chosen = chosen[np.argsort(-both[chosen], kind="stable")]
     return [
         Confusion(int(x[i]), int(y[i]), int(both[i]), float(expected[i]), float(adjusted[i])) for i in chosen

@@ -14,25 +14,21 @@ from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.intervals import Shares, shares_of
 from labelbeam.predict.decision import Decision
 from labelbeam.report.failures import truth_and_sets
-from labelbeam.report.mistakes import LookAlikes, look_alikes
+from labelbeam.report.mistakes import ALPHA, LookAlikes, look_alikes
 from labelbeam.runs.evaluation import Evaluation
 
 # Labels that (almost) never occur together, and how often each source emits them together all the same: near-synonyms
 # of which annotators choose one, and things that exclude each other.
 
 
-def exclusive_pairs(
-    targets: Targets, *, share: float = 0.1, alpha: float = 0.05
-) -> Int[np.ndarray, "pairs 2"]:
+def exclusive_pairs(targets: Targets) -> Int[np.ndarray, "pairs 2"]:
     """Return the pairs that exclude each other.
 
-    A pair counts if its labels occur together on at most `share` of the images that chance would give them, and
+    A pair counts if its labels occur together on at most a tenth of the images that chance would give them, and
     less than chance beyond doubt (Fisher's test, Holm's correction for all pairs).
 
     Args:
         targets: 1 present, 0 absent, -1 unknown; best those of training, which the judged images had no part in.
-        share: observed over expected, at most.
-        alpha: the corrected p must be below it.
 
     Returns:
         Ids, the pair first that chance would have brought together most often.
@@ -44,7 +40,7 @@ def exclusive_pairs(
     """
     pairs = examined_pairs(pair_counts(targets))
     chosen = np.flatnonzero(
-        significant(pairs, together=False, alpha=alpha) & (pairs.both <= share * pairs.expected)
+        significant(pairs, together=False, alpha=ALPHA) & (pairs.both <= 0.1 * pairs.expected)
     )
     chosen = chosen[np.argsort(-pairs.expected[chosen], kind="stable")]
     return np.stack((pairs.a[chosen], pairs.b[chosen]), axis=1)
@@ -266,7 +262,6 @@ def compare_pairs(
     *,
     rng: np.random.Generator,
     resamples: int = 1000,
-    alpha: float = 0.05,
 ) -> PairComparison:
     """Compare which labels go together in the truth and in decided sets.
 
@@ -276,7 +271,6 @@ def compare_pairs(
 
     Args:
         truth: 1 present, 0 absent, -1 unknown; a pair counts over the images where both are known.
-        alpha: a pair is associated where Fisher's p, Holm-corrected for all pairs, is below it.
 
     Raises:
         InputError: decided sets of another shape, or fewer than 2 resamples.
@@ -301,7 +295,7 @@ def compare_pairs(
     sides, tested = [], 0
     for targets in (truth, predicted):
         pairs = examined_pairs(pair_counts(targets))
-        certain = pairs.log_p_adjusted < np.log(alpha)
+        certain = pairs.log_p_adjusted < np.log(ALPHA)
         sides.append(
             {
                 (a, b): (log_p, np.sign(log_odds))

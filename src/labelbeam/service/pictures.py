@@ -62,8 +62,8 @@ SIDE = 720
 class SmallCopies:
     """Makes small copies of photographs, a few at a time: a decoded photograph may take hundreds of megabytes."""
 
-    def __init__(self, *, at_once: int = 2) -> None:
-        self._turns = threading.Semaphore(at_once)
+    def __init__(self) -> None:
+        self._turns = threading.Semaphore(2)
 
     def picture(self, content: bytes, name: str, *, side: int) -> bytes:
         """Return a JPEG of a photograph, the right way up.
