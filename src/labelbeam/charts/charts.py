@@ -257,13 +257,7 @@ QUARTERS = [(f"{value:g}", value) for value in (0.0, 0.25, 0.5, 0.75, 1.0)]
 
 @dataclass(frozen=True)
 class Mark:
-    """A number in [0, 1] with its interval; None: there is no number, and only the interval's absence to show.
-
-    Attributes:
-        value: the number.
-        low: lower end.
-        high: upper end.
-    """
+    """A number in [0, 1] with its interval; None: there is no number, and only the interval's absence to show."""
 
     value: float | None
     low: float

@@ -40,7 +40,6 @@ class PrefixTrie:
     """Label prefixes and what a `LabelStep` computed for them.
 
     Attributes:
-        step: the label model.
         length: how many labels a path may have; part of the distribution.
         num_labels: number of labels; END is the outcome `num_labels`.
         longest: the most labels of a path.

@@ -67,7 +67,6 @@ class Weights:
     """The content of a weights file.
 
     Attributes:
-        path: the file the user named.
         tensors: by name, on the CPU.
         needs: what the file, or the JSON beside it, says.
         sha256: of the named file's bytes, 64 hexadecimal digits.

@@ -19,8 +19,6 @@ class Region:
     Attributes:
         left: of the region's left edge.
         top: of its upper edge.
-        width: of the region.
-        height: of the region.
     """
 
     left: float

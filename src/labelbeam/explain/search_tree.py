@@ -181,7 +181,6 @@ class Click:
     """What accepting a label would do to the scores of the others.
 
     Attributes:
-        label: the label accepted.
         mechanism: what answered.
         changes: (label, score before, score after), the largest change first.
         note: what to know before trusting it; empty: nothing.
@@ -198,11 +197,9 @@ class VisibleSearch:
     """Everything about the search of one image.
 
     Attributes:
-        names: of the labels.
         tree: prefixes with probabilities.
         exact: the best-first search's path, with its certificate.
         beam: the beam search's path.
-        beam_width: its width.
         scores: labels by falling marginal, with bounds and standard errors; before any calibration.
         clicks: for some labels, what accepting them would change; those that change most first.
     """

@@ -39,8 +39,6 @@ class TrainedScores:
 
     Attributes:
         arrays: by name, as they are stored.
-        options: of the training.
-        scaling: of features.
         num_labels: how many numbers an image gets.
         local: what places of the encoder's map add to them; None: nothing.
         last: the last layer's weights [labels width], a row per label.

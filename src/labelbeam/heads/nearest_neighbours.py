@@ -26,7 +26,6 @@ class TrainedNeighbours:
     Attributes:
         arrays: by name, as they are stored.
         options: how neighbours vote.
-        scaling: of features.
         num_labels: how many labels the run has.
     """
 

@@ -60,7 +60,6 @@ class CalibrationReport:
 
     Attributes:
         pooled: every label of every image.
-        per_label: by label name.
     """
 
     pooled: Reliability

@@ -106,9 +106,6 @@ class Comparison:
     """Truth and predictions of the same images, ready to be counted.
 
     Attributes:
-        names: label names by column.
-        truth: 1 present, 0 absent, -1 unknown.
-        protocol: how the decisions were made.
         decisions: True where decided; None where the protocol is `none`.
         outside: per image, decided labels that the truth does not know.
         ranking: column ids best first (see `ranking`), at least `map_depth` deep; None without a ranking.

@@ -39,8 +39,6 @@ class Interval:
 
     Attributes:
         value: on all images as they are.
-        low: lower end.
-        high: upper end.
         standard_deviation: standard error of the value.
     """
 
@@ -232,7 +230,6 @@ class PairedDifference:
     Attributes:
         difference: on all images as they are; positive where the first is greater.
         low: lower end of the percentile interval.
-        high: upper end.
         p: one-sided, share of resamples where the first is NOT greater: (1 + #{d* <= 0}) / (1 + resamples).
             Small means "the first is greater"; 1 - p near 0 means "the second is".
     """

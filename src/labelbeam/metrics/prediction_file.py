@@ -27,8 +27,6 @@ class Line:
 
     Attributes:
         where: file and line number, for messages.
-        image: its image key.
-        content: the whole object.
     """
 
     where: str
@@ -124,7 +122,6 @@ class Truth:
     Attributes:
         images: keys in file order; a key's position is its row.
         names: label names by code point; a name's position is its column.
-        targets: 1 present, 0 absent, -1 unknown.
     """
 
     images: tuple[str, ...]

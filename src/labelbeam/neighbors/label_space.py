@@ -307,7 +307,6 @@ class LabelSpace:
 
     Attributes:
         map: labels in the plane.
-        names: of the labels.
         counts: training images of each.
         way: the image's; None without one.
     """

@@ -201,7 +201,6 @@ class Measured:
     """One row under one protocol.
 
     Attributes:
-        row: its name.
         protocol: a key of `TITLES`.
         view: name of the reading of the truth.
         numbers: over seeds and images.
@@ -342,13 +341,10 @@ class Difference:
     """One row minus another, in `verdicts` CNN-RNN minus another.
 
     Attributes:
-        against: the other row.
         protocol: key of the protocol.
-        number: name of the number.
         wording: the number in words.
         difference: in the number's own unit; positive where the first row has more.
         low: lower end of the 95 % interval.
-        high: upper end.
         p: one-sided, small where the first row has more.
     """
 

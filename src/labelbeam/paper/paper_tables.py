@@ -56,7 +56,6 @@ class PaperTable:
 
     Attributes:
         title: what it is about.
-        numbers: its columns.
         rows: its lines, in its order.
         remarks: sentences that belong below it.
     """
@@ -211,11 +210,8 @@ class Misfit:
     """A printed number that does not follow from others.
 
     Attributes:
-        method: the row.
-        number: the cell.
         printed: what stands there, percent.
         implied: what follows from the others, percent.
-        why: a sentence.
     """
 
     method: str

@@ -43,7 +43,6 @@ class Benchmark:
 
     Attributes:
         name: as the user gives it.
-        title: in full.
         format: name of the data set format.
         folder: where it is usually found below --root; empty: --root itself.
         train: official training split.
@@ -214,10 +213,7 @@ class PlannedRun:
     Attributes:
         row: a name of `ROWS`.
         configuration: number of the configuration tried; 0 is the fixed recipe.
-        seed: of the training.
         settings: the configuration's differences from the fixed recipe.
-        config: everything.
-        folder: of the run.
     """
 
     row: str
@@ -303,7 +299,6 @@ class Request:
     """What the user asked for.
 
     Attributes:
-        benchmark: which.
         root: folder of the data; None for the scenes.
         out: folder of runs and results.
         train_split: training split; None: the official one.

@@ -61,11 +61,9 @@ class TrainedRow:
     """A row, trained.
 
     Attributes:
-        row: its name.
         runs: of the chosen configuration, one per seed.
         tried: for each configuration its settings and its scores on the validation images.
         seconds: of all its trainings.
-        digests: of the runs.
         command: that makes the first run by itself.
     """
 

@@ -52,9 +52,7 @@ class SideBySide:
     """A table and the remarks below it.
 
     Attributes:
-        title: above it.
         headings: of the columns; the first is of the names.
-        lines: from top to bottom.
         below: sentences: the protocol first.
         wide: whether it is too wide for a terminal.
     """

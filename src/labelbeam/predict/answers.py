@@ -215,7 +215,6 @@ class Member:
     """One model of an ensemble.
 
     Attributes:
-        answerer: what answers with it.
         columns: for each label of the ensemble, the member's column of it.
     """
 
@@ -226,9 +225,6 @@ class Member:
 @dataclass(frozen=True)
 class EnsembleAnswerer:
     """Answers from several models of the same labels and the same features.
-
-    Attributes:
-        members: the models.
 
     Raises:
         InputError: no member, or columns that are not the same labels sorted anew.

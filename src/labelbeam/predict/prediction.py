@@ -26,7 +26,6 @@ class ScoredLabel:
     """A label with its score.
 
     Attributes:
-        label: its name.
         score: p(label | image), for suggestions p(label | image, accepted, rejected); in [0, 1].
         low: hard lower bound of the score.
         high: hard upper bound of the score.

@@ -102,7 +102,6 @@ class Sample:
 
     Attributes:
         scores: as decisions see them, calibrated where the run is, float32.
-        truth: 1 present, 0 absent, -1 unknown.
         paths: the sets of the most probable paths.
         log_probs: of the paths, nats; NaN where the head has no such thing.
         fits: share of validation images at least as odd as each image; NaN where that was not measured.

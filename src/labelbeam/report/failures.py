@@ -43,7 +43,6 @@ class Failures:
 
     Attributes:
         names: of the run's labels, the columns of everything.
-        images: keys of the images.
         decided_by: the rule that decided the sets.
         results: precision and recall of every label.
         kinds: `object`, `scene`, `activity` or None, by label (`label_results.kind_of`).

@@ -35,8 +35,6 @@ class LabelError:
     """One label of one image that the model disagrees with.
 
     Attributes:
-        image: row of the image.
-        label: id of the label.
         given: whether the data say that the image has it.
         confidence: the model's probability of what the data say; low is suspicious.
     """

@@ -269,7 +269,6 @@ class Association:
         labels: labels that have both numbers.
         rho: in [-1, 1]; None with fewer than `LEAST_LABELS` labels, or where one of the two does not vary.
         low: lower end of the 95 % interval over resampled labels.
-        high: upper end.
     """
 
     labels: int

@@ -179,7 +179,6 @@ class WorstImage:
     """An image and what went wrong.
 
     Attributes:
-        image: its row.
         nats: -log p(true set | image).
         missed: ids of labels that it has and that were not decided.
         wrong: ids of labels that were decided and that it has not.

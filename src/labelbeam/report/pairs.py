@@ -180,15 +180,11 @@ class LearnedPair:
     """A pair of labels, in the truth and in the predictions.
 
     Attributes:
-        a: id of the first label.
-        b: id of the second.
         known: images where both are known.
-        true: images that have both.
         predicted: images for which both are decided.
         log_odds_true: association in the truth; 0 is chance.
         log_odds_predicted: association in the predictions.
         low: lower end of the 95 % interval of predicted minus true, for this pair by itself.
-        high: upper end.
         kind: `learned`: associated in both, the difference is not beyond doubt. `missed`: associated in the truth, in
             the predictions less, beyond doubt. `exaggerated`: more, beyond doubt. `invented`: associated in the
             predictions only, and differing from the truth beyond doubt. Empty: the images cannot tell, or one of the

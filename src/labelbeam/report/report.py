@@ -54,7 +54,6 @@ class ShownImage:
 
     Attributes:
         row: in the evaluation.
-        path: its file.
         values: `image`, `why` (worst or random), `truth`, `unknown`, `labels` (score, bounds, whether decided and
             true), `path`, `log_prob`, `exact`, `explanation`; plain values.
         explanation: maps; None where the head or encoder cannot be explained.

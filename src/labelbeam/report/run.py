@@ -56,9 +56,6 @@ class Subject:
     """A run with its answers for the data.
 
     Attributes:
-        folder: of the run.
-        tagger: it.
-        evaluation: its answers beside the truth.
         features: single precision [images features].
     """
 

@@ -71,7 +71,6 @@ class Refusal(Exception):  # noqa: N818  (named for what it is)
     """A request is refused.
 
     Attributes:
-        status: HTTP status.
         reason: what is wrong and what to do.
         retry_after: seconds after which it may be tried again; None where that would not help.
     """

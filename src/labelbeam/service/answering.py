@@ -146,7 +146,6 @@ class Encoded:
     """An image to be answered.
 
     Attributes:
-        name: of the image.
         features: float16 [features].
         decision: how its set is decided.
         all_scores: whether the prediction holds every label's score.

@@ -56,7 +56,6 @@ class Reasoned:
     """A suggestion with its reason.
 
     Attributes:
-        label: its name.
         score: p(label | image, what was decided).
         reason: None where no decision moved it by `LEAST`.
     """
