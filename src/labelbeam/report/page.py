@@ -43,23 +43,6 @@ KINDS = {
 REACH = 6.0
 """Half the axis of log odds ratios."""
 
-SECTIONS = {
-    "scores": "Scores",
-    "training": "Training",
-    "calibration": "Are the scores probabilities?",
-    "promises": "What can be promised",
-    "labels": "Label by label",
-    "balance": "Frequent and rare labels",
-    "pairs": "Pairs of labels",
-    "confusions": "Confusions",
-    "map": "The label space",
-    "images": "Images",
-    "search": "One search",
-    "worst": "The worst images",
-    "errors": "Where the run disagrees with the labels",
-    "versions": "Made with",
-}
-
 
 def report_page(values: Values, images: Sequence[ShownImage], error_paths: Sequence[Path]) -> str:
     """Return the page as one HTML document without network, script or outside file.
@@ -78,7 +61,6 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
     return render(
         "report/page.html.jinja",
         values=values,
-        headings=SECTIONS,
         facts=_facts(values),
         numbers=_numbers(values),
         score_headings=score_headings,
