@@ -84,8 +84,10 @@ def _search(
         nodes = np.zeros(live.shape, dtype=np.int32)
         nodes[live] = trie.extend(parents[live], labels[live])
         state.nodes = nodes
-    state.make_room(trie.longest - 1, trie.longest)
-    return state.finished
+    found = state.finished
+    labels = np.full((*found.lengths.shape, trie.longest), NO_LABEL, dtype=np.int32)
+    labels[:, :, : found.labels.shape[2]] = found.labels
+    return replace(found, labels=labels)
 
 
 @dataclass
@@ -132,7 +134,7 @@ class BeamState:
         room = self.labels.shape[2]
         if room > depth or room == longest:
             return
-        more = ((0, 0), (0, 0), (0, min(max(room, depth + 1 - room), longest - room)))
+        more = ((0, 0), (0, 0), (0, min(room, longest - room)))
         self.labels = np.pad(self.labels, more, constant_values=NO_LABEL)
         self.finished = replace(
             self.finished, labels=np.pad(self.finished.labels, more, constant_values=NO_LABEL)

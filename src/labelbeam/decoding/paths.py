@@ -52,6 +52,8 @@ def in_batches(
 
 def joined(parts: Sequence[Answer]) -> Answer:
     """Return the answers to consecutive batches, dataclasses of arrays with a row per image, as one."""
+    if len(parts) == 1:
+        return parts[0]
     columns = {one.name: [getattr(part, one.name) for part in parts] for one in fields(parts[0])}  # type: ignore[arg-type]
     return type(parts[0])(
         **{
