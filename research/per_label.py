@@ -24,6 +24,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import MethodType
 
@@ -96,7 +97,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 def learned(rival: str, features: np.ndarray, targets: np.ndarray, seed: int):
     """Return a trained head and its configuration; features [images views features]."""
     head, differences = RIVALS[rival]
-    size = size_of(features[:, 0], targets.shape[1])
+    size = replace(size_of(features[:, 0], targets.shape[1]), vectors=False)  # the recipe of photographs
     options: dict = {"seed": seed}
     if head == "cnn-rnn":
         options["label_model"] = {
