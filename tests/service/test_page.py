@@ -451,8 +451,8 @@ def until(page: "playwright.Page", done: Callable[[], bool]) -> None:
 
 
 def contrast(page: "playwright.Page", text: str, ground: str) -> float:
-    """Return WCAG's contrast ratio of a text's colour with a background."""
-    colour = "one => getComputedStyle(one)[%r].match(/[\\d.]+/g).slice(0, 3).map(Number)"
+    """Return WCAG's contrast ratio of a text's colour with a background; 1 of what was just drawn anew."""
+    colour = "one => (getComputedStyle(one)[%r].match(/[\\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number)"
     light = []
     for selector, name in ((text, "color"), (ground, "backgroundColor")):
         rgb = [one / 255 for one in page.locator(selector).first.evaluate(colour % name)]
