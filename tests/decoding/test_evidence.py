@@ -299,3 +299,17 @@ def test_sets_that_need_a_rejected_label_are_impossible():
     trie, rows = build("canonical", 2, 0, length=PathLength(minimum=2))
     with pytest.raises(InputError, match="at least 2 and at most 2 labels"):
         conditional_marginals(trie, rows, np.array([[-1, 0]], dtype=np.int8))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e2, 1e4, 1e5])
+def test_bounds_under_evidence_hold_where_rows_and_image_rows_cancel_and_lose_digits(offset):
+    step, rows = TableStep({}, num_labels=6, seed=1), random_rows(20, 7, 0)
+    known = np.stack([draw_known(6, seed) for seed in range(20)])
+    meant = conditional_marginals(PrefixTrie(step), rows, known, expansions=500, samples=0)
+    moved = TableStep({}, num_labels=6, seed=1)
+    moved._row = lambda prefix: (step._row(prefix) + np.float32(offset)).astype(np.float32)
+    for expansions in (5, 500):
+        given_rows = rows - np.float32(offset)
+        found = conditional_marginals(PrefixTrie(moved), given_rows, known, expansions=expansions, samples=0)
+        assert ((found.low <= meant.score) & (meant.score <= found.high)).all()
+        assert ((found.evidence_low <= meant.evidence) & (meant.evidence <= found.evidence_high)).all()

@@ -31,7 +31,7 @@ class ConditionalMarginals:
 
     Attributes:
         score: float64 [images labels], the estimate, within the bounds; 1 and 0 for accepted and rejected labels.
-        low: float64 [images labels], hard lower bound (single-precision rounding apart).
+        low: float64 [images labels], hard lower bound, rounding of the model's numbers included.
         high: float64 [images labels], hard upper bound.
         stderr: float64 [images labels], standard error of the estimate before it is clipped to the bounds;
             half their distance where the samples are too few.
