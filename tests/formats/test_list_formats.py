@@ -1,5 +1,6 @@
 """Formats that are one list of images: mmpretrain's JSON and PaddleClas's lines."""
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -154,6 +155,15 @@ def test_paddle_gives_back_what_was_written_or_refuses_it_by_name(content):
     assert again.vocabulary == dataset.vocabulary
     assert said(again) == said(dataset, unknown=0)
     assert any("unknown" in note for note in notes) == bool((dataset.targets == -1).any())
+
+
+def test_an_image_named_as_a_comment_comes_back(tmp_path):
+    dataset = made(("cat", "dog"), [[1, 0], [0, 1]], tmp_path)
+    dataset = dataclasses.replace(dataset, images=("# a.jpg", "b.jpg"))
+    write_paddle(dataset, tmp_path / "train_list.txt")
+    again = read_paddle(tmp_path / "train_list.txt", "", options=KEEP)
+    assert again.images == dataset.images
+    assert again.targets.tolist() == [[1, 0], [0, 1]]
 
 
 def test_lists_of_the_same_labels_share_their_names_and_others_are_refused(tmp_path):

@@ -66,23 +66,18 @@ def is_file_name(key: str) -> bool:
 
 
 def files_by_stem(
-    root: Path, stems: Sequence[str], *, spec: str, subset: str = "", usual: str = ".jpg"
+    root: Path, stems: Sequence[str], *, spec: str, subset: str = ""
 ) -> tuple[Path, dict[str, str]]:
-    """Return the folder of the images, and the key of each stem; the usual suffix where no file is there.
+    """Return the folder of the images, and the key of each stem, `STEM.jpg` where no file is there.
 
-    Args:
-        root: folder that stems are relative to; an absolute stem is one too.
-        stems: image keys without suffix.
-        spec: the data set, for the message.
-        subset: the split, whose folder may hold the images.
-        usual: suffix of an image that is not there.
+    Stems are relative to `root`, or absolute; the folder may be named after `subset`, the split.
 
     Raises:
         InputError: two image files have the same stem.
     """
     found = find_images(root, stems, subsets=[subset] * len(stems) if subset else ())
     found.refuse_several(spec)
-    return found.root, {stem: key or stem + usual for stem, key in zip(stems, found.keys, strict=True)}
+    return found.root, {stem: key or f"{stem}.jpg" for stem, key in zip(stems, found.keys, strict=True)}
 
 
 def stems_of(images: Iterable[str], *, spec: str) -> list[str]:

@@ -508,6 +508,7 @@ def write_paddle(dataset: Dataset, path: Path, *, split: str = "", images: str =
     ) as (part, references):
         with part.open("w", encoding="utf-8", newline="\n") as file:
             for image, row in zip(references, dataset.targets, strict=True):
+                image = f"./{image}" if image.startswith("# ") else image  # no comment
                 file.write(image + "\t" + ",".join("1" if value == PRESENT else "0" for value in row) + "\n")
         if not label_file.exists():
             with written_whole(label_file) as label_part:

@@ -36,28 +36,16 @@ REPEATED = 10
 _SAMPLE = 64
 
 
-@dataclass(frozen=True)
-class Located:
-    """Where the images are.
-
-    Attributes:
-        root: folder that the keys are relative to.
-        keys: for each row, in its order: the file's path relative to the root (absolute where it is elsewhere), or, for
-            rows without a file, the name that it would have.
-        found: for each row, whether a file was found.
-    """
-
-    root: Path
-    keys: tuple[str, ...]
-    found: tuple[bool, ...]
-
-
-def locate(names: Sequence[str], listing: FolderListing) -> Located:
+def locate(names: Sequence[str], listing: FolderListing) -> tuple[Path, list[str], list[bool]]:
     """Find the images of rows.
 
     A file is a row's if folder and name are (`actor/0001_2124494179.jpg`, below whatever folder); else if it
     alone has the row's file name; else if it alone has the row's photo id. Files and rows that share a photo id are
     paired in the official order where they are equally many and the files are in folders, else left alone.
+
+    Returns:
+        The folder that keys are relative to; for each row its file's path relative to that (absolute where it is
+        elsewhere), or, without a file, the name that it would have; and whether a file was found.
     """
     by_pair: dict[str, str] = {}
     for file in listing.images:
@@ -74,7 +62,7 @@ def locate(names: Sequence[str], listing: FolderListing) -> Located:
         else:
             inside = place.startswith(prefix)
             keys.append(place[len(prefix) :] if inside else (listing.root / place).resolve().as_posix())
-    return Located(listing.root / root, tuple(keys), tuple(file is not None for file in files))
+    return listing.root / root, keys, [file is not None for file in files]
 
 
 def unavailable(root: Path, keys: Iterable[str]) -> frozenset[str]:
@@ -312,13 +300,13 @@ def _read(data_format: str, path: Path, name: str, options: ReadOptions) -> Data
     files = _LABEL_FILES[data_format](listing, spec)
     rows = read_rows(listing, files, split.part, spec=spec)
     picked, labels = _pick(rows, files, split, listing, spec)
-    places = locate(rows.names, listing)
+    root, keys, there = locate(rows.names, listing)
     notes = (*rows.notes, *_split_notes(split, data_format, len(picked)), *_listing_notes(listing, files))
-    found = np.array(places.found)[picked]
+    found = np.array(there)[picked]
     dataset = Dataset(
         spec=spec,
-        root=places.root,
-        images=tuple(places.keys[i] for i in picked),
+        root=root,
+        images=tuple(keys[i] for i in picked),
         vocabulary=Vocabulary(tuple(files.labels[j] for j in labels)),
         targets=_targets(rows.flags, picked, labels),
         protocol={"split": f"{name} ({split.convention})"},
