@@ -171,3 +171,10 @@ def test_comments_and_colons_behind_images_are_no_part_of_the_list(tmp_path):
 def test_columns_with_their_values_are_refused(tmp_path):
     with pytest.raises(InputError, match="'1:1' is the number of a column and its value"):
         read_list(written(tmp_path, "a.jpg 1:1 3:1\nb.jpg 2:1\n"), "", options=ReadOptions(missing="keep"))
+
+
+@pytest.mark.parametrize("first", ["# ", "#  \t", "# a remark of several words"])
+def test_a_comment_may_be_empty_and_an_image_may_be_called_like_one(tmp_path, first):
+    text = f"{first}\n# a.jpg\t1 0 1\nb.jpg\t0 1 1\n"
+    data = read_list(written(tmp_path, text), "", options=ReadOptions(missing="keep"))
+    assert data.images == ("# a.jpg", "b.jpg")

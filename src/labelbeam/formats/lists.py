@@ -129,17 +129,11 @@ def _list_in(folder: Path, spec: str) -> Path:
 def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None, list[Row]]:
     """Return the names of a first line that has some, and the rows."""
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if (
-        numbered
-        and numbered[0][1].startswith("# ")
-        and len(numbered) > 1
-        and not _is_image(numbered[0][1].split()[1])
-    ):
-        first = [word.strip(",:") for word in numbered[0][1].split()[1:]]
-        names_all = first[0].casefold() in IMAGE_COLUMNS and len(first) == len(numbered[1][1].split())
-        numbered = [(numbered[0][0], " ".join(first)), *numbered[1:]] if names_all else numbered[1:]
-    comments = [number for number, line in numbered if line.startswith("# ")]
-    numbered = [(number, line) for number, line in numbered if number not in comments]
+    first = numbered[0][1].split()[1:] if numbered and _is_comment(numbered[0][1]) else []
+    is_header = len(numbered) > 1 and len(first) == len(numbered[1][1].split())
+    if is_header and first[0].casefold() in IMAGE_COLUMNS:  # a comment that names the columns
+        numbered[0] = (numbered[0][0], " ".join(first))
+    numbered = [(number, line) for number, line in numbered if not _is_comment(line)]
     if numbered and numbered[0][1].strip().isdigit():  # CelebA begins with the number of images
         numbered = numbered[1:]
     rows = [(number, *_taken_apart(line)) for number, line in numbered]
@@ -158,6 +152,11 @@ def _rows(lines: Sequence[str], file: Path, spec: str) -> tuple[list[str] | None
             )
         return names, rows[1:]
     return None, rows
+
+
+def _is_comment(line: str) -> bool:
+    """Return whether a line begins with a hash and a blank and is no image that is called so."""
+    return line.startswith("# ") and not _is_image(_taken_apart(line)[0])
 
 
 def _without_fractions(rows: list[Row], file: Path) -> list[Row]:
