@@ -85,7 +85,7 @@ def config_of(
     """Return the default recipe's configuration, as `labelbeam train` settles it for as many images."""
     name, _, local = head.partition("+")
     options = {"local": {"name": local}} if local else {}
-    by_data = recipe_for(DataSize(images, encoder.num_features, labels), name)
+    by_data = recipe_for(DataSize(images, encoder.num_features, labels), name, local=bool(local))
     if name in ("cnn-rnn", "no-rnn"):  # of VOC's training images none is empty
         by_data["label_model"] = {**by_data["label_model"], "nothing": "independent"}
     mine = settings if local else []
@@ -271,7 +271,7 @@ def main() -> None:
     reader.add_argument("--heads", default=",".join(HEADS), help="the first is what others are compared with")
     reader.add_argument("--seeds", type=int, default=1)
     reader.add_argument("--set", action="append", default=[], help="of heads with local evidence")
-    reader.add_argument("--part", type=int, help="train on this fold alone; without it, the table is printed")
+    reader.add_argument("--part", type=int, help="this fold alone")
     reader.add_argument("--minutes", type=float, default=1e9)
     reader.add_argument("--test", action="store_true", help="all of sub_trainval to sub_test, once")
     reader.add_argument("--cost", action="store_true", help="only what tagging costs")
@@ -287,23 +287,23 @@ def main() -> None:
     encoder = encoder_of(asked.encoder, root, asked.size, asked.grid)
     rows = None if asked.table else readable_features(data, encoder, flips=True)[1]
     judged, judged_rows = data, rows
-    parts = folds(data.targets, 5, seed=0)
+    parts = dict(enumerate(folds(data.targets, 5, seed=0)))
+    if asked.part is not None:
+        parts = {asked.part: parts[asked.part]}
     if asked.test:
         judged = open_dataset(f"voc2007:{root / 'VOCdevkit'}#sub_test").with_vocabulary(data.vocabulary.names)
         judged_rows = None if asked.table else readable_features(judged, encoder, flips=False)[1]
-        parts = [(np.arange(len(data)), np.arange(len(judged)))]
+        parts = {0: (np.arange(len(data)), np.arange(len(judged)))}
     asked.out.mkdir(parents=True, exist_ok=True)
     mark = "-".join([asked.encoder, f"{asked.size}px", f"{asked.grid}", *(["test"] if asked.test else [])])
     said: dict[str, list[Predictions]] = {}
     for seed in range(asked.seeds):
         for head in asked.heads.split(","):
             found, own = [], "-".join([mark, *(asked.set if "+" in head else []), head])
-            for number, (fitted, held) in enumerate(parts):
+            for number, (fitted, held) in parts.items():
                 path = asked.out / f"{own}-{seed}-{number}.npz"
                 if not path.exists() and (asked.table or time.monotonic() > ends):
                     break
-                if asked.part not in (None, number):
-                    continue
                 started = time.monotonic()
 
                 def make(head=head, seed=seed, fitted=fitted, held=held) -> Predictions:
@@ -321,8 +321,8 @@ def main() -> None:
                     np.concatenate([getattr(one, k) for one in found]) for k in Predictions.__annotations__
                 ]
                 said.setdefault(head, []).append(Predictions(*joined))
-    if said and asked.part is None:
-        order = np.concatenate([held for _, held in parts])
+    if said:
+        order = np.concatenate([held for _, held in parts.values()])
         table(said, judged.targets[order], data.vocabulary.names, covered(judged)[order])
 
 

@@ -11,6 +11,9 @@ from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.heads.local import PARTS
 from labelbeam.heads.local_torch import POOLED, LocalScores
 from labelbeam.heads.options import LOCAL, LabelModelOptions, LocalOptions, SigmoidOptions
+from labelbeam.runs.build import build_head
+from labelbeam.runs.config import configure
+from labelbeam.runs.recipe import DataSize, build_optimiser, recipe_for
 
 LABELS, POOLED_SIZE, CHANNELS, PLACES, IMAGES = 3, 5, 4, 9, 7
 NAMES = [name for name in LOCAL if name != "none"]
@@ -132,6 +135,29 @@ def test_training_lowers_the_loss_by_places_alone() -> None:
         head(features, wanted).mean().backward()
         optimiser.step()
     assert head(features, wanted).mean() < 0.5 * first
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "sigmoid-mlp", "cnn-rnn"])
+def test_places_and_biases_learn_faster_than_what_reads_the_pooled_vector(head: str) -> None:
+    by_data = recipe_for(DataSize(600, 1280, LABELS), head, local=True)
+    config = configure(
+        head=head, options={"local": {"name": "csra"}, "encoder": {"grid": 3}}, by_data=by_data
+    )
+    module = build_head(config, num_labels=LABELS, feature_size=POOLED_SIZE, channels=CHANNELS)
+    shares = {
+        id(one): group["share"]
+        for group in build_optimiser(config.recipe, module).param_groups
+        for one in group["params"]
+    }
+    assert len(shares) == len(list(module.parameters()))
+    for name, one in module.named_parameters():
+        fast = name.startswith("local.") or one.ndim <= 1
+        assert shares[id(one)] == (config.recipe.local_rate if fast else 1.0), name
+    assert config.recipe.local_rate > 1
+    assert (
+        config.recipe.epochs
+        < configure(head=head, by_data=recipe_for(DataSize(600, 1280, LABELS), head)).recipe.epochs
+    )
 
 
 def test_names_and_numbers_outside_what_is_allowed_are_refused() -> None:

@@ -166,11 +166,11 @@ class LocalOptions:
 
     name: str = "none"
     """`none`, `csra` (class-specific residual attention) or `log-sum-exp`."""
-    weight: float = 0.3
+    weight: float = 1.0
     """Of the strongest places beside the average of all, for `csra`."""
     temperature: float = 3.0
     """How much the strongest places count above others: near 0 all alike, large the strongest alone."""
-    dropout: float = 0.3
+    dropout: float = 0.5
     """Chance of dropping each channel of an image's map."""
 
     def __post_init__(self) -> None:

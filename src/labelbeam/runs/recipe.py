@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Int8
@@ -37,6 +37,8 @@ class Recipe:
     """The rate of the head; after the warm-up where there is one."""
     encoder_rate: float = 0.1
     """The encoder's rate as a fraction of the head's, where the encoder is trained too."""
+    local_rate: float = 1.0
+    """The rate of local evidence, and of the biases beside it, as a multiple of the head's."""
     momentum: float = 0.9
     """RMSprop's and SGD's momentum, AdamW's beta1."""
     smoothing: float = 0.99
@@ -103,6 +105,11 @@ def build_optimiser(
     import torch
 
     groups = [*_groups(head.parameters(), recipe, 1.0)]
+    if getattr(head, "local", None) is not None:
+        places = {id(one) for one in cast(Any, head).local.parameters()}
+        apart = [one for one in head.parameters() if one.ndim <= 1 or id(one) in places]
+        kept = [one for one in head.parameters() if one.ndim > 1 and id(one) not in places]
+        groups = [*_groups(kept, recipe, 1.0), *_groups(apart, recipe, recipe.local_rate)]
     if encoder is not None:
         groups += _groups(encoder.parameters(), recipe, recipe.encoder_rate)
     rate = recipe.learning_rate
@@ -149,6 +156,10 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
 # `research/voc_cross_validation.py`. Knows no data set, only its size.
 
 UPDATES, BATCHES, LEAST_EPOCHS = 1050, 24, 15
+
+LOCAL_UPDATES, LOCAL_RATE, LOCAL_SHARE = 400, 4.8e-3, 16.0
+"""With local evidence: fewer updates, its rate, and how many times the rest's that is. At one rate for both the pooled
+vector learns its rows by heart before places have a say (docs/training.md)."""
 
 REDUNDANT = 64
 """Features below which fewer are dropped: a handful holds no copies of what is dropped."""
@@ -236,7 +247,7 @@ def strength_for(size: DataSize) -> Strength:
 
 
 def recipe_for(
-    size: DataSize, head: str, *, strength: Strength | None = None, length: float = 1.0
+    size: DataSize, head: str, *, strength: Strength | None = None, length: float = 1.0, local: bool = False
 ) -> dict[str, Any]:
     """Return the default recipe as differences, as `runs.config.configure` takes them; empty for other heads.
 
@@ -245,6 +256,7 @@ def recipe_for(
         head: a name of `runs.config.HEADS`.
         strength: None: `strength_for(size)`.
         length: of the training, as a multiple of the rule's.
+        local: whether the head takes local evidence.
 
     Example:
         >>> recipe_for(DataSize(650, 1280, 20), "cnn-rnn")["recipe"]
@@ -257,15 +269,18 @@ def recipe_for(
     larger = 2 if label_model and size.vectors and not size.sparse else 1
     batch = min(256, max(16 * larger, 2 ** round(math.log2(max(1, larger * size.rows / BATCHES)))))
     per_epoch = math.ceil(size.rows / batch)
-    epochs = max(1, round(length * max(LEAST_EPOCHS, UPDATES / larger / per_epoch)))
-    rate = 3e-3 if head == "sigmoid" else strength.learning_rate
-    recipe = {
+    updates = LOCAL_UPDATES if local else UPDATES / larger
+    epochs = max(1, round(length * max(LEAST_EPOCHS, updates / per_epoch)))
+    rate = LOCAL_RATE if local else 3e-3 if head == "sigmoid" else strength.learning_rate
+    recipe: dict[str, Any] = {
         "batch_size": batch,
         "epochs": epochs,
         "learning_rate": rate,
         "weight_decay": round(strength.decay / (rate * epochs * per_epoch), 4),
         "patience": max(10, epochs // 4),
     }
+    if local:
+        recipe |= {"learning_rate": rate / LOCAL_SHARE, "local_rate": LOCAL_SHARE}
     values: dict[str, Any] = {"recipe": recipe}
     members = size.members if label_model or head in ("sigmoid", "sigmoid-mlp") else 1
     if members > 1:

@@ -297,7 +297,7 @@ def _by_data(
     size = DataSize(len(train), encoder.num_features, labels)
     if train.features is not None:
         size = size_of(train.features, labels)
-    by_data: Mapping[str, Any] = recipe_for(size, config.head)
+    by_data: Mapping[str, Any] = recipe_for(size, config.head, local=config.local.name != "none")
     unsaid = empty_sets(config, train.targets)
     if tune:
         if train.features is not None:
