@@ -38,7 +38,7 @@ def states(spec: str) -> tuple[dict[str, list[int]], str]:
         (
             "voc",
             XML,
-            "<annotation><object><name>caf\xe9</name></object></annotation>".encode("latin-1"),
+            b"<annotation><object><name>caf\x81</name></object></annotation>",
             ".xml",
         ),
         ("labelme", FLAGS, b'{"imagePath":', ".json"),
