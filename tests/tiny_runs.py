@@ -139,8 +139,10 @@ def learned(command: Command, taught: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("runs") / "learned"
     done = command(
         *("train", "--data", f"vectors:{taught}#train", "--val", f"vectors:{taught}#val", "--out", folder),
-        *("--epochs", 24, "--batch-size", 32, "--learning-rate", 0.02, "--set", "recipe.patience=0"),
-        *("--set", "recipe.schedule=constant", *SMALL),
+        *("--epochs", 24, "--batch-size", 32, "--learning-rate", 0.02),
+        *("--set", "recipe.patience=0", "--set", "recipe.weight_decay=0"),
+        *("--set", "recipe.schedule=constant", "--set", "members=1", *SMALL),
+        *("--set", "label_model.image_hidden_dropout=0", "--set", "label_model.projection_dropout=0"),
     )
     assert done.exit_code == 0, done.output
     return folder
