@@ -258,7 +258,7 @@ def test_train_says_it_and_evaluate_shifts_it(command, tmp_path):
     np.savez(tmp_path / "v.npz", features=features, labels=labels, names=np.array(["a", "b", "c"]))
     spec, run = f"vectors:{tmp_path / 'v.npz'}", tmp_path / "run"
     small = (*SMALL, "--set", "suggester=false")
-    done = command("train", "--data", spec, "--out", run, "--epochs", 2, *small)
+    done = command("train", "--data", spec, "--out", run, "--epochs", 8, *small)
     assert done.exit_code == 0, done.output
     assert "no training image shows none of the labels" in done.stderr
     sizes = []

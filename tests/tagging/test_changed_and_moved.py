@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labelbeam.tagging import job
+from labelbeam.tagging import job, sources
 from labelbeam.tagging.request import TagRequest
 from labelbeam.tagging.sidecars import untag
 
@@ -17,7 +17,7 @@ from labelbeam.tagging.sidecars import untag
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of photographs that the model was asked about, in order."""
     asked: list[str] = []
-    source = job.from_images
+    source = sources.from_images
 
     def noted(tagger, choices):
         answers = source(tagger, choices)
@@ -32,7 +32,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return of
 
-    monkeypatch.setattr(job, "from_images", noted)
+    monkeypatch.setattr(sources, "from_images", noted)
     return asked
 
 

@@ -184,7 +184,7 @@ def test_a_kill_between_record_and_sidecar_loses_neither(
     image = photograph(tmp_path / "a.jpg")
     beside = Sidecars("xmp", tmp_path, labels=["dog"], named=[])
     with monkeypatch.context() as patch:
-        patch.setattr("labelbeam.tagging.sidecars.write_sidecar", lambda *_, **__: 1 / 0)
+        patch.setattr("labelbeam.tagging.sidecars.photographs.write_sidecar", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             beside.write(said(image, "dog"))
     beside.close()
