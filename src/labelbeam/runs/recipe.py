@@ -131,26 +131,22 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
     ]
 
 
-# The default recipe by what the data say: how long, in which steps and how strongly regularised a head is
-# trained.
+# The default recipe by what the data say: how long, in which steps and how strongly regularised a head is trained.
 #
 # One rule for photographs and vectors. What it rests on:
 #
-# - Updates, not epochs, bring a head there: about `UPDATES` of them, in batches of a `BATCHES`-th of the
-#   rows, and every row at least `LEAST_EPOCHS` times. Label models of vectors have half as many, of batches twice as
-#   large: as good (emotions, inside its training part: 2.147 nats against 2.145) in half the time; not words, which
-#   are rare each (medical: 1.40 nats against 1.27), nor sigmoid heads, whose updates cost little (birds: 2.44, 2.38).
-# - AdamW forgets over 1 / (rate * decay) updates. Kept as a share of the whole training, that time needs no
-#   new value
-#   where rows or batches change (Wang and Aitchison 2024, arXiv 2405.13698); `decay` here is whole training
-#   over it.
-# - How much is dropped and forgotten follows from the rows that there are for each feature: below 1 a head
-#   learns its rows by heart, above 20 hardly. Of words, those count that a row has: a text of 13 words out of 1,449
-#   says as much as 13 features.
-# - Features that are mostly zeros (words) are not divided each by its own deviation: a word that no training
-#   row has would count a thousandfold; one deviation scales them all. For label models those between -1 and 1 stay as
-#   they are, and labels have logits of their own: with hundreds of rare words, what a word says of a label is most
-#   of it.
+# - Updates, not epochs, bring a head there: about `UPDATES` of them, in batches of a `BATCHES`-th of the rows, and
+#   every row at least `LEAST_EPOCHS` times. Label models of vectors have half as many, of batches twice as large: as
+#   good (emotions, inside its training part: 2.147 nats against 2.145) in half the time; not words, which are rare
+#   each (medical: 1.40 nats against 1.27), nor sigmoid heads, whose updates cost little (birds: 2.44, 2.38).
+# - AdamW forgets over 1 / (rate * decay) updates. Kept as a share of the whole training, that time needs no new value
+#   where rows or batches change (Wang and Aitchison 2024, arXiv 2405.13698); `decay` is whole training over it.
+# - How much is dropped and forgotten follows from the rows that there are for each feature: below 1 a head learns its
+#   rows by heart, above 20 hardly. Of words, those count that a row has: a text of 13 words out of 1,449 says as much
+#   as 13 features.
+# - Features that are mostly zeros (words) are not divided each by its own deviation: a word that no training row has
+#   would count a thousandfold; one deviation scales them all. For label models those between -1 and 1 stay as they
+#   are, and labels have logits of their own: with hundreds of rare words, what a word says of a label is most of it.
 #
 # Measured inside the training parts of the public sets (docs/public_sets.md) and, for photographs, by
 # `research/voc_cross_validation.py`. Knows no data set, only its size.
