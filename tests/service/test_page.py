@@ -671,6 +671,24 @@ def test_a_new_tag_comes_before_labels_that_only_have_it_inside(shown: Shown) ->
     expect(shown.chip("potted")).to_have_attribute("data-state", "accepted")
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_chip_that_is_drawn_anew_while_it_is_pressed_is_clicked(shown: Shown, large: bool) -> None:
+    """Suggestions arrive whenever they do, also between press and release."""
+    label = shown.first_label()
+    if large:
+        shown.page.keyboard.press("Space")
+    chip = shown.page.locator(f'button[data-label="{label}"]:visible').first
+    box = chip.bounding_box()
+    pressed = chip.element_handle()
+    shown.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    shown.page.mouse.down()
+    shown.page.evaluate("import('/page/store.js').then((page) => page.store.emit('photo', 1))")
+    shown.page.wait_for_function("one => !one.isConnected", arg=pressed)
+    shown.page.mouse.up()
+    expect(chip).to_have_attribute("data-state", "accepted")
+    assert shown.saved() == {1: {label: 1}}
+
+
 def test_what_is_typed_is_not_called_saved_before_the_service_has_the_new_label(shown: Shown) -> None:
     held: list[playwright.Route] = []
     shown.page.route("**/labels", lambda route: held.append(route))

@@ -100,6 +100,17 @@ export function replace(container, children) {
   again?.focus({ preventScroll: true });
 }
 
+// A chip that is drawn anew while it is pressed, since suggestions have come, gets no click: the new one is clicked.
+let pressed = null;
+addEventListener("pointerdown", (event) => (pressed = event.button ? null : event.target.closest("button[data-label]")), true);
+addEventListener("pointerup", (event) => {
+  const label = pressed && !pressed.isConnected ? pressed.dataset.label : null;
+  pressed = null;
+  if (label === null) return;
+  const around = event.target.closest?.(".card, #photo");
+  [...(around?.querySelectorAll("button[data-label]") ?? [])].find((one) => one.dataset.label === label)?.click();
+});
+
 // Decide a label of a photograph, and of all that are selected with it.
 export function set(id, label, value) {
   const together = store.together(id);
