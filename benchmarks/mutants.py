@@ -2,17 +2,21 @@
 
 Draws single mutations of the source at random, one at a time: a comparison turned, a number moved by one, a condition
 negated, an argument by name left out, a statement dropped, COMMIT in place of ROLLBACK. Each is put into a copy of the
-tree, where the tests run until one fails: those that run the mutated function, the cheapest first. Which they are is
-found once, in a run without a mutation, which `--map FILE` keeps. Prints the share killed in each package, and the
-survivors. `--out FILE --until MINUTES` stops in between, and goes on the next time.
+tree, where the tests run until one fails: those that run the mutated function, the nearest and cheapest first. Which
+they are is found once, in a run without a mutation, which `--map FILE` keeps. Prints the share killed in each package,
+and the survivors. `--out FILE --until MINUTES` stops in between, and goes on the next time; `--again` tries the
+survivors in it once more, in the tree as it is now.
 
-One process imports everything, and a fork of it tries each mutant: seconds on one core. A mutant on which the tests do
-not end is killed; one that they do not notice within `--seconds` of tests has survived.
+One process imports everything, and a fork of it tries each mutant: seconds on one core. A test that takes five times
+its own time kills a mutant as one that fails does. Left out are tests of the page in a browser and those above
+`SLOW`, and what comes after `--seconds` of tests: how many is printed. At the end each test that killed runs without a
+mutation: one that fails then has killed nothing.
 """
 
 import argparse
 import ast
 import gc
+import hashlib
 import importlib
 import json
 import multiprocessing
@@ -27,7 +31,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -43,6 +46,12 @@ SOURCE = Path("src/labelbeam")
 USUAL = ("decoding", "heads", "training", "metrics", "features", "project", "service/access.py")
 EVERYWHERE = ("test_learned_run.py", "test_frozen.py", "predict/test_*.py")
 """Tests that concern every package: those of a run that has learned, and of what is decided with one."""
+
+SLOW = 20.0
+"""Seconds of processor time above which a test is left out, where another reaches the mutated function."""
+
+LONGER = 5
+"""By what a test may take longer on a mutant than without."""
 
 TURNED = {
     **{
@@ -72,6 +81,9 @@ WORDS = {
     "max(": "min(",
 }
 """Words of SQL and what stands in their place."""
+
+MEMORY = 10 << 30
+"""Bytes of addresses that a fork may have; a mutant that wants more is killed."""
 
 UNMUTATED = ("slots", "strict", "fused", "non_blocking", "cache", "nogil", "fastmath", "boundscheck", "dtype")
 """Arguments by name that change no result, or whose absence a type checker notices."""
@@ -193,12 +205,14 @@ class Test(NamedTuple):
 
     Attributes:
         name: pytest's.
-        seconds: of processor time, with its fixtures' where nothing else has made them before.
+        seconds: of processor time, its own and its fixtures'.
+        shared: the seconds of each fixture that other tests use too.
         reached: functions of the source that run in it or in its fixtures, as `file:name`.
     """
 
     name: str
     seconds: float
+    shared: dict[str, float]
     reached: frozenset[str]
 
 
@@ -225,6 +239,7 @@ def _fewer_examples(most: int) -> None:
     made = hypothesis.settings.__init__
 
     def fewer(self: Any, *parents: Any, **asked: Any) -> None:
+        asked["phases"] = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # no time for small examples
         if isinstance(asked.get("max_examples"), int):
             asked["max_examples"] = min(most, asked["max_examples"])
         made(self, *parents, **asked)
@@ -272,7 +287,8 @@ class _Reach:
     def __init__(self, root: Path) -> None:
         self.root, self.codes, self.now = str(root / SOURCE), {}, set()
         self.fixtures: dict[str, tuple[set[str], float]] = {}
-        self.tests: dict[str, tuple[float, set[str]]] = {}
+        self.shared = 0.0
+        self.tests: dict[str, Test] = {}
         self.failed: set[str] = set()
 
     def trace(self, frame: FrameType, event: str, argument: object) -> None:
@@ -288,18 +304,23 @@ class _Reach:
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         before, self.now, began = self.now, set(), time.process_time()
         yield
-        self.fixtures[fixturedef.argname] = (self.now, time.process_time() - began)
+        if fixturedef.scope != "function":
+            seconds = time.process_time() - began
+            self.fixtures[fixturedef.argname] = (self.now, seconds)
+            self.shared += seconds
         self.now = before | self.now
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
-        self.now, began = set(), time.process_time()
+        self.now, self.shared, began = set(), 0.0, time.process_time()
         sys.settrace(self.trace), threading.settrace(self.trace)
         yield
         sys.settrace(None), threading.settrace(None)
-        made = [self.fixtures[name] for name in getattr(item, "fixturenames", ()) if name in self.fixtures]
-        seconds = max(time.process_time() - began, sum(one[1] for one in made))
-        self.tests[item.nodeid] = seconds, self.now.union(*(one[0] for one in made))
+        own = time.process_time() - began - self.shared
+        made = [name for name in getattr(item, "fixturenames", ()) if name in self.fixtures]
+        shared = {name: round(self.fixtures[name][1], 3) for name in made}
+        reached = frozenset(self.now.union(*(self.fixtures[name][0] for name in made)))
+        self.tests[item.nodeid] = Test(item.nodeid, own + sum(shared.values()), shared, reached)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed or report.skipped:
@@ -307,53 +328,81 @@ class _Reach:
 
 
 class _Ordered:
-    """A plugin that runs some tests, in their order, until one fails."""
+    """A plugin that runs some tests, in their order, until one fails or takes too long.
 
-    def __init__(self, names: list[str]) -> None:
-        self.place = {name: i for i, name in enumerate(names)}
-        self.failed: str | None = None
+    Args:
+        chosen: by name, the seconds that each may take, in order.
+        say: told the name of each test, and the seconds, before it runs.
+    """
+
+    def __init__(self, chosen: dict[str, int], say: Callable[[object], None]) -> None:
+        self.chosen, self.say = chosen, say
+        self.failed: list[str] = []
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        items[:] = sorted(
-            (one for one in items if one.nodeid in self.place), key=lambda one: self.place[one.nodeid]
-        )
+        place = {name: i for i, name in enumerate(self.chosen)}
+        items[:] = sorted((one for one in items if one.nodeid in place), key=lambda one: place[one.nodeid])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.say((nodeid, self.chosen[nodeid]))
+        used = int(time.process_time())  # of processor time, so that a busy machine kills no mutant
+        resource.setrlimit(resource.RLIMIT_CPU, (used + self.chosen[nodeid], resource.RLIM_INFINITY))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed and self.failed is None:
-            self.failed = report.nodeid
+        if report.failed:
+            self.failed.append(report.nodeid)
 
     def pytest_collectreport(self, report: Any) -> None:
-        if report.failed and self.failed is None:
-            self.failed = str(report.nodeid)
+        if report.failed:
+            self.failed.append(str(report.nodeid))
 
 
-def forked(work: Callable[[], object], seconds: float) -> object:
-    """Do something in a process of its own that has the imports already; what it returns, or how it ended."""
+def forked(work: Callable[[Callable[[object], None]], object], seconds: float) -> object:
+    """Do something in a process of its own that has the imports already.
+
+    Args:
+        work: called with a function that says `(what, seconds)`: what is done next, and how long it may take.
+        seconds: of processor time until it says something.
+
+    Returns:
+        What it returns; where it takes too long, or ends by itself, `(what, "hung")` or `(what, "ended")`.
+    """
     context = multiprocessing.get_context("fork")
     mine, theirs = context.Pipe(duplex=False)
 
     def run() -> None:
         os.setpgid(0, 0)
-        limit = int(seconds) + 1  # of processor time, so that a busy machine kills no mutant
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        limit = int(time.process_time() + seconds) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, 0), os.dup2(nowhere, 1), os.dup2(nowhere, 2)
-        theirs.send(work())
+        theirs.send(("done", work(theirs.send)))
         os._exit(0)
 
     process = context.Process(target=run)
     process.start()
     theirs.close()
-    answer = "it ended by itself"
-    if not mine.poll(20 * seconds + 60):  # what waits for ever uses no processor
-        answer = "hung"
-    else:
-        with suppress(EOFError):
-            answer = mine.recv()
+    what, limit, answer = "the start", seconds, None
+    while answer is None:
+        if not mine.poll(6 * limit + 20):  # what waits for ever uses no processor
+            answer = what, "hung"
+            break
+        try:
+            what, limit = mine.recv()
+        except EOFError:
+            process.join()
+            answer = what, "hung" if process.exitcode == -signal.SIGXCPU else "ended"
+            break
+        if what == "done":
+            answer = limit
+            break
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.join()
-    return "hung" if answer == "it ended by itself" and process.exitcode == -signal.SIGXCPU else answer
+    return answer
 
 
 def _pytest(copy: Path, paths: list[str], plugin: object, *options: str) -> None:
@@ -366,16 +415,15 @@ def _pytest(copy: Path, paths: list[str], plugin: object, *options: str) -> None
 def reach(copy: Path, paths: list[str]) -> list[Test]:
     """Run tests without a mutation; of those that pass, say what they reach."""
 
-    def run() -> list[tuple[str, float, list[str]]]:
+    def run(say: Callable[[object], None]) -> list[Test]:
         plugin = _Reach(copy)
         _pytest(copy, paths, plugin)
-        passed = {name: one for name, one in plugin.tests.items() if name not in plugin.failed}
-        return [(name, seconds, sorted(reached)) for name, (seconds, reached) in passed.items()]
+        return [one for name, one in plugin.tests.items() if name not in plugin.failed]
 
     found = forked(run, 3600)
-    if isinstance(found, str):
+    if isinstance(found, tuple):
         sys.exit(f"the tests {' '.join(paths)} cannot be run without a mutation: {found}.")
-    return [Test(name, seconds, frozenset(reached)) for name, seconds, reached in found]
+    return found
 
 
 def mapped(copy: Path, paths: Iterable[str], known: dict[str, list], kept: Path | None) -> list[Test]:
@@ -389,36 +437,47 @@ def mapped(copy: Path, paths: Iterable[str], known: dict[str, list], kept: Path 
     """
     rows = []
     for path in paths:
-        if path not in known:
-            known[path] = [(one.name, one.seconds, sorted(one.reached)) for one in reach(copy, [path])]
-            seconds = sum(one[1] for one in known[path])
-            print(f"{len(known[path]):5} tests in {path}, {seconds:.0f} s", flush=True)
+        content = hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:8]
+        key = f"{path} {content}"
+        if key not in known:
+            known[key] = [(*one[:3], sorted(one.reached)) for one in reach(copy, [path])]
+            seconds = sum(one[1] - sum(one[2].values()) for one in known[key])
+            print(f"{len(known[key]):5} tests in {path}, {seconds:.0f} s", flush=True)
             if kept:
                 kept.write_text(json.dumps(known), "utf-8")
-        rows += known[path]
-    return [Test(name, seconds, frozenset(reached)) for name, seconds, reached in rows]
+        rows += known[key]
+    return [Test(name, seconds, shared, frozenset(reached)) for name, seconds, shared, reached in rows]
 
 
 @cache
 def rounds_of(file: Path) -> list[list[str]]:
     """Return the files of tests that may notice a mutation of a file, those that are most likely to first.
 
-    Its mirror, its doctests and those of its package that name it; the others of its package; those of everything.
+    Its mirror, its doctests and those of its package that name it; the others of its package; those of everything and
+    those that name it elsewhere.
     """
     package, module = "tests" / file.parent.relative_to(SOURCE), ".".join(file.with_suffix("").parts[1:])
-    every = [path.relative_to(ROOT) for path in sorted((ROOT / package).rglob("test_*.py"))]
-    named = [
-        path for path in every if re.search(rf"\b{re.escape(module)}\b", (ROOT / path).read_text("utf-8"))
-    ]
+    texts = {
+        path.relative_to(ROOT): path.read_text("utf-8")
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+    }
+    every = [path for path, text in texts.items() if "playwright" not in text]
+    named = [path for path in every if re.search(rf"\b{re.escape(module)}\b", texts[path])]
+    inside = [path for path in every if path.is_relative_to(package)]
     mirror = package / f"test_{file.name}"
-    near = [*dict.fromkeys([path for path in every if path == mirror] + named)]
-    rest = [path for path in every if path not in near and package.parts[1:] != ("service",)]
+    near = [path for path in inside if path == mirror or path in named]
+    near.sort(key=lambda path: path != mirror)
+    rest = [path for path in inside if path not in near and package.parts[1:] != ("service",)]
     far = [path.relative_to(ROOT) for name in EVERYWHERE for path in sorted((ROOT / "tests").glob(name))]
+    far += [path for path in named if path not in near + rest + far]
     return [[str(file), *map(str, near)], [*map(str, rest)], [*map(str, far)]]
 
 
 def tests_of(mutant: Mutant, tests: list[Test]) -> list[Test]:
-    """Return the tests that run the mutated function, the cheapest first; for a constant those that use its file."""
+    """Return the tests that run the mutated function, or, for a constant, use its file; what is likely to kill first.
+
+    That is what costs little, is near and runs little else.
+    """
     place, name = f"{mutant.file}:", None
     tree = ast.parse((ROOT / mutant.file).read_bytes())
     for function, qualified in _functions(tree):
@@ -426,8 +485,16 @@ def tests_of(mutant: Mutant, tests: list[Test]) -> list[Test]:
             name = f"{place}{qualified}"  # the innermost comes last
     found = [one for one in tests if name in one.reached]
     found = found or [one for one in tests if any(function.startswith(place) for function in one.reached)]
-    mirror = f"test_{mutant.file.name}"
-    return sorted(found, key=lambda one: one.seconds * (0.5 if mirror in one.name else 1.0))
+    near = f"test_{mutant.file.name}::", f"{mutant.file}::"
+
+    def order(one: Test) -> float:
+        return (
+            (one.seconds + 0.02)
+            * (1 + len(one.reached) / 50)
+            * (0.25 if any(n in one.name for n in near) else 1)
+        )
+
+    return sorted([one for one in found if one.seconds <= SLOW] or found, key=order)
 
 
 def _functions(node: ast.AST, inside: str = "") -> Iterator[tuple[ast.AST, str]]:
@@ -441,34 +508,98 @@ def _functions(node: ast.AST, inside: str = "") -> Iterator[tuple[ast.AST, str]]
             )
 
 
-def killed_by(copy: Path, mutant: Mutant, tests: list[Test], seconds: float) -> str | None:
-    """Return the test that notices a mutant, "hung" where they do not end; None where none does."""
-    chosen, left = [], seconds
-    for one in tests_of(mutant, tests):
-        chosen.append(one.name)
-        left -= one.seconds
-        if left < 0:
-            break
-    if not chosen:
-        return None
-    original = (ROOT / mutant.file).read_text("utf-8")
+class Outcome(NamedTuple):
+    """What became of a mutant.
 
-    def put(text: str) -> None:
-        (copy / mutant.file).write_text(text, "utf-8")
-        for old in (copy / mutant.file.parent).glob(f"__pycache__/{mutant.file.stem}.*"):
-            old.unlink()
+    Attributes:
+        killed_by: the test that noticed it; None: it survived.
+        how: "failed", "hung" (took too long), "ended" (the process did); "" where it survived.
+        tests: how many ran or were to run.
+        left_off: how many more reach the mutated function, and were not run for want of `--seconds`.
+        seconds: that all took.
+    """
 
-    def run() -> str | None:
-        forget(copy, mutant.file)
-        plugin = _Ordered(chosen)
-        _pytest(copy, list(dict.fromkeys(name.split("::")[0] for name in chosen)), plugin, "-x")
+    killed_by: str | None
+    how: str
+    tests: int
+    left_off: int
+    seconds: float
+
+
+def tried(copy: Path, mutant: Mutant, mapped: Callable[[list[str]], list[Test]], seconds: float) -> Outcome:
+    """Try a mutant, the nearest tests first."""
+    began, left, ran, left_off = time.monotonic(), seconds, 0, 0
+    for paths in rounds_of(mutant.file):
+        chosen: dict[str, int] = {}
+        made: set[str] = set()
+        before = time.monotonic()
+        tests = tests_of(mutant, mapped(paths))
+        began += time.monotonic() - before  # what is found once is not this mutant's
+        for one in tests:
+            costs = one.seconds - sum(seconds for name, seconds in one.shared.items() if name in made)
+            if left < costs and ran:
+                left_off += 1
+                continue
+            chosen[one.name] = int(LONGER * one.seconds + 4)
+            left, ran = left - costs, ran + 1
+            made |= one.shared.keys()
+        answer = _noticed(copy, mutant, chosen) if chosen else None
+        if answer:
+            return Outcome(*answer, ran, 0, time.monotonic() - began)
+    return Outcome(None, "", ran, left_off, time.monotonic() - began)
+
+
+def _noticed(copy: Path, mutant: Mutant, chosen: dict[str, int]) -> tuple[str, str] | None:
+    """Return the first of some tests that notices a mutant, and how; None where none does."""
+    target = copy / mutant.file
+    original, stamp = target.read_bytes(), target.stat()
+    # Kernels are compiled anew where one, or a constant of theirs, is another: what is stored knows its own file only.
+    compiled = _kernels(mutant)
+    with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
+
+        def run(say: Callable[[object], None]) -> tuple[str, str] | None:
+            sys.dont_write_bytecode = True
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            if compiled:
+                import numba
+
+                os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = folder
+            forget(copy, mutant.file)
+            plugin = _Ordered({name: most + 60 * compiled for name, most in chosen.items()}, say)
+            _pytest(copy, list(dict.fromkeys(name.split("::")[0] for name in chosen)), plugin, "-x")
+            return (plugin.failed[0], "failed") if plugin.failed else None
+
+        target.write_text(mutant.text, "utf-8")
+        try:
+            return forked(run, 60)
+        finally:
+            target.write_bytes(original)
+            os.utime(target, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # so that what is compiled still is
+
+
+def _kernels(mutant: Mutant) -> bool:
+    """Tell whether compiled functions hold what a mutant changes: their own lines, or a constant that they import."""
+    if "numba.njit" in mutant.text:
+        return True
+    inside = any(
+        function.lineno <= mutant.line <= function.end_lineno
+        for function, _ in _functions(ast.parse((ROOT / mutant.file).read_bytes()))
+    )
+    module = f"labelbeam.decoding.{mutant.file.stem}"
+    kernels = (ROOT / SOURCE / "decoding").glob("*_kernel.py")
+    return not inside and any(f"from {module} import" in kernel.read_text("utf-8") for kernel in kernels)
+
+
+def innocent(copy: Path, killers: list[str]) -> set[str]:
+    """Return those of some tests that fail without a mutation too, run in the order given."""
+
+    def run(say: Callable[[object], None]) -> list[str]:
+        plugin = _Ordered(dict.fromkeys(killers, 600), say)
+        _pytest(copy, list(dict.fromkeys(name.split("::")[0] for name in killers)), plugin)
         return plugin.failed
 
-    put(mutant.text)
-    try:
-        return forked(run, 3 * seconds + 30)
-    finally:
-        put(original)
+    found = forked(run, 600)
+    return {found[0]} if isinstance(found, tuple) else set(found)
 
 
 def main() -> None:
@@ -488,20 +619,20 @@ def main() -> None:
     parser.add_argument(
         "--map", type=Path, help="what each test reaches; read where it is there, else written"
     )
+    parser.add_argument(
+        "--again", action="store_true", help="try the survivors in --out, in the tree as it is now"
+    )
     parser.add_argument("--list", action="store_true", help="say what would be tried, and try nothing")
     options = parser.parse_args()
-    every = [mutant for file in files_of(options.names) for mutant in mutants_of(file)]
-    random.Random(options.seed).shuffle(every)
-    drawn = list(islice(filter(parses, every), options.sample))
-    print(f"{len(drawn)} of {len(every)} mutants, seed {options.seed}", flush=True)
-    if options.list:
-        for mutant in drawn:
-            print(f"{mutant.file}:{mutant.line}: {mutant.before[:70]}  ->  {mutant.after[:70]}")
-        return
-    done = {}
+    rows = []
     if options.out and options.out.exists():
-        rows = map(json.loads, options.out.read_text("utf-8").splitlines())
-        done = {(row["where"], row["before"], row["after"]): (row["killed_by"], row["round"]) for row in rows}
+        rows = [*map(json.loads, options.out.read_text("utf-8").splitlines())]
+    drawn = survivors(rows) if options.again else sample(options.names, options.sample, options.seed)
+    if options.list:
+        for where, mutant in drawn:
+            print(f"{where}: {mutant.before[:70]}  ->  {mutant.after[:70]}")
+        return
+    done = set() if options.again else {(row["where"], row["before"], row["after"]) for row in rows}
     until = time.monotonic() + 60 * options.until
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder).resolve()
@@ -512,38 +643,81 @@ def main() -> None:
             if (ROOT / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, copy / name)
+        for kernel in (ROOT / SOURCE / "decoding/__pycache__").glob("*.nb[ci]"):  # compiled before
+            (copy / SOURCE / "decoding/__pycache__").mkdir(exist_ok=True)
+            shutil.copy2(kernel, copy / SOURCE / "decoding/__pycache__")
         preload(copy)
         known = json.loads(options.map.read_text("utf-8")) if options.map and options.map.exists() else {}
-        for last in range(3):  # what the nearest tests leave over, others try
-            for mutant in drawn:
-                key = (f"{mutant.file}:{mutant.line}", mutant.before, mutant.after)
-                killer, before = done.get(key, (None, -1))
-                if killer is not None or before >= last or time.monotonic() > until:
-                    continue
-                at = time.monotonic()
-                tests = mapped(copy, rounds_of(mutant.file)[last], known, options.map)
-                killer = killed_by(copy, mutant, tests, options.seconds)
-                done[key] = killer, last
-                outcome = "killed  " if killer else ("left    ", "left    ", "survived")[last]
-                line = f"{key[0]}: {mutant.before[:70]}  ->  {mutant.after[:70]}"
-                print(f"{outcome} {time.monotonic() - at:4.0f} s {line}", flush=True)
-                if options.out:
-                    row = dict(zip(("where", "before", "after"), key, strict=True))
-                    with options.out.open("a", encoding="utf-8") as out:
-                        out.write(json.dumps({**row, "killed_by": killer, "round": last}) + "\n")
-    tried, killed, survivors = Counter(), Counter(), []
-    for (where, before, after), (killer, last) in done.items():
-        if killer is not None or last == 2:
-            package = Path(where).relative_to(SOURCE).parts[0].partition(":")[0]
-            tried[package] += 1
-            killed[package] += killer is not None
-            if killer is None:
-                survivors.append(f"{where}: {before[:70]}  ->  {after[:70]}")
+        for where, mutant in drawn:
+            key = where, mutant.before, mutant.after
+            if key in done or time.monotonic() > until:
+                continue
+            outcome = tried(
+                copy, mutant, lambda paths: mapped(copy, paths, known, options.map), options.seconds
+            )
+            row = dict(zip(("where", "before", "after"), key, strict=True)) | outcome._asdict()
+            rows.append(row | {"again": options.again})
+            if options.out:
+                with options.out.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(rows[-1]) + "\n")
+            print(
+                f"{outcome.how or 'SURVIVED':8} {outcome.seconds:4.0f} s {outcome.tests:4} tests {where}: "
+                f"{mutant.before[:70]}  ->  {mutant.after[:70]}",
+                flush=True,
+            )
+        killers = sorted(
+            {row["killed_by"] for row in rows if row["how"] == "failed" and "::" in row["killed_by"]}
+        )
+        wrong = innocent(copy, killers) if killers and time.monotonic() < until else set()
+    for name in wrong:
+        print(f"{name} fails without a mutation too: what it killed is not counted", flush=True)
+    told(rows, wrong)
+
+
+def sample(names: list[str], count: int, seed: int) -> list[tuple[str, Mutant]]:
+    """Draw mutants of packages and files; each with its place."""
+    every = [mutant for file in files_of(names) for mutant in mutants_of(file)]
+    random.Random(seed).shuffle(every)
+    drawn = list(islice(filter(parses, every), count))
+    print(f"{len(drawn)} of {len(every)} mutants, seed {seed}", flush=True)
+    return [(f"{one.file}:{one.line}", one) for one in drawn]
+
+
+def survivors(rows: list[dict[str, Any]]) -> list[tuple[str, Mutant]]:
+    """Return what survived, with its place then, in the tree as it is now: the same change, on the nearest line."""
+    last = {(row["where"], row["before"], row["after"]): row for row in rows}
+    found = []
+    for where, before, after in (key for key, row in last.items() if row["killed_by"] is None):
+        file, _, line = where.partition(":")
+        same = [one for one in mutants_of(Path(file)) if (one.before, one.after) == (before, after)]
+        if same:
+            found.append((where, min(same, key=lambda one: abs(one.line - int(line)))))
+        else:
+            print(f"{where}: {before[:70]}: is no longer there")
+    return found
+
+
+def told(rows: list[dict[str, Any]], wrong: set[str]) -> None:
+    """Print the share killed by package, and what survived."""
+    counts, left = {}, []
+    for row in rows:
+        if not row["again"]:
+            n, k = counts.setdefault(Path(row["where"]).relative_to(SOURCE).parts[0], [0, 0])
+            killed = row["killed_by"] is not None and row["killed_by"] not in wrong
+            counts[Path(row["where"]).relative_to(SOURCE).parts[0]] = [n + 1, k + killed]
+            if not killed:
+                more = f" ({row['left_off']} tests left off)" if row["left_off"] else ""
+                left.append(f"{row['where']}: {row['before'][:70]}  ->  {row['after'][:70]}{more}")
+    counts["all"] = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0]
     print("\n| package | tried | killed | share |\n|---|---|---|---|")
-    for package in [*sorted(tried), "all"]:
-        n, k = (sum(c.values()) if package == "all" else c[package] for c in (tried, killed))
+    for package, (n, k) in counts.items():
         print(f"| {package} | {n} | {k} | {100 * k / max(1, n):.0f} % |")
-    print(f"\n{len(survivors)} survived" + (":" if survivors else ""), *survivors, sep="\n  ")
+    seconds = [row["seconds"] for row in rows]
+    print(
+        f"\n{sum(seconds) / max(1, len(seconds)):.1f} s a mutant; {len(left)} survived"
+        + (":" if left else "")
+    )
+    print(*(f"  {line}" for line in left), sep="\n")
 
 
 if __name__ == "__main__":
