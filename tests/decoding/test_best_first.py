@@ -63,6 +63,27 @@ def test_past_the_budget_the_bound_holds_and_no_certificate_is_false(backend, mo
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+def test_the_bound_of_what_is_open_includes_the_digits_that_cancelling_rows_lose(backend, offset):
+    step, rows = TableStep({}, num_labels=6, seed=1), random_rows(60, 7, 0)
+    sure_end = np.float32([-90] * 6 + [0])  # after a label nothing is open but END: the bound has no slack
+
+    def row(prefix, moved=0.0):
+        drawn = step._row(()) if not prefix else 30 * sure_end
+        return (drawn + np.float32(moved)).astype(np.float32)
+
+    meant, moved = (TableStep({}, num_labels=6) for _ in range(2))
+    meant._row, moved._row = row, lambda prefix: row(prefix, offset)
+    best = best_paths(PrefixTrie(meant), rows)
+    assert best.exact.all()
+    found = best_paths(PrefixTrie(moved), rows - np.float32(offset), budget=1, backend=backend)
+    left = ~found.exact
+    assert left.sum() > 20
+    assert (found.upper[left] >= best.log_probs[left]).all()
+    assert (found.upper[left] <= best.log_probs[left] + 1e-6 * offset).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_equal_log_probabilities_are_decided_by_label_sequence(backend):
     # The empty set has 1/7; {0}, {1} and {2} have 2/7 each, in one sequence of one label.
     sure_end = [-np.inf, -np.inf, -np.inf, 0.0]

@@ -32,7 +32,7 @@ def states(spec: str) -> tuple[dict[str, list[int]], str]:
 @pytest.mark.parametrize(
     ("data_format", "good", "bad", "suffix"),
     [
-        ("sidecar", "cat", "caf\xe9".encode("latin-1"), ".txt"),
+        ("sidecar", "cat", "犬海".encode("cp932"), ".txt"),
         ("yolo", BOX, b"0 .5 .5", ".txt"),
         ("voc", XML, b"<annotation><obj", ".xml"),
         (

@@ -111,7 +111,7 @@ def test_a_file_of_any_bytes_is_read_or_refused(raw):
     [
         ({"a.jpg": ""}, ["none of 1 images has a .txt", "a.txt"]),
         ({"a.jpg": "", "a.txt": ""}, ["no image has a label"]),
-        ({"a.jpg": "", "a.txt": "caf\xe9".encode("latin-1")}, ["a.txt", "UTF-8", "--encoding"]),
+        ({"a.jpg": "", "a.txt": "犬海".encode("cp932")}, ["a.txt", "UTF-8", "--encoding"]),
         ({"a.jpg": "", "a.txt": b"x" * 2_000_000}, ["2,000,000 bytes", "at most"]),
         ({"a.jpg": "", "a.txt": "traffic light"}, ["ambiguous", "--delimiter ' '"]),
         ({"a.jpg": "", "a.txt": "a;b|c"}, ["ambiguous", "--delimiter ';'"]),
@@ -122,6 +122,16 @@ def test_text_that_cannot_be_understood_says_why(tmp_path, files, words):
     with pytest.raises(InputError) as error:
         read(tmp_path, files)
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_texts_of_old_windows_programs_are_read_and_said_and_an_encoding_that_is_named_holds(tmp_path):
+    files = {"a.jpg": "", "a.txt": "caf\xe9, m\xfcde".encode("latin-1"), "b.jpg": "", "b.txt": "caf\xe9, cat"}
+    dataset = read(tmp_path, files)
+    assert labels_of(dataset) == {"a.jpg": ("café", "müde"), "b.jpg": ("café", "cat")}
+    assert any("1 .txt files, such as a.txt" in note and "Windows-1252" in note for note in dataset.notes)
+    named = read(tmp_path, {}, encoding="utf-8")
+    assert labels_of(named)["a.jpg"] == ()
+    assert any("a.txt is not in the encoding utf-8" in note for note in named.notes)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +154,7 @@ def test_what_the_files_cannot_hold_is_refused(tmp_path, label, images, way, wor
 def test_one_damaged_file_among_many_is_that_images_fault(tmp_path):
     for i in range(20):
         (tmp_path / f"{i:02}.jpg").write_bytes(b"")
-        (tmp_path / f"{i:02}.txt").write_bytes(b"caf\xe9" if i == 7 else b"cat, dog" if i % 2 else b"dog")
+        (tmp_path / f"{i:02}.txt").write_bytes(b"\x8c\xa2" if i == 7 else b"cat, dog" if i % 2 else b"dog")
     (tmp_path / "03.txt").write_bytes("cat, dog".encode("utf-16"))
     found = read_sidecar(tmp_path, "", options=ReadOptions(keep_unlabelled=True))
     assert found.vocabulary.names == ("cat", "dog")

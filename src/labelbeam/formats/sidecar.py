@@ -15,7 +15,7 @@ from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
 from labelbeam.formats import placing
 from labelbeam.formats.cells import CellStyle, looks_cut, recognise
-from labelbeam.formats.documents import damaged_note, read_each, text_lines
+from labelbeam.formats.documents import WESTERN, damaged_note, read_each, text_lines, western_text
 from labelbeam.formats.image_names import stems_of
 from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.formats.labelled_rows import numbers_note
@@ -49,9 +49,10 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     home = path if split in {"", "all"} else placing.split_folder(path, split, spec)
     images, left_out = images_in(home)
     files = [_text_file(image, spec) for image in images]
+    western: list[str] = []
     texts, unread = read_each(
         (file for file in dict.fromkeys(files) if file is not None),
-        lambda file: _text(file, options.encoding, spec),
+        lambda file: _text(file, options.encoding, spec, western),
     )
     files = [None if file in unread else file for file in files]
     if not texts:
@@ -84,6 +85,7 @@ def read_sidecar(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
         notes=[
             *left_out,
             *_notes(home, files, texts, unread),
+            *([f"{len(western):,} .txt files, such as {western[0]}: {WESTERN}"] if western else []),
             *(["tags are class numbers, whose names are in a file beside the images."] if numbers else []),
             *numbers_note(sorted({n for _, names in labelled for n in names or ()})),
         ],
@@ -136,7 +138,7 @@ def _text_file(image: Path, spec: str) -> Path | None:
     return found[0] if found else None
 
 
-def _text(file: Path, encoding: str | None, spec: str) -> str:
+def _text(file: Path, encoding: str | None, spec: str, western: list[str]) -> str:
     raw = read_regular(file, f"{spec}: {file}", most_bytes=LARGEST)
     try:
         utf16 = raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
@@ -146,6 +148,9 @@ def _text(file: Path, encoding: str | None, spec: str) -> str:
             f"there is no encoding {encoding!r}. Use --encoding cp932, utf-8, latin-1, …"
         ) from None
     except UnicodeError as error:
+        if encoding is None and (text := western_text(raw)) is not None:
+            western.append(file.name)
+            return text.strip()
         raise InputError(
             f"{spec}: {file} is not in the encoding {encoding or 'UTF-8'} ({error}). Try --encoding, such as "
             "cp1252 or cp932."

@@ -310,7 +310,8 @@ def database_error(error: Exception, path: Path) -> InputError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unavailable(f"another program holds the project {path}. Close it there, or try again.")
-    if code == sqlite3.SQLITE_FULL:
+    # A quota or a limit on the size of files is an error of writing to SQLite, as a broken disk is.
+    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
         return Unavailable(f"there is no room for the project {path}. Make room, and try again.", full=True)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return InputError(f"the project {path} cannot be written ({error}). Change its permissions.")

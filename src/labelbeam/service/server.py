@@ -176,8 +176,8 @@ if TYPE_CHECKING:
 
 # The application: routes, and what stands in front of them.
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a full disk."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, or of a limit on what one holds."""
 
 DESCRIPTION = "Photographs in, label sets with scores out; suggestions that follow what was accepted so far."
 
