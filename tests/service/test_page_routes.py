@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats.photo_metadata.xmp import xmp_keywords
 from labelbeam.formats.registry import FORMATS, open_dataset
@@ -155,6 +156,24 @@ def test_photographs_are_complete_leave_and_come_back(filled: TestClient, projec
         rows = archive.read("tags.csv").decode().splitlines()
     assert len(rows) == 3, "one that is complete is exported, with nothing on it"
     assert filled.post("/v1/project/remove", json={"photographs": [99]}).status_code == 422
+
+
+@pytest.mark.parametrize("format_", [name for name in export_formats() if name != "xmp"])
+def test_labels_that_hold_what_separates_labels_in_a_cell_come_back_whole_from_every_export(
+    format_: str, filled: TestClient, tmp_path: Path
+) -> None:
+    for name in ("salt; pepper", "red|blue"):
+        assert filled.post("/v1/project/labels", json={"name": name}).status_code == 200
+    decide(filled, (1, "salt; pepper", 1), (1, "red|blue", 1), (2, "red|blue", 1), (3, "salt; pepper", 0))
+    filled.post("/v1/project/complete", json={"photographs": [1, 2, 3]})
+    done = filled.get(f"/v1/project/export/{format_}")
+    assert done.status_code == 200, done.text
+    with zipfile.ZipFile(BytesIO(done.content)) as archive:
+        archive.extractall(tmp_path / "out")
+    spec = f"{format_}:{tmp_path / 'out' / FILES.get(format_, '')}" + "#all" * format_.startswith("voc")
+    found = open_dataset(spec, options=ReadOptions(missing="keep"))
+    expected = [[], ["red|blue"], ["red|blue", "salt; pepper"]]
+    assert sorted(sorted(names) for names in found.labels_by_image(1)) == expected
 
 
 def test_own_labels_are_renamed_and_the_models_are_not(filled: TestClient, project: Project) -> None:
