@@ -1,8 +1,9 @@
 """Ten public multi-label sets: labelbeam's heads beside scikit-learn's, on the official splits.
 
-    python benchmarks/public_sets.py next --seconds 240    goes on with what is missing, for so long; again and again
+    python benchmarks/public_sets.py next --seconds 240    goes on with what is not frozen, for so long; again and again
+    python benchmarks/public_sets.py next METHOD …         the same, of these methods, frozen or not
     python benchmarks/public_sets.py run SET METHOD …      trains and measures what is not done
-    python benchmarks/public_sets.py freeze                sums up what was measured (results/public_sets.json, here)
+    python benchmarks/public_sets.py freeze                lays what was measured over results/public_sets.json
     python benchmarks/public_sets.py table                 the tables of docs/public_sets.md, from that file
 
 Every method gets `CONFIGURATIONS` configurations, compared by the log-likelihood of held-out rows of the training part
@@ -11,12 +12,13 @@ looked at once. Needs the sets (`LABELBEAM_DATA`/mulan) and scikit-learn; `publi
 """
 
 import argparse
+import datetime
 import importlib.metadata
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +110,8 @@ def run(name: str, method: str, out: Path, seed: int) -> None:
     found = {method: ours(method, train, test, seed)} if own else dict(TOGETHER[method](train, test, seed))
     out.mkdir(parents=True, exist_ok=True)
     for each in reversed(found):  # the one that is looked for comes last
-        values = {"set": name, "method": each, "seed": seed, **measured(found[each], test.Y)}
+        values = {"set": name, "method": each, "seed": seed, "day": f"{datetime.date.today()}"}
+        values |= measured(found[each], test.Y)
         part = _file(out, name, each, seed).with_suffix(".part")
         part.write_text(json.dumps(values))
         part.rename(_file(out, name, each, seed))
@@ -123,14 +126,14 @@ def _file(out: Path, name: str, method: str, seed: int) -> Path:
     return out / f"{name}--{method}--{seed}.json"
 
 
-def missing(out: Path, methods: tuple[str, ...]) -> Iterator[tuple[str, str, int]]:
-    """Yield what is not done: first seeds first, small sets first."""
+def missing(out: Path, methods: tuple[str, ...], there: Container[str] = ()) -> Iterator[tuple[str, str, int]]:
+    """Yield what is not done and not `there` (by `SET--METHOD`): first seeds first, small sets first."""
     for seed in range(SEEDS):
         for name in SETS:
             for method in methods:
                 if seed and (name in ONE_SEED or method in SEEDLESS):
                     continue
-                if not _file(out, name, method, seed).exists():
+                if f"{name}--{method}" not in there and not _file(out, name, method, seed).exists():
                     yield name, method, seed
 
 
@@ -171,55 +174,77 @@ def interval(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
 
 
 def freeze(out: Path, to: Path) -> None:
-    """Write means over seeds, and CNN-RNN's paired differences from every other method, as JSON."""
+    """Lay what was measured over what is frozen, as JSON, with each row's results beside it for paired intervals.
+
+    Values are means over seeds; a method that was measured again is replaced whole.
+    """
+    known = json.loads(to.read_text())["sets"] if to.exists() else {}
+    rows = rows_of(to)
     found: dict[str, dict[str, list[dict]]] = {}
     for file in sorted(out.glob("*--*--*.json")):
         values = json.loads(file.read_text())
         found.setdefault(values["set"], {}).setdefault(values["method"], []).append(values)
     sets: dict[str, dict] = {}
     for name in SETS:
-        if name not in found:
+        before, measured = known.get(name, {"methods": {}, "cnn_rnn_minus": {}}), found.get(name, {})
+        methods = {}
+        for method in (*OURS, *PEERS):
+            if method in measured:
+                methods[method] = means(measured[method])
+                rows[f"{name}--{method}"] = rows_of_runs(measured[method])
+            elif method in before["methods"]:
+                methods[method] = before["methods"][method]
+        if not methods:
             continue
-        rows, methods, minus = {}, {}, {}
-        for method in (one for one in (*OURS, *PEERS) if one in found[name]):
-            runs = found[name][method]
-            methods[method] = {
-                key: None
-                if runs[0].get(key) is None
-                else round(float(np.mean([one[key] for one in runs])), 6)
-                for key in (
-                    *("right", "nats", "example_f1", "of1", "hamming"),
-                    *("train_seconds", "predict_seconds", "search_seconds", "expanded", "exact"),
-                )
-            } | {key: [one.get(key) for one in runs] for key in ("seed", "chosen", "tried")}
-            rows[method] = (
-                np.mean([[int(bit) for bit in one["row_right"]] for one in runs], axis=0),
-                np.mean([one["row_nats"] for one in runs], axis=0),
-            )
-        for method in rows:
-            if method != "cnn-rnn" and "cnn-rnn" in rows:
-                pairs = zip(("right", "nats"), rows["cnn-rnn"], rows[method], strict=True)
+        minus = {}
+        for method in methods:
+            own, other = rows.get(f"{name}--cnn-rnn"), rows.get(f"{name}--{method}")
+            if method != "cnn-rnn" and own is not None and other is not None:
+                differences = own.astype(np.float64) - other
                 minus[method] = {
-                    key: [round(number, 5) for number in ((a - b).mean(), *interval(a - b))]
-                    for key, a, b in pairs
+                    key: [round(number, 5) for number in (one.mean(), *interval(one))]
+                    for key, one in zip(("right", "nats"), differences, strict=True)
                 }
-        count = len(next(iter(rows.values()))[0])
-        sets[name] = {"rows": count, "methods": methods, "cnn_rnn_minus": minus}
+            elif method in before["cnn_rnn_minus"] and not {"cnn-rnn", method} & set(measured):
+                minus[method] = before["cnn_rnn_minus"][method]
+        count = next((len(one[0]) for key, one in rows.items() if key.startswith(f"{name}--")), None)
+        sets[name] = {"rows": count or before["rows"], "methods": methods, "cnn_rnn_minus": minus}
     names = ("labelbeam", "scikit-learn", "torch", "numpy", "numba")
     versions = {name: importlib.metadata.version(name) for name in names}
     to.parent.mkdir(exist_ok=True)
-    to.write_text(
-        json.dumps(
-            {
-                "command": "python benchmarks/public_sets.py next; python benchmarks/public_sets.py freeze",
-                "configurations": CONFIGURATIONS,
-                "versions": {**versions, "python": platform.python_version()},
-                "sets": sets,
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    text = {
+        "command": "python benchmarks/public_sets.py next; python benchmarks/public_sets.py freeze",
+        "configurations": CONFIGURATIONS,
+        "versions": {**versions, "python": platform.python_version()},
+        "sets": sets,
+    }
+    to.write_text(json.dumps(text, indent=1) + "\n")
+    np.savez_compressed(to.with_suffix(".npz"), **rows)
+
+
+def means(runs: list[dict]) -> dict:
+    """Return what is frozen of a method: measures as means over seeds, and what each seed chose."""
+    measures = ("right", "nats", "example_f1", "of1", "hamming")
+    others = ("train_seconds", "predict_seconds", "search_seconds", "expanded", "exact")
+    return {
+        key: None if runs[0].get(key) is None else round(float(np.mean([one[key] for one in runs])), 6)
+        for key in (*measures, *others)
+    } | {key: [one.get(key) for one in runs] for key in ("seed", "chosen", "tried", "day")}
+
+
+def rows_of_runs(runs: list[dict]) -> np.ndarray:
+    """Return whether each row's set is right and its log-likelihood, means over seeds, [2, rows]."""
+    right = np.mean([[int(bit) for bit in one["row_right"]] for one in runs], axis=0)
+    return np.array([right, np.mean([one["row_nats"] for one in runs], axis=0)], np.float32)
+
+
+def rows_of(frozen: Path) -> dict[str, np.ndarray]:
+    """Return each row's results, as `rows_of_runs`, by `SET--METHOD`; those of runs that were lost are not there."""
+    file = frozen.with_suffix(".npz")
+    if not file.exists():
+        return {}
+    with np.load(file) as stored:
+        return dict(stored)
 
 
 def table(frozen: Path) -> None:
@@ -297,7 +322,8 @@ def main() -> None:
             run(name, method, options.out, options.seed)
     else:
         start = time.monotonic()
-        for name, method, seed in missing(options.out, tuple(options.names) or everything):
+        there = () if options.names else rows_of(options.frozen)
+        for name, method, seed in missing(options.out, tuple(options.names) or everything, there):
             if time.monotonic() - start > options.seconds:
                 break
             run(name, method, options.out, seed)

@@ -166,7 +166,7 @@ import sys, warnings
 warnings.simplefilter("ignore")
 from sklearn.utils.estimator_checks import check_estimator
 from labelbeam.sklearn import EXPECTED_FAILURES, LabelSetClassifier, SigmoidClassifier
-small = {"label_model.hidden_size": 8, "label_model.image_hidden_size": 8, "sigmoid.hidden_size": 8}
+small = {"label_model.hidden_size": 8, "label_model.image_hidden_size": 8, "sigmoid.hidden_size": 8, "members": 1}
 for classifier in (LabelSetClassifier(epochs=2, settings=small), SigmoidClassifier(epochs=2, settings=small)):
     found = check_estimator(classifier, expected_failed_checks=dict(EXPECTED_FAILURES), on_fail=None)
     assert len(found) > 40

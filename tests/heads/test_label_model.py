@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labelbeam.errors import InputError
-from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions, allowed_outcomes
+from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions, OfWords, allowed_outcomes
 from labelbeam.labels.sequences import PAD, sequences_of
 
 LABELS, FEATURES = 5, 7
@@ -192,3 +192,52 @@ def test_a_shuffled_model_is_taught_other_orders() -> None:
 def test_impossible_options_are_refused(options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         LabelModelOptions(**options)
+
+
+def words(rows: int, features: int, *, most: int = 3) -> torch.Tensor:
+    """Return rows of which a few features are 1, the first row none."""
+    drawn = torch.rand(rows, features, generator=torch.Generator().manual_seed(0)).argsort(dim=1) < most
+    drawn[0] = False
+    return drawn.float()
+
+
+def test_reading_only_the_words_that_a_row_has_changes_neither_answers_nor_gradients() -> None:
+    torch.manual_seed(0)
+    layer, plain, dropout = OfWords(50, 4), torch.nn.Linear(50, 4), torch.nn.Dropout(0.5).eval()
+    plain.load_state_dict(layer.state_dict())
+    rows, few = words(6, 50), torch.linspace(1, 2, 24).view(6, 4)
+    found = layer.of_few(rows, dropout)
+    np.testing.assert_allclose(found.detach(), plain(rows).detach(), atol=1e-6)
+    np.testing.assert_allclose(layer(rows).detach(), plain(rows).detach(), atol=1e-6)
+    (found * few).sum().backward()
+    (plain(rows) * few).sum().backward()
+    np.testing.assert_allclose(layer.weight.grad.T, plain.weight.grad, atol=1e-6)
+    np.testing.assert_allclose(layer.bias.grad, plain.bias.grad, atol=1e-6)
+
+
+def test_words_are_dropped_as_often_as_asked_and_scaled_up_for_it() -> None:
+    layer, dropout = OfWords(400, 1), torch.nn.Dropout(0.25)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.zero_()
+    torch.manual_seed(0)
+    kept = layer.of_few(words(500, 400, most=20)[1:], dropout).detach()
+    assert float(kept.mean()) == pytest.approx(20, rel=0.02)
+    assert float(kept.max()) <= 20 / 0.75 + 1e-3
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_a_label_model_of_words_is_stored_as_every_other_and_answers_alike(hidden: int) -> None:
+    """Of few words only those are read, of many features all; the stored weights are those of a linear layer."""
+    options = LabelModelOptions(embedding_size=8, hidden_size=6, image_hidden_size=hidden)
+    torch.manual_seed(0)
+    one = CNNRNN(LABELS, 50, options, scaling="none").eval()
+    other = CNNRNN(LABELS, 50, options, scaling="l2").eval()  # which reads all of them
+    state = one.state_dict()
+    if hidden:
+        assert state["before_U_I.1.weight"].shape == (6, 50)
+    other.load_state_dict(state)
+    for rows in (words(4, 50), torch.ones(4, 50)):
+        rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        sets = every_set()[[0, 3, 17, 31]]
+        np.testing.assert_allclose(one(rows, sets).detach(), other(rows, sets).detach(), atol=1e-5)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import numpy as np
 import torch
@@ -150,6 +150,52 @@ def build_cell(name: str, embedding_size: int, hidden_size: int, *, bias: bool =
 #     p(t) = softmax(s(t)) over the allowed labels and END
 
 
+MOSTLY_ZERO = 0.1
+"""Share of features that are not zero below which only those are read."""
+
+
+def mostly_zero(features: Tensor) -> bool:
+    """Tell whether hardly any feature of a batch says something, as words do."""
+    return int(features.count_nonzero()) < MOSTLY_ZERO * features.numel()
+
+
+class OfWords(nn.Linear):
+    """A linear layer that can read only the features that are not zero; a feature's weights lie together in memory.
+
+    Trained as [features units], where such a row is read, and its gradient written, in one piece; stored as any linear
+    layer is, [units features].
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.weight = nn.Parameter(self.weight.detach().T.contiguous())
+
+    def forward(self, input: Float[Tensor, "batch features"]) -> Float[Tensor, "batch units"]:
+        """Return the layer's answer."""
+        return input @ self.weight + self.bias
+
+    def of_few(
+        self, features: Float[Tensor, "batch features"], dropout: nn.Dropout
+    ) -> Float[Tensor, "batch units"]:
+        """Return what `forward` does of features after dropout, which is drawn for those that are not zero alone."""
+        rows, columns = features.nonzero().unbind(dim=1)
+        first = torch.searchsorted(rows, torch.arange(len(features), device=rows.device))
+        values = dropout(features[rows, columns]).to(self.weight.dtype)
+        summed = nn.functional.embedding_bag(
+            columns, self.weight, first, mode="sum", per_sample_weights=values
+        )
+        return summed + self.bias
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = destination[f"{prefix}weight"].T.contiguous()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        name = f"{prefix}weight"
+        turned = {name: state_dict[name].T} if name in state_dict else {}
+        super()._load_from_state_dict({**state_dict, **turned}, prefix, *args)
+
+
 class CNNRNN(nn.Module):
     """CNN-RNN's label model on features of any encoder; `U_l` rows are labels in label order, then END.
 
@@ -212,7 +258,8 @@ class CNNRNN(nn.Module):
         width = num_features
         before: list[nn.Module] = [nn.Dropout(options.feature_dropout)]
         if options.image_hidden_size:
-            hidden = nn.Linear(width, options.image_hidden_size)
+            kind = OfWords if scaling == "none" else nn.Linear
+            hidden = kind(width, options.image_hidden_size)
             before += [hidden, nn.ReLU(), nn.Dropout(options.image_hidden_dropout)]
             width = options.image_hidden_size
         self.before_U_I = nn.Sequential(*before)
@@ -271,7 +318,11 @@ class CNNRNN(nn.Module):
 
     def image_inputs(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch width"]:
         """Return what U_I and the labels' own logits read: hidden units, or the scaled features."""
-        return self.before_U_I(self.scaling(features))
+        scaled = self.scaling(features)
+        if len(self.before_U_I) > 1 and isinstance(self.before_U_I[1], OfWords) and mostly_zero(scaled):
+            dropout, hidden, *after = self.before_U_I
+            return nn.Sequential(*after)(cast(OfWords, hidden).of_few(scaled, cast(nn.Dropout, dropout)))
+        return self.before_U_I(scaled)
 
     def image_vectors(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch embedding"]:
         """Return U_I I, the image as the label model knows it."""
