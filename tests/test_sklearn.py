@@ -19,7 +19,7 @@ from labelbeam.sklearn import LabelSetClassifier, SigmoidClassifier, labels_of  
 
 SMALL = {
     **{"label_model.hidden_size": 16, "label_model.image_hidden_size": 32, "label_model.embedding_size": 8},
-    **{"label_model.image_hidden_dropout": 0.0, "label_model.projection_dropout": 0.0},
+    **{"label_model.image_hidden_dropout": 0.0, "label_model.projection_dropout": 0.0, "members": 1},
 }
 
 
@@ -38,7 +38,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def fitted(rows: tuple[np.ndarray, np.ndarray]) -> LabelSetClassifier:
-    return model(epochs=120, validation_fraction=0.0).fit(*rows)
+    return model(epochs=120, validation_fraction=0.0, settings={**SMALL, "members": 2}).fit(*rows)
 
 
 def test_what_it_answers_has_the_shapes_and_meanings_of_scikit_learn(
