@@ -9,6 +9,7 @@ pickle of a fitted classifier is a pickle like any other: load only your own. Wh
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         held_out = None
         if best_epoch is not None and self.epochs is None:
             # The comparison has chosen how long; every row trains.
-            config = self._configured(
-                {**by_data, "recipe": {**by_data["recipe"], "epochs": best_epoch, "patience": 0}}
-            )
+            config = replace(config, recipe=config.recipe.refitted(best_epoch))
         elif len(features) * self.validation_fraction >= LEAST_HELD_OUT:
             kept, held = split(targets, (1 - self.validation_fraction, self.validation_fraction), seed=seed)
             held_out = (features[held], targets[held])
