@@ -126,7 +126,9 @@ def _file(out: Path, name: str, method: str, seed: int) -> Path:
     return out / f"{name}--{method}--{seed}.json"
 
 
-def missing(out: Path, methods: tuple[str, ...], there: Container[str] = ()) -> Iterator[tuple[str, str, int]]:
+def missing(
+    out: Path, methods: tuple[str, ...], there: Container[str] = ()
+) -> Iterator[tuple[str, str, int]]:
     """Yield what is not done and not `there` (by `SET--METHOD`): first seeds first, small sets first."""
     for seed in range(SEEDS):
         for name in SETS:

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
+from labelbeam.runs.recipe import Recipe  # noqa: E402
 from labelbeam.runs.tagger import Tagger  # noqa: E402
 from labelbeam.sklearn import LabelSetClassifier, SigmoidClassifier, labels_of  # noqa: E402
 
@@ -137,9 +138,23 @@ def test_answers_are_a_frame_and_a_table_in_a_notebook(
     assert {"image", "labels", "log_prob", "exact", "score label 0"} <= set(frame.columns)
 
 
-def test_the_choice_among_configurations_is_kept_and_seen(rows: tuple[np.ndarray, np.ndarray]) -> None:
-    trained = SigmoidClassifier(tune=2, random_state=1).fit(*rows)
+def test_the_choice_among_configurations_is_kept_and_decides_how_long_all_rows_train(
+    rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labelbeam.training import tuning
+
+    found = []
+
+    def tune(*arguments, **options):
+        found.append(chosen(*arguments, **options))
+        return found[0]
+
+    chosen = tuning.tune
+    monkeypatch.setattr(tuning, "tune", tune)
+    trained = SigmoidClassifier(tune=2, random_state=1, settings={"members": 1}).fit(*rows)
     assert trained.chosen_ in ("middle", "light", "strong")
+    long = Recipe(epochs=found[0].differences["recipe"]["epochs"])
+    assert trained.n_iter_ == long.refitted(found[0].best_epoch).epochs
 
 
 def test_what_is_tried_knows_like_what_is_trained_that_no_row_is_empty(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from labelbeam.runs.recipe import DataSize, Recipe, format_recipe, recipe_for, strength_for
 from labelbeam.training.tuning import size_of
@@ -40,3 +41,18 @@ def test_train_says_how_many_heads_learn_side_by_side() -> None:
     line = format_recipe(VECTORS, Recipe(), members=4)
     assert line.endswith("; of so few rows 4 heads learn side by side and answer as one.")
     assert "side by side" not in format_recipe(VECTORS, Recipe())
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_refit_has_as_much_learning_rate_in_all_as_the_chosen_epoch_had(schedule: str) -> None:
+    recipe = Recipe(epochs=60, schedule=schedule, warmup=0.1 if schedule == "cosine" else 0.0)
+
+    def total(one: Recipe, epochs: int) -> float:
+        return sum(one.rate_at(step, 10 * one.epochs) for step in range(10 * epochs))
+
+    for epoch in (9, 30, 60):
+        again = recipe.refitted(epoch)
+        assert again.patience == 0
+        assert (
+            abs(total(again, again.epochs) - total(recipe, epoch)) < 6
+        )  # of 10 a full epoch: half a rounded one
