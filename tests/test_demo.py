@@ -34,6 +34,27 @@ def test_cnn_rnn_closes_most_of_the_gap_between_knowing_labels_and_knowing_sets(
     assert closed["subset_accuracy"] >= 0.95
 
 
+def test_no_rnn_falls_short_because_no_sum_over_the_labels_so_far_can_do_better(
+    demo: tuple[dict, str, str],
+) -> None:
+    numbers, page, printed = demo
+    best = numbers["rows"]["Bayes: knows the sets"]["log_likelihood"]
+    short = best - numbers["rows"]["No RNN"]["log_likelihood"]
+    assert short >= 0.3
+    assert short >= numbers["sum_short"] - 0.02  # that of the whole world, not of these pictures
+    assert numbers["sum_short"] >= 0.3
+    assert best - numbers["rows"]["CNN-RNN"]["log_likelihood"] < short - 0.3
+    for text in (page, " ".join(printed.split())):
+        assert f"No RNN, which only sums the labels so far, is {short:.2f} nats short" in text
+
+
+def test_pictures_that_show_nothing_get_no_label_and_others_get_some(demo: tuple[dict, str, str]) -> None:
+    rows = demo[0]["rows"]
+    assert rows["Bayes: knows the sets"]["nothing"] == 0
+    for name in ("CNN-RNN", "No RNN", *SIGMOIDS):
+        assert rows[name]["nothing"] < 0.05, name
+
+
 def test_no_model_beats_the_joint_optimum(demo: tuple[dict, str, str]) -> None:
     rows = demo[0]["rows"]
     for name, row in rows.items():

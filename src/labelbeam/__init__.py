@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from labelbeam.runs.tagger import Tagger as Tagger
     from labelbeam.scenes.bayes import bayes_values as bayes_values
     from labelbeam.scenes.bayes import true_distribution as true_distribution
+    from labelbeam.scenes.best_sum import best_sum as best_sum
     from labelbeam.scenes.files import scene_cues as scene_cues
     from labelbeam.scenes.world import is_possible as is_possible
     from labelbeam.tagging.sources import open_store as open_store
@@ -79,6 +80,7 @@ _WHERE = {
     "Tagger": "runs.tagger",
     "Threshold": "metrics.comparison",
     "bayes_values": "scenes.bayes",
+    "best_sum": "scenes.best_sum",
     "bootstrap": "metrics.intervals",
     "build_encoder": "encoders.catalogue",
     "compare": "metrics.comparison",

@@ -30,6 +30,7 @@ from labelbeam.scenes.bayes import (
     population,
     true_distribution,
 )
+from labelbeam.scenes.best_sum import best_sum
 from labelbeam.scenes.files import read_scenes, scene_cues
 from labelbeam.scenes.world import VOCABULARY, is_possible
 from labelbeam.tagging.page import TaggedPicture
@@ -58,6 +59,7 @@ class DemoRow:
         log_likelihood: expected log p(true set | picture), nats per picture.
         subset_accuracy: expected share of pictures whose whole decided set is right.
         impossible: share of decided sets that no picture of this world can carry.
+        nothing: share of pictures that show nothing and get a label, or show something and get none.
         mAP: area AP over labels.
         OF1: of the labels whose score reaches one threshold for all labels, tuned on val.
         MAP10: MAP@10.
@@ -66,6 +68,7 @@ class DemoRow:
     log_likelihood: float
     subset_accuracy: float
     impossible: float
+    nothing: float
     mAP: float  # noqa: N815  the field's name
     OF1: float
     MAP10: float
@@ -80,12 +83,14 @@ class Demo:
         decided_by: by name, how the sets were decided.
         pictures: some test pictures with their predictions.
         versions: what it ran on.
+        sum_short: nats by which any model that sums the labels so far stays below the best possible, in this world.
     """
 
     rows: Mapping[str, DemoRow]
     decided_by: Mapping[str, str]
     pictures: list[TaggedPicture]
     versions: Mapping[str, str]
+    sum_short: float
 
     def gap_closed(self, name: str, measure: str) -> float:
         """Return how much of the way from knowing each label to knowing the sets a row has come; 1 is all."""
@@ -153,7 +158,9 @@ def run_demo(folder: Path, *, report: Callable[[str], None], shown: int = 24) ->
         )
         answered[name] = (tagger, answers)
     pictures = _pictures(test, *answered["CNN-RNN"], decided["sigmoid, two layers"], shown)
-    return Demo(rows, decided_by, pictures, versions())
+    report("computing the best that a sum over the labels so far can do")
+    sum_short = bayes_values(thresholds=thresholds).joint_log_likelihood - best_sum().bound
+    return Demo(rows, decided_by, pictures, versions(), sum_short)
 
 
 def encoder_config() -> RunConfig:
@@ -263,6 +270,7 @@ def _row(
         log_likelihood=log_likelihood,
         subset_accuracy=truth.expected_subset_accuracy(decided),
         impossible=float((~is_possible(decided)).mean()),
+        nothing=float((decided.any(axis=1) != truth.map_sets.any(axis=1)).mean()),
         mAP=values["mAP_area"],
         OF1=values["OF1"],
         MAP10=values["MAP@10"],

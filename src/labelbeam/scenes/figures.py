@@ -226,6 +226,12 @@ def paint_kitchen(canvas: Canvas) -> None:
     canvas.box(0.66, 0.655, 0.97, 0.70, colour=canvas.lit((50, 52, 58), strength=0.6))
 
 
+def paint_nothing(canvas: Canvas) -> None:
+    """Paint what a camera takes in a pocket or behind a thumb: one dark, blurred colour, whatever the light."""
+    colour = canvas.pick([(24, 22, 26), (96, 44, 36), (70, 60, 54)])
+    canvas.gradient(colour, _mix(colour, (10, 8, 8), canvas.between(0.1, 0.6)), box=(0, 0, 1, 1))
+
+
 def _mix(colour: Colour, other: Colour, share: float) -> Colour:
     """The colour with a share of another one in it."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))

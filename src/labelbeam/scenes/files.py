@@ -30,13 +30,14 @@ from labelbeam.scenes.figures import (
     paint_farm,
     paint_kitchen,
     paint_mountain,
+    paint_nothing,
     paint_person,
     paint_pot,
     paint_sea,
     paint_street,
     paint_traffic_light,
 )
-from labelbeam.scenes.world import VOCABULARY, WORLD_VERSION, Cues, sample_cues, sample_labels
+from labelbeam.scenes.world import NOTHING, VOCABULARY, WORLD_VERSION, Cues, sample_cues, sample_labels
 
 # A picture from its cues: where figures stand, so that none hides another, then backdrop and figures. What is
 # painted beside the cues (places, colours, clouds, grain) bears on no label.
@@ -50,6 +51,7 @@ BACKDROPS: dict[str, Callable[[Canvas], None]] = {
     "kitchen": paint_kitchen,
     "farm": paint_farm,
     "mountain": paint_mountain,
+    NOTHING: paint_nothing,
 }
 
 
@@ -77,7 +79,8 @@ def draw_scene(
         raise InputError(f"the size of a scene must be 32 to 512 pixels, given {size}.")
     canvas = Canvas(size, LOOKS[cues.light], generator=generator)
     BACKDROPS[cues.scene](canvas)
-    FOREGROUNDS[cues.scene](canvas, cues)
+    if cues.scene != NOTHING:
+        FOREGROUNDS[cues.scene](canvas, cues)
     return canvas.finish(grain=3.0)
 
 
@@ -150,9 +153,9 @@ SPLITS: dict[str, int] = {"train": 8000, "val": 800, "test": 2000}
 """Number of pictures in each split. A split's position here is part of its pictures' seeds."""
 
 HIDDEN_NOTE = (
-    "drawn by labelbeam. Who took a picture (anna, ben, chloe), its occasion (holiday, weekend, workday) and "
-    "its meal cannot be read off the pixels: they are random, tied to one another, with odds that follow the "
-    "light (docs/scenes.md)."
+    "drawn by labelbeam. Who took a picture (anna, ben, chloe), its occasion (holiday, weekend, workday), its "
+    "album and its meal cannot be read off the pixels: they are random, tied to one another, with odds that "
+    "follow the light (docs/scenes.md)."
 )
 
 

@@ -1,12 +1,12 @@
 """The world of `scenes`: what a picture shows, and which tags it then carries, as a known distribution.
 
 A picture is drawn from its `Cues` (scene, light, objects). Some labels can be read off it (`VISIBLE_LABELS`).
-The others (`HIDDEN_LABELS`) cannot: who took the picture, the occasion it was filed under, the meal that is
-being made are random given every pixel. They are tied to one another, and the light of the picture shifts their
-odds (`odds`).
+The others (`HIDDEN_LABELS`) cannot: who took the picture, the occasion it was filed under, the album it went into,
+the meal that is being made are random given every pixel. They are tied to one another, and the light of the picture
+shifts their odds. Some pictures show nothing, and carry no label at all.
 
-Knows nothing of pixels, files or models. First in the data path: `odds` says which label sets go with cues,
-`drawing` paints cues, `files` stores the pictures, `bayes` computes what a perfect reader could score.
+Knows nothing of pixels, files or models. First in the data path: `files` paints cues and stores the pictures,
+`bayes` computes what a perfect reader could score, `best_sum` what a sum over the labels said so far could.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,11 +20,14 @@ from jaxtyping import Bool, Float, Int
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import Vocabulary
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Goes up whenever any distribution or pixel changes: it keys the drawn pictures on disk."""
 
 SCENES: dict[str, float] = {"sea": 0.22, "street": 0.21, "kitchen": 0.20, "farm": 0.19, "mountain": 0.18}
-"""How often each scene is drawn. Exactly one holds; every scene but the kitchen has a sky."""
+"""How often each scene is drawn where something is seen. Exactly one holds; all but the kitchen have a sky."""
+
+NOTHING, NOTHING_SHARE = "nothing", 0.08
+"""Instead of a scene: pictures taken by mistake, the lens covered; their share; they carry no label."""
 
 OBJECTS: dict[str, dict[str, float]] = {
     "sea": {"boat": 0.60, "bird": 0.35, "person": 0.30},
@@ -44,14 +47,29 @@ ACTIVITIES: dict[str, tuple[str, str, float]] = {
 PHOTOGRAPHERS = ("anna", "ben", "chloe")
 """Exactly one took the picture."""
 
-OCCASIONS: dict[str, tuple[str, str]] = {
-    "holiday": ("anna", "chloe"),
-    "weekend": ("anna", "ben"),
-    "workday": ("ben", "chloe"),
+OCCASIONS: dict[str, dict[str, tuple[int, str]]] = {
+    "anna": {"": (-1, "breakfast"), "holiday": (0, "lunch"), "weekend": (1, "dinner")},
+    "ben": {"": (-1, "lunch"), "weekend": (0, "dinner"), "workday": (1, "breakfast")},
+    "chloe": {"": (-1, "dinner"), "workday": (0, "breakfast"), "holiday": (1, "lunch")},
 }
-"""Occasion -> the two photographers who take pictures on it. A picture is filed under one at most."""
+"""Photographer -> each occasion that her pictures are filed under ("": none) -> which of two albums, and which meal.
 
-HOLIDAY_TAGS = ("holiday", "family", "album")
+The two decide *together*: each photographer uses both albums, and so does each occasion. No sum of what a
+photographer says for an album and what an occasion says for it gets all six right: anna prefers the first for
+holiday over weekend, ben for weekend over workday, chloe for workday over holiday, which closes a circle.
+"""
+
+ALBUMS = {True: ("grandma", "friends"), False: ("calendar", "poster")}
+"""Whether a person is seen -> the two albums that a picture may go into, once it is filed under an occasion.
+
+Four and not two, so that each is rarer than a photographer and an occasion: labels are said most frequent first, and a
+model whose image enters after the recurrence has to hear of the pair before it can say what the pair decides.
+"""
+
+ALBUM_CHANCE = 0.97
+"""Of the album that photographer and occasion say; else it is the other of the two."""
+
+HOLIDAY_TAGS = ("holiday", "family")
 """Put on a picture together, or not at all."""
 
 LIGHTS: dict[str, tuple[tuple[float, float, float], str]] = {
@@ -70,21 +88,20 @@ although both have the same marginal: no threshold per label can separate them.
 """
 
 FAVOURED_WEIGHT = 24.0
-"""How much likelier the favoured occasion is than another one."""
-
-UNFILED_WEIGHT = 1.0
-"""How likely no occasion is, beside 1 for an occasion that is not favoured."""
-
-MEALS: dict[str, tuple[float, float, float]] = {
-    "anna": (0.86, 0.08, 0.06),
-    "ben": (0.06, 0.86, 0.08),
-    "chloe": (0.08, 0.06, 0.86),
-}
-"""Photographer -> odds of breakfast, lunch and dinner; a kitchen has exactly one meal, other scenes none."""
+"""How much likelier the favoured occasion is than another one, or none."""
 
 MEAL_LABELS = ("breakfast", "lunch", "dinner")
+"""A kitchen has exactly one, other scenes none."""
 
-HIDDEN_LABELS = (*PHOTOGRAPHERS, *HOLIDAY_TAGS, "weekend", "workday", *MEAL_LABELS)
+MEAL_CHANCE = 0.86
+"""Of the meal that photographer and occasion say; the other two share the rest."""
+
+HIDDEN_LABELS = (
+    *PHOTOGRAPHERS,
+    *(*HOLIDAY_TAGS, "weekend", "workday"),
+    *(*ALBUMS[True], *ALBUMS[False]),
+    *MEAL_LABELS,
+)
 """Labels that no reader of the pixels can know for sure."""
 
 VISIBLE_LABELS = (
@@ -106,7 +123,7 @@ class Cues:
     """Everything in a picture that bears on its labels.
 
     Attributes:
-        scene: one of `SCENES`.
+        scene: one of `SCENES`, or `NOTHING`.
         light: one of `LIGHTS`.
         things: objects and activities that are seen, in vocabulary order.
 
@@ -123,8 +140,8 @@ class Cues:
     things: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.scene not in SCENES:
-            raise unknown_name("scene", self.scene, SCENES)
+        if self.scene not in (*SCENES, NOTHING):
+            raise unknown_name("scene", self.scene, (*SCENES, NOTHING))
         if self.light not in LIGHTS:
             raise unknown_name("light", self.light, LIGHTS)
         allowed = things_of(self.scene)
@@ -142,22 +159,24 @@ class Cues:
     @property
     def visible_labels(self) -> tuple[str, ...]:
         """The labels that the picture determines, in vocabulary order."""
+        if self.scene == NOTHING:
+            return ()
         sky = () if self.scene == "kitchen" else ("sky",)
         return (*sky, self.scene, *self.things)
 
 
 def things_of(scene: str) -> tuple[str, ...]:
-    """Return the objects and activities that a scene may show.
+    """Return the objects and activities that a scene, or `NOTHING`, may show.
 
     Example:
         >>> things_of("sea")
         ('boat', 'bird', 'person', 'sailing')
     """
-    return (*OBJECTS[scene], *(name for name, needs in ACTIVITIES.items() if needs[0] == scene))
+    return (*OBJECTS.get(scene, ()), *(name for name, needs in ACTIVITIES.items() if needs[0] == scene))
 
 
 def sample_cues(generator: np.random.Generator) -> Cues:
-    """Draw the visible part of one picture: scene, then light, objects and activities.
+    """Draw the visible part of one picture: scene or nothing, then light, objects and activities.
 
     Args:
         generator: the picture's own random numbers; advanced by the draw.
@@ -169,9 +188,10 @@ def sample_cues(generator: np.random.Generator) -> Cues:
         >>> sample_cues(np.random.default_rng(0)).scene in SCENES
         True
     """
-    scene = _choose(tuple(SCENES), tuple(SCENES.values()), generator)
+    chances = _scene_chances()
+    scene = tuple(chances)[position_of_draw(np.cumsum(tuple(chances.values())), generator)]
     light = tuple(LIGHTS)[generator.integers(len(LIGHTS))]
-    things = [name for name, chance in OBJECTS[scene].items() if generator.random() < chance]
+    things = [name for name, chance in OBJECTS.get(scene, {}).items() if generator.random() < chance]
     for name, (where, needs, chance) in ACTIVITIES.items():
         if scene == where and generator.random() < chance and needs in things:
             things.append(name)
@@ -187,15 +207,19 @@ def cue_distribution() -> tuple[tuple[Cues, ...], Float[np.ndarray, " cues"]]:
     Example:
         >>> cues, probs = cue_distribution()
         >>> len(cues), round(float(probs.sum()), 9)
-        (300, 1.0)
+        (306, 1.0)
     """
     cues: list[Cues] = []
     probs: list[float] = []
-    for (scene, p_scene), light in product(SCENES.items(), LIGHTS):
+    for (scene, p_scene), light in product(_scene_chances().items(), LIGHTS):
         for things, p_things in _things_distribution(scene):
             cues.append(Cues(scene, light, things))
             probs.append(p_scene / len(LIGHTS) * p_things)
     return tuple(cues), np.array(probs)
+
+
+def _scene_chances() -> dict[str, float]:
+    return {name: share * (1 - NOTHING_SHARE) for name, share in SCENES.items()} | {NOTHING: NOTHING_SHARE}
 
 
 def _things_distribution(scene: str) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -229,10 +253,6 @@ def multi_hot(names: Iterable[str]) -> Bool[np.ndarray, " labels"]:
     return row
 
 
-def _choose(names: tuple[str, ...], chances: tuple[float, ...], generator: np.random.Generator) -> str:
-    return names[position_of_draw(np.cumsum(chances), generator)]
-
-
 def position_of_draw(cumulative: np.ndarray, generator: np.random.Generator) -> int:
     """Position of a draw; the last one where rounding leaves the total a little below 1."""
     return min(int(np.searchsorted(cumulative, generator.random(), side="right")), len(cumulative) - 1)
@@ -253,14 +273,18 @@ def label_distribution(cues: Cues) -> tuple[Bool[np.ndarray, "sets labels"], Flo
 
     Returns:
         Distinct label sets, as rows over `VOCABULARY`, and their probabilities, all above 0, of sum 1:
-        p(photographer | light) p(occasion | photographer, light) p(meal | photographer, scene). Read-only.
+        p(photographer | light) p(occasion | photographer, light) p(album, meal | photographer, occasion, seen).
+        Of a picture that shows nothing it is the empty set alone. Read-only.
 
     Example:
         >>> sets, probs = label_distribution(Cues("sea", "dawn"))
         >>> len(sets), round(float(probs.sum()), 9)
-        (9, 1.0)
+        (15, 1.0)
     """
-    hidden, probs = _hidden_distribution(cues.light, cues.scene == "kitchen")
+    if cues.scene == NOTHING:
+        hidden, probs = np.zeros((1, len(VOCABULARY)), dtype=bool), np.ones(1)
+    else:
+        hidden, probs = _hidden_distribution(cues.light, cues.scene == "kitchen", "person" in cues.things)
     sets = hidden | multi_hot(cues.visible_labels)
     sets.flags.writeable = False
     return sets, probs
@@ -328,22 +352,27 @@ def is_possible_given(
 
 
 @cache
-def _hidden_distribution(light: str, kitchen: bool) -> tuple[np.ndarray, np.ndarray]:
+def _hidden_distribution(light: str, kitchen: bool, person: bool) -> tuple[np.ndarray, np.ndarray]:
     """Sets of hidden labels (rows over the whole vocabulary) and their probabilities."""
     odds, favoured = LIGHTS[light]
     rows: list[tuple[str, ...]] = []
     probs: list[float] = []
     for photographer, p_photographer in zip(PHOTOGRAPHERS, odds, strict=True):
-        weights = {"": UNFILED_WEIGHT} | {
-            name: FAVOURED_WEIGHT if name == favoured else 1.0
-            for name, who in OCCASIONS.items()
-            if photographer in who
-        }
-        meals = dict(zip(MEAL_LABELS, MEALS[photographer], strict=True)) if kitchen else {"": 1.0}
-        for (occasion, weight), (meal, p_meal) in product(weights.items(), meals.items()):
+        filed = OCCASIONS[photographer]
+        weights = {name: FAVOURED_WEIGHT if name == favoured else 1.0 for name in filed}
+        for occasion, (album, meal) in filed.items():
             tags = HOLIDAY_TAGS if occasion == "holiday" else (occasion,)
-            rows.append((photographer, *tags, meal))
-            probs.append(p_photographer * weight / sum(weights.values()) * p_meal)
+            chance = p_photographer * weights[occasion] / sum(weights.values())
+            albums = {
+                name: ALBUM_CHANCE if i == album else 1 - ALBUM_CHANCE
+                for i, name in enumerate(ALBUMS[person])
+            }
+            meals = {name: MEAL_CHANCE if name == meal else (1 - MEAL_CHANCE) / 2 for name in MEAL_LABELS}
+            for (in_album, p_album), (made, p_meal) in product(
+                albums.items() if occasion else [("", 1.0)], meals.items() if kitchen else [("", 1.0)]
+            ):
+                rows.append((photographer, *tags, in_album, made))
+                probs.append(chance * p_album * p_meal)
     sets = np.stack([multi_hot(tuple(name for name in row if name)) for row in rows])
     values = np.array(probs)
     values.flags.writeable = False
