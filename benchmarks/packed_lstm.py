@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from labelbeam.heads.label_model_torch import CNNRNN, LSTM
-from labelbeam.labels.sequences import PAD, sequences_of
+from labelbeam.heads.sequences_torch import PAD, sequences_of
 from labelbeam.labels.vocabulary import UNKNOWN
 
 

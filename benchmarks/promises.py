@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from labelbeam.errors import InputError
-from labelbeam.predict.promise_kinds import GRID, miss_losses, set_probability, tag_losses
+from labelbeam.predict.promise_kinds import GRID, miss_losses, selection_cut, set_probability, tag_losses
 from labelbeam.predict.promises import Promise, Promises, Sample, plain_cut, plain_threshold
-from labelbeam.predict.selection import selection_cut
 from labelbeam.predict.set_lists import independent_sets, listed_until, mass_before
 
 SETS = ("scene", "yeast", "emotions", "medical", "tmc2007-500")

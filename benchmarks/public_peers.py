@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from labelbeam.training.tuning import MOST_ROWS, parts_of
+from labelbeam.training.learning import MOST_ROWS, parts_of
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 """C of the logistic regressions."""

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, sequences_of
 from labelbeam.runs.recipe import Recipe, build_optimiser
 from labelbeam.training.batches import FeatureBatches
 from labelbeam.training.loop import fit, mean_nats

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from labelbeam.errors import InputError
-from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 
 

@@ -48,7 +48,7 @@ from labelbeam.metrics.evaluation import numbers
 from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.config import configure
 from labelbeam.runs.recipe import recipe_for, some_empty
-from labelbeam.training.tuning import size_of
+from labelbeam.training.learning import size_of
 
 SHOWN = ("mAP_area", "OF1", "CF1", "MAP@10", "subset_accuracy", "log_likelihood")
 SHARES = (0.05, 0.2)  # of the photographs that show nothing, as a user may state it

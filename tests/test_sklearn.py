@@ -160,15 +160,15 @@ def test_the_choice_among_configurations_is_kept_and_decides_how_long_all_rows_t
 def test_what_is_tried_knows_like_what_is_trained_that_no_row_is_empty(
     rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from labelbeam.training import learning, tuning
+    from labelbeam.training import learning
 
-    seen = []
+    seen, original = [], learning.learn
 
     def learn(config, *arguments, **options):
         seen.append(config.label_model.nothing)
-        return learning.learn(config, *arguments, **options)
+        return original(config, *arguments, **options)
 
-    monkeypatch.setattr(tuning, "learn", learn)
+    monkeypatch.setattr(learning, "learn", learn)
     features, labels = rows
     shown = labels.any(axis=1)
     small = {"label_model.hidden_size": 8, "label_model.image_hidden_size": 8}

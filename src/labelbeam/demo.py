@@ -33,7 +33,7 @@ from labelbeam.scenes.bayes import (
 from labelbeam.scenes.best_sum import best_sum
 from labelbeam.scenes.files import read_scenes, scene_cues
 from labelbeam.scenes.world import VOCABULARY, is_possible
-from labelbeam.tagging.page import TaggedPicture
+from labelbeam.tagging.outputs import TaggedPicture
 from labelbeam.training.train import Trained, train_run
 
 HEADS = {

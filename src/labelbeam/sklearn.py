@@ -93,8 +93,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
             ValueError: rows of different number, other values, no label, or features that are no numbers.
         """
         from labelbeam.progress import progress_bar
-        from labelbeam.training.learning import learn
-        from labelbeam.training.tuning import size_of, tune
+        from labelbeam.training.learning import learn, size_of, tune
 
         features = self._features(X, reset=True)
         names, targets = labels_of(Y)

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.heads.label_scores import TrainedAnySubset
-from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
+from labelbeam.labels.vocabulary import ByLabel, Features, PerImage, Targets
 from labelbeam.predict.answers import Answerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 

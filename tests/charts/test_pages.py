@@ -13,7 +13,7 @@ from PIL import Image
 from labelbeam.charts import page as fonts
 from labelbeam.charts.page import embedded_thumbnail, render
 from labelbeam.predict.prediction import Prediction, ScoredLabel
-from labelbeam.tagging.page import TaggedPicture, shown_cards
+from labelbeam.tagging.outputs import TaggedPicture, shown_cards
 
 
 def opened(address: str) -> Image.Image:

@@ -17,7 +17,7 @@ from labelbeam.heads.options import LocalOptions
 from labelbeam.runs.export import export_run
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger
-from labelbeam.service.pictures import Explainer
+from labelbeam.service.project_photographs import Explainer
 
 
 def test_the_place_that_adds_most_is_the_peak_and_what_is_taken_away_is_apart() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions, OfWords, allowed_outcomes
-from labelbeam.labels.sequences import PAD, sequences_of
+from labelbeam.heads.sequences_torch import PAD, sequences_of
 
 LABELS, FEATURES = 5, 7
 CELLS = ["lstm", "paper", "paper-gated", "none"]

@@ -7,8 +7,7 @@ from torch import nn
 
 from labelbeam.heads.label_model_torch import CNNRNN, LSTM, allowed_outcomes
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
-from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, lstm_over_prefixes, sequences_of
 
 LABELS, FEATURES, HIDDEN = 6, 5, 7
 

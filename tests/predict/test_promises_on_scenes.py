@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.predict.promise_kinds import set_probability, tag_losses
+from labelbeam.predict.promise_kinds import selection_cut, set_probability, tag_losses
 from labelbeam.predict.promises import Promise, Promises, Sample
-from labelbeam.predict.selection import selection_cut
 from labelbeam.scenes.bayes import population
 
 
@@ -174,7 +173,7 @@ def test_of_images_selected_from_a_batch_no_more_are_wrong_on_average_than_promi
 
 def test_without_the_new_image_in_its_p_value_selections_break_their_word(monkeypatch) -> None:
     monkeypatch.setattr(
-        "labelbeam.predict.selection.wrong_p_values",
+        "labelbeam.predict.promise_kinds.wrong_p_values",
         lambda wrong, images, sure: (wrong[:, None] >= sure).sum(axis=0) / images,
     )
     wrong, error, _ = wrong_share(4, 1000, 0.5)

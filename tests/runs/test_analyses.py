@@ -10,8 +10,8 @@ from labelbeam.explain.search_tree import visible_search
 from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.neighbors.label_space import image_neighbors, images_near, label_space
-from labelbeam.report.failures import failures, largest_areas
 from labelbeam.report.label_errors import FILES, write_label_errors
+from labelbeam.report.mistakes import failures, largest_areas
 from labelbeam.report.pairs import pair_learning
 from labelbeam.runs.evaluation import Evaluation, evaluate_features
 from labelbeam.runs.tagger import Tagger

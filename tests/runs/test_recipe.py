@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelbeam.runs.recipe import DataSize, Recipe, format_recipe, recipe_for, strength_for
-from labelbeam.training.tuning import size_of
+from labelbeam.training.learning import size_of
 
 VECTORS = DataSize(400, 72, 6, vectors=True)
 

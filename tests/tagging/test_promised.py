@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from labelbeam.decoding.search import Search
 from labelbeam.errors import InputError
 from labelbeam.predict.decision import Decision
-from labelbeam.predict.selection import selection_cut
+from labelbeam.predict.promise_kinds import selection_cut
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger
 

@@ -19,14 +19,13 @@ import typer
 from labelbeam import __version__
 from labelbeam.cli.data import convert, download, inspect, split
 from labelbeam.cli.evaluate import evaluate, score
-from labelbeam.cli.export import export, extend_labels
 from labelbeam.cli.options import say
 from labelbeam.cli.report import explain, report
 from labelbeam.cli.reproduce import demo, reproduce
 from labelbeam.cli.serve import serve
 from labelbeam.cli.suggest import neighbors, suggest
 from labelbeam.cli.tag import promote, tag, untag, watch
-from labelbeam.cli.train import NamesHeads, train
+from labelbeam.cli.train import NamesHeads, export, extend_labels, train
 from labelbeam.errors import InputError
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG})

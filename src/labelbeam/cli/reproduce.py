@@ -189,7 +189,7 @@ def _show(found: "Demo", closed: dict[str, dict[str, float]]) -> None:
 
 def _page(found: "Demo", closed: dict[str, dict[str, float]]) -> str:
     from labelbeam.charts.page import render
-    from labelbeam.tagging.page import shown_cards
+    from labelbeam.tagging.outputs import shown_cards
 
     cells = _cells(found)
     return render(

@@ -21,8 +21,7 @@ from labelbeam.data.fetching import NotFetchedError, Patience, fetch
 from labelbeam.encoders import networks as vgg16
 from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.encoder import EncoderConfig
-from labelbeam.encoders.image_encoder import ImageEncoder, channels_last, rebuild_encoder
-from labelbeam.encoders.last_map import WithMap, with_map
+from labelbeam.encoders.image_encoder import ImageEncoder, WithMap, channels_last, rebuild_encoder, with_map
 from labelbeam.encoders.lite import LITE, lite_weights
 from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess

@@ -84,7 +84,7 @@ class Encoder(ABC):
 
     @property
     def map_shape(self) -> MapShape | None:
-        """Its last map, where rows hold it behind the pooled vector (`encoders.last_map`); None: they do not."""
+        """Its last map, where rows hold it behind the pooled vector (`encoders.image_encoder`); None: they do not."""
         return MapShape.of(self.config)
 
     @property

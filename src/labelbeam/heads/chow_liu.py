@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int8
 
 from labelbeam.errors import InputError
-from labelbeam.labels.arrays import ByLabel, PerImage, PerLabel, Targets
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, ByLabel, PerImage, PerLabel, Targets
 
 
 @dataclass(frozen=True)

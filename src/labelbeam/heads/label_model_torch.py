@@ -13,9 +13,8 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.local_torch import LocalScores, local_scores
 from labelbeam.heads.options import NEEDS_PER_LABEL, CellName, LabelModelOptions, LocalOptions
 from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats
-from labelbeam.heads.prefix_lstm_torch import lstm_over_prefixes
 from labelbeam.heads.scaling_torch import FeatureScaling, check_batch, check_sizes
-from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
+from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, lstm_over_prefixes, sequences_of
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 # Recurrent cells over label embeddings: what o(t) is, given the labels so far.

@@ -14,8 +14,7 @@ from labelbeam.heads.label_model import relu
 from labelbeam.heads.local import Local
 from labelbeam.heads.options import LocalOptions, SigmoidOptions
 from labelbeam.heads.tensors import Scaling, Tensors
-from labelbeam.labels.arrays import Features, LabelSets, Targets
-from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, Features, LabelSets, Targets
 
 BLOCK = 8192
 """Images at a time: bounds the memory of single-precision copies."""

@@ -1,19 +1,95 @@
 """Local evidence as arrays: a score of each label at each place of the encoder's last map, and from them one an image.
 
-A row of an encoder with a map holds its pooled vector, then the map place by place (`encoders.last_map`). The twin of
-`heads.local_torch`, which trains it.
+A row of an encoder with a map holds its pooled vector, then the map place by place (`encoders.image_encoder`). The
+twin of `heads.local_torch`, which trains it. Knows no torch, only arrays and, by their own methods, tensors.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from labelbeam.heads.local_csra import csra
-from labelbeam.heads.local_log_sum_exp import log_sum_exp
 from labelbeam.heads.options import LocalOptions
 from labelbeam.heads.tensors import Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# Log-sum-exp pooling of a label's scores over the places of a map: between their average and their maximum.
+#
+#     s_p = w . x_p                                       the label's score at place p
+#     z   = 1 / temperature * log mean_p exp(temperature * s_p)
+#
+# A small temperature gives the average, a large one the maximum. Source:
+#     Pinheiro and Collobert, "From Image-level to Pixel-level Labeling with Convolutional Networks", CVPR 2015,
+#     equation 1.
+
+
+def log_sum_exp(
+    scores: Float[np.ndarray, "images places labels"], options: LocalOptions
+) -> Float[np.ndarray, "images places labels"]:
+    """Return what each place adds to a label's score: its share of the exponentials, of the score.
+
+    Args:
+        scores: of each label at each place.
+        options: the temperature.
+
+    Example:
+        >>> options = LocalOptions("log-sum-exp", temperature=1.0)
+        >>> log_sum_exp(np.array([[[0.0], [9.0]]]), options).sum().round(3)  # 9 - log 2
+        np.float64(8.307)
+    """
+    highest = scores.max(axis=1, keepdims=True)
+    powers = np.exp(options.temperature * (scores - highest))
+    score = highest + np.log(powers.mean(axis=1, keepdims=True)) / options.temperature
+    parts: np.ndarray = powers / powers.sum(axis=1, keepdims=True) * score
+    return parts
+
+
+def log_sum_exp_of_tensor(scores: "Tensor", options: LocalOptions) -> "Tensor":
+    """Return the scores [batch labels] from those at each place [batch places labels]; the twin of `log_sum_exp`."""
+    total = (options.temperature * scores).logsumexp(dim=1)
+    return (total - math.log(scores.shape[1])) / options.temperature
+
+
+# Class-specific residual attention: a label's average over the places of a map, and more of where it is strongest.
+#
+#     s_p = w . x_p                                       the label's score at place p
+#     z   = mean_p s_p + weight * sum_p softmax_p(temperature * s_p) * s_p
+#
+# No parameter beyond a linear head's; with weight 0 it is one on the averaged map. Source:
+#     Zhu and Wu, "Residual Attention: A Simple but Effective Method for Multi-Label Recognition", ICCV 2021, equations
+#     2 to 6 (arXiv 2108.02456), with one temperature; their logits are not normalised by the length of w.
+
+
+def csra(
+    scores: Float[np.ndarray, "images places labels"], options: LocalOptions
+) -> Float[np.ndarray, "images places labels"]:
+    """Return what each place adds to a label's score: summed over places they are it.
+
+    Args:
+        scores: of each label at each place.
+        options: weight and temperature.
+
+    Example:
+        >>> csra(np.array([[[0.0], [1.0]]]), LocalOptions("csra", weight=0.0))[0, :, 0].tolist()
+        [0.0, 0.5]
+    """
+    attention = np.exp(options.temperature * (scores - scores.max(axis=1, keepdims=True)))
+    attention /= attention.sum(axis=1, keepdims=True)
+    parts: np.ndarray = scores * (1 / scores.shape[1] + options.weight * attention)
+    return parts
+
+
+def csra_of_tensor(scores: "Tensor", options: LocalOptions) -> "Tensor":
+    """Return the scores [batch labels] from those at each place [batch places labels]; the twin of `csra`, summed."""
+    attention = (options.temperature * scores).softmax(dim=1)
+    return (scores * (1 / scores.shape[1] + options.weight * attention)).sum(dim=1)
+
 
 TOGETHER = 64
 """Maps multiplied at a time: bounds the memory of single-precision copies."""

@@ -8,9 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelbeam.heads.local import TOGETHER
-from labelbeam.heads.local_csra import csra_of_tensor
-from labelbeam.heads.local_log_sum_exp import log_sum_exp_of_tensor
+from labelbeam.heads.local import TOGETHER, csra_of_tensor, log_sum_exp_of_tensor
 from labelbeam.heads.options import LocalOptions
 
 POOLED: Mapping[str, Callable[[Tensor, LocalOptions], Tensor]] = {

@@ -13,8 +13,7 @@ from jaxtyping import Float32
 from labelbeam.errors import InputError
 from labelbeam.heads.options import NeighbourOptions
 from labelbeam.heads.tensors import Scaling, Tensors, directions
-from labelbeam.labels.arrays import Features
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Features
 
 BLOCK = 256
 """Images at a time: bounds the memory of similarities to all training images."""

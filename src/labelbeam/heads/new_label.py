@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Int
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel, per_label_row
 from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
-from labelbeam.labels.arrays import Features, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Features, Targets
 
 # With the old parameters fixed, the odds that a label model says a new label K at a step are exp(x_t . u_K - a_t),
 # where x_t is the joint embedding and a_t the log-sum-exp of the old allowed outcomes; its log-likelihood in u_K is

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labelbeam.errors import InputError
-from labelbeam.labels.arrays import ByLabel, PerImage, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, PerImage, Targets
 
 BINS = 15
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, Targets
+from labelbeam.labels.vocabulary import ByLabel, LabelSets, PerImage, Targets
 from labelbeam.metrics.ranking import NOTHING, SortedLabel, decide_top_k, rank_labels, sort_label
 
 ProtocolName = Literal["exact-k", "at-most-k", "threshold", "top-k-and-threshold", "sets", "path-k", "none"]

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from labelbeam.labels.arrays import LabelSets, Targets
+from labelbeam.labels.vocabulary import LabelSets, Targets
 
 # Counts add over batches and machines, and carry any leading axes, so that the same reduction gives a score and its
 # thousand bootstrap resamples.

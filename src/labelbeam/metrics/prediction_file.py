@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import ByLabel, LabelSets, Targets
+from labelbeam.labels.vocabulary import ByLabel, LabelSets, Targets
 from labelbeam.metrics.ranking import NOTHING, OUTSIDE, rank_labels
 from labelbeam.parsing import BYTE_ORDER_MARK, parse_json
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Int8
 
-from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, Targets
+from labelbeam.labels.vocabulary import ByLabel, LabelSets, PerImage, Targets
 
 # Equal scores are one threshold. A threshold whose images are all negative only lowers precision at the same recall, so
 # the curve is kept at thresholds that hold a positive: that is what makes resampling cheap.

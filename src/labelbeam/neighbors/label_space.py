@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import Features
+from labelbeam.labels.vocabulary import Features
 from labelbeam.neighbors.neighbors import (
     MEASURES,
     image_points,

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, require
-from labelbeam.labels.arrays import Features
+from labelbeam.labels.vocabulary import Features
 from labelbeam.runs.run_directory import Run
 
 MEASURES = ("cosine", "dot")

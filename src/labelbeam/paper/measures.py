@@ -18,8 +18,7 @@ from labelbeam.decoding.likelihood import MOST_ORDERED
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.arrays import ByLabel, Features, LabelSets, PerImage
-from labelbeam.labels.vocabulary import PRESENT
+from labelbeam.labels.vocabulary import PRESENT, ByLabel, Features, LabelSets, PerImage
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import evaluate
 from labelbeam.metrics.intervals import Resampled, resample

@@ -16,9 +16,8 @@ from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError
 from labelbeam.heads.label_scores import TrainedRanking, TrainedSigmoid, TrainedTree, log_sigmoid
 from labelbeam.heads.nearest_neighbours import TrainedNeighbours
-from labelbeam.labels.arrays import ByLabel, Features, LabelSets, PerImage, Targets
 from labelbeam.labels.rules import Limit
-from labelbeam.labels.vocabulary import UNKNOWN
+from labelbeam.labels.vocabulary import UNKNOWN, ByLabel, Features, LabelSets, PerImage, Targets
 
 if TYPE_CHECKING:
     from labelbeam.predict.promises import Promises

@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from labelbeam.data.stratified import folds
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, Features, PerImage, Targets
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.fitness import Fitness, fit_fitness
 from labelbeam.predict.score_maps import (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Float, Num
 
-from labelbeam.labels.arrays import PerImage
+from labelbeam.labels.vocabulary import PerImage
 
 CONFIDENCE = 0.95
 """Of promises that hold with confidence: of 100 calibrations, at most 5 break theirs."""

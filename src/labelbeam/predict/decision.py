@@ -9,14 +9,13 @@ from jaxtyping import Bool, Float
 from labelbeam.decoding.best_first import ListedSets
 from labelbeam.decoding.set_samples import SetSamples
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel
 from labelbeam.labels.rules import Limit
+from labelbeam.labels.vocabulary import ByLabel, LabelSets, PerImage, PerLabel
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.conformal import CONFIDENCE
 from labelbeam.predict.fitness import ALPHA
-from labelbeam.predict.promise_kinds import set_probability
+from labelbeam.predict.promise_kinds import selection_cut, set_probability
 from labelbeam.predict.promises import Promise, Promises
-from labelbeam.predict.selection import selection_cut
 from labelbeam.predict.set_lists import independent_sets, listed_until
 from labelbeam.predict.thresholds import OBJECTIVES, TunedThresholds
 from labelbeam.predict.under_rules import sets_above
@@ -232,7 +231,7 @@ class Decision:
     """Whether recall and `unseen` are promised on average over calibrations, rather than with confidence 95 %."""
     unseen: float | None = None
     """Say which images need nobody to look at them: of those, this share at least has exactly its true labels,
-    with confidence 95 %; on average, where the images of a job are chosen together (`predict.selection`)."""
+    with confidence 95 %; on average, where the images of a job are chosen together (`predict.promise_kinds`)."""
     sets_among: float | None = None
     """List label sets, the most probable first, so that the true set is among them with this probability."""
 

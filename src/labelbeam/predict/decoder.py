@@ -25,9 +25,8 @@ from labelbeam.decoding.trie import DEFAULT_BYTE_LIMIT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, heads_that
-from labelbeam.labels.arrays import PerImage, Targets
 from labelbeam.labels.rules import Rules, as_rules
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, PerImage, Targets, Vocabulary
 
 Labels = Iterable[int | str] | Sequence[Iterable[int | str]]
 """Label columns (or names, where the decoder knows them), for every image alike or a list for each."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32
 
 from labelbeam.errors import InputError
-from labelbeam.labels.arrays import Features, PerImage
+from labelbeam.labels.vocabulary import Features, PerImage
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.score_maps import stored_number, stored_numbers, stored_part, stored_text
 

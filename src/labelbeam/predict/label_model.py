@@ -18,9 +18,8 @@ from labelbeam.decoding.step import LabelStep, PathLength, allowed_outcomes
 from labelbeam.decoding.trie import ROOT, PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.label_model import TrainedLabelModel
-from labelbeam.labels.arrays import ByLabel, Features, PerImage, Targets
 from labelbeam.labels.rules import Limit
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, Features, PerImage, Targets
 from labelbeam.predict.answers import Answerer, Answers
 from labelbeam.predict.set_lists import MOST_SETS
 

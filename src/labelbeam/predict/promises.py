@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, LabelSets, PerImage, PerLabel, Targets
 from labelbeam.metrics.comparison import Comparison
 from labelbeam.predict.conformal import (
     CONFIDENCE,

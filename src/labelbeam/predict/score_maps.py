@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from labelbeam.errors import InputError
-from labelbeam.labels.arrays import ByLabel, PerImage, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, PerImage, Targets
 
 VERSION = 1
 """Of the stored form; a file of another version is refused, not guessed at."""

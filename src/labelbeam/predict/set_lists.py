@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from labelbeam.decoding.best_first import ListedSets
-from labelbeam.labels.arrays import ByLabel, PerImage, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, PerImage, Targets
 
 MOST_SETS = 100
 """Sets that a list holds at most; a true set further down counts as not listed."""

@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from labelbeam.data.stratified import folds
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.labels.arrays import ByLabel, LabelSets, PerImage, PerLabel, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, LabelSets, PerImage, PerLabel, Targets
 from labelbeam.predict.score_maps import log_odds, probability, stored_numbers, stored_part
 
 # Each rule is tuned for one of the field's F1s, and is the better decision for that one only.

@@ -87,7 +87,7 @@ def label_results_chart(labels: Sequence[Values]) -> Markup:
     """Return precision (disc) and recall (square) of the most frequent labels, with intervals.
 
     Args:
-        labels: the `labels` of `report.failures.Failures.to_json()`.
+        labels: the `labels` of `report.mistakes.Failures.to_json()`.
     """
     rows = [
         Row(

@@ -20,8 +20,7 @@ from jaxtyping import Float
 
 from labelbeam.errors import InputError
 from labelbeam.files import written_whole
-from labelbeam.labels.arrays import ByLabel, PerImage, PerLabel, Targets
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, ByLabel, PerImage, PerLabel, Targets
 from labelbeam.runs.evaluation import Evaluation
 
 ALPHA = 0.8

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Int
 from labelbeam.errors import InputError
 from labelbeam.heads.chow_liu import NO_PARENT, ChowLiuTree
 from labelbeam.inspect.cooccurrence import ROWS
-from labelbeam.labels.arrays import ByLabel, LabelSets, PerLabel, Targets
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, ByLabel, LabelSets, PerLabel, Targets
 from labelbeam.metrics.counts import count
 from labelbeam.metrics.intervals import Shares, shares_of
 

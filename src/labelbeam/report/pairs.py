@@ -9,12 +9,10 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from labelbeam.errors import InputError
 from labelbeam.inspect.cooccurrence import ROWS, examined_pairs, pair_counts, significant
-from labelbeam.labels.arrays import Features, LabelSets, Targets
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Features, LabelSets, Targets
 from labelbeam.metrics.intervals import Shares, shares_of
 from labelbeam.predict.decision import Decision
-from labelbeam.report.failures import truth_and_sets
-from labelbeam.report.mistakes import ALPHA, LookAlikes, look_alikes
+from labelbeam.report.mistakes import ALPHA, LookAlikes, look_alikes, truth_and_sets
 from labelbeam.runs.evaluation import Evaluation
 
 # Labels that (almost) never occur together, and how often each source emits them together all the same: near-synonyms

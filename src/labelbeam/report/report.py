@@ -26,9 +26,8 @@ from labelbeam.metrics.score_table import intervals
 from labelbeam.neighbors.label_space import label_space
 from labelbeam.neighbors.neighbors import label_points
 from labelbeam.progress import progress_bar
-from labelbeam.report.failures import Failures, failures, largest_areas, truth_and_sets
 from labelbeam.report.label_errors import label_errors_dict, probable_label_errors
-from labelbeam.report.mistakes import WorstImage
+from labelbeam.report.mistakes import Failures, WorstImage, failures, largest_areas, truth_and_sets
 from labelbeam.report.pairs import pair_learning
 from labelbeam.report.run import (
     Subject,

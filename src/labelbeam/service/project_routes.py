@@ -18,9 +18,14 @@ from labelbeam.project.project_file import Project
 from labelbeam.project.schema import Change, Photograph, Step, Unavailable
 from labelbeam.runs.tagger import Tagger
 from labelbeam.service.admission import Refusal
-from labelbeam.service.pictures import Explainer, SmallCopies, has_tree, tree_picture
 from labelbeam.service.project_export import export_formats, exported, write_beside
-from labelbeam.service.project_photographs import ProjectPhotographs
+from labelbeam.service.project_photographs import (
+    Explainer,
+    ProjectPhotographs,
+    SmallCopies,
+    has_tree,
+    tree_picture,
+)
 from labelbeam.service.project_scores import (
     MOST,
     ProjectScores,

@@ -254,7 +254,7 @@ def tag_images(
         for sentence in left_out.sentences():
             report(sentence)
         if request.page is not None:
-            from labelbeam.tagging.page import write_page
+            from labelbeam.tagging.outputs import write_page
 
             first = record.first(request.page_pictures)
             write_page(request.page, first, counts.images, report=report)

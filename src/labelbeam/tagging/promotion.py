@@ -14,7 +14,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.registry import for_learning, open_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.runs.tagger import Tagger
-from labelbeam.tagging.marks import mark_of
+from labelbeam.tagging.journal import mark_of
 
 DRAWS = 10_000
 """Resamples of the photographs."""

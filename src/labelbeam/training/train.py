@@ -52,11 +52,10 @@ from labelbeam.training.batches import (
     prepare_batches,
     training_data,
 )
-from labelbeam.training.learning import Rows, remember
+from labelbeam.training.learning import Rows, remember, size_of
+from labelbeam.training.learning import tune as try_configurations
 from labelbeam.training.loop import RESUME, Batches, Progress, fit, mean_nats
 from labelbeam.training.suggester import train_suggester
-from labelbeam.training.tuning import size_of
-from labelbeam.training.tuning import tune as try_configurations
 
 # Lines that a person reads of a training: one per epoch, and those on top of a run's config.yaml.
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from random_rules import kept_sets, random_limits
 
-from labelbeam.decoding import independent
-from labelbeam.decoding.independent import RuledLabels
 from labelbeam.errors import InputError
 from labelbeam.labels.rules import Limit
+from labelbeam.predict import under_rules as independent
+from labelbeam.predict.under_rules import RuledLabels
+from random_rules import kept_sets, random_limits
 
 
 def cases(count, *, seed=0):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelbeam.errors import InputError
+from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, sequences_of
 from labelbeam.labels.order import order_labels
-from labelbeam.labels.sequences import PAD, distinct_prefixes, sequences_of
 
 
 def random_targets(seed: int, images: int = 12, labels: int = 5) -> torch.Tensor:

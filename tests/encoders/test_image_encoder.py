@@ -11,8 +11,7 @@ from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.encoder import MapShape
 from labelbeam.encoders.graph_encoder import load_graph
 from labelbeam.encoders.graph_export import export_graph
-from labelbeam.encoders.image_encoder import load_encoder, save_encoder
-from labelbeam.encoders.last_map import with_map
+from labelbeam.encoders.image_encoder import load_encoder, save_encoder, with_map
 from labelbeam.errors import InputError
 
 
