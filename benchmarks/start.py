@@ -48,7 +48,7 @@ UNAVOIDABLE = """
 import sys
 from pathlib import Path
 import torch
-from labelbeam.encoders.image_encoder import load_encoder
+from labelbeam.encoders.catalogue import load_encoder
 from labelbeam.data.images import read_rgb
 encoder = load_encoder(Path(sys.argv[1]) / "encoder.safetensors").ready("cpu")
 encoder.encode(encoder.preprocess.resized(read_rgb(sys.argv[2]))[None])

@@ -35,7 +35,7 @@ NEEDS_TORCH = {
         "encoders.image_encoder",
         "encoders.networks",
     ),
-    *("encoders.last_map", "encoders.timm_encoder", "encoders.weights"),
+    *("encoders.timm_encoder", "encoders.weights"),
     *("report.page", "report.report"),
 }
 """Modules that train, run or explain a network; beside these `training`, `paper` and `heads.*_torch`."""

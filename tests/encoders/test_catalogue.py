@@ -7,15 +7,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from labelbeam.encoders import catalogue as hub
 from labelbeam.encoders import timm_encoder
-from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
-from labelbeam.encoders.image_encoder import (
-    ImageEncoder,
-    load_encoder,
-    rebuild_encoder,
-    save_encoder,
-)
+from labelbeam.encoders.catalogue import EncoderConfig, build_encoder, load_encoder, rebuild_encoder
+from labelbeam.encoders.image_encoder import ImageEncoder, save_encoder
 from labelbeam.encoders.networks import Vgg16
 from labelbeam.errors import InputError
 
@@ -194,7 +188,7 @@ def test_published_weights_are_read_from_the_hubs_local_copy(
 ) -> None:
     module = timm_encoder.timm_module().create_model("test_vit")
     save_file(module.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(hub, "published_file", lambda model, tag: tmp_path / "model.safetensors")
+    monkeypatch.setattr(timm_encoder, "published_file", lambda model, tag: tmp_path / "model.safetensors")
     encoder = build_encoder(EncoderConfig("test_vit"))
     local = build_encoder(EncoderConfig("test_vit.r160_in1k", tmp_path / "model.safetensors"))
     assert same(encoder, local)

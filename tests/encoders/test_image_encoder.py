@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
+from labelbeam.encoders.catalogue import EncoderConfig, build_encoder, load_encoder
 from labelbeam.encoders.encoder import MapShape
 from labelbeam.encoders.graph_encoder import load_graph
 from labelbeam.encoders.graph_export import export_graph
-from labelbeam.encoders.image_encoder import load_encoder, save_encoder, with_map
+from labelbeam.encoders.image_encoder import save_encoder, with_map
 from labelbeam.errors import InputError
 
 

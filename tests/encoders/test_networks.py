@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from labelbeam.encoders import timm_encoder
+from labelbeam.encoders.image_encoder import probe
 from labelbeam.encoders.networks import Gem, SqueezeNet11, TinyEncoder, Vgg16
 from labelbeam.errors import InputError
 
@@ -121,12 +122,12 @@ def test_gem_lies_between_average_and_maximum_in_either_layout() -> None:
 )
 def test_timm_models_give_one_row_per_image(model: str, pooling: str, features: int) -> None:
     module = timm_encoder.build(model, pooling).eval()
-    assert timm_encoder.probe(module, size=160, name=model) == features
+    assert probe(module, size=160, name=model) == features
 
 
 def test_a_vit_changes_size_when_built_for_another() -> None:
     module = timm_encoder.build("test_vit", size=96)
-    assert timm_encoder.probe(module, size=96, name="test_vit") == 64
+    assert probe(module, size=96, name="test_vit") == 64
 
 
 def test_the_layout_of_a_pooled_map_does_not_change_what_gem_gives() -> None:
@@ -151,7 +152,10 @@ def test_short_names_are_published_timm_weights() -> None:
         (lambda: TinyEncoder(pooling="gem"), ["pooling", "avg+max"]),
         (lambda: Vgg16(1, "fc8"), ["Did you mean 'fc7'", "fc7-relu"]),
         (lambda: SqueezeNet11("mean"), ["pooling", "avg"]),
-        (lambda: timm_encoder.full_name("resnt50"), ["unknown encoder", "Did you mean 'resnet50'", "vgg16"]),
+        (
+            lambda: timm_encoder.full_name("resnt50", ours=["vgg16"]),
+            ["unknown encoder", "Did you mean 'resnet50'", "vgg16"],
+        ),
         (lambda: timm_encoder.full_name("dinov"), ["Did you mean 'dinov2'"]),
         (lambda: timm_encoder.full_name("resnet50.a1_in2k"), ["tag", "Did you mean 'a1_in1k'"]),
         (lambda: timm_encoder.build("test_resnet", "average"), ["unknown pooling", "avg"]),

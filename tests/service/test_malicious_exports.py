@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from labelbeam.encoders import image_encoder
+from labelbeam.encoders import catalogue
+from labelbeam.encoders.catalogue import rebuild_encoder
 from labelbeam.encoders.graph_encoder import INPUT, OUTPUT, installed_engines, load_graph
-from labelbeam.encoders.image_encoder import rebuild_encoder
 from labelbeam.encoders.networks import TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError
@@ -134,7 +135,7 @@ def test_a_network_is_built_only_when_the_file_holds_it(monkeypatch: pytest.Monk
         built.append({parameter.device.type for parameter in module.parameters()})
         return module
 
-    monkeypatch.setattr(image_encoder, "ARCHITECTURES", {"tiny": build})
+    monkeypatch.setattr(catalogue, "LIBRARIES", {"tiny": replace(catalogue.LIBRARIES["tiny"], network=build)})
     weights = TinyEncoder(width=16).state_dict()
     config = {"architecture": "tiny", "num_features": 32, "preprocess": Preprocess(32).to_dict()}
     with pytest.raises(InputError, match=r"e\.safetensors holds the weights of another architecture"):

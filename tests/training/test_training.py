@@ -153,7 +153,8 @@ def test_an_interrupted_training_is_not_continued_with_another_encoder(
     train, command, drawn, encoder_file, tmp_path, monkeypatch
 ):
     """Another one under the same name: as its file was trained anew between the two halves."""
-    from labelbeam.encoders.image_encoder import load_encoder, save_encoder
+    from labelbeam.encoders.catalogue import load_encoder
+    from labelbeam.encoders.image_encoder import save_encoder
 
     own = tmp_path / "own.safetensors"
     shutil.copyfile(encoder_file, own)

@@ -16,7 +16,7 @@ from PIL import Image
 from labelbeam.data.images import UnreadableImage, read_rgb
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 LETTERS = 'system-ui, "Noto Sans", "Noto Sans CJK JP", sans-serif'
 
@@ -47,6 +47,11 @@ def render(template: str, **values: Any) -> Markup:
         values: by the names it uses; one that is missing is an error.
     """
     return Markup(_templates().get_template(template).render(values))
+
+
+def template(source: str) -> "Template":
+    """Return a template that another one includes, from its own text."""
+    return _templates().from_string(source)
 
 
 @cache

@@ -10,8 +10,8 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,18 +21,10 @@ from jaxtyping import Float, Float32, UInt8
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from labelbeam.encoders import timm_encoder
-from labelbeam.encoders.encoder import Encoder, MapShape
-from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder, Vgg16
+from labelbeam.encoders.encoder import Encoder, EncoderConfig, MapShape
 from labelbeam.encoders.preprocess import Preprocess
-from labelbeam.encoders.weights import (
-    ENCODER_KEY,
-    content_hash,
-    load_strictly,
-    read_weights,
-    refuse_other_weights,
-)
-from labelbeam.errors import InputError, unknown_name
+from labelbeam.encoders.weights import ENCODER_KEY, Needs, Weights, content_hash
+from labelbeam.errors import InputError
 from labelbeam.files import written_whole
 
 # The last feature map of any image encoder beside its pooled vector: where things are, not only that they are.
@@ -119,15 +111,6 @@ def with_map(network: nn.Module, grid: int, *, size: int) -> tuple[WithMap, MapS
     return WithMap(network, side).eval(), MapShape(side, maps.shape[1])
 
 
-ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
-    "tiny": TinyEncoder,
-    "vgg16": Vgg16,
-    "squeezenet1_1": SqueezeNet11,
-    "timm": timm_encoder.build,
-}
-"""Each takes plain arguments and returns a network from pixels to features, with initial values."""
-
-
 @dataclass(frozen=True)
 class ImageEncoder(Encoder):
     """A network from pixels to features, with its transform, in PyTorch.
@@ -136,7 +119,7 @@ class ImageEncoder(Encoder):
         module: pixels float32 `[batch 3 size size]` to rows `[batch row]`; built in evaluation mode.
         num_features: numbers of the pooled vector.
         preprocess: from a decoded picture to its input.
-        architecture: one of `ARCHITECTURES`.
+        architecture: one of `catalogue.LIBRARIES`.
         arguments: plain JSON values that the architecture is built with.
         map_shape: of its last map, where its rows hold that behind the pooled vector.
         precision: of `encode`: "float32", or "bfloat16" (convolutions and products; features to 8 bits).
@@ -199,40 +182,6 @@ class ImageEncoder(Encoder):
         return next(itertools.chain(self.module.parameters(), self.module.buffers()), None)
 
 
-def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: str) -> ImageEncoder:
-    """Build an encoder from what `ImageEncoder.config` returned and its weights.
-
-    Returns:
-        The encoder, in evaluation mode.
-
-    Raises:
-        InputError: an unknown architecture, arguments it does not take, or weights that do not fit.
-    """
-    name = config.get("architecture", "")
-    if name not in ARCHITECTURES:
-        raise unknown_name("encoder architecture", str(name), ARCHITECTURES)
-    try:
-        arguments, shape = dict(config["arguments"]), MapShape.of(config)
-
-        def built() -> nn.Module:
-            network = ARCHITECTURES[name](**arguments)
-            return network if shape is None else WithMap(network, shape.grid)
-
-        with torch.device(
-            "meta"
-        ):  # a file may claim a network of any size: what it holds decides, before memory is taken
-            refuse_other_weights(built(), weights, source=source)
-        module = built()
-    except (TypeError, KeyError) as error:
-        raise InputError(
-            f"{source}: encoder {name!r} cannot be built from its arguments ({error})."
-        ) from error
-    load_strictly(module, weights, source=source)
-    preprocess = Preprocess.from_dict(config["preprocess"])
-    module = channels_last(module.eval())
-    return ImageEncoder(module, int(config["num_features"]), preprocess, name, arguments, map_shape=shape)
-
-
 def channels_last(module: nn.Module) -> nn.Module:
     """Lay a network's convolutions out channels last, in place: on CPUs they run a third faster."""
     for parameter in module.parameters():
@@ -254,6 +203,8 @@ def save_encoder(encoder: ImageEncoder, path: Path, *, store: Path | None = None
 
     Example:
         >>> import tempfile
+        >>> from labelbeam.encoders.catalogue import load_encoder
+        >>> from labelbeam.encoders.networks import TinyEncoder
         >>> module, transform = TinyEncoder(width=16).eval(), Preprocess(64, "squash")
         >>> encoder = ImageEncoder(module, 32, transform, "tiny", {"width": 16})
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -276,18 +227,6 @@ def save_encoder(encoder: ImageEncoder, path: Path, *, store: Path | None = None
             f"{path} cannot be written ({error.strerror}). Choose another folder or make room."
         ) from error
     return path
-
-
-def load_encoder(path: Path) -> ImageEncoder:
-    """Build an encoder again from what `save_encoder` wrote.
-
-    Raises:
-        InputError: no such file, a damaged one, or one that labelbeam did not write.
-    """
-    weights = read_weights(path)
-    if weights.encoder is None:
-        raise InputError(f"{path} was not written by labelbeam: name its architecture with --encoder.")
-    return rebuild_encoder(weights.encoder, weights.tensors, source=str(path))
 
 
 def _check_device(device: str) -> None:
@@ -318,3 +257,136 @@ def _link_or_copy(stored: Path, path: Path) -> None:
         path.hardlink_to(stored)
     except OSError:
         shutil.copyfile(stored, path)
+
+
+# What every library of encoders (`encoders.catalogue`) makes one with: what was asked for, and what weights say.
+
+
+def refuse_options(config: EncoderConfig, *options: str) -> None:
+    """Refuse options that an architecture does not have, rather than ignore them."""
+    for option in options:
+        if (value := getattr(config, option)) is not None:
+            raise InputError(
+                f"encoder {config.name!r} has no {option}, given {value!r}. "
+                f"Leave --{option.replace('_', '-')} out."
+            )
+
+
+def made(
+    module: nn.Module, architecture: str, arguments: Mapping[str, Any], preprocess: Preprocess, grid: int
+) -> ImageEncoder:
+    """Return the encoder of a network: its features counted, with its last map where a grid is asked for."""
+    module, shape = channels_last(module.eval()), None
+    num_features = probe(module, size=preprocess.size, name=str(arguments.get("model", architecture)))
+    if grid:
+        module, shape = with_map(module, grid, size=preprocess.size)
+    return ImageEncoder(module, num_features, preprocess, architecture, arguments, map_shape=shape)
+
+
+def seeded(seed: int, build: Any) -> Any:
+    """Build with initial values drawn from `seed`, leaving the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def own_pooling(config: EncoderConfig, usual: str) -> str:
+    """Return the pooling that is asked for, or the usual one; `usual` "default" says that there is no choice."""
+    if config.pooling == "default":
+        return usual
+    if usual == "default":
+        raise InputError(
+            f"encoder {config.name!r} has no pooling to choose, given {config.pooling!r}; leave it out."
+        )
+    return config.pooling
+
+
+def stated_input(
+    config: EncoderConfig, weights: Weights, base: Mapping[str, Any], *, complete: bool = False
+) -> dict[str, Any]:
+    """Return `base` with what file and flags state of the input; an error names what is stated nowhere.
+
+    `complete`: `base` itself states the normalisation (a published tag); size is the file's, a size
+    that is asked for comes after it (`_transform`).
+    """
+    needs: Needs = weights.needs
+    chosen = dict(base) if needs.size is None else resized(base, needs.size)
+    stated = set(chosen) if complete else set()
+    for key in ("mean", "std", "channels", "scale"):
+        for value in (getattr(needs, key), getattr(config, key)):
+            if value is not None:
+                chosen[key] = value
+                stated.add(key)
+    wanted = {"mean": "mean", "std": "std", "channels": "input"}
+    if missing := [shown for key, shown in wanted.items() if key not in stated]:
+        raise not_stated(weights.path, missing)
+    return chosen
+
+
+def not_stated(path: Path, missing: list[str]) -> InputError:
+    """Return the error that names what neither a file nor an option says."""
+    examples = {
+        "mean": "--mean 0.485,0.456,0.406",
+        "std": "--std 0.229,0.224,0.225",
+        "input": "--channels RGB",
+        "pad_type": "--pad-type same (TensorFlow's) or --pad-type '' (symmetric)",
+    }
+    return InputError(
+        f"{path} does not say {', '.join(missing)}, and shapes cannot tell. Put them into its safetensors "
+        f"metadata or into {path.with_suffix('.json').name} beside it, or give e.g. "
+        + ", ".join(examples[key] for key in missing)
+        + "."
+    )
+
+
+def resized(base: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Return the same input at another size; what is cropped away keeps its proportion."""
+    resize_to = base.get("resize_to", 0)
+    return {**base, "size": size, "resize_to": int(resize_to * size / base["size"])}
+
+
+def transform(config: EncoderConfig, base: Mapping[str, Any]) -> Preprocess:
+    """Return the transform: what the flags say, else `base`, else the usual values of `Preprocess`.
+
+    Where neither says how much the centre crop leaves out, it is an eighth of the side, as for most
+    ImageNet weights.
+    """
+    chosen = dict(base)
+    if config.resize is not None and config.resize != chosen.get("resize", "center"):
+        chosen |= {"resize": config.resize, "resize_to": 0}
+    if config.size is not None and "size" in chosen:
+        chosen = resized(chosen, config.size)
+    flags = {field.name: getattr(config, field.name) for field in fields(Preprocess)}
+    chosen |= {name: value for name, value in flags.items() if value is not None}
+    chosen.setdefault("resize", "center")
+    size = chosen.setdefault("size", 224)
+    if chosen["resize"] == "center" and not chosen.get("resize_to"):
+        chosen["resize_to"] = int(size / 0.875)
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()
+    }
+    return Preprocess(**values)
+
+
+def probe(module: nn.Module, *, size: int, name: str) -> int:
+    """Return how many features an encoder gives, by one pass over an empty picture.
+
+    Raises:
+        InputError: it cannot look at pictures of this size, or gives something else than one row per image.
+    """
+    training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            features = module(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(
+            f"encoder {name!r} takes no pictures of {size} px ({error}). Try another --size."
+        ) from error
+    finally:
+        module.train(training)
+    if features.ndim != 2:
+        raise InputError(
+            f"encoder {name!r} gives {list(features.shape)} instead of one row per image; name a --pooling."
+        )
+    return int(features.shape[1])

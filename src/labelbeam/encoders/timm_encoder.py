@@ -7,7 +7,9 @@ the network (`encoders.catalogue`).
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -16,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labelbeam.encoders.lite import LITE
 from labelbeam.encoders.networks import Gem
 from labelbeam.encoders.weights import load_strictly
 from labelbeam.errors import InputError, unknown_name
@@ -100,11 +101,12 @@ def timm_module() -> Any:
         ) from error
 
 
-def full_name(name: str) -> tuple[str, str, int | None]:
+def full_name(name: str, *, ours: Sequence[str] = tuple(FRIENDLY)) -> tuple[str, str, int | None]:
     """Return a model's timm architecture, its tag ("" for none), and the size that its short name means.
 
     Args:
         name: a short name (`FRIENDLY`), or timm's, with or without a tag.
+        ours: names that are proposed beside timm's.
 
     Raises:
         InputError: no such model or tag; the nearest is proposed.
@@ -117,7 +119,6 @@ def full_name(name: str) -> tuple[str, str, int | None]:
     given, size = FRIENDLY.get(name, (name, None))
     architecture, _, tag = given.partition(".")
     if not timm.is_model(architecture):
-        ours = ["tiny", "vgg16", "squeezenet1_1", *LITE, *FRIENDLY]
         close = get_close_matches(name.casefold(), [*ours, *timm.list_models()], n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InputError(
@@ -300,30 +301,6 @@ def _classes_in(model: str, tensors: Mapping[str, Tensor]) -> int:
     return 0
 
 
-def probe(module: nn.Module, *, size: int, name: str) -> int:
-    """Return how many features an encoder gives, by one pass over an empty picture.
-
-    Raises:
-        InputError: it cannot look at pictures of this size, or gives something else than one row per image.
-    """
-    training = module.training
-    module.eval()
-    try:
-        with torch.inference_mode():
-            features = module(torch.zeros(1, 3, size, size))
-    except (AssertionError, RuntimeError) as error:
-        raise InputError(
-            f"encoder {name!r} takes no pictures of {size} px ({error}). Try another --size."
-        ) from error
-    finally:
-        module.train(training)
-    if features.ndim != 2:
-        raise InputError(
-            f"encoder {name!r} gives {list(features.shape)} instead of one row per image; name a --pooling."
-        )
-    return int(features.shape[1])
-
-
 def usual_tag(architecture: str) -> str:
     """Return the tag of the weights timm itself uses for an architecture named without one.
 
@@ -336,3 +313,58 @@ def usual_tag(architecture: str) -> str:
             f"there are no published weights for {architecture!r}. Give some with --weights FILE."
         )
     return str(tag)
+
+
+# Only safetensors files are fetched. Where there is no network it says so at once (timm's own way retries for 47 s) and
+# how to do without.
+
+FILE = "model.safetensors"
+
+
+def published_file(architecture: str, tag: str) -> Path:
+    """Return the local copy of the published weights of a timm model.
+
+    Returns:
+        A safetensors file in the hub's own cache.
+
+    Raises:
+        InputError: no network (or HF_HUB_OFFLINE is set), the hub refuses, or it has no such file; the
+            message says how to give --weights.
+    """
+    name = f"{architecture}.{tag}"
+    repository = timm_module().get_pretrained_cfg(name).hf_hub_id
+    if not repository:
+        raise InputError(
+            f"{name} is not on the hub. Get its weights elsewhere and give them with --weights FILE."
+        )
+    hub = importlib.import_module("huggingface_hub")
+    cached = hub.try_to_load_from_cache(repository, FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    instead = (
+        f"On a machine with a network, fetch {FILE} from https://huggingface.co/{repository}, "
+        f"then run again with --encoder {name} --weights FILE."
+    )
+    if hub.constants.HF_HUB_OFFLINE:
+        raise InputError(
+            f"the weights of {name} are not on this machine and HF_HUB_OFFLINE is set. {instead}"
+        )
+    if not _answers(hub.constants.ENDPOINT, timeout=5.0):
+        raise InputError(
+            f"the weights of {name} are not on this machine and the hub does not answer. {instead}"
+        )
+    try:
+        return Path(hub.hf_hub_download(repository, FILE))
+    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, OSError) as error:
+        raise InputError(f"the weights of {name} could not be fetched ({error}). {instead}") from error
+
+
+def _answers(address: str, *, timeout: float) -> bool:
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout):
+            return True
+    except urllib.error.HTTPError:
+        return True  # an answer, if not a friendly one
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

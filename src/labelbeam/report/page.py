@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from labelbeam.charts.charts import element, interval, legend
-from labelbeam.charts.page import percent, render, shown_file
+from labelbeam.charts.page import percent, render, shown_file, template
 from labelbeam.explain.pictures import figures
 from labelbeam.report.charts import (
     TRAIT_AXES,
@@ -24,7 +24,7 @@ from labelbeam.report.charts import (
     size_chart,
     trait_chart,
 )
-from labelbeam.report.report import ShownImage
+from labelbeam.report.report import SECTIONS, ShownImage
 
 Values = Mapping[str, Any]
 
@@ -61,6 +61,7 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
     return render(
         "report/page.html.jinja",
         values=values,
+        sections={one.name: (one.heading, template(one.template)) for one in SECTIONS},
         facts=_facts(values),
         numbers=_numbers(values),
         score_headings=score_headings,

@@ -7,6 +7,7 @@ file beside the page; `report.page` shows them. Draws nothing.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,22 @@ from labelbeam.progress import progress_bar
 from labelbeam.report.label_errors import label_errors_dict, probable_label_errors
 from labelbeam.report.mistakes import Failures, WorstImage, failures, largest_areas, truth_and_sets
 from labelbeam.report.pairs import pair_learning
+from labelbeam.report.promises import PROMISES
 from labelbeam.report.run import (
+    Section,
     Subject,
     about,
     calibration_of,
     drawn_images,
-    promises_of,
     subject_of,
     training_log,
 )
 from labelbeam.runs.evaluation import Evaluation
 from labelbeam.runs.run_directory import load_run
 from labelbeam.runs.tagger import Tagger
+
+SECTIONS: tuple[Section, ...] = (PROMISES,)
+"""Sections with a file of their own, in their order on the page."""
 
 ERRORS_SHOWN = 20
 
@@ -223,7 +228,7 @@ def report_on(
         "training": training_log(run, missing),
         "scores": scores,
         "calibration": calibration_of(ours, missing),
-        "promises": _part("promises", missing, lambda: promises_of(ours)),
+        **{one.name: _part(one.name, missing, partial(one.ask, ours)) for one in SECTIONS},
         "failures": found.to_json(),
         "pairs": pairs,
         "label_space": space,

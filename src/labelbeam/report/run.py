@@ -5,7 +5,7 @@ Between the run directory and the report; plain values out. Draws nothing.
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,6 @@ from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import maybe_incomplete
 from labelbeam.metrics.intervals import shares_of
 from labelbeam.parsing import read_json
-from labelbeam.predict.decision import Decision
-from labelbeam.predict.promise_kinds import set_probability
-from labelbeam.predict.promises import Promises, check_listed, check_unseen, plain_cut, plain_threshold
-from labelbeam.predict.set_lists import listed_until, mass_before
-from labelbeam.runs.choices import valid_promises
 from labelbeam.runs.evaluation import Evaluation, evaluate_features
 from labelbeam.runs.run_directory import Run, load_run, versions
 from labelbeam.runs.tagger import Tagger
@@ -49,6 +44,23 @@ def drawn_images(dataset: Dataset, num_labels: int, *, most: int | None, seed: i
     if len(dataset) <= most:
         return dataset
     return dataset.subset(np.sort(np.random.default_rng(seed).choice(len(dataset), size=most, replace=False)))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page that stands by itself: its file, and a row of `report.report.SECTIONS`.
+
+    Attributes:
+        name: of its values in the JSON, and its address on the page.
+        heading: on the page.
+        ask: from a run that has answered to plain values; an `InputError` is the sentence that stands in their place.
+        template: Jinja's, of what is below the heading; it has `found`, the values, and everything is escaped.
+    """
+
+    name: str
+    heading: str
+    ask: Callable[["Subject"], Any]
+    template: str
 
 
 @dataclass(frozen=True)
@@ -190,88 +202,3 @@ def calibration_of(ours: Subject, missing: dict[str, str]) -> dict[str, Any]:
         for objective, values in calibration.thresholds.to_json().items()
     }
     return values
-
-
-ASKED = ("precision=0.9", "recall=0.9")
-UNSEEN, AMONG = 0.9, 0.9
-
-
-def promises_of(ours: Subject) -> dict[str, Any]:
-    """Return what became of promises, as plain values: the calibration images, and `of` promises one by one.
-
-    Asked are those of the run's own decision and some usual ones. Each has what `check_unseen` says, or `refused` with
-    the reason; `plain` is what the threshold that just reached the target on the calibration images does.
-
-    Raises:
-        InputError: the run kept no calibration images aside.
-    """
-    found, own = valid_promises(ours.tagger.run), ours.tagger.run.config.decision
-    if found is None:
-        raise InputError(
-            "The run kept no images aside for promises. Train with --calibrate SPEC or --calibrate-fraction 0.2."
-        )
-    texts = list(dict.fromkeys([*([own.promise] if own.promise else []), *ASKED]))
-    rows = [
-        _of_labels(ours, found, text, on_average=own.on_average and text == own.promise) for text in texts
-    ]
-    rows.append(_of_unseen(ours, found, own.unseen or UNSEEN))
-    rows.append(_of_sets(ours, found, own.sets_among or AMONG))
-    return {"data": found.data, "images": len(found.sample), "of": rows}
-
-
-def _of_labels(ours: Subject, found: Promises, text: str, *, on_average: bool) -> dict[str, Any]:
-    decision = Decision(rule="promise", promise=text, on_average=on_average)
-    promise = decision.promised()
-    assert promise is not None
-    values: dict[str, Any] = {"promise": str(promise), "target": promise.target, "plain": None}
-    if not promise.kind.startswith("label-"):
-        plain = Decision(
-            rule="threshold", threshold=plain_threshold(promise.kind, promise.target, found.sample)
-        )
-        values["plain"] = _checked(ours, plain, decision)
-    try:
-        found.keep(promise)
-    except InputError as error:
-        return values | {"refused": str(error)}
-    return values | _checked(ours, decision, decision)
-
-
-def _checked(ours: Subject, decided_by: Decision, promised: Decision) -> dict[str, Any]:
-    """Return what became of a promise where sets are decided so, and how many labels an image gets."""
-    comparison = ours.evaluation.comparison(decided_by)
-    found: dict[str, Any] = ours.evaluation.promise_checks(promised, comparison)["labels"]
-    assert comparison.decisions is not None
-    return found | {"size": float((comparison.decisions.sum(axis=1) + comparison.outside).mean())}
-
-
-def _of_unseen(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
-    path, answers = Decision(unseen=target), ours.evaluation.answers
-    comparison, sets = ours.evaluation.comparison(path), answers.path_sets()
-    sure = set_probability(answers.scores, sets, answers.log_probs)
-    plain = check_unseen(target, sure >= plain_cut(target, found.sample), comparison)
-    values: dict[str, Any] = {"target": target, "plain": plain | {"size": plain["share_unseen"]}}
-    try:
-        found.keep_unseen(target, "path", None)
-    except InputError as error:
-        return {"promise": plain["promise"], **values, "refused": str(error)}
-    checked = ours.evaluation.promise_checks(path, comparison)["unseen"]
-    return values | checked | {"size": checked["share_unseen"]}
-
-
-def _of_sets(ours: Subject, found: Promises, target: float) -> dict[str, Any]:
-    decision, evaluation = Decision(sets_among=target), ours.evaluation
-    truth = evaluation.dataset.with_vocabulary(evaluation.vocabulary.names).targets
-    values: dict[str, Any] = {"target": target, "plain": None}
-    try:
-        most = found.keep_listed(target)
-    except InputError as error:
-        words = f"the true set is among those listed with probability {target:g} on average"
-        return values | {"promise": words, "refused": str(error)}
-    listed = decision.listed(evaluation.answers)
-    checked = evaluation.promise_checks(decision, evaluation.comparison(Decision()))["sets"]
-    quantile = float(np.quantile(found.sample.before, target, method="inverted_cdf"))
-    cut = [listed_until(one, min(quantile, most)) for one in listed]
-    held = np.isfinite(mass_before(cut, truth))
-    shorter = check_listed(target, held, np.array([len(one) for one in cut]))
-    plain = shorter | {"size": shorter["sets"]["mean"]}
-    return values | checked | {"size": checked["sets"]["mean"], "plain": plain}

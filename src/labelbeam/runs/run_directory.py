@@ -497,7 +497,7 @@ def _given_features(path: Path) -> GivenFeatures:
 def _load_encoder(path: Path) -> Encoder:
     """Build the run's encoder; a run is used offline, so what it says may name no other place."""
     try:
-        from labelbeam.encoders.image_encoder import rebuild_encoder
+        from labelbeam.encoders.catalogue import rebuild_encoder
         from labelbeam.encoders.weights import read_weights
     except ModuleNotFoundError as error:
         raise InputError(
