@@ -32,8 +32,7 @@ from labelbeam.features.extract import extract, readable_features
 from labelbeam.files import written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, order_labels
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.runs.build import build_answerer, build_head, start_head

@@ -36,7 +36,7 @@ from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.runs.run_directory import versions
 

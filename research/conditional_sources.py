@@ -23,7 +23,7 @@ from labelbeam.features.extract import readable_features
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_scores_torch import SigmoidHead
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.runs.build import Head, build_head
 from labelbeam.runs.config import RunConfig, configure
 from labelbeam.runs.recipe import build_optimiser

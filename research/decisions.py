@@ -34,7 +34,7 @@ from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.metrics.calibration import calibration_report
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers

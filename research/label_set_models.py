@@ -18,7 +18,7 @@ from torch import nn
 from labelbeam.heads.chow_liu import ChowLiuTree
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, sequences_of
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.runs.recipe import Recipe, build_optimiser
 
 SMOOTHINGS = (0.1, 1.0, 3.0, 10.0)

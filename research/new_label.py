@@ -25,8 +25,7 @@ from labelbeam.data.stratified import folds
 from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.files import written_whole
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, order_labels
 from labelbeam.metrics.ranking import average_precision, sort_label
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.config import configure

@@ -35,8 +35,7 @@ from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import TrainedLabelModel
-from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import ABSENT, PRESENT
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, order_labels
 from labelbeam.predict.answers import SigmoidAnswerer
 from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.build import build_head, start_head

@@ -42,7 +42,7 @@ from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import Nothing
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.runs.build import build_answerer, build_head, start_head

@@ -19,7 +19,7 @@ from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.options import LabelModelOptions
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.runs.recipe import Recipe
 from labelbeam.runs.run_directory import load_run
 from labelbeam.scenes.files import read_scenes

@@ -37,7 +37,7 @@ from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.label_scores_torch import SigmoidHead, SigmoidOptions
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.runs.build import ANSWERERS

@@ -32,8 +32,7 @@ from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.features.extract import readable_features
 from labelbeam.files import written_whole
 from labelbeam.formats.registry import open_dataset
-from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import PRESENT
+from labelbeam.labels.vocabulary import PRESENT, order_labels
 from labelbeam.runs.config import configure
 from labelbeam.suggest import label_entropies, order_by_worth, rare_positives, spread_order
 

@@ -14,7 +14,7 @@ import yaml
 import labelbeam
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.runs.build import build_head
 from labelbeam.runs.config import RECIPES, configure, to_plain
 

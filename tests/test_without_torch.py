@@ -24,7 +24,6 @@ NEEDS_TORCH = {
         "demo",
         "explain.explained_run",
         "explain.methods",
-        "labels.sequences",
         "runs.export",
         "tagging.sources",
     ),

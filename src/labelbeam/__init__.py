@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from labelbeam.heads.options import SigmoidOptions as SigmoidOptions
     from labelbeam.inspect.inspection import inspect_data as inspect_data
     from labelbeam.inspect.inspection import open_splits as open_splits
-    from labelbeam.labels.order import order_labels as order_labels
+    from labelbeam.labels.vocabulary import order_labels as order_labels
     from labelbeam.library import evaluate as evaluate
     from labelbeam.library import load as load
     from labelbeam.library import open_dataset as open_dataset
@@ -94,7 +94,7 @@ _WHERE = {
     "open_dataset": "library",
     "open_splits": "inspect.inspection",
     "open_store": "tagging.sources",
-    "order_labels": "labels.order",
+    "order_labels": "labels.vocabulary",
     "paired_bootstrap": "metrics.intervals",
     "scene_cues": "scenes.files",
     "score": "library",

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from labelbeam.data.stratified import split
-from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.encoder import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.vector_files import targets_of_names, targets_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary

@@ -3,7 +3,7 @@
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.formats.image_names import image_key, is_file_name, plain_path
+from labelbeam.formats.documents import image_key, is_file_name, plain_path
 
 
 @pytest.mark.parametrize(

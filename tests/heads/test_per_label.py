@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.decoding.search import Search
-from labelbeam.encoders.given_features import given_features
+from labelbeam.encoders.encoder import given_features
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import arrays_of, trained
 from labelbeam.heads.label_model import TrainedLabelModel

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from labelbeam.errors import InputError
 from labelbeam.heads.sequences_torch import PAD, distinct_prefixes, sequences_of
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 
 
 def random_targets(seed: int, images: int = 12, labels: int = 5) -> torch.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labelbeam.errors import InputError
-from labelbeam.labels.order import easiest_first, order_labels
+from labelbeam.labels.vocabulary import easiest_first, order_labels
 
 
 def told(images: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def test_unknown_labels_are_not_judged_and_labels_that_do_not_vary_come_last() -
 
 
 def test_of_many_images_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelbeam.labels.order.MOST_IMAGES", 200)
+    monkeypatch.setattr("labelbeam.labels.vocabulary.MOST_IMAGES", 200)
     assert easiest_first(*told(2000)).tolist()[:2] == [2, 1]
 
 

@@ -18,8 +18,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from labelbeam.decoding.search import cores
-from labelbeam.encoders.encoder import Encoder
-from labelbeam.encoders.given_features import NoEncoder
+from labelbeam.encoders.encoder import Encoder, NoEncoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole

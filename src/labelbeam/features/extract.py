@@ -25,8 +25,7 @@ from labelbeam.data.dataset import Dataset
 from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.images import MemoryImage, UnreadableImage, image_content, read_rgb
 from labelbeam.decoding.search import cores
-from labelbeam.encoders.encoder import Encoder, accelerators, place_on
-from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.encoder import Encoder, GivenFeatures, accelerators, place_on
 from labelbeam.errors import InputError
 from labelbeam.features.cache import FeatureCache, image_digest, to_half
 from labelbeam.files import cache_folder

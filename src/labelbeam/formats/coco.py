@@ -26,7 +26,7 @@ from labelbeam.data.finder import find_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats import placing
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.documents import image_key
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, size_of, with_labels_of_all
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary

@@ -17,7 +17,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats import placing
-from labelbeam.formats.image_names import files_by_stem, image_key, stems_of
+from labelbeam.formats.documents import files_by_stem, image_key, stems_of
 from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import read_json

@@ -15,7 +15,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES, images_in
 from labelbeam.errors import InputError
 from labelbeam.formats import placing
-from labelbeam.formats.image_names import LONGEST
+from labelbeam.formats.documents import LONGEST
 from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.labels.names import clean, read_names
 from labelbeam.labels.vocabulary import PRESENT

@@ -15,8 +15,7 @@ from labelbeam.formats import placing
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
 from labelbeam.formats.csv_rows import TAGS_COLUMNS, column_named
 from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.documents import left_out_note
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.documents import image_key, left_out_note
 from labelbeam.formats.labelled_images import Labels, labelled_dataset, names_of_numbers
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 from labelbeam.parsing import parse_json, parse_yaml

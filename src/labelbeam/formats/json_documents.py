@@ -11,7 +11,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError
 from labelbeam.formats import placing
-from labelbeam.formats.image_names import image_key, plain_path
+from labelbeam.formats.documents import image_key, plain_path
 from labelbeam.formats.labelled_images import labelled_dataset, names_of_numbers
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import read_json

@@ -20,8 +20,7 @@ from labelbeam.data.finder import lost_images
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats import placing
 from labelbeam.formats.csv_table import read_csv
-from labelbeam.formats.documents import text_lines
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.documents import image_key, text_lines
 from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.metrics.prediction_file import read_lines

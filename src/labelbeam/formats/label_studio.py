@@ -20,8 +20,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
 from labelbeam.formats import placing
-from labelbeam.formats.documents import parse_xml
-from labelbeam.formats.image_names import keys_by_either, plain_path
+from labelbeam.formats.documents import keys_by_either, parse_xml, plain_path
 from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN

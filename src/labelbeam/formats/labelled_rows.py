@@ -14,7 +14,7 @@ from labelbeam.data.finder import find_images
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import refuse_combinations
-from labelbeam.formats.image_names import LONGEST, image_key
+from labelbeam.formats.documents import LONGEST, image_key
 from labelbeam.formats.labelled_images import understood
 from labelbeam.labels.names import refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import Vocabulary

@@ -23,8 +23,7 @@ from labelbeam.files import written_whole
 from labelbeam.formats import placing
 from labelbeam.formats.cells import DELIMITERS, recognise
 from labelbeam.formats.csv_rows import IMAGE_COLUMNS
-from labelbeam.formats.documents import text_lines
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.documents import image_key, text_lines
 from labelbeam.formats.labelled_images import dataset_of_targets
 from labelbeam.formats.one_hot import MINUS, absent_convention
 from labelbeam.labels.names import clean, refuse_reserved

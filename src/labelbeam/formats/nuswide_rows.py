@@ -15,7 +15,7 @@ from jaxtyping import Int8
 
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.documents import image_key
 
 BLOCK = 1 << 24
 """Bytes in memory at a time."""

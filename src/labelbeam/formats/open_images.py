@@ -16,7 +16,7 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder
 from labelbeam.formats import placing
 from labelbeam.formats.csv_table import row_writer
-from labelbeam.formats.image_names import files_by_stem, stems_of
+from labelbeam.formats.documents import files_by_stem, stems_of
 from labelbeam.formats.labelled_images import dataset_of_targets
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN

@@ -23,7 +23,7 @@ from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
 from labelbeam.formats.csv_rows import IMAGE_COLUMNS, TAGS_COLUMNS, column_named
-from labelbeam.formats.image_names import image_key
+from labelbeam.formats.documents import image_key
 from labelbeam.formats.imagefolder import class_names, labels_of_value
 from labelbeam.formats.labelled_images import dataset_of_targets
 from labelbeam.formats.lists import NAME_FILES

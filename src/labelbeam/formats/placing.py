@@ -19,7 +19,7 @@ from labelbeam.data.image_container import HEAD, decodable, kind_of
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import new_folder, written_whole
-from labelbeam.formats.image_names import plain_path
+from labelbeam.formats.documents import plain_path
 from labelbeam.labels.names import clean, refuse_reserved
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 

@@ -335,7 +335,7 @@ FORMATS: dict[str, Format] = {
     "voc": Format("formats.voc:voc_folder", _VOC, everything="all"),
     "coco": Format("formats.coco:coco", _ROOT, writes=True),
     "yolo": Format("formats.yolo:yolo", _FILES, everything="all"),
-    "labelme": Format("formats.labelme:labelme", (*_FILES, "tags_column"), everything="all"),
+    "labelme": Format("formats.drawing_tools:labelme", (*_FILES, "tags_column"), everything="all"),
     "createml": Format("formats.json_documents:createml", _ROOT, writes=True, everything="all"),
     "datumaro": Format("formats.json_documents:datumaro", _FILES, everything="all"),
     "parquet": Format("formats.parquet:parquet", (*_FILES, "delimiter", *_CELLS), everything="all"),
@@ -367,7 +367,7 @@ FORMATS: dict[str, Format] = {
     "labelstudio": Format(
         "formats.label_studio:label_studio", (*_ROOT, "image_column", "tags_column"), writes=True
     ),
-    "cvat": Format("formats.cvat:cvat", _ROOT, writes=True, everything="all", labels_by_split=True),
+    "cvat": Format("formats.drawing_tools:cvat", _ROOT, writes=True, everything="all", labels_by_split=True),
     "fiftyone": Format("formats.fiftyone:fiftyone", (*_FILES, "tags_column"), writes=True),
     "openimages": Format("formats.open_images:open_images", _ROOT, writes=True),
     "webdataset": Format(

@@ -15,8 +15,7 @@ from labelbeam.data.listing import images_in
 from labelbeam.errors import InputError
 from labelbeam.formats import placing
 from labelbeam.formats.cells import CellStyle, looks_cut, recognise
-from labelbeam.formats.documents import WESTERN, damaged_note, read_each, text_lines, western_text
-from labelbeam.formats.image_names import stems_of
+from labelbeam.formats.documents import WESTERN, damaged_note, read_each, stems_of, text_lines, western_text
 from labelbeam.formats.labelled_images import Labels, labelled_dataset
 from labelbeam.formats.labelled_rows import numbers_note
 from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text

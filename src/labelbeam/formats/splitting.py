@@ -13,7 +13,7 @@ from labelbeam.data.stratified import SplitBalance, balance_of, split
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.csv_rows import image_column, opened_table
 from labelbeam.formats.csv_table import write_csv
-from labelbeam.formats.image_names import plain_path
+from labelbeam.formats.documents import plain_path
 from labelbeam.formats.registry import parse_spec
 from labelbeam.formats.vectors import write_vectors
 

@@ -23,8 +23,17 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, new_folder
 from labelbeam.formats import placing
-from labelbeam.formats.documents import damaged_note, left_out_note, parse_xml, read_each, split_folder_of
-from labelbeam.formats.image_names import files_by_stem, image_key, keys_by_either, stems_of
+from labelbeam.formats.documents import (
+    damaged_note,
+    files_by_stem,
+    image_key,
+    keys_by_either,
+    left_out_note,
+    parse_xml,
+    read_each,
+    split_folder_of,
+    stems_of,
+)
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, labelled_dataset, size_of
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary

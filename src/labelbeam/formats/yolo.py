@@ -18,8 +18,7 @@ from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.data.listing import SUFFIXES, images_in
 from labelbeam.errors import InputError
 from labelbeam.files import is_file, is_folder
-from labelbeam.formats.documents import damaged_note, read_each
-from labelbeam.formats.image_names import key_below
+from labelbeam.formats.documents import damaged_note, key_below, read_each
 from labelbeam.formats.labelled_images import labelled_dataset
 from labelbeam.formats.placing import chosen_splits, folders_in
 from labelbeam.labels.vocabulary import PRESENT

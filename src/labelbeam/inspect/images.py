@@ -16,7 +16,7 @@ import numpy as np
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.data.finder import lost_images
-from labelbeam.encoders.given_features import given_features
+from labelbeam.encoders.encoder import given_features
 from labelbeam.inspect import duplicates
 from labelbeam.labels.vocabulary import ABSENT, PRESENT
 from labelbeam.progress import progress_bar

@@ -18,8 +18,7 @@ from labelbeam.data.images import MemoryImage
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.errors import InputError
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import Targets
+from labelbeam.labels.vocabulary import Targets, order_labels
 from labelbeam.metrics.ranking import exact_k_ceiling
 from labelbeam.paper.paper_tables import PAPER_TABLES, misfits
 from labelbeam.paper.plan import CHOSEN_BY, Request, open_split, tries

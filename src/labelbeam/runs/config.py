@@ -151,7 +151,7 @@ class RunConfig:
     """How many heads are trained side by side and answer as one, by the mean of their logits (`heads.arrays_torch`);
     the run holds that one, so its configuration says 1 and the sizes of all together."""
     order: str = "frequent"
-    """In which order labels are predicted; see `labels.order.LabelOrder`."""
+    """In which order labels are predicted; see `labels.vocabulary.LabelOrder`."""
     order_seed: int | None = None
     """Decides the order `random`; None: `seed`. Ensembles of orders differ in it alone."""
     scaling: str = "standardize"

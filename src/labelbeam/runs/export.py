@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from labelbeam.decoding.step import AllowedRule, PathLength
-from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.encoder import GivenFeatures
 from labelbeam.encoders.graph_encoder import DESCRIPTION, EXPORT, GRAPH, TARGETS
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.errors import InputError, unknown_name

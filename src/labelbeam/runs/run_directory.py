@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from labelbeam.encoders.encoder import Encoder
-from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.encoder import Encoder, GivenFeatures
 from labelbeam.encoders.graph_encoder import EXPORT, exported_encoder
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import cache_folder, written_whole

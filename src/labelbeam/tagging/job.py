@@ -12,7 +12,7 @@ import numpy as np
 
 from labelbeam.data.image_bytes import image_bytes
 from labelbeam.data.listing import LeftOut, list_images
-from labelbeam.encoders.given_features import GivenFeatures
+from labelbeam.encoders.encoder import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import parse_spec
 from labelbeam.formats.vectors import GivenVectors, open_vectors

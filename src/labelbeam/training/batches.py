@@ -27,8 +27,7 @@ from labelbeam.heads.arrays_torch import Trainable
 from labelbeam.heads.label_model import NO_NOTHING
 from labelbeam.heads.local_torch import LocalScores
 from labelbeam.heads.registry import HEADS
-from labelbeam.labels.order import order_labels
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, order_labels
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.evaluation import refuse_strangers, some
 from labelbeam.runs.recipe import some_empty

@@ -22,7 +22,7 @@ from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.nearest_neighbours_torch import NearestNeighbours
 from labelbeam.heads.registry import HEADS, Head
-from labelbeam.labels.order import order_labels
+from labelbeam.labels.vocabulary import order_labels
 from labelbeam.runs.build import build_head, start_head, stored_config
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.recipe import (

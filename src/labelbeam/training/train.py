@@ -17,8 +17,14 @@ from torch import nn
 
 from labelbeam.data.dataset import Dataset
 from labelbeam.encoders.catalogue import build_encoder
-from labelbeam.encoders.encoder import Encoder, EncoderConfig, accelerator_for, accelerators, place_on
-from labelbeam.encoders.given_features import given_features
+from labelbeam.encoders.encoder import (
+    Encoder,
+    EncoderConfig,
+    accelerator_for,
+    accelerators,
+    given_features,
+    place_on,
+)
 from labelbeam.encoders.image_encoder import ImageEncoder
 from labelbeam.encoders.lite import usual_encoder
 from labelbeam.errors import InputError

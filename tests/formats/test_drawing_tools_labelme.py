@@ -7,7 +7,7 @@ import pytest
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.labelme import read_labelme
+from labelbeam.formats.drawing_tools import read_labelme
 
 
 def written(

@@ -7,7 +7,7 @@ from PIL import Image
 
 from labelbeam.data.dataset import Dataset, ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats.cvat import read_cvat, write_cvat
+from labelbeam.formats.drawing_tools import read_cvat, write_cvat
 
 KEEP = ReadOptions(missing="keep")
 
