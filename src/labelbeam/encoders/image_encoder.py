@@ -307,7 +307,7 @@ def stated_input(
     """Return `base` with what file and flags state of the input; an error names what is stated nowhere.
 
     `complete`: `base` itself states the normalisation (a published tag); size is the file's, a size
-    that is asked for comes after it (`_transform`).
+    that is asked for comes after it (`transform`).
     """
     needs: Needs = weights.needs
     chosen = dict(base) if needs.size is None else resized(base, needs.size)
