@@ -6,7 +6,6 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from enumeration import ReluStep, all_paths, random_rows, ranked
-from random_rules import kept_sets, random_limits
 
 from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
@@ -18,6 +17,7 @@ from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.labels.rules import Limit
+from random_rules import kept_sets, random_limits
 
 HAS_NUMBA = find_spec("numba") is not None
 ANY = PathLength()

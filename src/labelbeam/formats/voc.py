@@ -22,18 +22,7 @@ import numpy as np
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions, settle
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, new_folder
-from labelbeam.formats import placing
-from labelbeam.formats.documents import (
-    damaged_note,
-    files_by_stem,
-    image_key,
-    keys_by_either,
-    left_out_note,
-    parse_xml,
-    read_each,
-    split_folder_of,
-    stems_of,
-)
+from labelbeam.formats import documents, placing
 from labelbeam.formats.labelled_images import NO_SIZE, box_notes, labelled_dataset, size_of
 from labelbeam.labels.names import clean, refuse_reserved, variants_note
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
@@ -122,7 +111,7 @@ def read_voc(
     official = OFFICIAL_COUNTS.get((edition, split))
     if official and official != len(ids):
         notes.append(f"{len(ids)} images; the official {edition} {split} has {official:,}.")
-    root, files = files_by_stem(home / "JPEGImages", ids, spec=spec)
+    root, files = documents.files_by_stem(home / "JPEGImages", ids, spec=spec)
     dataset = Dataset(
         spec=spec,
         root=root,
@@ -201,7 +190,7 @@ def _lines(file: Path, spec: str) -> list[str]:
     except UnicodeDecodeError as error:
         raise InputError(f"{spec}: {file} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    return [image_key(line, f"{spec}: {file}, line {number}") for number, line in numbered]
+    return [documents.image_key(line, f"{spec}: {file}, line {number}") for number, line in numbered]
 
 
 _NAME = re.compile(rb"<object>(?:(?!</object>|<part>).)*?<name>([^<]*)</name>", re.DOTALL)
@@ -240,7 +229,7 @@ def read_annotation(file: Path, spec: str) -> Annotation:
         )
     seen: list[bool] = []
     raw = read_regular(file, f"{spec}: {file}")
-    root = parse_xml(raw, f"{spec}: {file}", lines=False, western=lambda: seen.append(True))
+    root = documents.parse_xml(raw, f"{spec}: {file}", lines=False, western=lambda: seen.append(True))
     if root.tag != "annotation":
         raise InputError(f"{spec}: {file} is no annotation of VOC: it begins with <{root.tag[:40]}>.")
     objects: Objects = {}
@@ -275,7 +264,7 @@ def _write(edition: str, dataset: Dataset, path: Path, split: str, images: str) 
     placing.refuse_unwritable(dataset.vocabulary.names, spec)
     placing.refuse_unwritable_images(dataset.images, spec)
     keys = placing.placed_keys(dataset.images)
-    ids = stems_of(keys, spec=spec)
+    ids = documents.stems_of(keys, spec=spec)
     _refuse_ids(keys, ids, split, spec)
     place = path / "ImageSets" / "Main" / f"{split}.txt"
     if place.exists():
@@ -397,7 +386,7 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
     files = _xml_files(path)
     if not files:
         raise InputError(f"{spec}: no .xml file in {path} or in a folder in it. Is this the right one?")
-    annotations, damaged = read_each(files, lambda file: read_annotation(file, spec))
+    annotations, damaged = documents.read_each(files, lambda file: read_annotation(file, spec))
     picked, notes = _picked(path, split, list(annotations), spec)
     images = _images(path, picked, annotations, spec)
     only_difficult = {"unknown": UNKNOWN, "absent": ABSENT, "present": PRESENT}[options.difficult]
@@ -408,7 +397,7 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
     if options.missing != "keep":
         homes = {file.parent for file in picked}
         beside = {home.parent / name for home in homes for name in ("JPEGImages", "images")}
-        notes += left_out_note(path, homes | beside, images, "have no XML file")
+        notes += documents.left_out_note(path, homes | beside, images, "have no XML file")
     dataset = labelled_dataset(
         labelled,
         spec=spec,
@@ -419,7 +408,7 @@ def read_voc_folder(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         options=options,
         notes=[
             *notes,
-            *damaged_note(damaged, "XML files", "their images are left out"),
+            *documents.damaged_note(damaged, "XML files", "their images are left out"),
             "where the boxes are is not read.",
             *_unread_note(annotations.values()),
             *_western_note(annotations),
@@ -471,7 +460,7 @@ def _picked(path: Path, split: str, files: list[Path], spec: str) -> tuple[list[
         return [by_stem[image.rpartition("/")[2]] for image in ids], notes
     folders: dict[str, list[Path]] = {}
     for file in files:
-        folders.setdefault(split_folder_of(file, path), []).append(file)
+        folders.setdefault(documents.split_folder_of(file, path), []).append(file)
     names = sorted(name for name in folders if name)
     chosen, notes = placing.chosen_splits(names, split, f"voc:{path}")
     if split in {"", "all"}:
@@ -495,5 +484,5 @@ def _images(
         start = "" if file.parent == path else file.parent.relative_to(path).as_posix() + "/"
         written = annotations[file].filename.replace("\\", "/").rpartition("/")[2] or f"{file.stem}.jpg"
         own.append(start + file.stem)
-        named.append(image_key(start + written, f"{spec}: {file}"))
-    return keys_by_either(path, own, named, spec)
+        named.append(documents.image_key(start + written, f"{spec}: {file}"))
+    return documents.keys_by_either(path, own, named, spec)

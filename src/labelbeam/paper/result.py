@@ -19,30 +19,9 @@ from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.errors import InputError
 from labelbeam.features.extract import readable_features
 from labelbeam.files import written_whole
-from labelbeam.paper.measures import (
-    FREE,
-    RANKED,
-    TITLES,
-    Measured,
-    RowAnswers,
-    answers_of,
-    differences,
-    measure,
-    verdicts,
-)
+from labelbeam.paper import measures
+from labelbeam.paper import plan as plans
 from labelbeam.paper.paper_tables import MARKS, PAPER_TABLES, misfits, not_exactly_k
-from labelbeam.paper.plan import (
-    CHOSEN_BY,
-    PlannedRun,
-    Request,
-    digest_of,
-    encoder_folder,
-    open_split,
-    planned,
-    tries,
-    truth_views,
-    weights_digest,
-)
 from labelbeam.paper.rows import ROWS
 from labelbeam.parsing import read_json
 from labelbeam.progress import progress_bar
@@ -68,7 +47,7 @@ class TrainedRow:
     """
 
     row: str
-    runs: tuple[PlannedRun, ...]
+    runs: tuple[plans.PlannedRun, ...]
     tried: tuple[dict[str, Any], ...]
     seconds: float
     digests: tuple[str, ...]
@@ -80,7 +59,7 @@ class TrainedRow:
         return self.runs[0].configuration
 
 
-def train_rows(request: Request, train: Dataset, *, report: Report) -> list[TrainedRow]:
+def train_rows(request: plans.Request, train: Dataset, *, report: Report) -> list[TrainedRow]:
     """Train every row: its configurations with the first seed, then the best one with the others.
 
     Args:
@@ -91,27 +70,27 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
     """
     if request.trains_encoder:
         report("training the encoder of the scenes, then freezing it")
-        done = encoder_folder(request) / "encoder.safetensors"
-        if not (done.is_file() and (encoder_folder(request) / "labels.json").is_file()):
+        done = plans.encoder_folder(request) / "encoder.safetensors"
+        if not (done.is_file() and (plans.encoder_folder(request) / "labels.json").is_file()):
             # Frozen features of a network trained end to end with a sigmoid head: no row is favoured that we train.
             with progress_bar("encoder", encoder_config().recipe.epochs) as advance:
-                train_run(encoder_config(), encoder_folder(request), report=_epochs_to(advance, report))
-    labels, count = digest_of(train), len(train)
+                train_run(encoder_config(), plans.encoder_folder(request), report=_epochs_to(advance, report))
+    labels, count = plans.digest_of(train), len(train)
     rows = []
     for number, row in enumerate(request.rows, 1):
         tried: list[dict[str, Any]] = []
         digests: dict[str, str] = {}
         seconds = 0.0
-        candidates = tries(request, row, training_images=count)
+        candidates = plans.tries(request, row, training_images=count)
         for run in candidates:
             report(f"row {number} of {len(request.rows)}: {run.name}")
             outcome = _train(run, labels, recipe=request.recipe, report=report)
             digests[run.name], seconds = outcome["digest"], seconds + outcome["seconds"]
             tried.append({"settings": run.settings, "validation": outcome["validation"]})
-        best = max(range(len(tried)), key=lambda i: (tried[i]["validation"].get(CHOSEN_BY) or 0.0, -i))
+        best = max(range(len(tried)), key=lambda i: (tried[i]["validation"].get(plans.CHOSEN_BY) or 0.0, -i))
         runs = [candidates[best]]
         for seed in range(1, request.seeds):
-            run = planned(
+            run = plans.planned(
                 *(request, row),
                 configuration=best,
                 settings=candidates[best].settings,
@@ -131,7 +110,7 @@ def train_rows(request: Request, train: Dataset, *, report: Report) -> list[Trai
     return rows
 
 
-def _train(run: PlannedRun, labels: str, *, recipe: str, report: Report) -> dict[str, Any]:
+def _train(run: plans.PlannedRun, labels: str, *, recipe: str, report: Report) -> dict[str, Any]:
     """Train a run, go on with it, or read its file; returns digest, seconds and validation scores."""
     folder, beside = run.folder, run.folder.with_name(run.folder.name + ".json")
     wanted = run_digest(run, labels)
@@ -168,10 +147,10 @@ def _epochs_to(advance: Callable[[int], None], report: Report) -> Report:
     return lambda line: advance(1) if line.startswith("epoch ") else report(line)
 
 
-def run_digest(run: PlannedRun, labels: str) -> str:
+def run_digest(run: plans.PlannedRun, labels: str) -> str:
     """Return a text that is another one when anything that decides a run is another."""
     own = to_plain(replace(run.config, encoder=replace(run.config.encoder, weights=None)))
-    text = json.dumps([own, labels, weights_digest(run.config)], sort_keys=True, default=str)
+    text = json.dumps([own, labels, plans.weights_digest(run.config)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -194,7 +173,7 @@ FEW_CELLS = 4_000_000
 MEASURE_SEED = 0
 
 
-def reproduce(request: Request, *, command: str, report: Callable[[str], None]) -> dict[str, Any]:
+def reproduce(request: plans.Request, *, command: str, report: Callable[[str], None]) -> dict[str, Any]:
     """Train and measure every row.
 
     Args:
@@ -209,7 +188,7 @@ def reproduce(request: Request, *, command: str, report: Callable[[str], None]) 
     """
     if request.train_spec == request.test_spec:
         raise InputError(f"{request.train_spec}: these are training images and test images. Give two splits.")
-    views, train = truth_views(request), open_split(request, request.train_spec)
+    views, train = plans.truth_views(request), plans.open_split(request, request.train_spec)
     require_disjoint(train, next(iter(views.values())))
     trained = train_rows(request, train, report=_once(report))
     main_view, dataset = next(iter(views.items()))
@@ -220,12 +199,12 @@ def reproduce(request: Request, *, command: str, report: Callable[[str], None]) 
     resamples = request.bootstrap
     if resamples is None:
         resamples = 1000 if len(dataset) * len(dataset.vocabulary) <= FEW_CELLS else 200
-    measured: list[Measured] = []
+    measured: list[measures.Measured] = []
     for number, row in enumerate(trained):
         report(f"measuring {row.row}")
         answers = _answers(request, row, dataset, features[:, 0])
         for view, seen in views.items():
-            measured += measure(
+            measured += measures.measure(
                 row.row,
                 [one.of_rows(_rows_of(seen, dataset)) for one in answers],
                 seen,
@@ -251,10 +230,12 @@ def _once(report: Callable[[str], None]) -> Callable[[str], None]:
     return say
 
 
-def _answers(request: Request, row: TrainedRow, dataset: Dataset, features: np.ndarray) -> list[RowAnswers]:
-    test = digest_of(dataset)
+def _answers(
+    request: plans.Request, row: TrainedRow, dataset: Dataset, features: np.ndarray
+) -> list[measures.RowAnswers]:
+    test = plans.digest_of(dataset)
     return [
-        answers_of(
+        measures.answers_of(
             run.folder,
             dataset,
             features,
@@ -283,9 +264,9 @@ def _rows_of(seen: Dataset, dataset: Dataset) -> np.ndarray:
 
 
 def _values(
-    request: Request,
+    request: plans.Request,
     trained: Sequence[TrainedRow],
-    measured: Sequence[Measured],
+    measured: Sequence[measures.Measured],
     dataset: Dataset,
     *,
     resamples: int,
@@ -293,8 +274,8 @@ def _values(
     notes: Sequence[str],
 ) -> dict[str, Any]:
     main_view = measured[0].view
-    pairs = differences(measured, view=main_view) if resamples else []
-    free = differences(measured, view=main_view, ours=FREE) if resamples else []
+    pairs = measures.differences(measured, view=main_view) if resamples else []
+    free = measures.differences(measured, view=main_view, ours=measures.FREE) if resamples else []
     train_config = trained[0].runs[0].config
     blocks: dict[str, Any] = {}
     for one in measured:
@@ -323,14 +304,14 @@ def _values(
         "recipe": request.recipe,
         "seeds": request.seeds,
         "configurations": request.configurations,
-        "chosen_by": CHOSEN_BY,
+        "chosen_by": plans.CHOSEN_BY,
         "resamples": resamples,
         "rows": {
             row.row: {
                 "name": ROWS[row.row].title,
                 "chosen_configuration": row.chosen,
                 "tried": [
-                    {"settings": one["settings"], CHOSEN_BY: one["validation"].get(CHOSEN_BY)}
+                    {"settings": one["settings"], plans.CHOSEN_BY: one["validation"].get(plans.CHOSEN_BY)}
                     for one in row.tried
                 ],
                 "training_seconds": row.seconds,
@@ -343,13 +324,15 @@ def _values(
         "protocols": blocks,
         "measured": numbers,
         "per_class": {
-            one.row: one.per_class for one in measured if one.protocol == RANKED and one.view == main_view
+            one.row: one.per_class
+            for one in measured
+            if one.protocol == measures.RANKED and one.view == main_view
         },
         "differences": [one.to_json() for one in pairs],
         "differences_from_no_repeat": [one.to_json() for one in free],
         "verdicts": [
             sentence.replace("exactly k labels", f"exactly {request.benchmark.k} labels")
-            for sentence in verdicts(pairs, seeds=request.seeds)
+            for sentence in measures.verdicts(pairs, seeds=request.seeds)
         ],
         "paper": paper_values(request.benchmark.name, decided=_decided(request, blocks, main_view, dataset)),
         "remarks": list(request.benchmark.remarks),
@@ -358,13 +341,13 @@ def _values(
     }
 
 
-def _key(one: Measured) -> str:
+def _key(one: measures.Measured) -> str:
     return f"{one.protocol} | {one.view}"
 
 
-def _decided(request: Request, blocks: Mapping[str, Any], view: str, dataset: Dataset) -> float | None:
+def _decided(request: plans.Request, blocks: Mapping[str, Any], view: str, dataset: Dataset) -> float | None:
     """Return labels decided per true label by exactly k; None without a k, or on other images than the paper's."""
-    k = blocks[f"{RANKED} | {view}"].get("k")
+    k = blocks[f"{measures.RANKED} | {view}"].get("k")
     true = int((dataset.targets == 1).sum())
     return None if k is None or not request.on_official_splits else k * len(dataset) / true
 
@@ -406,9 +389,9 @@ def protocol_title(protocol: str, k: int | None) -> str:
         >>> protocol_title("path-k", 3)
         'path-3: paths forced to exactly 3 labels'
     """
-    if protocol == RANKED:
+    if protocol == measures.RANKED:
         return "ranking measures" if k is None else f"exact-{k}: the {k} best-ranked labels"
-    words = TITLES[protocol]
+    words = measures.TITLES[protocol]
     if k is not None:
         words = (
             words.replace("top-k", f"top-{k}")

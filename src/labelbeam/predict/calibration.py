@@ -10,35 +10,26 @@ from jaxtyping import Float
 from labelbeam.data.stratified import folds
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, Features, PerImage, Targets
+from labelbeam.predict import score_maps
 from labelbeam.predict.answers import Answers
 from labelbeam.predict.fitness import Fitness, fit_fitness
-from labelbeam.predict.score_maps import (
-    VERSION,
-    IsotonicMaps,
-    PlattMaps,
-    ScoreMaps,
-    isotonic_maps,
-    no_maps,
-    platt_maps,
-    stored_number,
-    stored_numbers,
-    stored_part,
-    stored_text,
-)
 from labelbeam.predict.thresholds import TunedThresholds, fit_thresholds
 
 # One increasing map per label, drawn towards one map for all labels the more, the fewer positives a label has. Which
 # family of maps, and how strongly it is drawn, is decided by cross-validated log-loss; changing nothing is among the
 # candidates, so a model that is calibrated already stays as it is.
 
-Fit = Callable[[np.ndarray, np.ndarray], ScoreMaps]
+Fit = Callable[[np.ndarray, np.ndarray], score_maps.ScoreMaps]
 
 CANDIDATES: Mapping[str, Fit] = {
-    "none": no_maps,
-    "platt, one for all labels": partial(platt_maps, strength=np.inf),
-    **{f"platt, strength {k:g}": partial(platt_maps, strength=k) for k in (64.0, 16.0, 4.0, 1.0)},
-    "isotonic, one for all labels": partial(isotonic_maps, strength=np.inf),
-    **{f"isotonic, strength {k:g}": partial(isotonic_maps, strength=k) for k in (160.0, 40.0, 10.0)},
+    "none": score_maps.no_maps,
+    "platt, one for all labels": partial(score_maps.platt_maps, strength=np.inf),
+    **{f"platt, strength {k:g}": partial(score_maps.platt_maps, strength=k) for k in (64.0, 16.0, 4.0, 1.0)},
+    "isotonic, one for all labels": partial(score_maps.isotonic_maps, strength=np.inf),
+    **{
+        f"isotonic, strength {k:g}": partial(score_maps.isotonic_maps, strength=k)
+        for k in (160.0, 40.0, 10.0)
+    },
 }
 """What is tried, by name; the simpler first, which wins where two are equally good."""
 
@@ -61,7 +52,7 @@ class ScoreCalibration:
     """
 
     method: str
-    maps: ScoreMaps
+    maps: score_maps.ScoreMaps
     log_loss: Mapping[str, float]
 
     @property
@@ -93,7 +84,7 @@ class ScoreCalibration:
     def to_json(self) -> dict[str, object]:
         """Return plain values for a file."""
         kept: dict[str, object]
-        if isinstance(self.maps, IsotonicMaps):
+        if isinstance(self.maps, score_maps.IsotonicMaps):
             kept = {"scores": list(map(list, self.maps.scores)), "values": list(map(list, self.maps.values))}
         else:
             kept = {"slopes": list(self.maps.slopes), "offsets": list(self.maps.offsets)}
@@ -106,8 +97,8 @@ class ScoreCalibration:
         Raises:
             InputError: damaged values, an unknown method, or another number of labels.
         """
-        part = stored_part(values, part="score calibration", keys=("method", "maps", "log_loss"))
-        method = stored_text(part["method"], what="the method")
+        part = score_maps.stored_part(values, part="score calibration", keys=("method", "maps", "log_loss"))
+        method = score_maps.stored_text(part["method"], what="the method")
         if method not in CANDIDATES:
             raise unknown_name("calibration method", method, CANDIDATES)
         maps = _stored_maps(part["maps"], isotonic=method.startswith("isotonic"))
@@ -116,21 +107,25 @@ class ScoreCalibration:
         losses = part["log_loss"]
         if not isinstance(losses, Mapping):
             raise InputError(f"log_loss must hold a number per method, given {losses!r:.60}.")
-        return cls(method, maps, {str(k): stored_number(v, what="a log_loss") for k, v in losses.items()})
+        return cls(
+            method, maps, {str(k): score_maps.stored_number(v, what="a log_loss") for k, v in losses.items()}
+        )
 
 
-def _stored_maps(values: object, *, isotonic: bool) -> ScoreMaps:
+def _stored_maps(values: object, *, isotonic: bool) -> score_maps.ScoreMaps:
     if not isotonic:
-        part = stored_part(values, part="maps", keys=("slopes", "offsets"))
-        return PlattMaps(*(stored_numbers(part[name], what=name) for name in ("slopes", "offsets")))
-    part = stored_part(values, part="maps", keys=("scores", "values"))
+        part = score_maps.stored_part(values, part="maps", keys=("slopes", "offsets"))
+        return score_maps.PlattMaps(
+            *(score_maps.stored_numbers(part[name], what=name) for name in ("slopes", "offsets"))
+        )
+    part = score_maps.stored_part(values, part="maps", keys=("scores", "values"))
     corners = []
     for name in ("scores", "values"):
         by_label = part[name]
         if not isinstance(by_label, list):
             raise InputError(f"maps: {name} must be a list per label, given {by_label!r:.60}.")
-        corners.append(tuple(stored_numbers(one, what=f"maps: {name}") for one in by_label))
-    return IsotonicMaps(*corners)
+        corners.append(tuple(score_maps.stored_numbers(one, what=f"maps: {name}") for one in by_label))
+    return score_maps.IsotonicMaps(*corners)
 
 
 def fit_score_calibration(scores: ByLabel, targets: Targets, *, seed: int = 0) -> ScoreCalibration:
@@ -150,7 +145,7 @@ def fit_score_calibration(scores: ByLabel, targets: Targets, *, seed: int = 0) -
     if scores.shape != targets.shape:
         raise InputError(f"scores {scores.shape} and targets {targets.shape} must describe the same images.")
     if len(scores) < FEWEST:
-        return ScoreCalibration("none", no_maps(scores, targets), {})
+        return ScoreCalibration("none", score_maps.no_maps(scores, targets), {})
     some, true = scores[:MOST_CHOOSING], targets[:MOST_CHOOSING]
     losses = dict.fromkeys(CANDIDATES, 0.0)
     for fitted, held_out in folds(true, 5, seed=seed):
@@ -207,7 +202,7 @@ class RunCalibration:
     def to_json(self) -> dict[str, object]:
         """Return plain values for a file."""
         return {
-            "version": VERSION,
+            "version": score_maps.VERSION,
             "images": self.images,
             "score": self.score,
             "scores": self.scores.to_json(),
@@ -223,20 +218,20 @@ class RunCalibration:
             InputError: damaged values, another version, or other numbers of labels or features than the run's.
         """
         version = values.get("version") if isinstance(values, dict) else None
-        if version != VERSION:
+        if version != score_maps.VERSION:
             raise InputError(
-                f"the calibration is of version {version!r:.20}, this labelbeam reads version {VERSION}. "
+                f"the calibration is of version {version!r:.20}, this labelbeam reads version {score_maps.VERSION}. "
                 "Train the run again, or use the labelbeam that trained it."
             )
-        part = stored_part(values, part="calibration", keys=KEYS)
+        part = score_maps.stored_part(values, part="calibration", keys=KEYS)
         fitness = Fitness.from_json(part["fitness"])
         if fitness.space is not None and len(fitness.space.center) != num_features:
             raise InputError(
                 f"the feature space has {len(fitness.space.center)} features, the run {num_features}."
             )
         return cls(
-            int(stored_number(part["images"], what="the number of images", least=1.0)),
-            stored_text(part["score"], what="score"),
+            int(score_maps.stored_number(part["images"], what="the number of images", least=1.0)),
+            score_maps.stored_text(part["score"], what="score"),
             ScoreCalibration.from_json(part["scores"], num_labels=num_labels),
             TunedThresholds.from_json(part["thresholds"], num_labels=num_labels),
             fitness,

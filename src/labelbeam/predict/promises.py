@@ -17,22 +17,13 @@ from jaxtyping import Bool, Int
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, ByLabel, LabelSets, PerImage, PerLabel, Targets
 from labelbeam.metrics.comparison import Comparison
+from labelbeam.predict import promise_kinds
 from labelbeam.predict.conformal import (
     CONFIDENCE,
     conformal_quantile,
     error_p_value,
     fewest_cases,
     mean_p_value,
-)
-from labelbeam.predict.promise_kinds import (
-    GRID,
-    KINDS,
-    Kept,
-    keep,
-    keep_unseen,
-    miss_losses,
-    set_probability,
-    tag_losses,
 )
 from labelbeam.predict.set_lists import MOST_SETS
 
@@ -56,8 +47,8 @@ class Promise:
     confidence: float | None = CONFIDENCE
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown_name("promise", self.kind, KINDS)
+        if self.kind not in promise_kinds.KINDS:
+            raise unknown_name("promise", self.kind, promise_kinds.KINDS)
         _require_share(f"the promise {self.kind}", self.target)
         if self.confidence is not None:
             _require_share("the confidence of a promise", self.confidence)
@@ -86,7 +77,7 @@ class Promise:
         if not equals:
             raise InputError(
                 f"the promise {text!r} is not understood; write KIND=SHARE such as precision=0.95. Kinds: "
-                f"{', '.join(KINDS)}."
+                f"{', '.join(promise_kinds.KINDS)}."
             )
         return cls(kind.strip(), target, confidence)
 
@@ -194,17 +185,17 @@ class Promises:
             )
         return found
 
-    def keep(self, promise: Promise) -> Kept:
+    def keep(self, promise: Promise) -> promise_kinds.Kept:
         """Return the thresholds that keep a promise.
 
         Raises:
             InputError: it cannot be kept with these calibration images; the message says how many it would take.
         """
         if promise not in self._kept:
-            self._kept[promise] = keep(
+            self._kept[promise] = promise_kinds.keep(
                 promise.kind, promise.target, promise.confidence, self.sample, self.guide
             )
-        found: Kept = self._kept[promise]
+        found: promise_kinds.Kept = self._kept[promise]
         return found
 
     def keep_unseen(self, target: float, rule: str, thresholds: PerLabel | None) -> float:
@@ -224,7 +215,9 @@ class Promises:
         _require_share("the promise for images that nobody looks at", target)
         key = (target, None if thresholds is None else thresholds.tobytes())
         if key not in self._kept:
-            self._kept[key] = keep_unseen(target, CONFIDENCE, thresholds, self.sample, self.guide, rule=rule)
+            self._kept[key] = promise_kinds.keep_unseen(
+                target, CONFIDENCE, thresholds, self.sample, self.guide, rule=rule
+            )
         return float(self._kept[key])
 
     def check_unseen_on_average(self, target: float) -> None:
@@ -363,10 +356,15 @@ def plain_threshold(kind: str, target: float, sample: Sample) -> float:
         kind: `precision` (the lowest threshold that reaches it) or `recall` (the highest).
         target: share of labels, in (0, 1).
     """
-    losses = [(tag_losses if kind == "precision" else miss_losses)(sample, threshold) for threshold in GRID]
+    losses = [
+        (promise_kinds.tag_losses if kind == "precision" else promise_kinds.miss_losses)(sample, threshold)
+        for threshold in promise_kinds.GRID
+    ]
     reaching = [k for k, one in enumerate(losses) if len(one) and 1 - one.mean() >= target]
     best = min if kind == "precision" else max
-    return float(GRID[best(reaching, default=len(GRID) - 1 if kind == "precision" else 0)])
+    return float(
+        promise_kinds.GRID[best(reaching, default=len(promise_kinds.GRID) - 1 if kind == "precision" else 0)]
+    )
 
 
 def plain_cut(target: float, sample: Sample) -> float:
@@ -374,7 +372,7 @@ def plain_cut(target: float, sample: Sample) -> float:
 
     Infinite where no cut reaches it.
     """
-    sure = set_probability(sample.scores, sample.paths, sample.log_probs)
+    sure = promise_kinds.set_probability(sample.scores, sample.paths, sample.log_probs)
     order = np.argsort(-sure)
     wrong = (sample.paths != (sample.truth == PRESENT)) & (sample.truth != UNKNOWN)
     right = ~wrong.any(axis=1)[order]

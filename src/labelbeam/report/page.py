@@ -13,17 +13,7 @@ from markupsafe import Markup
 from labelbeam.charts.charts import element, interval, legend
 from labelbeam.charts.page import percent, render, shown_file, template
 from labelbeam.explain.pictures import figures
-from labelbeam.report.charts import (
-    TRAIT_AXES,
-    click_chart,
-    label_map_chart,
-    label_results_chart,
-    learning_curve,
-    reliability,
-    search_tree_chart,
-    size_chart,
-    trait_chart,
-)
+from labelbeam.report import charts
 from labelbeam.report.report import SECTIONS, ShownImage
 
 Values = Mapping[str, Any]
@@ -70,12 +60,12 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
         training=_training(values),
         reliability=_reliability(values["calibration"]),
         thresholds=_thresholds(values["calibration"]),
-        label_results=label_results_chart(labels),
-        sizes=size_chart(values["failures"]["sizes"] or ()),
+        label_results=charts.label_results_chart(labels),
+        sizes=charts.size_chart(values["failures"]["sizes"] or ()),
         traits=[
             (name.partition(" (")[0].partition(",")[0], chart)
-            for trait, (name, _) in TRAIT_AXES.items()
-            if (chart := trait_chart(labels, trait))
+            for trait, (name, _) in charts.TRAIT_AXES.items()
+            if (chart := charts.trait_chart(labels, trait))
         ],
         notes=_label_notes(values),
         balance=_balance(labels),
@@ -84,10 +74,10 @@ def report_page(values: Values, images: Sequence[ShownImage], error_paths: Seque
         whose=lambda source: _whose(source, values),
         reach=f"{REACH:g}",
         most_rows=ROWS_SHOWN,
-        label_map=values["label_space"] and label_map_chart(values["label_space"]),
+        label_map=values["label_space"] and charts.label_map_chart(values["label_space"]),
         images=[_image(one) for one in images],
-        tree=search and search_tree_chart(search),
-        clicks=[(click["label"], click_chart(click)) for click in search["clicks"][:CLICKS]]
+        tree=search and charts.search_tree_chart(search),
+        clicks=[(click["label"], charts.click_chart(click)) for click in search["clicks"][:CLICKS]]
         if search
         else [],
         errors=drawn,
@@ -197,7 +187,7 @@ def _training(values: Values) -> dict[str, Any]:
     best = min(validated)[1] if validated else None
     return {
         "legend": legend(list(lines)),
-        "chart": learning_curve(epochs, lines, title="loss by epoch", best=best),
+        "chart": charts.learning_curve(epochs, lines, title="loss by epoch", best=best),
         "validated": bool(validated),
         "best": None if best is None else f"{best:g}",
     }
@@ -205,7 +195,7 @@ def _training(values: Values) -> dict[str, Any]:
 
 def _reliability(calibration: Values) -> Markup:
     bins = [one for one in calibration["pooled"]["bins"] if one["share"]["value"] is not None]
-    return reliability(bins, title="share present against the probability")
+    return charts.reliability(bins, title="share present against the probability")
 
 
 def _thresholds(calibration: Values) -> dict[str, Any]:
