@@ -141,7 +141,7 @@ def test_answers_are_a_frame_and_a_table_in_a_notebook(
 def test_the_choice_among_configurations_is_kept_and_decides_how_long_all_rows_train(
     rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from labelbeam.training import tuning
+    from labelbeam.training import learning
 
     found = []
 
@@ -149,8 +149,8 @@ def test_the_choice_among_configurations_is_kept_and_decides_how_long_all_rows_t
         found.append(chosen(*arguments, **options))
         return found[0]
 
-    chosen = tuning.tune
-    monkeypatch.setattr(tuning, "tune", tune)
+    chosen = learning.tune
+    monkeypatch.setattr(learning, "tune", tune)
     trained = SigmoidClassifier(tune=2, random_state=1, settings={"members": 1}).fit(*rows)
     assert trained.chosen_ in ("middle", "light", "strong")
     long = Recipe(epochs=found[0].differences["recipe"]["epochs"])

@@ -42,8 +42,8 @@ def read_one_hot(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     names = [clean(table.header[j]) for j in columns]
     if len(set(names)) < len(names) or "" in names:
         raise InputError(
-            f"{table.source}: column names must differ and not be empty: {csv_rows.shown(table.header)}. Leave some out "
-            "with --drop-columns NAME,NAME."
+            f"{table.source}: column names must differ and not be empty: {csv_rows.shown(table.header)}. Leave some "
+            "out with --drop-columns NAME,NAME."
         )
     if not columns:
         raise _no_labels(table, "")
@@ -88,8 +88,8 @@ def _everywhere(names: Sequence[str], matrix: np.ndarray) -> tuple[str, ...]:
     if not every:
         return ()
     return (
-        f"columns that say yes in every row, so that nothing can be learned of them: {csv_rows.shown(every)}; if they are "
-        "no labels, leave them out with --drop-columns.",
+        f"columns that say yes in every row, so that nothing can be learned of them: {csv_rows.shown(every)}; if they "
+        "are no labels, leave them out with --drop-columns.",
     )
 
 

@@ -15,7 +15,7 @@ from labelbeam.data.image_bytes import image_columns, open_regular, opened_parqu
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.coco import annotation_files
-from labelbeam.formats.csv_table import IMAGE_COLUMNS
+from labelbeam.formats.csv_rows import IMAGE_COLUMNS
 from labelbeam.formats.json_documents import CREATEML_FILES
 from labelbeam.formats.lists import CELEBA
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
