@@ -120,11 +120,9 @@ def progress_line(task: str, done: int, total: int | None, before: int, seconds:
     """Return how far things are, in a sentence.
 
     Args:
-        task: what is going on.
         done: items done, those of earlier calls too.
         total: items in all; None: unknown.
         before: items that earlier calls did.
-        seconds: time of this call.
 
     Example:
         >>> progress_line("tagging", 1500, 61_500, before=500, seconds=10.0)

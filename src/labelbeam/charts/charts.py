@@ -169,7 +169,6 @@ def interval(low: float, middle: float, high: float, *, reach: float, hint: str 
     """Return a point with its interval on an axis from -reach to reach; what lies beyond is cut off.
 
     Args:
-        middle: the point.
         reach: half the axis, more than 0.
         hint: what a pointer that rests on it shows.
     """

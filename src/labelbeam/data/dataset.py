@@ -289,7 +289,6 @@ def settle(dataset: Dataset, options: ReadOptions, *, subsets: Sequence[str] = (
 
     Args:
         dataset: as read, every image listed.
-        options: the reader's switches.
         subsets: the subset of each image, whose folder may be named after it; empty: none has one.
 
     Returns:

@@ -71,7 +71,6 @@ class PublishedDataset:
 
     Attributes:
         name: what users call it, and the folder it gets.
-        title: one line.
         terms: what its makers allow, and where they say so.
         files: what is fetched.
         specs: data set arguments for it; `{}` stands for its folder.

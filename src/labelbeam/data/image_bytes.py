@@ -72,7 +72,6 @@ def parquet_image(file: Path, name: str) -> bytes:
     """Return the bytes of an image inside a Parquet file.
 
     Args:
-        file: the Parquet file.
         name: `COLUMN/ROW.SUFFIX`, rows from 0.
 
     Raises:

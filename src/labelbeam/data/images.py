@@ -65,7 +65,6 @@ class UnreadableImage(InputError):  # noqa: N818  (named for what it is, like it
     """A file that cannot be turned into pixels.
 
     Attributes:
-        path: the file.
         reason: what is wrong and what to do, without the path.
     """
 

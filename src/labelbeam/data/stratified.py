@@ -240,7 +240,6 @@ class LabelBalance:
     """One label in one part, where they do not agree.
 
     Attributes:
-        label: its name.
         part: the part's name.
         images: images of the part that have it.
         wanted: images that would be its share.
@@ -264,7 +263,6 @@ class SplitBalance:
     """Parts of a split and the labels in them.
 
     Attributes:
-        labels: label names.
         parts: names of the parts.
         fractions: wanted share of each part, sum 1.
         images: images of each part.

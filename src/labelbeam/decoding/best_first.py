@@ -235,7 +235,6 @@ def likely_sets(
     """List each image's most probable paths until there are enough, or they hold enough probability.
 
     Args:
-        count: most paths per image.
         mass: probability after which no more are wanted.
         budget: most prefixes to expand per image.
         backend: as in `beam_search`.

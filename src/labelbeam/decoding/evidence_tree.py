@@ -31,7 +31,6 @@ class EvidenceTree(Expansion):
 
     Args:
         evidence: 1 accepted, 0 rejected, -1 nothing known.
-        budget: most entries per image.
     """
 
     def __init__(

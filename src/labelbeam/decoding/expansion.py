@@ -39,9 +39,6 @@ class Expansion:
             under rules.
         path_entry: int32 [images], entry that is the best finished path when END follows it.
         path_log_prob: float64 [images], its log-probability, -inf while no path is finished.
-
-    Args:
-        budget: most entries per image.
     """
 
     def __init__(self, trie: PrefixTrie, image_rows: Float[np.ndarray, "images width"], budget: int) -> None:

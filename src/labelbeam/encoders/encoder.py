@@ -201,7 +201,6 @@ class Place:
 
     Attributes:
         device: as torch names it.
-        batch_size: pictures together.
         precision: of training an encoder there, as `runs.recipe.Recipe` names it: mixed where it is as exact in effect
             and several times as fast.
     """

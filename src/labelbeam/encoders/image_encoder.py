@@ -92,7 +92,6 @@ def with_map(network: nn.Module, grid: int, *, size: int) -> tuple[WithMap, MapS
     """Return an encoder with its last map, and the map's shape.
 
     Args:
-        network: in evaluation mode.
         grid: places a side, at most.
         size: side of its pictures, pixels.
 

@@ -29,7 +29,6 @@ class Lite:
         package: to import; its distribution has hyphens for underscores.
         file: of the weights, inside the package.
         sha256: of that file.
-        model: timm's architecture.
         size: side of the input, pixels.
         resize_to: shortest side before the centre crop.
     """

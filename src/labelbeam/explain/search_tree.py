@@ -181,7 +181,6 @@ class Click:
     """What accepting a label would do to the scores of the others.
 
     Attributes:
-        mechanism: what answered.
         changes: (label, score before, score after), the largest change first.
         note: what to know before trusting it; empty: nothing.
     """

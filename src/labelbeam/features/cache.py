@@ -64,11 +64,9 @@ class Chunk:
     """A chunk file, mapped into memory.
 
     Args:
-        path: the file.
         num_features: columns it must have.
 
     Attributes:
-        path: the file.
         digests: one of 16 bytes per image.
         features: float16 [images features], read-only; to be used only if `is_intact()`.
 

@@ -36,7 +36,6 @@ def image_keys(addresses: Sequence[str], root: Path, spec: str) -> tuple[list[st
     Args:
         addresses: `/data/upload/1/1a2b3c4d-cat.jpg`, `/data/local-files/?d=photos/cat.jpg`, `s3://bucket/cat.jpg`,
             `https://host/cat.jpg`, or a path.
-        root: folder of the files.
         spec: the data set, for messages.
 
     Raises:

@@ -147,12 +147,10 @@ def labelled_dataset(
         spec: the argument that named the data set.
         root: folder that the keys are relative to.
         layout: how the labels are written, in words for the user.
-        options: the reader's switches.
         names: labels in the format's order; those that only images have come after them, sorted. None: all
             sorted.
         unsaid: what a label is that an image does not mention; one value, or one per image.
         unlabelled: what to say of images that nobody labelled, behind their number.
-        notes: what else looked odd.
 
     Returns:
         The data set; its first note says what was understood.

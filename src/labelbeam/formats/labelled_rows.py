@@ -220,7 +220,6 @@ def dataset_of_rows(
     Args:
         found: the rows of the whole file; a dense matrix among them is used up.
         split: a split of the rows; empty or `all`: every row.
-        spec: the data set argument.
         root: folder that relative image paths start from.
         options: `combinations`, `keep_unlabelled`, `missing`, `missing_tags`.
         notes: what the reader has to say besides.

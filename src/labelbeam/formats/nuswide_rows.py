@@ -55,7 +55,6 @@ def read_flags(
     Args:
         file: one line per image; `columns` numbers a line, separated by tabs or blanks, which may trail.
         rows: lines that it must have.
-        columns: numbers per line.
         of: the file that says how many images there are, for the message.
 
     Returns:
@@ -183,7 +182,6 @@ class FolderListing:
     """What is in a folder and its subfolders.
 
     Attributes:
-        root: the folder.
         texts: file name in lower case -> its places relative to the root, the outermost first.
         images: paths of image files relative to the root, with forward slashes, sorted.
     """

@@ -43,7 +43,6 @@ def unused_note(
     """Return a note about labels that are lost where a format names labels of images only.
 
     Args:
-        dataset: what is written.
         named: the values of a label that the format writes.
         elsewhere: labels that are known without any image.
     """
@@ -67,7 +66,6 @@ def refuse_unwritable(names: Iterable[str], spec: str, *, without: str = "", con
     """Raise an error where a name would not come back from the file that is about to be written.
 
     Args:
-        names: labels.
         spec: what is to be written, for the message.
         without: characters that the format cannot hold inside a name.
         control: whether the format cannot hold what XML cannot; control characters are refused everywhere.
@@ -300,7 +298,6 @@ def new_list_file(
     The file appears last, whole, and never in place of another.
 
     Args:
-        dataset: whose images are listed.
         path: the file to appear; its folder is made.
         images: `keep`: images are referred to where they are; `link` or `copy`: they are placed in a new folder
             beside the file.

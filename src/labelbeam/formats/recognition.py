@@ -38,7 +38,6 @@ class Guess:
     """A format that a path may be in.
 
     Attributes:
-        format: its name.
         path: what is to be read: the path, a file in it, or the folder of it.
         why: what speaks for it, in words.
     """

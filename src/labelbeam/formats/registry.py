@@ -245,7 +245,6 @@ def write_dataset(dataset: Dataset, spec: str, *, images: str = "keep") -> tuple
     """Write a data set in the format that an argument names.
 
     Args:
-        dataset: what to write.
         spec: `FORMAT:PATH#SPLIT`; what PATH is to be, a file or a folder, is the format's matter.
         images: what becomes of the image files: `keep` (they stay where they are and are referred to), `link`
             (hard links where possible, copies elsewhere) or `copy`.

@@ -43,7 +43,6 @@ def matches_of(images: Sequence[str], pattern: str) -> list[str]:
     r"""Return what a regular expression finds in each image key.
 
     Args:
-        images: keys with forward slashes.
         pattern: searched anywhere in the key; its first pair of parentheses is the group's key, without any the
             whole match is.
 
@@ -191,7 +190,6 @@ def groups_of(
     """Return the group of each image.
 
     Args:
-        dataset: the images.
         group_by: `folder` (those in one folder), `match:REGEX` (those in whose name the expression finds the same)
             or `column:NAME` (those with the same value in a column of the CSV file that the data set came from).
         options: how the data set was read.

@@ -123,7 +123,6 @@ def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
     """Read an ARFF file with its labels.
 
     Args:
-        path: the file.
         xml: Mulan's file of label names; None: the one beside it, if there is one (`emotions.xml` for
             `emotions-train.arff`).
 

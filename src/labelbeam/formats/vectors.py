@@ -121,11 +121,7 @@ def chosen(table: VectorTable, rows: np.ndarray) -> VectorTable:
 
 
 class GivenVectors:
-    """Vectors to be tagged, by id: what `tag` reads in place of image files, with the face of a vector store.
-
-    Args:
-        table: rows and their ids.
-    """
+    """Vectors to be tagged, by id: what `tag` reads in place of image files, with the face of a vector store."""
 
     def __init__(self, table: VectorTable) -> None:
         self.features: FeatureRows = table.features

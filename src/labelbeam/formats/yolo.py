@@ -277,7 +277,6 @@ def _label_file(key: str, home: Path, listed: dict[str, frozenset[str]]) -> Path
     """Return the label file of an image: below `labels` for one below `images`, else beside it.
 
     Args:
-        key: of the image.
         home: folder that keys are relative to.
         listed: names in the folders that were looked into, each listed once; more are added.
     """

@@ -36,7 +36,6 @@ def log_sum_exp(
 
     Args:
         scores: of each label at each place.
-        options: the temperature.
 
     Example:
         >>> options = LocalOptions("log-sum-exp", temperature=1.0)
@@ -73,7 +72,6 @@ def csra(
 
     Args:
         scores: of each label at each place.
-        options: weight and temperature.
 
     Example:
         >>> csra(np.array([[[0.0], [1.0]]]), LocalOptions("csra", weight=0.0))[0, :, 0].tolist()

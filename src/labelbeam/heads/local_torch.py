@@ -26,8 +26,6 @@ class LocalScores(nn.Module):
 
     Args:
         num_labels: how many numbers there are.
-        channels: numbers of a place.
-        options: pooling and dropout.
         after: numbers of the pooled vector, behind which a row's map begins.
     """
 

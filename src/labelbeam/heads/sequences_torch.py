@@ -81,7 +81,6 @@ def distinct_prefixes(sequences: Int[Tensor, "batch steps"], num_labels: int) ->
 
     Args:
         sequences: label ids, END (= `num_labels`), PAD.
-        num_labels: number of labels.
 
     Returns:
         The prefixes; running a recurrence over them and gathering by `rows` gives what running it over

@@ -141,7 +141,6 @@ def fingerprints(
     """Return the fingerprints of image files, in their order.
 
     Args:
-        paths: the files.
         workers: threads; None for one per core.
         report: called with how many more are done.
     """

@@ -107,7 +107,6 @@ class NameFinding:
     Attributes:
         kind: one of `KINDS`.
         names: those concerned, in the order given.
-        why: one sentence.
     """
 
     kind: str

@@ -116,7 +116,6 @@ def drawn_evidence(
         rejected: absent labels revealed per image.
         frequent_first: reveal the first present columns instead of random ones, as people type. They tell more
             than they say: that the more frequent labels are absent.
-        seed: decides what is drawn.
 
     Returns:
         int8 [images labels]: 1 accepted, 0 rejected, -1 not revealed.

@@ -25,7 +25,6 @@ class Counts:
         positives: G_c, images where label c is present.
         outside: decided labels that the truth does not know at all; wrong, in no class.
         exact_sets: images whose decided set equals the true one (unknown labels left out).
-        images: images counted.
 
     Example:
         >>> truth = np.array([[1, 0], [1, -1]], dtype=np.int8)

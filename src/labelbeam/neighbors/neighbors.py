@@ -52,7 +52,6 @@ def nearest(
     Args:
         query: a point of the same space: a label's embedding, an image's h(U_I I) or features, a label set's.
         points: one row per label (END left out) or image; half precision will do.
-        count: how many neighbours.
         measure: `cosine` or `dot`.
         leave_out: the row that the query itself is.
 

@@ -283,7 +283,6 @@ def print_table(table: SideBySide, *, width: int | None) -> None:
     """Print the table to standard output.
 
     Args:
-        table: what to print.
         width: of the output, columns; None: the terminal's.
     """
     from rich.box import SIMPLE

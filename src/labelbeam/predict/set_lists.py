@@ -23,7 +23,6 @@ def independent_sets(scores: ByLabel, *, count: int = MOST_SETS, mass: float = 1
     taken from a heap in rising cost.
 
     Args:
-        count: most sets per image.
         mass: probability after which no more are wanted.
 
     Example:

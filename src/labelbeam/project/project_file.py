@@ -28,7 +28,6 @@ class Project:
     """An open project file.
 
     Attributes:
-        path: the file.
         images: the folder of the photographs that the project holds.
         named: folders whose photographs may be read whatever became of them: those that the user named, not the file.
         id: 16 hexadecimal digits, drawn when the project was made.

@@ -49,7 +49,6 @@ class Change:
 
     Attributes:
         image: number of the photograph.
-        label: its name.
         value: PRESENT (1, accepted), ABSENT (0, rejected) or None (nobody decided).
 
     Raises:
@@ -72,7 +71,6 @@ class Step:
     """What one click or one bulk action, or taking it back, changed; as it is now.
 
     Attributes:
-        changes: of decisions.
         others: whether photographs or labels themselves changed: marked as complete, removed, renamed.
     """
 

@@ -168,7 +168,6 @@ def fiftyone_samples(
     Args:
         targets: the labels, shown as `ground_truth`.
         probs: p(label | image), shown as `predictions` from `least` on.
-        least: least probability shown.
     """
     by_image: Mapping[int, list[LabelError]] = {one.image: [] for one in errors.found}
     for one in errors.found:

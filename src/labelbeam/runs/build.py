@@ -46,7 +46,6 @@ def build_head(config: RunConfig, *, num_labels: int, feature_size: int, channel
     The global random state is as before.
 
     Args:
-        config: of the run.
         num_labels: how many labels there are.
         feature_size: numbers of the encoder's pooled vector.
         channels: of its map, for local evidence.
@@ -106,7 +105,6 @@ def stored_head(
     Args:
         arrays: by name, as training stored them.
         config: what the head was trained with.
-        num_labels: of the run.
         num_features: what the run's encoder gives; None: what the arrays say.
 
     Raises:

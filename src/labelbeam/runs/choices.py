@@ -149,7 +149,6 @@ def with_promises(
     """Return the run with what calibration images prove; it must be calibrated before, where it will be.
 
     Args:
-        run: the trained model.
         features: of calibration images.
         targets: their truth, columns in the run's label order.
         data: where they come from, for people.
@@ -234,7 +233,6 @@ def decision_from(config: RunConfig, given: Mapping[str, Any]) -> Decision:
     """Return the run's decision with the user's options.
 
     Args:
-        config: the run's.
         given: by name of the option, which is the field of `Decision` (`decide` is its rule); None: not given.
 
     Raises:

@@ -44,7 +44,6 @@ def from_plain(kind: type[T], values: Mapping[str, Any], *, base: T | None = Non
     """Build a dataclass from plain values.
 
     Args:
-        kind: the dataclass.
         values: some or all of its fields; nested dataclasses as nested mappings.
         base: where fields that `values` lacks come from; None: the dataclass's defaults.
         source: where the values came from, for messages.
@@ -434,7 +433,6 @@ def write_yaml(config: RunConfig, *, opening: Sequence[str]) -> str:
     """Return a configuration as YAML, every key resolved.
 
     Args:
-        config: what is written.
         opening: lines of comment that go first (command, machine, time, scores).
     """
     comment = "".join(f"# {line}\n" for line in opening)

@@ -128,10 +128,7 @@ def evaluate_features(
     """Answer for labelled images from their features.
 
     Args:
-        tagger: the trained model.
         dataset: images and truth; labels that only one side knows are noted.
-        features: one row per image.
-        notes: sentences to carry along.
 
     Raises:
         InputError: the data has none of the run's labels.

@@ -47,8 +47,6 @@ def export_run(
     """Write a run in another form, the folder whole or not at all.
 
     Args:
-        run: the run directory.
-        out: the folder to appear.
         to: one of `TARGETS`.
         precision: of the encoder's graph: "float32", or "int8" calibrated on photographs.
         calibrate: a few hundred photographs like those to be tagged, for "int8".

@@ -37,7 +37,6 @@ class AddedLabel:
     """How well a new label was learned, judged on fifths of the images that its fit did not see.
 
     Attributes:
-        label: its name.
         images: on which it is labelled.
         present: of those, with it.
         penalty: chosen by cross-validation.
@@ -60,7 +59,6 @@ class Extended:
     """A run with more labels.
 
     Attributes:
-        run: it.
         added: what was learned.
         moved: mean absolute change of the old labels' scores on the images given.
         notes: sentences for the user.
@@ -79,7 +77,6 @@ def extend_run(run: Run, dataset: Dataset, labels: Sequence[str] = (), *, seed: 
         run: of a label model, or of a head with a sigmoid per label.
         dataset: images on which the new labels are present or absent.
         labels: the new ones, in the order in which they are added; none: all that the run does not have.
-        seed: of the folds.
 
     Raises:
         InputError: a head that cannot be extended, a label that the run has or the data lack, none to add, or fewer

@@ -230,7 +230,6 @@ def save_run(run: Run, folder: Path, *, opening: Sequence[str]) -> None:
     """Write a run into a folder; its files appear whole, and all of them or none.
 
     Args:
-        run: what to write.
         folder: the run directory; it exists.
         opening: comment lines for the top of config.yaml.
 
@@ -282,7 +281,6 @@ def list_files(labels: Path, files: Mapping[str, Path]) -> None:
     """Write into labels.json which files the answers of a run depend on, with their hashes.
 
     Args:
-        labels: the file.
         files: those of the run by name, and where they are; what only people read is passed over.
     """
     stored = _read_json(labels)

@@ -97,12 +97,10 @@ def suggest(
     """Suggest labels for an image.
 
     Args:
-        run: the trained model.
         answerer: what answers with its head; a label model's keeps the prefixes of earlier clicks.
         features: of the image by the run's encoder, [features]; half or single precision.
         accepted: labels that the image has.
         rejected: labels that it has not.
-        count: most suggestions.
         mechanism: "likelihood-weighting" or "any-subset"; None: the run's better one by held-out log-loss
             (`runs.run_directory`), or the only one it has.
 

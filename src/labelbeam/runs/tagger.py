@@ -60,7 +60,6 @@ class Tagger:
         """Make a tagger of a run in memory.
 
         Args:
-            run: the trained model.
             decision: how sets are decided; None: as the run's configuration says.
             search: how label models are searched; None: as the run's configuration says.
             rules: what label sets must keep (`labels.rules`), their file or lines; None: what the run holds, mostly
@@ -236,7 +235,6 @@ class Tagger:
                 no encoding).
             accepted: labels that the image has.
             rejected: labels that it has not.
-            count: most suggestions.
             mechanism: as `runs.suggestions.suggest`.
 
         Returns:

@@ -318,7 +318,6 @@ def add(app: FastAPI, service: TaggingService, project: Project, *, saved: bool 
 
     Args:
         app: the application; it turns a `Refusal` into its response.
-        service: answers for the run.
         project: what the page shows and changes.
         saved: whether the project stays when the service ends.
     """

@@ -113,7 +113,6 @@ class Reasons:
         Args:
             decided: labels with PRESENT or ABSENT, the earliest decision first; labels that the model does not know
                 are passed over.
-            count: most suggestions.
             mechanism: as `runs.suggestions.suggest`.
 
         Raises:
@@ -211,7 +210,6 @@ class ProjectScores:
         """Make it.
 
         Args:
-            service: answers for the run.
             reasons: what the cards ask; its answers are remembered.
         """
         self._photographs, self._service, self._reasons = photographs, service, reasons

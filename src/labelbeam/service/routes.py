@@ -226,7 +226,6 @@ def health_routes(service: TaggingService, *, run: str, fingerprint: str) -> API
     """Return the routes.
 
     Args:
-        service: answers for the run.
         fingerprint: of what its answers depend on.
     """
     about = {"run": run, "fingerprint": fingerprint, "version": __version__}

@@ -198,7 +198,6 @@ def tag_images(
     """Do what a call asks for; an interrupted job goes on where it was.
 
     Args:
-        request: images and outputs.
         asked: how labels are decided, as `asked_tagger` takes it.
         shown: whether progress is shown on a terminal.
         report: called with each sentence that a person may want to read.

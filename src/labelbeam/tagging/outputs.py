@@ -327,7 +327,6 @@ class TaggedPicture:
     """One card.
 
     Attributes:
-        path: the picture.
         prediction: of the model.
         truth: its true labels, None: unknown.
         others: what other models decided: (name, labels, whether such a set is possible).
@@ -343,7 +342,6 @@ def shown_cards(pictures: Sequence[TaggedPicture], *, pixelated: bool = False) -
     """Return what the template `tagging/cards.html.jinja` shows of each picture.
 
     Args:
-        pictures: one card each.
         pixelated: whether the pictures are small ones: embedded as they are and enlarged without blur;
             others are embedded as thumbnails, with their file names.
     """

@@ -99,7 +99,6 @@ class Sidecars:
             labels: every label that may be decided.
             named: what the user named: folders that images come from.
             replace: whether a text file with other content is replaced.
-            choices: how keywords are written.
 
         Raises:
             InputError: a label that such a file cannot hold; ExifTool is needed and not there.

@@ -107,8 +107,6 @@ def open_store(folder: Path, encoder: Encoder, *, write: bool) -> VectorStore:
     """Open a store for what an encoder says of images.
 
     Args:
-        folder: the store's folder.
-        encoder: of the run.
         write: whether vectors will be added.
 
     Raises:
@@ -170,9 +168,7 @@ def through_store(
     """Return a source that answers from stored vectors.
 
     Args:
-        tagger: the trained model.
         store: of its encoder, or the rows of a file.
-        choices: what is asked.
         read: whether images that are not stored, or have changed, are read; otherwise no file is looked at.
     """
 

@@ -42,7 +42,6 @@ class VectorStore:
     Args:
         folder: made where it is not there and `write` is set.
         key: everything that vectors depend on beside the image.
-        num_features: length of a vector.
         write: whether rows will be added; then no other process may.
 
     Raises:

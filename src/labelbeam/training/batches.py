@@ -111,7 +111,6 @@ def filled(order: Int[np.ndarray, " images"], *, batch_size: int, processes: int
     Args:
         order: rows in the order of the epoch.
         batch_size: images per step over all processes, at least as many as there are processes.
-        processes: how many there are.
 
     Example:
         >>> filled(np.arange(5), batch_size=4, processes=3).tolist()
@@ -149,14 +148,10 @@ class ImageBatches:
         """Prepare batches; nothing is read yet.
 
         Args:
-            paths: image files.
             targets: 1 present, 0 absent, -1 unknown.
-            preprocess: the encoder's transform.
             batch_size: images per step over all processes.
             seed: with the epoch's number, decides order and mirroring.
             flips: whether every second picture, at random, is mirrored.
-            threads: decoding threads.
-            process: number of this process.
             processes: how many there are; each takes every `processes`-th image of a batch.
         """
         self.paths, self.targets, self.preprocess = paths, targets, preprocess
@@ -343,7 +338,6 @@ def doubts(train: Dataset, weight: float = 0.0) -> list[str]:
     """Say what a user should know before waiting for the training.
 
     Args:
-        train: what is trained on.
         weight: of an unknown label as absent.
     """
     found = []
@@ -428,8 +422,6 @@ def prepare_batches(
     """Prepare batches of a frozen encoder's features, or of pixels where the encoder is trained too.
 
     Args:
-        config: of the run.
-        train: training images.
         held_out: validation images; None: there are none.
         encoder: frozen, or to be trained.
         head: to be trained; over a frozen encoder its scaling is fitted here.

@@ -156,7 +156,6 @@ class Tried:
     """A configuration and how it did.
 
     Attributes:
-        name: in words.
         differences: as `configure` takes them.
         nats: mean -log p(set | features) of held-out rows.
         best_epoch: after which the held-out rows were predicted best, on average.
@@ -174,10 +173,8 @@ def candidates(size: DataSize, head: str, count: int, *, seed: int = 0) -> list[
     """Return configurations to try, the rule's own first.
 
     Args:
-        size: of the training data.
         head: a name of `runs.config.HEADS`, one whose recipe follows from the data.
         count: how many; beyond the listed ones they are drawn at random.
-        seed: of the draw.
 
     Raises:
         InputError: no configuration is asked for, or the head has nothing to choose.
@@ -231,7 +228,6 @@ def tune(
 
     Args:
         configured: from differences to a configuration; what the user asked for wins over them there.
-        size: of the training data.
         features: of the training data, and nothing else.
         targets: likewise.
         count: configurations.

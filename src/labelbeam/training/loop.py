@@ -33,7 +33,6 @@ class Progress:
     """How far training has come; changes as it goes on.
 
     Attributes:
-        epoch: epochs done.
         best_epoch: the epoch (from 1) with the best validation score; 0 before the first.
         best_score: its score, lower is better.
         history: one row per epoch, as in `log.csv`.
@@ -168,14 +167,11 @@ def fit(
     Args:
         model: `model(inputs, targets)` returns nats per image [batch]; ends with the best epoch's parameters.
         optimiser: over the model's parameters (`runs.recipe.build_optimiser`).
-        batches: training data.
-        recipe: rates and lengths.
         validate: returns named scores of the model; the first is what early stopping lowers. None trains
             for `recipe.epochs` and keeps the last epoch.
         folder: where `resume.safetensors` and `log.csv` are written, whole, after every epoch; None: nowhere.
         seed: with the epoch's number, decides every random number of that epoch.
         settings: what must not differ between the two halves of a resumed training.
-        accelerator: device, precision and processes.
         after_epoch: called with each epoch's row of the log.
 
     Returns:

@@ -54,10 +54,7 @@ def train_suggester(
 
     Args:
         config: of the label model's run.
-        train: its training features.
         held_out: its validation features; they stop the training and decide which mechanism is better.
-        answerer: the trained label model.
-        accelerator: device, precision and processes.
         folder: where an interrupted training is found again; made if it is not there.
         settings: what must not differ between the two halves of a resumed training.
         report: called with what was found, in a sentence.

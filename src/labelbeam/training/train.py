@@ -73,7 +73,6 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
     """Return what an epoch says of itself.
 
     Args:
-        row: of log.csv.
         epochs: how many there will be at most.
 
     Example:
@@ -89,7 +88,6 @@ def opening_lines(command: str, epochs: int, best: int, metrics: Mapping[str, An
 
     Args:
         command: how the user called it; may be empty.
-        epochs: trained.
         best: the one that was kept.
         metrics: validation scores; may be empty.
     """
@@ -125,9 +123,7 @@ class Trained:
     """What a training made.
 
     Attributes:
-        run: the model.
         metrics: validation scores with their protocol, plain values; empty without validation.
-        epochs: epochs trained.
         best_epoch: the epoch that was kept.
         notes: sentences for the user.
         written: whether this process wrote the run; of several processes the first does, and only it knows metrics
@@ -160,7 +156,6 @@ def train_run(
     Goes on where an interrupted training of the same settings stopped.
 
     Args:
-        config: the resolved configuration.
         folder: the run directory to fill; made if it is not there.
         command: how the user called this, for config.yaml.
         anew: forget an interrupted training in the folder; done only once data and encoder are in order.

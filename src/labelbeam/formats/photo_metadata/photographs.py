@@ -138,7 +138,6 @@ def write_sidecar(sidecar: Path, changes: ListChanges, *, created: bool = False)
     """Change lists of a sidecar and nothing else; one that is not there is made.
 
     Args:
-        sidecar: the file.
         changes: new entries of each list; None: the list is taken out.
         created: whether a run made the file: then it goes when nothing is left in it.
 

@@ -120,10 +120,8 @@ class OwnTags:
         Args:
             lists: what the file holds now, which `seen` was given.
             labels: decided now; the unwanted are left out.
-            names: lists to write.
             elsewhere: lists that the photograph has elsewhere, which a first list in the file would hide.
             root: above every label in hierarchies.
-            run: that decided.
         """
         wanted = [label for label in labels if label not in self.unwanted]
         after = {name: list(entries) for name, entries in lists.items()}
@@ -172,7 +170,6 @@ class OwnTags:
             lists: as `replaced` takes them.
             present: labels that are on the photograph: they are the person's from now on.
             absent: labels that are not.
-            names: lists to write.
             elsewhere: as `replaced` takes it.
         """
         there = {
@@ -309,7 +306,6 @@ class WrittenTags:
         """Return what runs wrote into a file; None: nothing.
 
         Args:
-            path: the file.
             lists: what is in it now: after a kill it shows whether the last change was still made.
         """
         row = self._open.execute(
@@ -327,7 +323,6 @@ class WrittenTags:
         """Keep what a file is about to hold; `keep` says that it does.
 
         Args:
-            path: the file.
             own: what runs will have written into it.
             before: what they have until now.
             lists: what it holds until now.
