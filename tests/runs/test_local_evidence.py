@@ -80,7 +80,7 @@ def test_training_states_the_disk_that_maps_take(
     )
     done = command(*asked, *LOCAL, "--out", tmp_path / "run", "--epochs", 1)
     assert done.exit_code == 0
-    assert "maps of 2 x 2 places of 40 images, and of their mirror images" in done.stderr
+    assert "maps of 2 x 2 places of 41 images, and of their mirror images" in done.stderr
     done = command(*asked, *LOCAL, "--out", tmp_path / "other", "--grid-limit", 1e-6)
     assert done.exit_code == 2
     assert "--grid-limit 1" in done.stderr
