@@ -14,12 +14,14 @@ import hashlib
 import multiprocessing
 import queue
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
@@ -34,13 +36,16 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 sys.path.insert(0, str(TESTS))
 
-from fuzzing import KEPT, parsers  # noqa: E402
+from fuzzing import KEPT, Parser, parsers  # noqa: E402
 
 PATIENCE = 5
 """Seconds of one input; more is a hang."""
 
 MEMORY = 6 << 30
 """Bytes that a parser's process may have."""
+
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where inputs are written: on a disk, opening a file to write it anew took nine tenths of an input's time."""
 
 PIECES = (
     *(
@@ -97,7 +102,7 @@ def damaged(number: int, seeds: list[bytes]) -> bytes:
     return bytes(raw)
 
 
-def fuzz(name: str, inputs: int, seconds: float, number: int, answer: Any) -> None:
+def fuzz(make: Callable[[], Parser], inputs: int, seconds: float, number: int, answer: Any) -> None:
     """Give a parser its inputs, or as many as fit into some seconds of processor time, in a process of its own."""
     from labelbeam.errors import InputError
 
@@ -111,45 +116,69 @@ def fuzz(name: str, inputs: int, seconds: float, number: int, answer: Any) -> No
         raise Hang
 
     signal.signal(signal.SIGALRM, too_long)
-    with tempfile.TemporaryDirectory() as folder:
-        parser = parsers(Path(folder))[name]()
-        for whole in parser.seeds[:1]:  # what is imported at the first input is not its own time
-            with suppress(InputError):
-                parser.run(whole)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        until = time.process_time() + seconds
+    parser = make()
+    for whole in parser.seeds[:1]:  # what is imported at the first input is not its own time
+        with suppress(InputError):
+            parser.run(whole)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    until = time.process_time() + seconds
 
-        @seed(number)
-        @settings(
-            max_examples=inputs,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(st.integers(0, 2**64 - 1))
-        def every(drawn: int) -> None:
-            nonlocal slowest
-            if time.process_time() > until:
-                return
-            raw, began = damaged(drawn, parser.seeds), time.perf_counter()
-            signal.alarm(PATIENCE)
-            try:
-                parser.run(raw)
-                counts["read"] += 1
-            except InputError:
-                counts["refused"] += 1
-            except (Exception, Hang) as error:
-                text = "".join(traceback.format_exception(error))
-                ours = [line for line in text.splitlines() if "labelbeam/" in line and "File" in line]
-                found.setdefault(f"{type(error).__name__} {ours[-1].strip() if ours else ''}", (text, raw))
-            finally:
-                signal.alarm(0)
-            slowest = max(slowest, time.perf_counter() - began)
+    @seed(number)
+    @settings(
+        max_examples=inputs,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.integers(0, 2**64 - 1))
+    def every(drawn: int) -> None:
+        nonlocal slowest
+        if time.process_time() > until:
+            return
+        raw, began = damaged(drawn, parser.seeds), time.perf_counter()
+        signal.alarm(PATIENCE)
+        try:
+            parser.run(raw)
+            counts["read"] += 1
+        except InputError:
+            counts["refused"] += 1
+        except (Exception, Hang) as error:
+            text = "".join(traceback.format_exception(error))
+            ours = [line for line in text.splitlines() if "labelbeam/" in line and "File" in line]
+            found.setdefault(f"{type(error).__name__} {ours[-1].strip() if ours else ''}", (text, raw))
+        finally:
+            signal.alarm(0)
+        slowest = max(slowest, time.perf_counter() - began)
 
-        every()
+    every()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     answer.put((counts, found, slowest, grown))
+
+
+def tried(
+    make: Callable[[], Parser], inputs: int, seconds: float, number: int
+) -> tuple[dict[str, int], dict[str, tuple[str, bytes]], float, int]:
+    """Give a parser its inputs in a process of its own.
+
+    Returns:
+        How many inputs were read and refused; traceback and input by kind of defect; the slowest in seconds; kilobytes
+        by which its memory grew.
+    """
+    context = multiprocessing.get_context("fork")  # what is imported and made is so once
+    answer: Any = context.Queue()
+    process = context.Process(target=fuzz, args=(make, inputs, seconds, number, answer))
+    process.start()
+    while True:
+        with suppress(queue.Empty):
+            found = answer.get(timeout=5)
+            break
+        if not process.is_alive():  # killed: by memory, or by a decoder's own fault
+            kind = f"the process ended with status {process.exitcode}"
+            found = {"read": 0, "refused": 0}, {kind: ("", b"")}, 0.0, 0
+            break
+    process.join()
+    return found
 
 
 def main() -> int:
@@ -170,40 +199,33 @@ def main() -> int:
         "--keep", action="store_true", help="put inputs that are defects into tests/fuzz_inputs"
     )
     asked = parsed.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        names = list(parsers(Path(folder)))
-    if asked.only:
-        names = [name for name in names if any(fnmatch(name, one) for one in asked.only.split(","))]
     defects = 0
     print(
         f"{'parser':24} {'read':>7} {'refused':>8} {'defects':>8} {'slowest (s)':>12} {'memory grew (MB)':>17}"
     )
-    for name in names:
-        context = multiprocessing.get_context("fork")  # what is imported is imported once
-        answer: Any = context.Queue()
-        process = context.Process(target=fuzz, args=(name, asked.inputs, asked.seconds, asked.seed, answer))
-        process.start()
-        while True:
-            try:
-                counts, found, slowest, grown = answer.get(timeout=5)
-                break
-            except queue.Empty:
-                if not process.is_alive():  # killed: by memory, or by a decoder's own fault
-                    counts, found, slowest, grown = {"read": 0, "refused": 0}, {}, 0.0, 0
-                    found = {f"the process ended with status {process.exitcode}": ("", b"")}
-                    break
-        process.join()
-        print(
-            f"{name:24} {counts['read']:7,} {counts['refused']:8,} {len(found):8} {slowest:12.2f} {grown / 1024:17.0f}",
-            flush=True,
-        )
-        for kind, (text, raw) in found.items():
-            defects += 1
-            print(f"\n{kind}: {len(raw):,} bytes, {raw[:80]!r}\n{text}", file=sys.stderr)
-            if asked.keep and raw:
-                place = KEPT / name.replace("/", " ") / f"{hashlib.sha256(raw).hexdigest()[:12]}.bin"
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(raw)
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        work, whole = Path(folder, "work"), Path(folder, "whole")
+        work.mkdir()
+        made = parsers(work)
+        shutil.copytree(work, whole, symlinks=True)
+        for name, make in made.items():
+            if asked.only and not any(fnmatch(name, one) for one in asked.only.split(",")):
+                continue
+            counts, found, slowest, grown = tried(make, asked.inputs, asked.seconds, asked.seed)
+            print(
+                f"{name:24} {counts['read']:7,} {counts['refused']:8,} {len(found):8} {slowest:12.2f} "
+                f"{grown / 1024:17.0f}",
+                flush=True,
+            )
+            for kind, (text, raw) in found.items():
+                defects += 1
+                print(f"\n{kind}: {len(raw):,} bytes, {raw[:80]!r}\n{text}", file=sys.stderr)
+                if asked.keep and raw:
+                    place = KEPT / name.replace("/", " ") / f"{hashlib.sha256(raw).hexdigest()[:12]}.bin"
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(raw)
+            shutil.rmtree(work)  # what one parser's inputs were is nothing to the next
+            shutil.copytree(whole, work, symlinks=True)
     print(f"{defects} kinds of defects")
     return 1 if defects else 0
 
