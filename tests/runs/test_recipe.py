@@ -21,7 +21,7 @@ def test_words_count_where_a_row_has_them() -> None:
 
 
 def test_of_few_vectors_several_heads_are_together_as_wide_as_one() -> None:
-    few, many = (recipe_for(replace(VECTORS, rows=rows), "cnn-rnn") for rows in (3999, 4000))
+    few, many = (recipe_for(replace(VECTORS, rows=rows), "cnn-rnn") for rows in (9999, 10_000))
     assert few["members"] * few["label_model"]["image_hidden_size"] == 1024
     assert "members" not in many
     assert "image_hidden_size" not in many["label_model"]

@@ -174,7 +174,7 @@ vector learns its rows by heart before places have a say (docs/training.md)."""
 REDUNDANT = 64
 """Features below which fewer are dropped: a handful holds no copies of what is dropped."""
 
-MEMBERS, MANY_ROWS, HIDDEN = 4, 4000, 1024
+MEMBERS, MANY_ROWS, HIDDEN = 4, 10_000, 1024
 """Heads that learn vectors side by side, and the rows from which one is enough: what a training finds in few rows
 depends on its random numbers. The label models among them share the hidden units of one, unless features are words."""
 
