@@ -290,6 +290,7 @@ class _Reach:
         self.shared = 0.0
         self.tests: dict[str, Test] = {}
         self.failed: set[str] = set()
+        self.slow = False
 
     def trace(self, frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
@@ -299,6 +300,10 @@ class _Reach:
             self.codes[code] = f"{file}:{code.co_qualname.split('.<locals>.<')[0]}" if inside else None
         if self.codes[code]:
             self.now.add(self.codes[code])
+
+    def cut(self, signum: int, frame: FrameType | None) -> None:
+        self.slow = True
+        raise TimeoutError
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
@@ -312,9 +317,12 @@ class _Reach:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
-        self.now, self.shared, began = set(), 0.0, time.process_time()
+        self.now, self.shared, self.slow, began = set(), 0.0, False, time.process_time()
         sys.settrace(self.trace), threading.settrace(self.trace)
+        signal.signal(signal.SIGPROF, self.cut)
+        signal.setitimer(signal.ITIMER_PROF, 1.5 * SLOW)  # what it reaches is known by then
         yield
+        signal.setitimer(signal.ITIMER_PROF, 0)
         sys.settrace(None), threading.settrace(None)
         own = time.process_time() - began - self.shared
         made = [name for name in getattr(item, "fixturenames", ()) if name in self.fixtures]
@@ -323,7 +331,7 @@ class _Reach:
         self.tests[item.nodeid] = Test(item.nodeid, own + sum(shared.values()), shared, reached)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed or report.skipped:
+        if (report.failed or report.skipped) and not self.slow:
             self.failed.add(report.nodeid)
 
 
@@ -408,7 +416,10 @@ def forked(work: Callable[[Callable[[object], None]], object], seconds: float) -
 def _pytest(copy: Path, paths: list[str], plugin: object, *options: str) -> None:
     os.chdir(copy)
     os.environ["PYTHONPATH"] = str(copy / "src")
-    usual = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", *options]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
+        "1"  # plugins of others took a second, a test some hundredths
+    )
+    usual = ["-q", "-p", "no:cacheprovider", "--no-header", *options]
     pytest.main([*usual, *paths], plugins=[plugin])
 
 
@@ -526,10 +537,12 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def tried(copy: Path, mutant: Mutant, mapped: Callable[[list[str]], list[Test]], seconds: float) -> Outcome:
-    """Try a mutant, the nearest tests first."""
+def tried(
+    copy: Path, mutant: Mutant, mapped: Callable[[list[str]], list[Test]], seconds: float, rounds: int = 3
+) -> Outcome:
+    """Try a mutant, the nearest tests first: those that name its file, of its package, of everything."""
     began, left, ran, left_off = time.monotonic(), seconds, 0, 0
-    for paths in rounds_of(mutant.file):
+    for paths in rounds_of(mutant.file)[:rounds]:
         chosen: dict[str, int] = {}
         made: set[str] = set()
         before = time.monotonic()
@@ -622,6 +635,9 @@ def main() -> None:
     parser.add_argument(
         "--again", action="store_true", help="try the survivors in --out, in the tree as it is now"
     )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="2: without the tests outside the package, which cost most"
+    )
     parser.add_argument("--list", action="store_true", help="say what would be tried, and try nothing")
     options = parser.parse_args()
     rows = []
@@ -653,7 +669,8 @@ def main() -> None:
             if key in done or time.monotonic() > until:
                 continue
             outcome = tried(
-                copy, mutant, lambda paths: mapped(copy, paths, known, options.map), options.seconds
+                *(copy, mutant, lambda paths: mapped(copy, paths, known, options.map)),
+                *(options.seconds, options.rounds),
             )
             row = dict(zip(("where", "before", "after"), key, strict=True)) | outcome._asdict()
             rows.append(row | {"again": options.again})
