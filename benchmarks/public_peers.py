@@ -49,7 +49,7 @@ class Answered:
         nats: log p(true set | row).
         seconds: of the processor, to decide them, features given.
         chosen: the configuration.
-        trained: seconds to choose and to train, by the clock.
+        trained: seconds of the processor to choose and to train.
         expanded: prefixes that exact search expanded, a row; None: there is no such search.
         exact: share of rows whose set is certified as the most probable one; None: nothing is.
         searched: what of `seconds` the search took; the rest is the network's. None: it was not parted.
@@ -207,10 +207,10 @@ def strength(
 def relevance(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
     """Train a regression for each label by itself."""
     sparse, X, rows = scaled(train, test)
-    order, start = np.arange(train.Y.shape[1]), time.perf_counter()
+    order, start = np.arange(train.Y.shape[1]), time.process_time()
     C = strength(train, X, order, sparse=sparse, relevance=True)
     chain = Chain(C, order, sparse=sparse, relevance=True).fit(X, train.Y)
-    trained, start = time.perf_counter() - start, time.process_time()
+    trained, start = time.process_time() - start, time.process_time()
     sets = (rows @ chain.of_features + chain.bias > 0).astype(np.int8)
     seconds = time.process_time() - start
     return {"relevance": Answered(sets, chain.nats(rows, test.Y), seconds, f"C={C:g}", trained)}
@@ -219,10 +219,10 @@ def relevance(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
 def chains(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
     """Train a chain, the most frequent label first, and answer greedily, by a beam and, if short, exactly."""
     sparse, X, rows = scaled(train, test)
-    order, start = np.argsort(-train.Y.sum(axis=0), kind="stable"), time.perf_counter()
+    order, start = np.argsort(-train.Y.sum(axis=0), kind="stable"), time.process_time()
     C = strength(train, X, order, sparse=sparse)
     chain = Chain(C, order, sparse=sparse).fit(X, train.Y)
-    trained, nats, found = time.perf_counter() - start, chain.nats(rows, test.Y), {}
+    trained, nats, found = time.process_time() - start, chain.nats(rows, test.Y), {}
     for name, width in (("chain", 1), ("chain-beam", BEAM)):
         start = time.process_time()
         sets = chain.beam(rows, width)
@@ -240,11 +240,11 @@ def chains(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
 def chain_ensemble(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
     """Train chains of random orders; sets by votes (Read et al. 2011), the likelihood of their mixture."""
     sparse, X, rows = scaled(train, test)
-    labels, random, start = train.Y.shape[1], np.random.default_rng(seed), time.perf_counter()
+    labels, random, start = train.Y.shape[1], np.random.default_rng(seed), time.process_time()
     C = strength(train, X, np.argsort(-train.Y.sum(axis=0), kind="stable"), sparse=sparse)
     count = MEMBERS if labels < MANY_LABELS else FEW_MEMBERS
     members = [Chain(C, random.permutation(labels), sparse=sparse).fit(X, train.Y) for _ in range(count)]
-    trained = time.perf_counter() - start
+    trained = time.process_time() - start
     nats = np.logaddexp.reduce([one.nats(rows, test.Y) for one in members], axis=0) - np.log(count)
     start = time.process_time()
     sets = (np.mean([one.beam(rows) for one in members], axis=0) > 0.5).astype(np.int8)
@@ -266,10 +266,10 @@ def forest(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
             model = RandomForestClassifier(
                 min(TREES_TOGETHER, trees - first), min_samples_leaf=leaf, random_state=seed * TREES + first
             ).fit(kept.X, kept.Y)
-            start = time.perf_counter()
+            start = time.process_time()
             for j, (one, classes) in enumerate(zip(model.predict_proba(X), model.classes_, strict=True)):
                 total[:, j] += model.n_estimators * (one[:, 1] if one.shape[1] == 2 else float(classes[0]))
-            predicting += time.perf_counter() - start
+            predicting += time.process_time() - start
         return np.clip(total / trees, EPSILON, 1 - EPSILON)
 
     def nats(found: np.ndarray, Y: np.ndarray) -> np.ndarray:
@@ -284,11 +284,11 @@ def forest(train: Part, test: Part, seed: int) -> Mapping[str, Answered]:
             ),
         )
 
-    start = time.perf_counter()
+    start = time.process_time()
     leaf = max(LEAVES, key=held_out)
     predicting = 0.0
     found = probabilities(leaf, train, test.X, trees)
-    trained = time.perf_counter() - start - predicting
+    trained = time.process_time() - start - predicting
     sets = (found > 0.5).astype(np.int8)
     chosen = f"leaves of {leaf}, {trees} trees"
     return {"forest": Answered(sets, nats(found, test.Y), predicting, chosen, trained)}
