@@ -47,7 +47,7 @@ def test_what_the_messages_of_readers_and_encoders_name_exists(command):
 def test_only_what_was_asked_for_reaches_the_verb():
     seen = []
 
-    @takes_options("encoder", ENCODER, panel="B")
+    @takes_options(encoder=(ENCODER, "B"))
     def keep(*, encoder):
         seen.append(dict(encoder))
 
@@ -58,7 +58,7 @@ def test_only_what_was_asked_for_reaches_the_verb():
 
 @pytest.mark.parametrize("text", ["0.5", "0.5,0.5", "a,b,c", "1,2,3,4", ""])
 def test_three_numbers_are_three_numbers(text):
-    @takes_options("encoder", ENCODER, panel="B")
+    @takes_options(encoder=(ENCODER, "B"))
     def show(*, encoder):
         raise AssertionError
 

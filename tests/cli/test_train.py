@@ -6,7 +6,7 @@ from labelbeam.runs.run_directory import load_run
 def test_a_run_is_exported_and_its_folder_described(finished, command, tmp_path) -> None:
     done = command("export", finished, "--to", "numpy", "--out", tmp_path / "arrays")
     assert done.exit_code == 0, done.output
-    assert f"{tmp_path / 'arrays'}: cnn-rnn, 26 labels, to numpy (float32)" in done.stdout
+    assert f"{tmp_path / 'arrays'}: cnn-rnn, 28 labels, to numpy (float32)" in done.stdout
     assert load_run(tmp_path / "arrays").vocabulary == load_run(finished).vocabulary
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # `labelbeam data inspect`: what is in labelled data, and what is wrong with it, before anything is trained.
 
 
-@takes_options("read", READ, panel="Reading")
+@takes_options(read=(READ, "Reading"))
 def inspect(
     data: Annotated[
         str, typer.Argument(help="Data set, FORMAT:PATH#SPLIT; PATH alone tells which format it is in.")
@@ -103,7 +103,7 @@ def _write(path: Path, text: str) -> None:
         raise InputError(f"{path} cannot be written ({error.strerror}). Choose another file.") from error
 
 
-@takes_options("read", READ, panel="How the data is read")
+@takes_options(read=(READ, "How the data is read"))
 def split(
     data: Annotated[str, typer.Argument(help="Labelled images, FORMAT:PATH#SPLIT.")],
     out: Annotated[
@@ -196,7 +196,7 @@ def _show(balance: "SplitBalance", *, num_groups: int | None) -> None:
 # `labelbeam data convert`: a data set from one format to another.
 
 
-@takes_options("read", READ, panel="How the data is read")
+@takes_options(read=(READ, "How the data is read"))
 def convert(
     source: Annotated[str, typer.Argument(help="What to read, FORMAT:PATH#SPLIT.")],
     target: Annotated[str, typer.Argument(help="What to write, FORMAT:PATH#SPLIT.")],

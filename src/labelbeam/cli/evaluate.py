@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 # `labelbeam evaluate`: a run on labelled images; every number with its protocol and its interval.
 
 
-@takes_options("asked", DECIDE, panel="How labels are decided")
-@takes_options("read", READ, panel="How the data is read")
+@takes_options(asked=(DECIDE, "How labels are decided"), read=(READ, "How the data is read"))
 def evaluate(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN…", help="Folder of a trained run; several answer as one.")

@@ -146,18 +146,17 @@ DECIDE = (
 """How label sets are decided and searched, `runs.tagger`."""
 
 
-def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: str | None) -> Callable:
-    """Give a verb a group of options in place of one of its parameters.
+def takes_options(**groups: tuple[tuple[SharedOption, ...], str | None]) -> Callable:
+    """Give a verb groups of options, each in place of the parameter that it is named after.
 
     Args:
-        parameter: the verb's parameter that gets the differences.
-        panel: heading of the group in `--help`; None: none of its own.
+        groups: the options, and their heading in `--help`; None: none of their own.
 
     Returns:
-        A decorator. What it returns has one keyword per option, as Typer wants it.
+        A decorator: the verb gets the differences of each group, Typer a keyword for each option.
 
     Example:
-        >>> @takes_options("read", READ, panel="Reading")
+        >>> @takes_options(read=(READ, "Reading"))
         ... def show(data: str, *, read: Differences) -> None:
         ...     print(data, dict(read))
         >>> show("csv:a.csv", missing="skip")
@@ -166,24 +165,26 @@ def takes_options(parameter: str, options: tuple[SharedOption, ...], *, panel: s
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
-        def with_group(*args: Any, **given: Any) -> None:
-            asked = {option.field: given.pop(option.field, None) for option in options}
-            differences = {
-                field: _three_numbers(field, value) if field in ("mean", "std") else value
-                for field, value in asked.items()
-                if value is not None
-            }
-            verb(*args, **given, **{parameter: differences})
+        def with_groups(*args: Any, **given: Any) -> None:
+            asked: dict[str, Differences] = {}
+            for name, (options, _) in groups.items():
+                values = {option.field: given.pop(option.field, None) for option in options}
+                asked[name] = {
+                    field: _three_numbers(field, value) if field in ("mean", "std") else value
+                    for field, value in values.items()
+                    if value is not None
+                }
+            verb(*args, **given, **asked)
 
-        own = inspect.signature(verb).parameters
         parameters = []
-        for name, one in own.items():
-            parameters += [_parameter(option, panel) for option in options] if name == parameter else [one]
-        with_group.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        for name, one in inspect.signature(verb).parameters.items():
+            options, panel = groups.get(name, ((), None))
+            parameters += [_parameter(option, panel) for option in options] if name in groups else [one]
+        with_groups.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
         )
-        with_group.__annotations__ = {one.name: one.annotation for one in parameters}
-        return with_group
+        with_groups.__annotations__ = {one.name: one.annotation for one in parameters}
+        return with_groups
 
     return decorate
 

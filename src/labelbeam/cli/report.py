@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WITHOUT_JSON = "the numbers go to a file of the same name that ends in .json"
 
 
-@takes_options("read", READ, panel="How the data is read")
+@takes_options(read=(READ, "How the data is read"))
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     data: Annotated[str, typer.Option(help="Labelled images that it was not trained on, FORMAT:PATH#SPLIT.")],

@@ -42,9 +42,11 @@ TABLE = (
 """`paper.plan.Request` on the command line."""
 
 
-@takes_options("table", TABLE, panel="What is trained")
-@takes_options("encoder", ENCODER, panel="Encoder")
-@takes_options("read", OF_BENCHMARKS, panel="How the data is read")
+@takes_options(
+    table=(TABLE, "What is trained"),
+    encoder=(ENCODER, "Encoder"),
+    read=(OF_BENCHMARKS, "How the data is read"),
+)
 def reproduce(
     benchmark: Annotated[
         str, typer.Argument(metavar="NAME", help="voc2007, coco2014, nuswide81, nuswide1000 or scenes.")

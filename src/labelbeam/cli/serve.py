@@ -20,7 +20,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart")
 SAID = {"keywords": "keywords", "folders": "folders", "both": "keywords and folders", "nothing": "nothing"}
 
 
-@takes_options("asked", DECIDE, panel="How labels are decided")
+@takes_options(asked=(DECIDE, "How labels are decided"))
 def serve(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     host: Annotated[str, typer.Option(help="Address to listen at; a public one needs a key.")] = "127.0.0.1",

@@ -126,7 +126,7 @@ def _text(found: "Suggestions") -> str:
 # `labelbeam neighbors`: what is near a label, an image or a label set, and the map of the label space.
 
 
-@takes_options("read", READ, panel="How --among is read")
+@takes_options(read=(READ, "How --among is read"))
 def neighbors(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     labels: Annotated[

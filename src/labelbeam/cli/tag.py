@@ -78,10 +78,12 @@ VECTORS = (
 """With `OUTPUT` and `KEYWORDS`, `tagging.request.TagRequest` on the command line."""
 
 
-@takes_options("output", OUTPUT, panel="What is written")
-@takes_options("keywords", KEYWORDS, panel="How keywords are written")
-@takes_options("vectors", VECTORS, panel="How images become vectors")
-@takes_options("asked", DECIDE, panel="How labels are decided")
+@takes_options(
+    output=(OUTPUT, "What is written"),
+    keywords=(KEYWORDS, "How keywords are written"),
+    vectors=(VECTORS, "How images become vectors"),
+    asked=(DECIDE, "How labels are decided"),
+)
 def tag(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     images: Annotated[

@@ -70,11 +70,13 @@ class NamesHeads(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-@takes_options("images", IMAGES, panel=None)
-@takes_options("training", OWN, panel=TRAINING)
-@takes_options("steps", STEPS, panel=TRAINING)
-@takes_options("encoder", ENCODER, panel="Encoder")
-@takes_options("read", READ, panel="How the data is read")
+@takes_options(
+    images=(IMAGES, None),
+    training=(OWN, TRAINING),
+    steps=(STEPS, TRAINING),
+    encoder=(ENCODER, "Encoder"),
+    read=(READ, "How the data is read"),
+)
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run, made here.")],
     *,
@@ -228,7 +230,7 @@ def export(
 # `labelbeam extend-labels`: a trained run with more labels; what it knew stays as it was.
 
 
-@takes_options("read", READ, panel="How the data is read")
+@takes_options(read=(READ, "How the data is read"))
 def extend_labels(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     data: Annotated[str, typer.Option(help="Images on which the new labels are known, FORMAT:PATH#SPLIT.")],
