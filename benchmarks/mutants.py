@@ -216,12 +216,12 @@ class Test(NamedTuple):
     reached: frozenset[str]
 
 
-def preload(copy: Path) -> None:
+def preload(copy: Path, examples: int) -> None:
     """Import what tests need, once: what is forked from here has it already."""
     import jaxtyping
 
     jaxtyping.install_import_hook = lambda *_: None  # shape checks double the time; they only kill more
-    _fewer_examples(25)
+    _fewer_examples(examples)
     for library in ("torch", "numba", "beartype", "hypothesis", "fastapi", "accelerate", "sklearn", "pytest"):
         __import__(library)
     sys.path.insert(0, str(copy / "src"))
@@ -395,9 +395,11 @@ def forked(work: Callable[[Callable[[object], None]], object], seconds: float) -
     theirs.close()
     what, limit, answer = "the start", seconds, None
     while answer is None:
-        if not mine.poll(6 * limit + 20):  # what waits for ever uses no processor
-            answer = what, "hung"
-            break
+        before = used_by(process.pid)
+        if not mine.poll(60):
+            if used_by(process.pid) - before < 0.2:  # what waits for ever uses no processor
+                answer = what, "hung"
+            continue
         try:
             what, limit = mine.recv()
         except EOFError:
@@ -411,6 +413,16 @@ def forked(work: Callable[[Callable[[object], None]], object], seconds: float) -
         os.killpg(process.pid, signal.SIGKILL)
     process.join()
     return answer
+
+
+def used_by(group: int) -> float:
+    """Return the seconds of processor time that a group of processes has used."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:13])) * (int(fields[2]) == group)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _pytest(copy: Path, paths: list[str], plugin: object, *options: str) -> None:
@@ -632,6 +644,7 @@ def main() -> None:
     parser.add_argument(
         "--map", type=Path, help="what each test reaches; read where it is there, else written"
     )
+    parser.add_argument("--examples", type=int, default=25, help="that a property test draws, at most")
     parser.add_argument(
         "--again", action="store_true", help="try the survivors in --out, in the tree as it is now"
     )
@@ -662,7 +675,7 @@ def main() -> None:
         for kernel in (ROOT / SOURCE / "decoding/__pycache__").glob("*.nb[ci]"):  # compiled before
             (copy / SOURCE / "decoding/__pycache__").mkdir(exist_ok=True)
             shutil.copy2(kernel, copy / SOURCE / "decoding/__pycache__")
-        preload(copy)
+        preload(copy, options.examples)
         known = json.loads(options.map.read_text("utf-8")) if options.map and options.map.exists() else {}
         for where, mutant in drawn:
             key = where, mutant.before, mutant.after

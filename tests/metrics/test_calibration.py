@@ -73,9 +73,16 @@ def test_a_label_that_nobody_looked_at_has_no_error() -> None:
     ("scores", "present", "bins", "words"),
     [
         ([0.1], [True], 0, "the number of bins is 0"),
+        ([0.1], [True], -1, "the number of bins is -1"),
         ([0.1, 0.2], [True], 5, "2 scores and 1 truths"),
     ],
 )
 def test_what_does_not_fit_is_refused(scores: list, present: list, bins: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
         reliability(np.array(scores), np.array(present), bins=bins)
+
+
+def test_one_bin_holds_everything() -> None:
+    found = reliability(np.array([0.1, 0.5, 0.9]), np.array([False, True, True]), bins=1)
+    assert found.count.tolist() == [3]
+    assert found.ece == pytest.approx(2 / 3 - 0.5)

@@ -48,6 +48,13 @@ def test_the_threshold_itself_is_decided_and_unknown_labels_are_not_counted():
     )  # the image without labels is decided empty: right
 
 
+def test_only_labels_that_are_unknown_wherever_they_are_not_present_were_never_absent():
+    truth = np.array([[1, 1, -1, 0], [1, -1, -1, -1]], np.int8)
+    names = ["always", "or unknown", "unknown", "once absent"]
+    comparison = compare(truth, names, protocol=Protocol("none"), scores=np.zeros(truth.shape))
+    assert comparison.never_absent.tolist() == [False, True, True, False]
+
+
 def test_ml_gcns_top_3_is_not_called_exact_3_and_passes_its_ceiling_where_exact_3_cannot():
     truth = np.zeros((4, 5), np.int8)
     truth[np.arange(4), [0, 1, 2, 3]] = 1  # one label an image: exact-3 precision cannot pass 1/3

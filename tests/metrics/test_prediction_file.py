@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from labelbeam.errors import InputError
 from labelbeam.metrics.evaluation import evaluate
-from labelbeam.metrics.file_comparison import choose_protocol, compare_files
+from labelbeam.metrics.file_comparison import choose_protocol, compare_files, read_listed
 from labelbeam.metrics.prediction_file import read_predictions, read_truth
 from labelbeam.metrics.ranking import NOTHING, OUTSIDE
 
@@ -83,6 +83,33 @@ def test_scores_are_ranked_with_outside_labels_in_their_places_and_unknown_ones_
     assert predictions.outside_at_threshold.tolist() == [0, 1, 1]
     assert predictions.sets is None
     assert "zebra" in predictions.notes[0]
+
+
+def test_five_names_that_the_truth_does_not_have_are_shown_the_most_frequent_first(write, truth):
+    lines = [
+        {"image": image, "labels": ["cat", *names]}
+        for image, names in zip("abc", ("uvwxyz", "z", ""), strict=True)
+    ]
+    note = read_predictions(
+        write("p.jsonl", [{**one, "image": f"{one['image']}.jpg"} for one in lines]), truth
+    ).notes[0]
+    assert note.startswith("6 label(s) are predicted that the truth does not name ('z', ")
+    assert note.count("'") == 2 * 5
+    assert ", ...)" in note
+
+
+def test_listed_sets_of_another_image_are_passed_over_and_a_line_without_a_list_is_told(write, truth):
+    lines = [
+        {"image": "a.jpg", "sets": [{"labels": ["cat"]}, {"labels": ["dog", "tree", "cat"]}]},
+        {"image": "of another set.jpg", "sets": []},
+        {"image": "b.jpg", "sets": [{"labels": []}]},
+    ]
+    path = write("p.jsonl", [*lines, {"image": "c.jpg", "sets": [{"labels": []}]}])
+    found, sizes = read_listed(path, truth)
+    assert (found.tolist(), sizes.tolist()) == ([True, False, True], [2, 1, 1])
+    path = write("q.jsonl", [*lines, {"image": "c.jpg", "labels": []}])
+    with pytest.raises(InputError, match=r"1 images have no 'sets', such as 'c\.jpg'"):
+        read_listed(path, truth)
 
 
 def test_a_label_outside_the_truth_counts_in_overall_precision_under_every_protocol(write, truth):
