@@ -1,5 +1,6 @@
 """Bad input through the command line: exit status 2, words that repair, no traceback, nothing written or lost."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ def sigmoid_run(place: Place) -> Path:
     run = finished_copy(place)
     config = configure(file=run / "config.yaml", head="sigmoid")
     (run / "config.yaml").write_text(write_yaml(config, opening=[]), encoding="utf-8")
-    head = build_head(config, num_labels=26, feature_size=32)
+    labels = json.loads((run / "labels.json").read_text("utf-8"))["names"]
+    head = build_head(config, num_labels=len(labels), feature_size=32)
     save_file(head.state_dict(), run / "model.safetensors")
     return run
 

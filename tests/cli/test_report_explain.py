@@ -96,6 +96,10 @@ def test_a_run_that_says_nothing_explains_why_it_stops(command, finished, pictur
     with torch.no_grad():
         model.U_l[:-1] *= 0.01
         model.U_l[-1] = 10 * model.U_o(model.cell(model.start, model.cell.start(1))[0])[0]
+        model.U_I.weight.zero_()
+        if model.per_label is not None:
+            model.per_label.weight.zero_()
+            model.per_label.bias.fill_(-20)
     found = explain(replace(run, head=trained(model)), picture)
     assert [step.label for step in found.steps] == ["END"]
     assert "path is empty" in found.note

@@ -227,7 +227,8 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, encoder: 
         return most
 
     peak(64)
-    assert peak(960) < 1.5 * peak(160) + 100_000
+    # How far decoding runs ahead depends on what else the machine does; 1,920 pictures that stay are 6 MB.
+    assert peak(1920) < 1.5 * peak(160) + 1_500_000
 
 
 def test_bfloat16_is_close_and_cached_apart(tmp_path: Path, encoder: ImageEncoder) -> None:
