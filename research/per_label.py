@@ -9,15 +9,17 @@ over images. `--refit` trains on all 765 and answers `sub_test` (300) and the 15
 show none of VOC's labels: also under a share of such photographs that is stated, or estimated from the photographs.
 Rivals, each a row of RIVALS:
 
-- `cnn-rnn`: the image's row is U_l^T U_I I, as in the paper.
+- `cnn-rnn`: the image's row is U_l^T U_I I, as in the paper; h is ReLU: the default before.
 - `joint W`: plus r(z), z a linear read-out of the same hidden units, taught by its own cross-entropy with weight W.
-- `plain`: the same with r(z) = z. `detached`: the sequence's loss does not reach z. `no U_I`: r(z) alone;
-  `from 0`: U_I starts at 0.
+- `plain`: the same with r(z) = z. `detached`: the sequence's loss does not reach z; `joint 1 detached` is the default
+  of photographs. `no U_I`: r(z) alone; `from 0`: U_I starts at 0.
 - `taught`: END at the root learned from the sequences, not from z.
 - `product`: the average, in log-odds, of the scores of `cnn-rnn` and of the two-layer sigmoid head; sets of the former.
 
 Scores: `own` are the model's marginals, `z` the labels' own, `mean` their average in log-odds. A trained item is kept
-in OUT, so a killed run goes on.
+in OUT, so a killed run goes on. `--details`, on the first fold: whether an image lies near its labels in the joint
+space, how fast scores are, and whether sets drawn by z alone, with weights, say more of the marginals than as many of
+the model's own.
 """
 
 import argparse
@@ -35,6 +37,10 @@ from plain_training import standardize, teach
 
 import labelbeam.heads.label_model
 from labelbeam.data.stratified import folds, split
+from labelbeam.decoding.likelihood import set_log_prob
+from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.search import Search
+from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.encoder import EncoderConfig
 from labelbeam.features.extract import extract
@@ -45,6 +51,7 @@ from labelbeam.heads.label_model import Nothing
 from labelbeam.labels.vocabulary import order_labels
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
+from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.runs.build import build_answerer, build_head, start_head
 from labelbeam.runs.config import configure
 from labelbeam.runs.recipe import recipe_for, some_empty
@@ -218,6 +225,40 @@ def table(
         print(f"{rival:22}" + "".join(cells))
 
 
+def images_per_second(answerer: LabelModelAnswerer, features: np.ndarray) -> float:
+    """Return how many images are answered in a processor second, on a trie that knows them."""
+    answerer.answer(features)
+    seconds = []
+    for _ in range(9):
+        begun = time.process_time()
+        answerer.answer(features)
+        seconds.append(time.process_time() - begun)
+    return len(features) / float(np.median(seconds))
+
+
+def proposal(head, features: np.ndarray, count: int = 64) -> None:
+    """Print the errors of marginals by sets drawn from z, weighted, and by as many samples of the model's own."""
+    rows, z = head.image_rows(features), head.per_label_logits(features).astype(np.float64)
+    trie, random = PrefixTrie(head), np.random.default_rng(0)
+    truth = label_marginals(trie, rows, expansions=4000, samples=4000, stderr=0.0005).score
+    own = label_marginals(PrefixTrie(head), rows, expansions=1, samples=count, stderr=None).score
+    drawn, effective = np.empty_like(own), []
+    for image, logits in enumerate(z):
+        sets = (random.random((count, len(logits))) < sigmoid(logits)).astype(np.int8)
+        proposed = -np.logaddexp(0, np.where(sets == 1, -logits, logits)).sum(axis=1)
+        weights = np.exp(
+            set_log_prob(trie, np.repeat(rows[image : image + 1], count, axis=0), sets) - proposed
+        )
+        drawn[image] = weights @ sets / weights.sum()
+        effective.append(weights.sum() ** 2 / (weights**2).sum() / count)
+    print(f"marginals of {len(z)} images by {count} samples, root mean square error: all labels, worst label")
+    for name, found in (("drawn by z, weighted", drawn), ("the model's own", own)):
+        error = np.sqrt(((found - truth) ** 2).mean(axis=0))
+        print(f"{name:24}{np.sqrt((error**2).mean()):8.4f}{error.max():8.4f}")
+    print(f"of 100 sets drawn by z, {100 * np.mean(effective):.0f} count")
+    print(f"z from the marginals: {np.abs(sigmoid(z) - truth).mean():.4f} on average")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/per-label"))
@@ -233,6 +274,7 @@ def main() -> None:
     parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds; run again to go on")
     parser.add_argument("--show", action="store_true", help="what is there, nothing trained")
     parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--details", action="store_true", help="joint space, z as a proposal; one fold")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     started = time.monotonic()
@@ -255,16 +297,29 @@ def main() -> None:
             return extract(paths, encoder, cache=cache_folder() / "features").values
 
         views = np.stack((of(data.paths), of(data.paths, mirrored)), axis=1)
-        home = open_dataset(f"voc2007:{root / 'VOCdevkit'}#sub_test").with_vocabulary(names)
-        away = [open_dataset(f"coco:{root / 'coco'}#{part}") for part in ("train2017", "val2017")]
-        away_truth = np.concatenate([coco_truth(one, names) for one in away])
-        tests["home"] = (of(home.paths), home.targets)
-        tests["away"] = (np.concatenate([of(one.paths) for one in away]), away_truth)
+        if asked.refit:
+            home = open_dataset(f"voc2007:{root / 'VOCdevkit'}#sub_test").with_vocabulary(names)
+            away = [open_dataset(f"coco:{root / 'coco'}#{part}") for part in ("train2017", "val2017")]
+            away_truth = np.concatenate([coco_truth(one, names) for one in away])
+            tests["home"] = (of(home.paths), home.targets)
+            tests["away"] = (np.concatenate([of(one.paths) for one in away]), away_truth)
     every = np.arange(len(targets))
     parts = {"held": folds(targets, 5, seed=0)} if not asked.refit else {"refit": [(every, every[:0])]}
     if asked.inner:
         inner = [(fitted, *split(targets[fitted], (0.75, 0.25), seed=0)) for fitted, _ in parts["held"]]
         parts = {"inner": [(fitted[kept], fitted[judged]) for fitted, kept, judged in inner]}
+    if asked.details:
+        fitted, held = parts["held"][0]
+        for rival in ("cnn-rnn", "joint 1 detached"):
+            head, _ = learned(rival, views[fitted], targets[fitted], seeds[0])
+            near = (head.h(head.image_vectors(views[held, 0])) @ head.label_points.T).argmax(axis=1)
+            right = (targets[held, near] == 1).mean()
+            print(f"{rival}: the label nearest to the image's point is present in {100 * right:.1f} %")
+            for score in ("marginal", "per-label")[: 1 + (head.options.per_label > 0)]:
+                speed = images_per_second(LabelModelAnswerer(head, Search(score=score)), views[held, 0])
+                print(f"{rival}: sets and scores ({score}) of {speed:,.0f} images a second")
+        proposal(head, views[held, 0])
+        return
     (asked.out / "items").mkdir(parents=True, exist_ok=True)
     rows: dict[str, list] = {}
     for seed in seeds:

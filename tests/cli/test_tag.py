@@ -68,7 +68,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(finished, drawn, own_cache, 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_job_goes_on_and_ends_with_the_same_bytes(finished, drawn, own_cache, tmp_path, stop):
     names, out, whole = tmp_path / "list.txt", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
-    names.write_text("".join(f"{drawn / f'{i % 60:05d}.png'}\n" for i in range(4000)))
+    names.write_text("".join(f"{drawn / f'{i % 60:05d}.png'}\n" for i in range(8000)))
     call = [*LABELBEAM, "tag", str(finished), f"@{names}", "--out"]
     partial = tmp_path / "out.jsonl.partial"
     with subprocess.Popen([*call, str(out)], stderr=subprocess.PIPE, env=environment(own_cache)) as process:
@@ -81,7 +81,7 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_bytes(finished, drawn
         assert process.returncode == 130
         assert told.endswith(b"labelbeam: interrupted.\n")
     assert not out.exists()
-    assert 0 < partial.read_bytes().count(b"\n") < 4000
+    assert 0 < partial.read_bytes().count(b"\n") < 8000
     with partial.open("ab") as file:
         file.write(b'{"image": "half a li')
     again = subprocess.run([*call, str(out)], capture_output=True, env=environment(own_cache), check=True)

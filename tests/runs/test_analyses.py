@@ -80,6 +80,7 @@ def test_the_way_of_the_query_point_has_the_path_s_probability(taggers, pictures
 def test_query_points_give_the_logits_of_the_model(taggers, pictures) -> None:
     import torch
 
+    from labelbeam.heads.label_model import per_label_row
     from labelbeam.neighbors.neighbors import query_points
     from labelbeam.runs.build import trainable_head
 
@@ -89,6 +90,9 @@ def test_query_points_give_the_logits_of_the_model(taggers, pictures) -> None:
         said = torch.tensor([[0, 2, len(run.vocabulary)]])
         logits = trainable_head(run.head, run.config).logits(torch.from_numpy(vector[None]), said)[0]
     given, wanted = points @ run.head.U_l.T, logits.numpy()
+    given[:, :-1] += per_label_row(
+        run.head.per_label_logits(vector[None]), canonical=True
+    )  # beside the points
     assert given[:, :-1] == pytest.approx(wanted[:, :-1], abs=1e-4)
     # END after nothing has its own logit where no training image was empty (research/nothing.md).
     assert given[1:, -1] == pytest.approx(wanted[1:, -1], abs=1e-4)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labelbeam.runs.recipe import DataSize, Recipe, format_recipe, recipe_for, strength_for
+from labelbeam.runs.config import configure
+from labelbeam.runs.recipe import DataSize, Recipe, format_recipe, one_head, recipe_for, strength_for
 from labelbeam.training.learning import size_of
 
 VECTORS = DataSize(400, 72, 6, vectors=True)
@@ -29,12 +30,33 @@ def test_of_few_vectors_several_heads_are_together_as_wide_as_one() -> None:
     assert "image_hidden_size" not in words["label_model"], "of hundreds of words each keeps its units"
 
 
-def test_labels_of_vectors_have_logits_of_their_own_and_those_of_pictures_not() -> None:
+def test_labels_of_vectors_have_logits_of_their_own_with_a_weight_by_the_kind_of_features() -> None:
     weights = [
-        recipe_for(size, "cnn-rnn")["label_model"].get("per_label", 0)
-        for size in (VECTORS, replace(VECTORS, sparse=True, active=9.0), replace(VECTORS, vectors=False))
+        recipe_for(size, "cnn-rnn")["label_model"]["per_label"]
+        for size in (VECTORS, replace(VECTORS, sparse=True, active=9.0))
     ]
-    assert weights == [0.1, 1.0, 0]
+    assert weights == [0.1, 1.0]
+
+
+@pytest.mark.parametrize("head", ["cnn-rnn", "no-rnn"])
+def test_a_label_model_of_photographs_is_additive_and_its_labels_have_logits_that_it_does_not_teach(head):
+    found = one_head(configure(head=head), replace(VECTORS, vectors=False))
+    chosen = configure(head=head, by_data=found).label_model
+    assert (chosen.activation, chosen.per_label, chosen.per_label_detached) == ("identity", 1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        ({}, VECTORS),
+        ({"head": "sigmoid"}, replace(VECTORS, vectors=False)),
+        ({"options": {"local": {"name": "csra"}}}, replace(VECTORS, vectors=False)),
+        ({"settings": ["label_model.allowed=no-repeat"]}, replace(VECTORS, vectors=False)),
+    ],
+    ids=["vectors", "sigmoid", "local", "any order"],
+)
+def test_what_was_measured_without_those_logits_stays_without(asked, size):
+    assert one_head(configure(**asked), size) == {}
 
 
 def test_train_says_how_many_heads_learn_side_by_side() -> None:

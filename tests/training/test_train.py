@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from labelbeam.runs.run_directory import load_run
 from tiny_runs import SMALL
 
 
@@ -49,6 +50,24 @@ def test_every_choice_trains_evaluates_and_tags(options, train, command, drawn, 
     tagged = command("tag", run, drawn / "00000.png", drawn / "00001.png")
     assert tagged.exit_code == 0, tagged.output
     assert len(tagged.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ([], ("identity", 1.0, True)),
+        (["--set", "label_model.per_label=0"], ("identity", 0.0, True)),
+        (["--set", "label_model.activation=relu"], ("relu", 1.0, True)),
+        (["--recipe", "paper"], ("identity", 0.0, False)),
+        (["--finetune"], ("relu", 0.0, False)),
+    ],
+    ids=["by default", "without", "relu", "paper", "end to end"],
+)
+def test_photographs_get_one_head_for_scores_and_sets_and_what_is_asked_wins(
+    options, chosen, train, tmp_path
+):
+    config = load_run(train(tmp_path / "run", *options)).config.label_model
+    assert (config.activation, config.per_label, config.per_label_detached) == chosen
 
 
 def test_without_validation_all_epochs_are_trained_and_the_last_is_kept(train, tmp_path):

@@ -325,6 +325,18 @@ def empty_sets(config: "RunConfig", targets: Int8[np.ndarray, "images labels"]) 
     return {"label_model": {"nothing": "independent"}}
 
 
+def one_head(config: "RunConfig", size: DataSize) -> dict[str, Any]:
+    """Return what makes a label model of photographs rank labels as sigmoid heads do, as differences.
+
+    Not of vectors, whose weight of the labels' own logits `recipe_for` knows; not with local evidence, whose recipe was
+    chosen without; not where labels come in any order, for which z is no exact chain. Measured: research/per_label.md.
+    """
+    wanted = HEADS[config.head].searches and not size.vectors and config.local.name == "none"
+    if not wanted or config.label_model.allowed != "canonical":
+        return {}
+    return {"label_model": {"activation": "identity", "per_label": 1.0, "per_label_detached": True}}
+
+
 def merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Return differences with others laid over them; nested ones key by key.
 

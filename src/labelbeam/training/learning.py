@@ -198,8 +198,9 @@ def candidates(size: DataSize, head: str, count: int, *, seed: int = 0) -> list[
         (f"{own.name}, twice as long", recipe_for(size, head, length=2.0)),
     ]
     if head in ("cnn-rnn", "no-rnn"):
+        name, h = ("additive", "identity") if size.vectors else ("h = ReLU", "relu")  # the other one
         listed += [
-            (f"{own.name}, additive", merged(values, {"label_model": {"activation": "identity"}})),
+            (f"{own.name}, {name}", merged(values, {"label_model": {"activation": h}})),
             (f"{own.name}, no hidden layer", merged(values, {"label_model": {"image_hidden_size": 0}})),
         ]
     random = np.random.default_rng(seed)

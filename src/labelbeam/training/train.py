@@ -46,6 +46,7 @@ from labelbeam.runs.recipe import (
     empty_sets,
     format_recipe,
     merged,
+    one_head,
     recipe_for,
 )
 from labelbeam.runs.run_directory import Run, Suggester, save_run, versions
@@ -298,7 +299,7 @@ def _by_data(
     if train.features is not None:
         size = size_of(train.features, labels)
     by_data: Mapping[str, Any] = recipe_for(size, config.head, local=config.local.name != "none")
-    unsaid = empty_sets(config, train.targets)
+    unsaid, own = empty_sets(config, train.targets), one_head(config, size)
     if tune:
         if train.features is not None:
             rows: Rows = train.features
@@ -306,7 +307,7 @@ def _by_data(
             train, features, _ = readable_features(train, encoder, flips=False)
             rows = features[:, 0]
         by_data = try_configurations(
-            lambda tried: configured(merged(tried, unsaid)),
+            lambda tried: configured(merged(merged(own, tried), unsaid)),
             size,
             rows,
             train.targets,
@@ -314,7 +315,7 @@ def _by_data(
             seed=config.seed,
             report=report,
         ).differences
-    by_data = merged(by_data, unsaid)
+    by_data = merged(merged(own, by_data), unsaid)
     fitted = replace(configured(by_data), encoder=config.encoder)
     if "recipe" in by_data and not tune:
         report(format_recipe(size, fitted.recipe, fitted.scaling, fitted.members))
