@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.training import batches as module
 from labelbeam.training.batches import ImageBatches
 
@@ -63,3 +64,33 @@ def test_order_and_mirroring_are_drawn_from_seed_and_epoch(
 def test_nothing_is_mirrored_in_order_or_where_flips_are_off(files: list[Path]) -> None:
     assert drawn(files, epoch=None) == [(i, False) for i in range(COUNT)]
     assert not any(mirrored for _, mirrored in drawn(files, flips=False))
+
+
+def test_a_cut_picture_is_a_part_of_it_and_another_part_in_another_epoch(tmp_path: Path) -> None:
+    ramp = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 64, axis=0)
+    Image.fromarray(np.repeat(ramp, 3, axis=2)).save(tmp_path / "ramp.png")
+    paths, targets = [tmp_path / "ramp.png"], np.ones((1, 1), np.int8)
+
+    def columns(crop: float, epoch: int | None) -> torch.Tensor:
+        batches = ImageBatches(
+            paths, targets, Preprocess(16, "squash"), batch_size=1, seed=0, flips=False, crop=crop
+        )
+        ((pixels, _),) = batches.in_order() if epoch is None else batches.epoch(epoch)
+        return pixels[0, 0].mean(dim=0)
+
+    whole = columns(1.0, 0)
+    assert torch.equal(columns(0.3, None), whole), "what is validated on is cut"
+    first, second = columns(0.3, 0), columns(0.3, 1)
+    assert not torch.equal(first, second)
+    for cut in (first, second):
+        assert (cut.diff() > 0).all()
+        assert 0.25 < (cut[-1] - cut[0]) / (whole[-1] - whole[0]) < 1
+    assert torch.equal(columns(0.3, 0), first)
+
+
+def test_statistics_of_a_pretrained_encoder_stay_while_it_learns() -> None:
+    encoder = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Flatten())
+    for keep in (True, False):
+        model = module.EndToEnd(encoder, SigmoidHead(1, 12), keep_statistics=keep).train()
+        assert model.head.training
+        assert encoder[0].training != keep

@@ -64,10 +64,11 @@ def train(folder: Path, recipe: Recipe, *, seed: int = 0, settings: str = "same"
 RECIPES = [
     Recipe(epochs=5, batch_size=16),
     Recipe(epochs=5, batch_size=16, optimiser="rmsprop", schedule="constant"),
+    Recipe(epochs=5, batch_size=16, average=0.8),
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["adamw", "rmsprop"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["adamw", "rmsprop", "averaged"])
 def test_a_killed_training_resumes_to_the_very_same_numbers(tmp_path: Path, recipe: Recipe) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     whole.mkdir()
@@ -117,7 +118,14 @@ class Weighted(nn.Module):
 
 
 def fitted(
-    model: nn.Module, recipe: Recipe, inputs: np.ndarray, *, seed: int = 0, validate=None, optimiser=None
+    model: nn.Module,
+    recipe: Recipe,
+    inputs: np.ndarray,
+    *,
+    seed: int = 0,
+    validate=None,
+    optimiser=None,
+    learned: bool = False,
 ):
     """Fit a model to inputs [images size], without files."""
     targets = np.zeros((len(inputs), 1), np.int8)
@@ -131,6 +139,7 @@ def fitted(
         seed=seed,
         settings="",
         accelerator=Accelerator(cpu=True),
+        learned=learned,
     )
 
 
@@ -161,6 +170,38 @@ def test_the_best_epoch_is_kept_and_not_the_last(scores: list[float], best: int)
     assert len({*seen}) == 4
     assert (progress.best_epoch, progress.best_score) == (best, 1.0)
     assert float(model.weight) == seen[best - 1]
+
+
+def test_what_was_learned_before_is_kept_where_no_epoch_is_better() -> None:
+    for scores, kept in (([1.0, 2.0, 3.0], 0), ([2.0, 3.0, 1.0], 2)):
+        model, left = Weighted(), iter(scores)
+        nn.init.constant_(model.weight, 5.0)
+        recipe = replace(PLAIN, epochs=2)
+        progress = fitted(
+            model, recipe, np.ones((8, 1)), validate=lambda net, left=left: {"v": next(left)}, learned=True
+        )
+        assert progress.best_epoch == kept
+        assert (float(model.weight) == 5.0) == (kept == 0)
+
+
+def test_the_average_is_judged_and_kept_and_the_training_goes_on_without_it() -> None:
+    """Gradients of 1 at a rate of 0.1: after n updates the weight is -n / 10, whatever the average is."""
+    seen: list[float] = []
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        seen.append(float(net.weight))
+        return {"v": -float(len(seen))}
+
+    model = Weighted()
+    fitted(
+        model, replace(PLAIN, epochs=2, batch_size=4, average=0.5), np.ones((8, 1)), validate=validate
+    )
+    average, expected = 0.0, []
+    for update in (1, 2, 3, 4):
+        average = 0.5 * average + 0.5 * (-update / 10)
+        expected.append(average)
+    assert seen == pytest.approx([expected[1], expected[3]])
+    assert float(model.weight) == pytest.approx(expected[3])
 
 
 def test_the_best_epoch_survives_a_kill_after_it(tmp_path: Path) -> None:

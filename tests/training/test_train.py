@@ -80,7 +80,7 @@ def test_without_validation_all_epochs_are_trained_and_the_last_is_kept(train, t
 def test_fine_tuning_changes_the_encoder_and_its_features_are_not_those_in_the_cache(
     train, command, finished, drawn, tmp_path
 ):
-    run = train(tmp_path / "run", "--finetune", "--learning-rate", 0.01)
+    run = train(tmp_path / "run", "--finetune", "--val-fraction", 0)
     before, after = (load_file(folder / "encoder.safetensors") for folder in (finished, run))
     assert any((before[key] != after[key]).any() for key in before)
     spec = f"csv:{drawn / 'tags.csv'}#test"

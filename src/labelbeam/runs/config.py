@@ -142,6 +142,11 @@ class RunConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     train_encoder: bool = False
     """Whether the encoder is trained too, end to end; otherwise it is frozen and its features are cached."""
+    head_first: bool = False
+    """Whether the head learns from the frozen encoder's features before both learn together (Kumar et al. 2022,
+    arXiv 2202.10054: what a random head sends back spoils features); the encoder's normalisations stay as they are."""
+    crop: float = 1.0
+    """Smallest share of its area that a picture is cut to, at random, while the encoder learns; 1: none is cut."""
     flips: bool = True
     """Whether training also sees mirrored images."""
     head: str = "cnn-rnn"
@@ -231,6 +236,10 @@ class RunConfig:
             )
         if not self.grid_limit > 0:
             raise InputError(f"--grid-limit is {self.grid_limit}; it is in GB and above 0, such as 20.")
+        if not 0 < self.crop <= 1:
+            raise InputError(
+                f"crop is {self.crop}; it is a share of the picture's area, above 0 and at most 1."
+            )
         if self.train_encoder and not row.learns:
             require(self.head, "learns", "--finetune")
         if self.members < 1:
@@ -309,8 +318,8 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "asymmetric": LINEAR,
         "chow-liu": LINEAR,
         "sigmoid-mlp": {"sigmoid": {"hidden_size": 1024}, "recipe": {"epochs": 30}},
-        # An encoder that learns regularises otherwise; modest values, not chosen by measurement. Features of
-        # a network that changes have no fixed mean and deviation.
+        # An encoder that learns from nothing regularises otherwise; modest values, not chosen by measurement. Its
+        # features have no fixed mean and deviation. For one that knows something: `runs.recipe.FINETUNING`.
         END_TO_END: {
             "scaling": "none",
             "label_model": {"image_hidden_size": 0, "feature_dropout": 0.2, "projection_dropout": 0.2},
@@ -363,11 +372,12 @@ def configure(
         # A weights file says what it belongs to, unless a name is given as well.
         config = replace(config, encoder=replace(config.encoder, name=""))
     end_to_end = next((v["train_encoder"] for _, v in reversed(given) if "train_encoder" in v), False)
+    from_nothing = end_to_end and not (by_data or {}).get("head_first")
     layers: list[tuple[str, Mapping[str, Any]]] = [
         (f"head {named}", differences),
         (f"recipe {recipe}", RECIPES[recipe]["any"]),
         (f"recipe {recipe}", RECIPES[recipe].get(named, {})),
-        (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if end_to_end else {}),
+        (f"recipe {recipe}", RECIPES[recipe].get(END_TO_END, {}) if from_nothing else {}),
     ]
     local: Any = next((v["local"] for _, v in reversed(given) if "local" in v), {})
     if row_of(named).searches and isinstance(local, Mapping) and local.get("name", "none") != "none":

@@ -57,6 +57,9 @@ class Recipe:
     """`constant`, or `cosine` down to zero over `epochs`."""
     warmup: float = 0.0
     """Fraction of all steps over which the rate rises from zero."""
+    average: float = 0.0
+    """Share of the running average of all parameters that an update keeps, such as 0.99; that average is what is
+    judged and kept (Polyak and Juditsky 1992). 0: none is made."""
     precision: str = "no"
     """`no` (single precision), `bf16` or `fp16`: mixed precision by Accelerate."""
 
@@ -73,7 +76,9 @@ class Recipe:
             f"{name} must be at least 1" for name in ("batch_size", "epochs") if getattr(self, name) < 1
         ]
         problems += [
-            f"{name} must be below 1" for name in ("momentum", "smoothing") if getattr(self, name) >= 1
+            f"{name} must be below 1"
+            for name in ("momentum", "smoothing", "average")
+            if getattr(self, name) >= 1
         ]
         if problems:
             raise InputError("training recipe: " + "; ".join(problems) + ".")
@@ -166,6 +171,22 @@ def _groups(parameters: "Iterable[nn.Parameter]", recipe: Recipe, share: float) 
 # `research/voc_cross_validation.py`. Knows no data set, only its size.
 
 UPDATES, BATCHES, LEAST_EPOCHS = 1050, 24, 15
+
+FINETUNING: Mapping[str, Any] = {
+    "head_first": True,
+    "crop": 0.5,
+    "recipe": {
+        "batch_size": 32,
+        "epochs": 8,
+        "learning_rate": 2e-4,
+        "encoder_rate": 1.0,
+        "weight_decay": 0.05,
+        "warmup": 0.1,
+        "average": 0.98,
+        "patience": 0,
+    },
+}
+"""A pretrained encoder is trained further with the head that its frozen features taught (docs/training.md)."""
 
 LOCAL_UPDATES, LOCAL_RATE, LOCAL_SHARE = 400, 4.8e-3, 16.0
 """With local evidence: fewer updates, its rate, and how many times the rest's that is. At one rate for both the pooled

@@ -19,7 +19,7 @@ from labelbeam.data.images import read_rgb
 from labelbeam.data.stratified import split
 from labelbeam.encoders.encoder import Encoder
 from labelbeam.encoders.image_encoder import ImageEncoder
-from labelbeam.encoders.preprocess import Preprocess
+from labelbeam.encoders.preprocess import Preprocess, resized_window
 from labelbeam.errors import InputError
 from labelbeam.features.extract import accepted_rows, readable_features, readable_images
 from labelbeam.formats.registry import for_learning, open_dataset
@@ -144,6 +144,7 @@ class ImageBatches:
         threads: int = 2,
         process: int = 0,
         processes: int = 1,
+        crop: float = 1.0,
     ) -> None:
         """Prepare batches; nothing is read yet.
 
@@ -153,10 +154,12 @@ class ImageBatches:
             seed: with the epoch's number, decides order and mirroring.
             flips: whether every second picture, at random, is mirrored.
             processes: how many there are; each takes every `processes`-th image of a batch.
+            crop: smallest share of its area that a training picture is cut to, at random; 1: the encoder's transform.
         """
         self.paths, self.targets, self.preprocess = paths, targets, preprocess
         self.batch_size, self.seed, self.flips, self.threads = batch_size, seed, flips, threads
         self.process, self.processes = process, processes
+        self.crop = crop
         self.kept: Tensor | None = None
 
     def __len__(self) -> int:
@@ -171,8 +174,9 @@ class ImageBatches:
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.paths))
         mirrored = random.random(len(order)) < (0.5 if self.flips else 0.0)
+        windows = None if self.crop == 1 else random_windows(random, len(order), self.crop)
         order = filled(order, batch_size=self.batch_size, processes=self.processes)
-        yield from self._batches(order, mirrored)
+        yield from self._batches(order, mirrored, windows)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every image once, in the order given, none mirrored.
@@ -182,13 +186,18 @@ class ImageBatches:
         """
         yield from self._batches(np.arange(len(self.paths)), np.zeros(len(self.paths), dtype=bool))
 
-    def _batches(self, order: np.ndarray, mirrored: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(
+        self, order: np.ndarray, mirrored: np.ndarray, windows: np.ndarray | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         with ThreadPoolExecutor(self.threads) as pool:
-            if self.kept is None and len(self.paths) * 3 * self.preprocess.size**2 <= KEEP_BYTES:
+            few = len(self.paths) * 3 * self.preprocess.size**2 <= KEEP_BYTES
+            if windows is None and self.kept is None and few:
                 self.kept = torch.stack(list(pool.map(self._pixels, range(len(self.paths)))))
             for first in range(0, len(order), self.batch_size):
                 rows = order[first : first + self.batch_size][self.process :: self.processes]
-                if self.kept is not None:
+                if windows is not None:
+                    pixels = torch.stack(list(pool.map(self._cut, rows.tolist(), windows[rows])))
+                elif self.kept is not None:
                     pixels = self.kept[torch.from_numpy(rows)]
                 else:
                     pixels = torch.stack(list(pool.map(self._pixels, rows.tolist())))
@@ -198,6 +207,40 @@ class ImageBatches:
 
     def _pixels(self, row: int) -> Tensor:
         return torch.from_numpy(self.preprocess.resized(read_rgb(self.paths[row])))
+
+    def _cut(self, row: int, window: np.ndarray) -> Tensor:
+        rgb = read_rgb(self.paths[row], at_least=self.preprocess.enough)
+        height, width = rgb.shape[:2]
+        top, left, tall, wide = (window * (height, width, height, width)).astype(int)
+        cut = rgb[top : top + max(1, tall), left : left + max(1, wide)]
+        side = self.preprocess.size
+        whole = (0, 0, side, side)
+        return torch.from_numpy(
+            resized_window(cut, (side, side), whole, interpolation=self.preprocess.interpolation)
+        )
+
+
+def random_windows(random: np.random.Generator, count: int, least: float) -> Float[np.ndarray, "count 4"]:
+    """Return parts of pictures to train on: top, left, height and width, as shares of the picture's sides.
+
+    The area is between `least` and 1 of the picture's; sides change their proportion by up to 4 : 3.
+
+    Source:
+        Szegedy et al. 2015, Going deeper with convolutions, section 6 (there from 8 % of the area; less would cut
+        what a label says of the whole picture).
+
+    Example:
+        >>> windows = random_windows(np.random.default_rng(0), 1000, 0.5)
+        >>> bool((windows >= 0).all() and (windows[:, :2] + windows[:, 2:] <= 1 + 1e-9).all())
+        True
+        >>> (windows[:, 2] * windows[:, 3]).round(3).min()
+        0.5
+    """
+    area = random.uniform(least, 1.0, count)
+    stretch = np.exp(random.uniform(-math.log(4 / 3), math.log(4 / 3), count) / 2)
+    stretch = np.clip(stretch, np.sqrt(area), 1 / np.sqrt(area))  # neither side beyond the picture's
+    sides = np.stack([np.sqrt(area) * stretch, np.sqrt(area) / stretch], axis=1)
+    return np.concatenate([random.uniform(size=(count, 2)) * (1 - sides), sides], axis=1)
 
 
 # What a run is trained on: images read, some held out, columns in label order, and doubts reported before the
@@ -400,15 +443,31 @@ Prepared = tuple[nn.Module, Batches, Batches | None, list[str]]
 
 
 class EndToEnd(nn.Module):
-    """Encoder and head as one model: pixels and targets to nats per image."""
+    """Encoder and head as one model: pixels and targets to nats per image.
 
-    def __init__(self, encoder: nn.Module, head: Trainable) -> None:
+    Args:
+        encoder: to be trained.
+        head: on top of it.
+        keep_statistics: whether the means and deviations of the encoder's normalisations stay as they are: those of
+            the million images that it has learned from are better than those of a few small batches.
+    """
+
+    def __init__(self, encoder: nn.Module, head: Trainable, *, keep_statistics: bool = False) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.keep_statistics = encoder, head, keep_statistics
+
+    def train(self, mode: bool = True) -> "EndToEnd":
+        """Go to training, or to evaluation."""
+        super().train(mode)
+        if self.keep_statistics:
+            for one in self.encoder.modules():
+                if isinstance(one, nn.modules.batchnorm._BatchNorm):
+                    one.eval()
+        return self
 
     def forward(self, pixels: Tensor, targets: Tensor) -> Tensor:
         """Return nats per image."""
-        return self.head(self.encoder(pixels), targets)
+        return self.head(self.encoder(pixels.contiguous(memory_format=torch.channels_last)), targets)
 
 
 def prepare_batches(
@@ -487,11 +546,13 @@ def _pixel_batches(
             flips=config.flips,
             process=process,
             processes=processes,
+            crop=config.crop,
         )
 
     train, notes = readable_images(train)
     ours = batches(train, accelerator.process_index, accelerator.num_processes)
+    model = EndToEnd(encoder.module, head, keep_statistics=config.head_first)
     if held_out is None:
-        return EndToEnd(encoder.module, head), ours, None, notes
+        return model, ours, None, notes
     held_out, more = readable_images(held_out)
-    return EndToEnd(encoder.module, head), ours, batches(held_out), notes + more
+    return model, ours, batches(held_out), notes + more

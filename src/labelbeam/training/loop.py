@@ -37,6 +37,7 @@ class Progress:
         best_score: its score, lower is better.
         history: one row per epoch, as in `log.csv`.
         best: the best model's tensors, on the CPU.
+        average: the running average of the model's tensors (`Recipe.average`); empty without one.
     """
 
     epoch: int = 0
@@ -44,6 +45,7 @@ class Progress:
     best_score: float = float("inf")
     history: list[dict[str, int | float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -65,6 +67,7 @@ def save_checkpoint(
     """
     tensors = {f"model/{name}": tensor for name, tensor in model.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in progress.average.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value for name, value in state.items() if value is not None}
     stored = {
@@ -111,7 +114,7 @@ def load_checkpoint(
             stored["history"], list
         ):
             raise TypeError("progress that is no numbers")
-        return Progress(*numbers, stored["history"], _under(tensors, "best/"))
+        return Progress(*numbers, stored["history"], _under(tensors, "best/"), _under(tensors, "average/"))
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, error) from None
 
@@ -160,6 +163,7 @@ def fit(
     seed: int,
     settings: str,
     accelerator: Accelerator,
+    learned: bool = False,
     after_epoch: Callable[[dict[str, int | float]], None] = lambda row: None,
 ) -> Progress:
     """Train a model; go on where an interrupted training of the same settings stopped.
@@ -172,6 +176,7 @@ def fit(
         folder: where `resume.safetensors` and `log.csv` are written, whole, after every epoch; None: nowhere.
         seed: with the epoch's number, decides every random number of that epoch.
         settings: what must not differ between the two halves of a resumed training.
+        learned: whether the model has learned something already, which is kept where no epoch is better (epoch 0).
         after_epoch: called with each epoch's row of the log.
 
     Returns:
@@ -187,6 +192,14 @@ def fit(
         progress = load_checkpoint(folder / RESUME, bare, bare_optimiser, settings=settings)
     model, optimiser = accelerator.prepare(model, optimiser)
     steps_in_all = recipe.epochs * len(batches)
+    if learned and validate is not None and not progress.epoch:
+        scores = broadcast_object_list([validate(bare.eval())])[0]
+        progress.best_score, progress.best = next(iter(scores.values())), copied(bare.state_dict())
+        if accelerator.is_main_process:
+            after_epoch({"epoch": 0, **scores})
+    if recipe.average:
+        started = progress.average or bare.state_dict()
+        progress.average = {name: t.detach().clone() for name, t in started.items()}
     while progress.epoch < recipe.epochs and not _stalled(progress, recipe, validate is not None):
         step, losses = progress.epoch * len(batches), []
         model.train()
@@ -203,6 +216,7 @@ def fit(
                     accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 optimiser.step()
                 optimiser.zero_grad()
+                _add_to_average(progress.average, bare, recipe.average)
                 losses.append(loss.detach())
                 step += 1
         train_nats = float(accelerator.reduce(torch.stack(losses).mean(), reduction="mean"))
@@ -212,6 +226,9 @@ def fit(
                 f"learning rate (now {recipe.learning_rate}) or set clip_norm (now {recipe.clip_norm})."
             )
         bare.eval()
+        trained = copied(bare.state_dict()) if recipe.average else {}
+        if recipe.average:  # what is judged and kept is the average; what learns on is not
+            bare.load_state_dict(progress.average)
         # Batch statistics differ a little between processes; all must stop at the same epoch.
         scores = broadcast_object_list([validate(bare) if validate else {}])[0]
         progress.epoch += 1
@@ -220,6 +237,8 @@ def fit(
         if score < progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
             progress.best = copied(bare.state_dict())
+        if trained:
+            bare.load_state_dict(trained)
         progress.history.append({"epoch": progress.epoch, "train_nats": train_nats, **scores})
         if accelerator.is_main_process:
             if folder is not None:
@@ -240,6 +259,18 @@ def mean_nats(model: nn.Module, batches: Batches, *, device: torch.device) -> fl
         model(inputs.to(device), targets.to(device)).double().cpu() for inputs, targets in batches.in_order()
     ]
     return float(torch.cat(nats).mean())
+
+
+@torch.no_grad()
+def _add_to_average(average: dict[str, Tensor], model: nn.Module, kept: float) -> None:
+    """Move a running average towards the model; whole numbers (counts of batches) are taken as they are."""
+    if not average:
+        return
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            average[name] = average[name].to(tensor.device).lerp_(tensor, 1 - kept)
+        else:
+            average[name] = tensor.clone()
 
 
 def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:

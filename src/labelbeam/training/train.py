@@ -41,7 +41,10 @@ from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promise
 from labelbeam.runs.config import RunConfig, to_plain, weight_of_unknown
 from labelbeam.runs.evaluation import evaluate_features
 from labelbeam.runs.recipe import (
+    FINETUNING,
+    HEADS_BY_SIZE,
     DataSize,
+    Recipe,
     build_optimiser,
     empty_sets,
     format_recipe,
@@ -199,6 +202,8 @@ def train_run(
         channels=encoder.map_shape.channels if encoder.map_shape else 0,
     )
     start_head(head, train.targets)
+    if config.head_first and (anew or not (folder / RESUME).exists()):
+        _teach_head(config, head, train, held_out, encoder, accelerator, report)
     with accelerator.local_main_process_first():  # the others find the features in the cache
         model, train_batches, held_out_batches, notes = prepare_batches(
             config, train, held_out, encoder, head, accelerator
@@ -286,13 +291,17 @@ def _by_data(
     report: Callable[[str], None],
 ) -> RunConfig:
     """Return the configuration that fits the data: the rule's, or the best of some that are tried."""
-    if configured is None or config.train_encoder:
-        if tune:
-            raise InputError(
-                "--tune is for the recipe 'default' and frozen encoders or vectors. Leave it out."
+    if tune and (configured is None or config.train_encoder):
+        raise InputError("--tune is for the recipe 'default' and frozen encoders or vectors. Leave it out.")
+    if configured is None:
+        return config
+    if config.train_encoder:
+        if config.head in HEADS_BY_SIZE and (config.encoder.name != "tiny" or config.encoder.weights):
+            size = DataSize(len(train), encoder.num_features, len(train.vocabulary))
+            by_data = merged(recipe_for(size, config.head), FINETUNING)
+            return replace(
+                configured(merged(by_data, empty_sets(config, train.targets))), encoder=config.encoder
             )
-        if configured is None:
-            return config
         return replace(config, label_model=configured(empty_sets(config, train.targets)).label_model)
     labels = len(train.vocabulary)
     size = DataSize(len(train), encoder.num_features, labels)
@@ -410,6 +419,7 @@ def _fitted(
             seed=config.seed,
             settings=settings,
             accelerator=accelerator,
+            learned=config.head_first,
             after_epoch=lambda row: report(epoch_line(row, config.recipe.epochs)),
         )
     except SafetensorError as error:
@@ -417,6 +427,36 @@ def _fitted(
             f"{folder / RESUME} is damaged or cannot be written ({error}). If the disk is full, make room and run "
             "again, with --resume where an epoch was done; if the file is damaged, start anew with --overwrite."
         ) from error
+
+
+def _teach_head(
+    config: RunConfig,
+    head: Trainable,
+    train: Dataset,
+    held_out: Dataset | None,
+    encoder: Encoder,
+    accelerator: Accelerator,
+    report: Callable[[str], None],
+) -> None:
+    """Let the head learn from the frozen encoder's features, by the recipe of a frozen encoder."""
+    size = DataSize(len(train), encoder.num_features, len(train.vocabulary))
+    recipe = Recipe(**recipe_for(size, config.head)["recipe"])
+    frozen = replace(config, train_encoder=False, head_first=False, recipe=recipe)
+    with accelerator.local_main_process_first():
+        model, batches, judge, _ = prepare_batches(frozen, train, held_out, encoder, head, accelerator)
+    report(f"the head learns first, from the frozen encoder's features: at most {recipe.epochs} epochs.")
+    done = fit(
+        model,
+        build_optimiser(recipe, head),
+        batches,
+        recipe=recipe,
+        validate=None if judge is None else _validation(judge, accelerator.device),
+        folder=None,
+        seed=config.seed,
+        settings="",
+        accelerator=accelerator,
+    )
+    report(f"then both learn; its epoch {done.best_epoch} of {done.epoch} is where they start.")
 
 
 def _suggester(
