@@ -298,7 +298,7 @@ def _by_data(
     if config.train_encoder:
         if config.head in HEADS_BY_SIZE and (config.encoder.name != "tiny" or config.encoder.weights):
             size = DataSize(len(train), encoder.num_features, len(train.vocabulary))
-            by_data = merged(recipe_for(size, config.head), FINETUNING)
+            by_data = merged(recipe_for(size, config.head, local=config.local.name != "none"), FINETUNING)
             return replace(
                 configured(merged(by_data, empty_sets(config, train.targets))), encoder=config.encoder
             )
@@ -440,7 +440,7 @@ def _teach_head(
 ) -> None:
     """Let the head learn from the frozen encoder's features, by the recipe of a frozen encoder."""
     size = DataSize(len(train), encoder.num_features, len(train.vocabulary))
-    recipe = Recipe(**recipe_for(size, config.head)["recipe"])
+    recipe = Recipe(**recipe_for(size, config.head, local=config.local.name != "none")["recipe"])
     frozen = replace(config, train_encoder=False, head_first=False, recipe=recipe)
     with accelerator.local_main_process_first():
         model, batches, judge, _ = prepare_batches(frozen, train, held_out, encoder, head, accelerator)
