@@ -193,9 +193,7 @@ def test_the_average_is_judged_and_kept_and_the_training_goes_on_without_it() ->
         return {"v": -float(len(seen))}
 
     model = Weighted()
-    fitted(
-        model, replace(PLAIN, epochs=2, batch_size=4, average=0.5), np.ones((8, 1)), validate=validate
-    )
+    fitted(model, replace(PLAIN, epochs=2, batch_size=4, average=0.5), np.ones((8, 1)), validate=validate)
     average, expected = 0.0, []
     for update in (1, 2, 3, 4):
         average = 0.5 * average + 0.5 * (-update / 10)

@@ -59,7 +59,7 @@ def test_every_choice_trains_evaluates_and_tags(options, train, command, drawn, 
         (["--set", "label_model.per_label=0"], ("identity", 0.0, True)),
         (["--set", "label_model.activation=relu"], ("relu", 1.0, True)),
         (["--recipe", "paper"], ("identity", 0.0, False)),
-        (["--finetune"], ("relu", 0.0, False)),
+        (["--finetune"], ("identity", 1.0, True)),
     ],
     ids=["by default", "without", "relu", "paper", "end to end"],
 )

@@ -178,7 +178,7 @@ FINETUNING: Mapping[str, Any] = {
     "recipe": {
         "batch_size": 32,
         "epochs": 8,
-        "learning_rate": 2e-4,
+        "learning_rate": 6e-4,
         "encoder_rate": 1.0,
         "weight_decay": 0.05,
         "warmup": 0.1,

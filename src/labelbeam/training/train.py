@@ -298,10 +298,9 @@ def _by_data(
     if config.train_encoder:
         if config.head in HEADS_BY_SIZE and (config.encoder.name != "tiny" or config.encoder.weights):
             size = DataSize(len(train), encoder.num_features, len(train.vocabulary))
-            by_data = merged(recipe_for(size, config.head, local=config.local.name != "none"), FINETUNING)
-            return replace(
-                configured(merged(by_data, empty_sets(config, train.targets))), encoder=config.encoder
-            )
+            tuned = merged(recipe_for(size, config.head, local=config.local.name != "none"), FINETUNING)
+            tuned = merged(merged(one_head(config, size), tuned), empty_sets(config, train.targets))
+            return replace(configured(tuned), encoder=config.encoder)
         return replace(config, label_model=configured(empty_sets(config, train.targets)).label_model)
     labels = len(train.vocabulary)
     size = DataSize(len(train), encoder.num_features, labels)
