@@ -1,10 +1,13 @@
 """Local evidence: what places of a map add to label scores, by hand and as both forms of a head compute it."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
 from labelbeam.errors import InputError
+from labelbeam.heads import decode
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
@@ -89,6 +92,11 @@ def test_a_sigmoid_head_as_arrays_agrees_with_its_torch_twin(name: str, hidden: 
     np.testing.assert_allclose(arrays.logits(rows()), logits, rtol=2e-4, atol=2e-4)
     without = logits - arrays.local.scores(rows())
     assert np.abs(without - logits).max() > 0.1  # places do say something
+    given, asked = dict(arrays.arrays), {"local": asdict(LocalOptions(name)), "scaling": "standardize"}
+    for row, own in zip(
+        rows(), arrays.local.scores(rows()), strict=True
+    ):  # the file beside an export says the same
+        np.testing.assert_allclose(decode.local_scores(given, asked, row), own, rtol=1e-3, atol=1e-3)
     one_by_one = np.concatenate([arrays.logits(row[None]) for row in rows()])
     np.testing.assert_allclose(one_by_one, arrays.logits(rows()), rtol=1e-4, atol=1e-4)
 

@@ -36,6 +36,11 @@ def project(tmp_path: Path):
         yield opened
 
 
+def test_the_newest_photograph_of_an_empty_project_is_none(tmp_path: Path) -> None:
+    with Project(tmp_path / "empty.lbp") as project:
+        assert project.newest() == 0
+
+
 def test_undo_that_is_asked_twice_takes_one_step_back(project: Project) -> None:
     for label in "ab":
         project.decide([Change(1, label, 1)])

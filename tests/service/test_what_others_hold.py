@@ -237,6 +237,14 @@ def test_wrong_keys_are_slowed_down_and_the_right_one_is_not(client_of):
     assert Access.__doc__
 
 
+def test_a_wrong_bearer_is_slowed_down_and_who_shows_no_key_is_not(client_of):
+    client = client_of(api_key="a-key-that-nobody-guesses")
+    none = [client.get("/v1/labels").status_code for _ in range(60)]
+    assert none == [401] * 60
+    wrong = [client.get("/v1/labels", headers={"Authorization": f"Bearer {i:016}"}) for i in range(60)]
+    assert wrong[-1].status_code == 429
+
+
 def stranger(path: Path, reference: Path) -> None:
     """A project of somebody else's that refers to a file of this machine, as if it were a photograph."""
     with Project(path) as made:
