@@ -84,9 +84,10 @@ class Store extends EventTarget {
     else if (this.current !== before) this.emit("current", before);
   }
 
-  // Show the photographs of a stack one by one, or put them back below the first.
-  unstack(id) {
-    const folded = this.stacks.has(id);
+  // Show the photographs of a stack one by one, or put them back below the first, from whichever of them.
+  unstack(of) {
+    const folded = this.stacks.has(of);
+    const id = folded ? of : [...this.spread.keys()].find((head) => this.spread.get(head).includes(of));
     const [from, to] = folded ? [this.stacks, this.spread] : [this.spread, this.stacks];
     const stack = from.get(id);
     if (!stack || !this.shown) return;
