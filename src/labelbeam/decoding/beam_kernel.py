@@ -143,7 +143,6 @@ def _finish(labels, lengths, log_probs, scores, path, depth, log_prob, score):
             break
         if scores[k] == score and lengths[k] >= 0:
             shared = min(lengths[k], depth)
-            first = True
             for t in range(shared):
                 if labels[k, t] != path[t]:
                     first = labels[k, t] < path[t]

@@ -169,7 +169,7 @@ class EvidenceTree(Expansion):
             gaining = np.cumsum(by_label, axis=1) - by_label
         else:
             gaining = np.maximum(mass.sum(axis=(1, 2))[:, None] - self.with_label(mass), 0.0)
-        return np.where(self.rejected, 0.0, gaining)
+        return gaining
 
 
 def next_accepted(lacking: np.ndarray) -> Int[np.ndarray, " rows"]:

@@ -94,8 +94,6 @@ def layers_of(labels: Sequence[int], limits: Sequence[Limit]) -> Layers | None:
 
 def _distinct(rows: np.ndarray) -> tuple[np.ndarray, Int[np.ndarray, " rows"]]:
     """Return the distinct rows and, for each row, which of them it is."""
-    if not len(rows):
-        return rows, np.zeros(0, dtype=np.int32)
     found, which = np.unique(np.ascontiguousarray(rows), axis=0, return_inverse=True)
     return found, which.reshape(-1).astype(np.int32)
 

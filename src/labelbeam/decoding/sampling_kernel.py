@@ -272,7 +272,7 @@ def ruled_masses_compiled(tree: CompiledExpansion) -> RuledMasses:
 def _ruled_masses(tree, finished, finished_with, open_, open_with, gaining, longest):
     rest, parents, labels, depths, counts, ends, settled = tree
     num_labels = rest.shape[2]
-    met = np.empty(2)
+    met = np.empty(len(open_))
     for i in range(len(counts)):
         for e in range(counts[i]):
             done, met[:] = np.exp(ends[i, e]), 0.0

@@ -88,7 +88,7 @@ class Chunk:
             self._stated = header["__metadata__"][CHECKSUM]
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise ValueError(f"its header cannot be read: {error}") from error
-        if keys.ndim != 2 or keys.shape[1] != 16 or self.features.shape != (len(keys), num_features):
+        if keys.ndim != 2 or keys.shape[1] != DIGEST_SIZE or self.features.shape != (len(keys), num_features):
             raise ValueError(f"it holds {list(keys.shape)} digests and {list(self.features.shape)} features")
         self._keys = keys
         self.digests = [row.tobytes() for row in keys]
@@ -111,7 +111,7 @@ class Chunk:
 
 
 def _checksum(keys: np.ndarray, features: np.ndarray) -> str:
-    digest = hashlib.blake2b(np.ascontiguousarray(keys).data, digest_size=16)
+    digest = hashlib.blake2b(np.ascontiguousarray(keys).data, digest_size=DIGEST_SIZE)
     digest.update(np.ascontiguousarray(features).data)
     return digest.hexdigest()
 

@@ -66,7 +66,8 @@ def learn(
     config: RunConfig,
     features: Rows,
     targets: Int8[np.ndarray, "rows labels"],
-    held_out: tuple[Rows, Int8[np.ndarray, "held labels"]] | None = None,
+    held_out: tuple[FeatureRows | Float[np.ndarray, "held features"], Int8[np.ndarray, "held labels"]]
+    | None = None,
     *,
     accelerator: Accelerator | None = None,
     after_epoch: Callable[[dict[str, int | float]], None] = lambda row: None,
