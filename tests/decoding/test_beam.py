@@ -374,3 +374,16 @@ def search(rows, *, limit=None, **options):
     size = PrefixTrie(step).bytes_per_node
     trie = PrefixTrie(step, byte_limit=limit * size) if limit else PrefixTrie(step)
     return beam_search(trie, rows, **options)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_path_that_is_better_by_less_than_a_millionth_is_not_dropped(backend):
+    trie = PrefixTrie(TableStep({(): [5e-7, 0.0]}, num_labels=1))
+    found = beam_search(trie, np.zeros((1, 2), np.float32), Search(beam_width=1), backend=backend)
+    assert found.paths == [(0,)]
+
+
+def test_the_length_penalty_is_that_of_its_source():
+    assert Search(length_penalty=1.0).penalty(1) == 1.0
+    assert Search(length_penalty=2.0).penalty(7) == 4.0
+    assert Search().penalty(7) == 1.0

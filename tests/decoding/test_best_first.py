@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelbeam.decoding.beam import beam_search
-from labelbeam.decoding.best_first import best_paths, expanded
+from labelbeam.decoding.best_first import best_paths, expanded, likely_sets, new_expansion
+from labelbeam.decoding.expansion import Expansion
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import PrefixTrie
@@ -152,8 +153,15 @@ def test_a_compiled_tree_is_the_plain_one(relu, rule, nodes, images):
     ]
     for name in ("counts", "labels", "depths", "parents", "keys", "path_entry"):
         assert (getattr(trees[0], name) == getattr(trees[1], name)).all(), name
-    for name in ("mass", "open_mass", "best", "end_log_probs", "totals", "rounding"):
+    for name in ("mass", "open_mass", "best", "end_log_probs", "totals"):
         np.testing.assert_allclose(*(getattr(tree, name) for tree in trees), atol=2e-5, err_msg=name)
+    plain, compiled = (tree.rounding for tree in trees)
+    if relu:  # the plain tree also counts logits that are not allowed
+        assert (compiled <= plain * (1 + 1e-5)).all()
+        own = compiled - np.take_along_axis(compiled, np.maximum(trees[1].parents, 0), axis=1)
+        assert (own[trees[1].depths > 0] > 1e-14).mean() > 0.5
+    else:
+        np.testing.assert_allclose(plain, compiled, rtol=1e-12)
     assert (trees[0].counts > 5).all()
 
 
@@ -209,3 +217,41 @@ def test_the_greedy_path_beats_a_bad_one_that_was_finished_first():
     table = {(): [5.0, 0.0, 0.0], (0,): [0.0, 0.0, 9.0]}
     trie = PrefixTrie(TableStep(table, num_labels=2))
     assert best_paths(trie, np.zeros((1, 3), np.float32), budget=1).path(0) == (0,)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_of_equal_continuations_the_first_by_label_sequence_is_expanded_not_the_first_that_was_met(backend):
+    tree = new_expansion(PrefixTrie(TableStep({}, num_labels=4)), np.zeros((1, 5), np.float32), 5, backend)
+    for label in (2, 1):
+        tree.expand(np.array([0]), np.array([0]), np.array([label]), np.array([-1.0]))
+    tree.rest[0, :3] = -np.inf
+    tree.rest[0, 1:3, 3], tree.best[0, :3] = -2.0, [-np.inf, -2.0, -2.0]
+    entries, labels, values = tree.top(np.array([0]))
+    assert [*tree.path_of(0, int(entries[0])), int(labels[0])] == [1, 3]
+    assert values.tolist() == [-2.0]
+
+
+# The empty set has 1/2; {0} and {0, 1} have 1/4 each.
+HALVES = {(): [0.0, -1000.0, 0.0], (0,): [0.0, 0.0, 0.0]}
+
+
+def listed(backend, **options):
+    return likely_sets(
+        PrefixTrie(TableStep(HALVES, num_labels=2)), np.zeros((1, 3), np.float32), backend=backend, **options
+    )[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sets_are_listed_until_they_hold_the_mass_and_only_where_they_are_certain(backend):
+    assert listed(backend, count=9, mass=0.5) == [((), 0.5)]
+    assert listed(backend, count=9, mass=0.51) == [((), 0.5), ((0,), 0.25), ((0, 1), 0.25)]
+    assert listed(backend, count=9, budget=1) == []  # {0} and what holds it may be as probable
+    assert listed(backend, count=9, budget=2) == [((), 0.5)]
+
+
+def test_where_every_set_is_listed_nothing_more_is_expanded(monkeypatch):
+    expansions = []
+    expand = Expansion.expand
+    monkeypatch.setattr(Expansion, "expand", lambda *given: (expansions.append(1), expand(*given)))
+    assert len(listed("numpy", count=9, mass=2.0)) == 4  # with {1}, all but impossible
+    assert len(expansions) == 3

@@ -313,3 +313,13 @@ def test_bounds_under_evidence_hold_where_rows_and_image_rows_cancel_and_lose_di
         found = conditional_marginals(PrefixTrie(moved), given_rows, known, expansions=expansions, samples=0)
         assert ((found.low <= meant.score) & (meant.score <= found.high)).all()
         assert ((found.evidence_low <= meant.evidence) & (meant.evidence <= found.evidence_high)).all()
+
+
+def test_samples_start_where_a_continuation_is_most_likely_to_agree_however_unlikely_all_are():
+    tree = EvidenceTree(
+        PrefixTrie(TableStep({}, num_labels=3)), np.zeros((1, 4), np.float32), np.int8([[-1, -1, -1]]), 1
+    )
+    tree.promise[0, 0] = np.log([1e-6, 1.0, 1.0]) - 800.0  # END is certain after the last label
+    _, labels, worth = draw_frontier(tree, np.array([0]), np.arange(200, dtype=np.uint64)[None])
+    assert 0.9 < labels.mean() < 0.99  # a tenth by mass alone
+    assert worth.mean() == pytest.approx(0.5, rel=0.02)  # two open continuations of four outcomes

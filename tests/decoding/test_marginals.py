@@ -284,3 +284,23 @@ def test_bounds_hold_where_rows_and_image_rows_cancel_and_lose_digits(backend, o
         )
         assert (found.low <= meant).all()
         assert (found.high >= meant).all()
+
+
+def test_without_samples_the_score_is_the_middle_of_the_bounds_and_its_error_half_their_distance():
+    trie, rows = build("canonical", 6, 4)
+    found = label_marginals(trie, rows, expansions=3, samples=0)
+    assert ((found.high - found.low).max(axis=1) > 0.01).all()
+    np.testing.assert_allclose(found.score, (found.low + found.high) / 2, atol=1e-5)
+    np.testing.assert_allclose(found.stderr, (found.high - found.low) / 2, atol=1e-5)
+    assert (found.samples == 0).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_error_is_a_probability_so_little_open_mass_needs_few_samples(backend):
+    # Behind 1 % of the mass there is as much doubt as can be: a standard error of 0.125 / 100 after sixteen samples.
+    table = {(): [np.log(0.01), -90.0, -90.0, np.log(0.99)], (0,): [-90.0, np.log(0.5), -90.0, np.log(0.5)]}
+    trie = PrefixTrie(TableStep(table, num_labels=3))
+    options = {"expansions": 1, "samples": 200, "backend": backend}
+    found = label_marginals(trie, np.zeros((1, 4), np.float32), stderr=0.004, **options)
+    assert found.samples.tolist() == [16]
+    assert found.stderr.max() <= 0.004

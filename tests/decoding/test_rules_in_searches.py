@@ -11,6 +11,7 @@ from labelbeam.decoding.beam import beam_search, greedy_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.marginals import label_marginals
+from labelbeam.decoding.rule_machine import RuleMachine
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.set_samples import sample_sets
 from labelbeam.decoding.step import PathLength, TableStep
@@ -235,3 +236,9 @@ def test_rules_for_a_model_without_label_order_are_refused_with_the_reason():
     step = TableStep({}, num_labels=4, allowed="no-repeat")
     with pytest.raises(InputError, match=r"fixed order.*'no-repeat'"):
         PrefixTrie(step, limits=[Limit((0, 1), (), 0, 1)])
+
+
+def test_a_rule_is_not_settled_by_labels_that_come_before_its_own():
+    machine = RuleMachine([Limit((1,), (), 1, 1)], num_labels=3)
+    settled = machine.settles(machine.start[None], np.array([0]))
+    assert settled[0, :2].tolist() == [False, True]

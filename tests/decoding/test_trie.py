@@ -5,6 +5,7 @@ from enumeration import ReluStep
 from labelbeam.decoding.step import PathLength, TableStep
 from labelbeam.decoding.trie import MISSING, ROOT, PrefixTrie
 from labelbeam.errors import InputError
+from labelbeam.labels.rules import Limit
 
 
 class CountingStep(TableStep):
@@ -28,15 +29,32 @@ def live_nodes(trie):
     return reached
 
 
+def node_arrays(trie):
+    names = ("states", "rows", "weights", "peaks", "spans", "masks", "rule_states", "live", "settled", "children",
+             "parents", "labels", "depths", "last_used", "_free")  # fmt: skip
+    return [getattr(trie, name) for name in names]
+
+
+@pytest.mark.parametrize("limits", [(), (Limit((0, 2), (), 1, 1),)], ids=["no rules", "rules"])
+@pytest.mark.parametrize("relu", [False, True], ids=["additive", "relu"])
+def test_the_bytes_of_a_node_are_those_of_its_arrays(relu, limits):
+    step = ReluStep(5, allowed="canonical", seed=0) if relu else TableStep({}, num_labels=5)
+    trie = PrefixTrie(step, limits=limits, byte_limit=50_000)
+    assert sum(array.nbytes for array in node_arrays(trie)) == trie.capacity * trie.bytes_per_node
+    assert trie.capacity == 50_000 // trie.bytes_per_node
+
+
 def test_a_prefix_is_computed_once_and_all_missing_ones_in_one_step():
     step = CountingStep({}, num_labels=4, seed=0)
     trie = PrefixTrie(step)
+    assert (trie.batch, trie.created, trie.evictions) == (0, 1, 0)
     trie.start_batch()
     nodes = trie.extend(np.array([0, 0, 0]), np.array([1, 3, 1]))
     assert nodes[0] == nodes[2] != nodes[1]
     assert (step.calls, step.prefixes) == (1, 2)
     assert trie.find(np.array([[1], [3]]), np.array([1, 1])).tolist() == nodes[:2].tolist()
     assert (step.calls, step.prefixes) == (1, 2)
+    assert (trie.batch, trie.created, trie.evictions) == (1, 3, 0)
 
 
 def test_probabilities_are_the_softmax_over_allowed_outcomes():
@@ -60,9 +78,7 @@ def test_the_byte_limit_holds_and_no_node_outlives_its_parent():
         assert trie.nbytes <= limit
         assert len(live_nodes(trie)) == trie.num_nodes
     assert trie.evictions > 0
-    arrays = (trie.states, trie.rows, trie.weights, trie.peaks, trie.spans, trie.children, trie.parents,
-              trie.labels, trie.depths, trie.last_used, trie._free, trie.masks)  # fmt: skip
-    assert sum(array.nbytes for array in arrays) <= limit
+    assert sum(array.nbytes for array in node_arrays(trie)) <= limit
 
 
 def test_the_longest_unused_and_deepest_prefixes_go_first():
@@ -124,3 +140,33 @@ def test_an_unknown_rule_proposes_the_nearest():
     step.allowed = "canonicle"
     with pytest.raises(InputError, match="Did you mean 'canonical'"):
         PrefixTrie(step)
+
+
+class TwoEnds(TableStep):
+    """END stands twice: behind the empty prefix only the second counts, elsewhere only the first."""
+
+    def _row(self, prefix):
+        row = super()._row(prefix)
+        ends = [-np.inf, row[-1]] if not prefix else [row[-1], -np.inf]
+        return np.concatenate((row[:-1], np.float32(ends)))
+
+
+def test_where_end_stands_twice_a_prefix_has_one_of_the_two_and_its_labels_stay_masked():
+    trie = PrefixTrie(
+        TwoEnds({(): [0.0, 2.0, 1.0], (1,): [7.0, 7.0, 3.0], (0,): [7.0, 0.0, 1.0]}, num_labels=2)
+    )
+    trie.start_batch()
+    nodes = np.concatenate(([ROOT], trie.extend(np.array([0, 0]), np.array([1, 0]))))
+    minus = -np.inf
+    assert trie.rows[nodes].tolist() == [[0, 2, minus, 1], [minus, minus, 3, minus], [minus, 0, 1, minus]]
+    assert (trie.peaks[nodes].tolist(), trie.spans[nodes].tolist()) == ([2, 3, 1], [2, 0, 1])
+    image_rows = np.float32([[0, 0, 5, 6], [0, 0, 5, 6], [0, 0, 5, 6]])
+    probs = np.exp(trie.log_probs(nodes, image_rows, np.float64))
+    wanted = [np.exp([0, 2, 7]), np.exp([minus, minus, 8]), np.exp([minus, 0, 6])]
+    np.testing.assert_allclose(probs, [one / one.sum() for one in wanted])
+
+
+def test_rounding_is_two_units_of_single_precision_of_the_greatest_numbers_and_what_double_adds():
+    trie = PrefixTrie(TableStep({(): [1.0, -3.0, 2.0]}, num_labels=2))
+    found = trie.rounding(np.array([ROOT]), np.zeros((1, 3), np.float32), np.array([0.5]))
+    assert found.tolist() == [(2 * 2.0**-24 + 4 * 2.0**-52) * 3.5 + 3 * 2.0**-52]

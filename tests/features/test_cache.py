@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from labelbeam.errors import InputError
-from labelbeam.features.cache import FeatureCache, image_digest, to_half
+from labelbeam.features.cache import Chunk, FeatureCache, image_digest, to_half
 
 KEY = {"encoder": "tiny:abc", "transform": "{}"}
 
@@ -185,3 +185,9 @@ def test_a_feature_that_half_precision_cannot_hold_is_an_error_not_a_saturated_n
 
 def test_the_largest_half_is_kept() -> None:
     assert to_half(np.array([[65504.0]], dtype=np.float32)).tolist() == [[65504.0]]
+
+
+def test_a_chunk_is_mapped_to_be_read_not_to_be_changed(tmp_path: Path) -> None:
+    fill(tmp_path, range(3))
+    [path] = opened(tmp_path).folder.glob("chunk-*")
+    assert not Chunk(path, num_features=3).features.flags.writeable

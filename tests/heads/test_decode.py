@@ -152,3 +152,15 @@ def test_it_is_a_file_of_under_280_lines_that_imports_numpy_and_the_standard_lib
     assert imported == {
         *("argparse", "heapq", "itertools", "json", "math", "numpy", "pathlib", "struct", "sys", "typing")
     }
+
+
+def test_a_label_that_came_later_has_no_logit_of_its_own_and_changes_no_other() -> None:
+    head = head_of(per_label=1.0, nothing="independent")
+    arrays = dict(head.arrays) | {"per_label.bias": head.arrays["per_label.bias"].copy()}
+    arrays["per_label.bias"][-1] = -np.inf
+    later = TrainedLabelModel(arrays, head.options, scaling="l2", num_labels=LABELS)
+    answers = LabelModelAnswerer(later, Search(expansions=2000)).answer(images())
+    alone = decoder(later)
+    alone.options["per_label"] = 1.0
+    for row, path, log_prob in zip(images(), answers.paths, answers.log_probs, strict=True):
+        assert alone.best_first(row) == (path, pytest.approx(log_prob, abs=1e-4), True)

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from labelbeam.errors import InputError
-from labelbeam.heads.new_label import fit_offset_regression
+from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
+from labelbeam.heads.label_scores_torch import AnySubsetHead, SigmoidHead
+from labelbeam.heads.new_label import any_subset_with, fit_offset_regression, sigmoid_with
+from labelbeam.heads.options import LocalOptions, SigmoidOptions
 
 
 def drawn(seed: int = 0, rows: int = 300, inputs: int = 4):
@@ -50,3 +55,45 @@ def test_too_few_images_on_one_side_are_refused() -> None:
     for present in (few, ~few):
         with pytest.raises(InputError, match="at least 5 images"):
             fit_offset_regression(x, offsets, present, groups=np.arange(len(x)), bias=False)
+
+
+def test_a_grown_sigmoid_head_says_of_the_old_labels_what_it_said_and_of_the_new_one_what_was_fitted() -> (
+    None
+):
+    torch.manual_seed(0)
+    module = SigmoidHead(3, 4, local=LocalOptions("csra"), channels=2)
+    torch.nn.init.normal_(module.last.weight), torch.nn.init.normal_(module.local.weight)
+    head = trained(module)
+    features = np.random.default_rng(0).standard_normal((5, 4 + 2 * 9)).astype(np.float32)
+    weights = np.array([1.0, -2.0, 0.5, 3.0])
+    grown = TrainedSigmoid(
+        sigmoid_with(head, weights, -0.25),
+        head.options,
+        scaling="none",
+        num_labels=4,
+        local=LocalOptions("csra"),
+    )
+    logits = grown.logits(features)
+    np.testing.assert_allclose(logits[:, :3], head.logits(features), atol=1e-5)
+    np.testing.assert_allclose(logits[:, 3], features[:, :4] @ weights - 0.25, atol=1e-5)
+
+
+def test_a_grown_any_subset_head_says_of_the_old_labels_what_it_said_whatever_is_known_of_the_new_one() -> (
+    None
+):
+    torch.manual_seed(0)
+    module = AnySubsetHead(3, 4, SigmoidOptions(hidden_size=5))
+    for one in module.parameters():
+        torch.nn.init.normal_(one)
+    head = trained(module)
+    features = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+    known = np.random.default_rng(1).integers(-1, 2, (6, 3)).astype(np.int8)
+    row = np.random.default_rng(2).standard_normal(head.last.shape[1])
+    grown = TrainedAnySubset(any_subset_with(head, row, 0.5), head.options, scaling="none", num_labels=4)
+    asked = np.full((6, 1), -1, np.int8)
+    wanted = 1 / (1 + np.exp(-head.before_last_given(features, known) @ row - 0.5))
+    found = grown.conditional(features, np.concatenate((known, asked), axis=1))
+    np.testing.assert_allclose(found[:, 3], wanted, rtol=1e-4)
+    for new in (-1, 0, 1):
+        found = grown.conditional(features, np.concatenate((known, asked * 0 + new), axis=1))
+        np.testing.assert_allclose(found[:, :3], head.conditional(features, known), atol=1e-6)

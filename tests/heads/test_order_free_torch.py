@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
+from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.order_free_torch import aligned_nats, remaining_set_nats, taught_labels
 
@@ -161,3 +163,25 @@ def test_an_order_free_loss_under_canonical_is_refused_with_the_remedy() -> None
         LabelModelOptions(loss="mla")
     with pytest.raises(InputError, match="Did you mean"):
         LabelModelOptions(loss="remaining")
+
+
+@pytest.mark.parametrize("per_label", [0.0, 1.0])
+def test_the_models_own_run_has_the_probabilities_that_a_search_finds_along_it(per_label: float) -> None:
+    net = model("pla", per_label=per_label)
+    if per_label:
+        torch.nn.init.normal_(net.per_label.weight)
+    features = some_images()[0]
+    everything = torch.ones(len(features), LABELS, dtype=torch.bool)
+    log_probs, said, _ = net.own_run(features, everything, sayable=everything, steps=3)
+    head = trained(net)
+    trie, rows = PrefixTrie(head), head.image_rows(features.numpy())
+    for step in range(3):
+        trie.start_batch()
+        nodes = trie.find(said.numpy()[:, :step].astype(np.int32), np.full(len(rows), step))
+        found = log_probs[:, step].detach().numpy()
+        np.testing.assert_allclose(np.exp(found), np.exp(trie.log_probs(nodes, rows)), atol=1e-5)
+
+
+def test_a_shuffled_order_needs_a_model_that_allows_any_order() -> None:
+    with pytest.raises(InputError, match="allowed='no-repeat'"):
+        CNNRNN(LABELS, FEATURES, LabelModelOptions(allowed="canonical"), shuffle=True)

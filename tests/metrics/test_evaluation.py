@@ -53,6 +53,8 @@ def test_only_labels_that_are_unknown_wherever_they_are_not_present_were_never_a
     names = ["always", "or unknown", "unknown", "once absent"]
     comparison = compare(truth, names, protocol=Protocol("none"), scores=np.zeros(truth.shape))
     assert comparison.never_absent.tolist() == [False, True, True, False]
+    areas = [row["ap_area"] for row in evaluate(comparison).to_json()["per_class"].values()]
+    assert areas == [1.0, None, None, None]
 
 
 def test_ml_gcns_top_3_is_not_called_exact_3_and_passes_its_ceiling_where_exact_3_cannot():

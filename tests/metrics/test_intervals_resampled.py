@@ -5,7 +5,7 @@ import pytest
 
 from labelbeam.errors import InputError
 from labelbeam.metrics.comparison import Comparison, Protocol, compare
-from labelbeam.metrics.intervals import bootstrap, paired_bootstrap, resample
+from labelbeam.metrics.intervals import bootstrap, map_intervals, paired_bootstrap, resample
 
 TRUTH = (np.random.default_rng(0).random((40, 5)) < 0.4).astype(np.int8)
 
@@ -90,3 +90,11 @@ def test_a_difference_needs_the_same_number_of_draws() -> None:
     few, many = (resample([a_method(1.0)], resamples=n, seed=0) for n in (10, 20))
     with pytest.raises(InputError, match="drawn 10 and 20 times"):
         few.minus(many, "OF1")
+
+
+def test_of_mean_average_precision_the_error_is_that_of_images_and_that_of_the_mean_over_seeds() -> None:
+    comparisons = [a_method(0.5, seed) for seed in (1, 2, 3, 4)]
+    found = resample(comparisons, resamples=20, seed=0)
+    alone = map_intervals(comparisons)["mAP_area"].standard_deviation
+    of_seeds = found.over_seeds["mAP_area"] / 4**0.5
+    assert found.interval("mAP_area").standard_deviation == pytest.approx(np.hypot(alone, of_seeds))

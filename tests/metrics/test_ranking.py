@@ -1,5 +1,7 @@
 """Rankings, exact-k sets, MAP@N and the exact-k ceilings."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -116,3 +118,11 @@ def test_many_equal_scores_keep_the_order_of_names():
     ranking = rank_labels(scores, names, observed=np.ones((3, 200), dtype=np.bool_), depth=200)
     for i in range(3):
         assert ranking[i].tolist() == sorted(range(200), key=lambda c: (-scores[i, c], names[c]))
+
+
+def test_an_image_without_labels_has_no_average_precision_and_no_division_by_zero_is_reported():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = average_precision_at(np.int8([[0, 0], [1, 0]]), np.array([[0, 1], [1, 0]]), n=2)
+    assert np.isnan(found[0])
+    assert found[1] == 0.5

@@ -100,6 +100,9 @@ def test_a_photograph_that_leaves_keeps_its_file_and_its_decisions_for_the_way_b
     project.redo()
     assert add(project, 1).id == 1, "who adds it again has it back"
     assert project.decisions() == {1: {"a": 1}, 2: {"b": 0}}
+    project.undo()
+    assert [one.id for one in project.photographs()] == [2]
+    assert add(project, 1).id == 1, "and again"
 
 
 def test_a_photograph_of_a_folder_that_was_removed_stays_away_when_the_folder_is_read_again(

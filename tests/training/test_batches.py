@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
+from labelbeam.data.dataset import Dataset
+from labelbeam.encoders.catalogue import EncoderConfig, build_encoder
 from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.heads.label_scores_torch import SigmoidHead
+from labelbeam.labels.vocabulary import Vocabulary
+from labelbeam.runs.config import configure
 from labelbeam.training import batches as module
 from labelbeam.training.batches import ImageBatches
 
@@ -94,3 +99,42 @@ def test_statistics_of_a_pretrained_encoder_stay_while_it_learns() -> None:
         model = module.EndToEnd(encoder, SigmoidHead(1, 12), keep_statistics=keep).train()
         assert model.head.training
         assert encoder[0].training != keep
+
+
+@pytest.mark.parametrize(("keep", "times"), [(2**30, 1), (0, 2)], ids=["that fit", "that do not fit"])
+def test_pictures_that_fit_into_memory_are_decoded_once(
+    files: list[Path], keep: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(module, "KEEP_BYTES", keep)
+    decode = module.read_rgb
+    monkeypatch.setattr(
+        module, "read_rgb", lambda path, **options: (read.append(path), decode(path, **options))[1]
+    )
+    batches = ImageBatches(
+        files, np.ones((COUNT, 1), np.int8), Preprocess(8, "squash"), batch_size=7, seed=0, flips=True
+    )
+    for epoch in (0, 1):
+        assert sum(len(pixels) for pixels, _ in batches.epoch(epoch)) == COUNT
+    assert sorted(read) == sorted(files * times)
+
+
+def test_a_training_from_pixels_has_the_cuts_mirroring_and_sizes_of_its_configuration(
+    files: list[Path],
+) -> None:
+    targets = np.ones((COUNT, 1), np.int8)
+    data = Dataset("made", files[0].parent, tuple(one.name for one in files), Vocabulary(("a",)), targets)
+    config = configure(
+        options={
+            **{"head": "sigmoid", "train_encoder": True, "crop": 0.4, "flips": False, "seed": 5},
+            "recipe": {"batch_size": 7},
+        }
+    )
+    encoder = build_encoder(EncoderConfig("tiny", width=16, size=32))
+    prepared = module.prepare_batches(
+        config, data, data, encoder, SigmoidHead(1, encoder.num_features), Accelerator(cpu=True)
+    )
+    for batches in prepared[1:3]:
+        assert isinstance(batches, ImageBatches)
+        found = (batches.crop, batches.flips, batches.batch_size, batches.seed, batches.targets.tolist())
+        assert found == (0.4, False, 7, 5, targets.tolist())
