@@ -29,6 +29,9 @@ def files(folder: Path, *names: str) -> None:
         (["000042.jpg", "000007.jpg"], ["42", "7"], ".", ["000042.jpg", "000007.jpg"]),
         (["42.jpg"], ["42.0"], ".", ["42.jpg"]),
         (["one/a.jpg", "two/b.jpg"], ["a.jpg", "b.jpg"], ".", ["one/a.jpg", "two/b.jpg"]),
+        (["one/A.jpg", "two/b.JPG"], ["One/a.jpg", "b.jpg"], ".", ["one/A.jpg", "two/b.JPG"]),
+        (["one/0007.png", "two/8.png"], ["7.0", "8"], ".", ["one/0007.png", "two/8.png"]),
+        (["at 1.02\u202fPM.png"], ["at 1.02 PM.png"], ".", ["at 1.02\u202fPM.png"]),
         (["one/pics/a.jpg", "two/pics/b.jpg"], ["a", "b"], ".", ["one/pics/a.jpg", "two/pics/b.jpg"]),
     ],
 )
@@ -91,3 +94,13 @@ def test_another_unicode_form_is_said(tmp_path):
     found = find_images(tmp_path, [normalize("NFC", "がぞう.jpg")])
     assert lost_images(found.root, found.keys) == []
     assert "another Unicode form" in found.notes[0]
+
+
+@pytest.mark.parametrize("there", ["images/{}", "data/train/{}", "train_images/{}", "deep/er/{}"])
+def test_the_working_folder_is_looked_through_as_any_other(tmp_path, monkeypatch, there):
+    files(tmp_path, there.format("0042.jpg"), there.format("b.JPG"))
+    monkeypatch.chdir(tmp_path)
+    found = find_images(Path(), ["42", "b.jpg"])
+    assert [(found.root / str(key)).as_posix() for key in found.keys] == [
+        there.format(name) for name in ("0042.jpg", "b.JPG")
+    ]

@@ -151,3 +151,14 @@ def test_names_that_carry_their_own_mark_are_combinations_too(names):
 )
 def test_names_with_ordinary_marks_beside_their_parts_pass(names):
     refuse_combinations(names, "a.csv")
+
+
+@pytest.mark.parametrize("cell", [r"cat\ndog", r"caf\u00e9", r"cat\tdog"])
+def test_an_escape_that_nobody_took_back_is_shown(cell):
+    with pytest.raises(InputError, match="backslash is left over"):
+        CellStyle(";").labels(cell)
+
+
+@pytest.mark.parametrize("mark", ["､", "｜"])
+def test_marks_of_half_and_full_width_separate(mark):
+    assert recognise([f"猫{mark}犬", "犬"], "a.csv").delimiter == mark

@@ -75,6 +75,17 @@ def test_roboflow_s_folder_has_a_file_in_each_split_s_folder(tmp_path):
         read_csv(tmp_path, "val")
 
 
+def test_roboflow_s_boxes_in_a_file_of_each_split_are_a_row_each(tmp_path):
+    for split, name in (("train", "cat"), ("valid", "dog")):
+        (tmp_path / split).mkdir()
+        rows = f"a.jpg,8,8,{name},1,1,2,2\na.jpg,8,8,{name},3,3,4,4\n"
+        (tmp_path / split / "_annotations.csv").write_text(
+            f"filename,width,height,class,xmin,ymin,xmax,ymax\n{rows}"
+        )
+    dataset = read_csv(tmp_path, "valid", options=ReadOptions(missing="keep"))
+    assert (dataset.vocabulary.names, labels_of(dataset)) == (("cat", "dog"), {"a.jpg": ("dog",)})
+
+
 @pytest.mark.parametrize(
     ("text", "options"),
     [

@@ -203,3 +203,14 @@ def test_folders_and_keywords_are_one_data_set_in_which_a_persons_rejection_coun
     )
     assert all_three.example(1).present == ("boat", "sea")
     assert any("1 labels were rejected" in note for note in all_three.notes)
+
+
+def test_folders_of_splits_are_no_labels(tmp_path):
+    place(tmp_path, "train/a.jpg", "valid/b.jpg", "valid/c.jpg")
+    with pytest.raises(InputError, match="train, valid are splits of a data set, not labels"):
+        read_folder(tmp_path, "")
+
+
+def test_a_train_is_a_label_among_others(tmp_path):
+    place(tmp_path, "train/a.jpg", "bus/b.jpg")
+    assert read_folder(tmp_path, "").vocabulary.names == ("bus", "train")

@@ -109,3 +109,15 @@ def test_names_that_are_no_text_are_refused(tmp_path: Path, label: str, image: s
     with pytest.raises(InputError, match=words):
         write_json_lines(made, tmp_path / "a.jsonl", split="", images="keep")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_list_of_such_objects_is_read_too(tmp_path: Path) -> None:
+    file = lines(
+        tmp_path, '[\n {"image": "a.jpg", "labels": ["cat"]},\n {"image": "b.jpg", "labels": []}\n]\n'
+    )
+    data = read_json_lines(file, "", options=LABELS_ONLY)
+    assert [data.example(i).present for i in range(2)] == [("cat",), ()]
+    with pytest.raises(InputError, match=r"entry 2: .*must be a JSON object"):
+        read_json_lines(
+            lines(tmp_path, '[{"image": "a.jpg", "labels": ["cat"]}, 3]'), "", options=LABELS_ONLY
+        )

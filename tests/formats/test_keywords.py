@@ -272,3 +272,38 @@ def test_lists_of_other_programs_that_stand_alone_are_counted(tmp_path):
     (tmp_path / "b.jpg.xmp").write_bytes(packet(other))
     notes = read_keywords(tmp_path, "").notes
     assert any("1 images have keywords in MicrosoftPhoto:LastKeywordXMP alone" in note for note in notes)
+    inside = other.replace("dog", "ant")
+    save(tmp_path / "c.jpg", xmp=packet(inside))  # embedded, it is no less lost
+    notes = read_keywords(tmp_path, "").notes
+    assert any("2 images have keywords in MicrosoftPhoto:LastKeywordXMP alone" in note for note in notes)
+
+
+def test_an_encoding_that_is_named_holds_for_iptc_that_does_not_say_utf8(tmp_path):
+    word = "Höhe".encode("mac-roman")
+    save(tmp_path / "a.jpg", iptc=data_set(2, 25, word))
+    marked = data_set(1, 90, b"\x1b%G") + data_set(2, 25, "Tür".encode())
+    save(tmp_path / "b.jpg", iptc=marked)
+    data = read_keywords(tmp_path, "", options=ReadOptions(encoding="mac-roman"))
+    assert data.vocabulary.names == ("Höhe", "Tür")
+    with pytest.raises(InputError, match="no encoding 'klingon'"):
+        read_keywords(tmp_path, "", options=ReadOptions(encoding="klingon"))
+
+
+def test_sidecars_that_are_not_read_are_said(tmp_path):
+    save(tmp_path / "a.jpg")
+    for name in ("a.jpg.xmp", "a.xmp", "a_01.jpg.xmp", "gone.xmp"):
+        (tmp_path / name).write_bytes(packet(bag("dc:subject", "cat")))
+    (tmp_path / "empty.xmp").write_bytes(packet(""))
+    data = read_keywords(tmp_path, "")
+    assert any("3 sidecars were not read" in n and "a.xmp, a_01.jpg.xmp, gone.xmp" in n for n in data.notes)
+    pattern = read_keywords(tmp_path / "*.jpg", "")  # which leaves out what it does not name
+    assert not any("sidecars were not read" in note for note in pattern.notes)
+
+
+def test_several_keywords_in_one_are_said(tmp_path):
+    for name, words in (("a", ["cat;dog"]), ("b", ["cat", "dog", "shoes, clothing"])):
+        save(tmp_path / f"{name}.jpg", xmp=packet(bag("dc:subject", *words)))
+    data = read_keywords(tmp_path, "")
+    assert any(
+        note.startswith("1 keywords hold other keywords") and "'cat;dog'" in note for note in data.notes
+    )

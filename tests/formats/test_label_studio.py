@@ -192,3 +192,10 @@ def test_what_an_export_holds_besides_the_labels_is_said(tmp_path):
         "predictions of 1",
     ):
         assert words in notes
+
+
+def test_an_export_of_predictions_alone_says_so(tmp_path):
+    task = {"data": {"image": "a.jpg"}, "annotations": [], "predictions": [{"result": []}]}
+    (tmp_path / "a.json").write_text(json.dumps([task]))
+    with pytest.raises(InputError, match="1 have predictions, which are no answers"):
+        read_label_studio(tmp_path / "a.json", "", options=ReadOptions(missing="keep"))

@@ -44,6 +44,9 @@ polars = pytest.importorskip("polars")
         ),
         ("""["dog's", 'say "hi"', 'it\\'s']""", ["dog's", 'say "hi"', "it's"], "lists"),
         ("[nan]", [], "lists"),
+        ('c("cat", "traffic light")', ["cat", "traffic light"], "vectors of R"),
+        ('list("dog")', ["dog"], "vectors of R"),
+        ("character(0)", [], "vectors of R"),
         ("[]", [], "lists"),
     ],
 )
@@ -90,7 +93,7 @@ def test_objects_that_could_be_read_in_two_ways_are_refused(cells, words):
         ("[0, 3]", "number"),
         ("[1. 0. 1.]", "blanks|number|comma"),
         ("['cat' 'dog', 'sky']", "some blanks"),
-        ("['cat' ... 'dog']", "comma"),
+        ("['cat' ... 'dog']", "cut short"),
         ("['cat', 'dog'", "never ends"),
         ("['cat'] and more", "follows its end"),
         ("['cat';'dog']", "comma"),

@@ -35,6 +35,12 @@ def read(folder, text, split="", **options):
         ("True,False\nFALSE,true\n", None, [[1, 0], [0, 1]], ""),
         ("yes,no\nN,Y\n", None, [[1, 0], [0, 1]], ""),
         ("1.0,0.0\n-1.0,nan\n", None, [[1, 0], [-1, -1]], ""),
+        ("1.00,0.00\n-1.000,1,\n", None, [[1, 0], [-1, 1]], ""),
+        ("1.000000e+00,0e0\n0.0e+00,+1.\n", None, [[1, 0], [0, 1]], ""),
+        ("да,нет\nнет,да\n", None, [[1, 0], [0, 1]], ""),
+        ("是,否\n否,是\n", None, [[1, 0], [0, 1]], ""),
+        ("はい,いいえ\nいいえ,はい\n", None, [[1, 0], [0, 1]], ""),
+        ("Tak,Nie\nnie,tak\n", None, [[1, 0], [0, 1]], ""),
         ("present,absent\nneg,pos\n", None, [[1, 0], [0, 1]], ""),
         ("on,off\noff,on\n", None, [[1, 0], [0, 1]], ""),
         ("1,?\nunknown,1\n", None, [[1, -1], [-1, 1]], ""),
@@ -217,3 +223,17 @@ def test_a_column_of_0_and_1_among_others_is_no_column_of_names(tmp_path, name):
         read(tmp_path, text)
     assert read(tmp_path, text, layout="one-hot").targets.tolist() == [[1, 0], [0, 1]]
     assert read(tmp_path, text, tags_column=name).vocabulary.names == ("0", "1")
+
+
+def test_a_second_column_of_one_name_as_pandas_calls_it_is_asked_about(tmp_path):
+    text = "image,cat,dog,cat.1\na.jpg,1,0,0\nb.jpg,0,1,1\n"
+    with pytest.raises(InputError, match=r"'cat.1' is what pandas calls a second column 'cat'.*none"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, drop_columns="none").vocabulary.names == ("cat", "dog", "cat.1")
+    assert read(tmp_path, text, drop_columns="cat.1").vocabulary.names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("value", ["1.00", "1e+00", "1,0"])
+def test_a_confidence_of_one_is_one_however_it_is_written(tmp_path, value):
+    data = read(tmp_path, f"image;label;confidence\na.jpg;cat;{value}\na.jpg;dog;0.000\n")
+    assert data.example(0).present == ("cat",)

@@ -181,3 +181,32 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(InputError, match="is not a Parquet file"):
         read_parquet(file, "")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_boxes_of_object_detection_are_the_set_of_their_labels(tmp_path, listed):
+    cells: list[Any] = [
+        {"bbox": [[0.0, 0.0, 1.0, 1.0]] * 2, "category": ["cat", "cat"]},
+        {"bbox": [], "category": []},
+        {"bbox": [[0.0, 0.0, 1.0, 1.0]], "category": ["dog"]},
+    ]
+    if listed:
+        cells = [[{"bbox": [0.0], "category": name} for name in cell["category"]] for cell in cells]
+    written(tmp_path / "train-00000-of-00001.parquet", {"image": images(3), "objects": cells})
+    data = read_parquet(tmp_path, "")
+    assert [data.example(i).present for i in range(3)] == [("cat",), (), ("dog",)]
+    assert any("where the boxes are is not read" in note for note in data.notes)
+
+
+def test_class_names_of_lists_are_found_in_old_descriptions_too(tmp_path):
+    file = written(tmp_path / "train.parquet", {"image": images(2), "labels": [[0, 1], [1]]})
+    described = {"info": {"features": {"labels": [{"names": ["cat", "dog"], "_type": "ClassLabel"}]}}}
+    table = parquet.read_table(file).replace_schema_metadata({b"huggingface": json.dumps(described).encode()})
+    parquet.write_table(table, file)
+    assert read_parquet(tmp_path, "").example(0).present == ("cat", "dog")
+
+
+def test_addresses_name_images_where_nothing_else_does(tmp_path):
+    columns = {"image_url": ["https://host/x/a.jpg", "https://host/x/b.jpg"], "labels": [["cat"], ["dog"]]}
+    data = read_parquet(written(tmp_path / "t.parquet", columns), "", options=ReadOptions(missing="keep"))
+    assert data.images == ("x/a.jpg", "x/b.jpg")

@@ -162,3 +162,78 @@ def test_several_files_of_one_format_are_several_data_sets(tmp_path):
     assert [guess.path for guess in recognised(made(tmp_path / "official", official))] == [
         tmp_path / "official"
     ]
+
+
+FOREIGN = {
+    "VIA": ({"via.json": '{"a.jpg1": {"filename": "a.jpg", "regions": [], "file_attributes": {}}}'}, "COCO"),
+    "VoTT": ({"x.vott": "{}", "a-asset.json": '{"asset": {}, "regions": []}'}, "Pascal VOC"),
+    "Supervisely": (
+        {
+            "x/ann/a.jpg.json": '{"description": "", "tags": [], "size": {}, "objects": []}',
+            "x/img/a.jpg": "",
+            "y/img/b.jpg": "",
+        },
+        "COCO",
+    ),
+    "Labelbox": ({"x.ndjson": '{"data_row": {"id": 1}, "projects": {}}'}, "COCO"),
+    "BDD100K": ({"d.json": '[{"name": "a.jpg", "labels": [{"category": "car", "box2d": {}}]}]'}, "COCO"),
+    "Cityscapes": (
+        {
+            "gtFine/a_polygons.json": '{"imgHeight": 1, "imgWidth": 1, "objects": []}',
+            "x/a.png": "",
+            "y/b.png": "",
+        },
+        "COCO",
+    ),
+    "Prodigy": ({"p.jsonl": '{"image": "a.jpg", "accept": ["cat"], "_input_hash": 1}'}, "JSON Lines"),
+    "detections": ({"r.json": '[{"image_id": 1, "category_id": 2, "score": 0.5}]'}, "images"),
+    "MIRFLICKR": ({"animals.txt": "1\n", "animals_r1.txt": "1\n", "a/im1.jpg": "", "b/im2.jpg": ""}, "CSV"),
+    "TFRecord": ({"train.tfrecord-00000-of-00002": "x", "a/1.jpg": "", "b/2.jpg": ""}, "CSV"),
+    "save_to_disk": ({"data-00000-of-00001.arrow": "x"}, "Parquet"),
+    "MATLAB": ({"labels.mat": "x", "a.jpg": ""}, "CSV"),
+    "pickled": ({"train.pkl": "x"}, "CSV"),
+    "spreadsheet": ({"tags.xlsx": "PK", "a.jpg": ""}, "CSV"),
+    "archive": ({"a.zip": "PK"}, "Unpack"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_other_programs_write_is_named_with_what_to_export_instead(tmp_path, name):
+    files, remedy = FOREIGN[name]
+    with pytest.raises(InputError, match=rf"{name}.*labelbeam does not read.*{remedy}"):
+        parse_spec(str(made(tmp_path, files)))
+
+
+def test_an_archive_or_a_sheet_beside_photographs_hides_nothing(tmp_path):
+    files = {"cat/a.jpg": "", "dog/b.jpg": "", "backup.zip": "PK", "model.pt": "", "list.xlsx": ""}
+    assert parse_spec(str(made(tmp_path, files))).format == "folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "format"),
+    [
+        ("v.csv", "gs://bucket/a.jpg,cat,dog\n", "vertex"),
+        ("o-bbox.csv", "ImageID,Source,LabelName,Confidence,XMin\na,x,/m/1,1,0\n", "openimages"),
+        ("t.json", '[{"image": "a.jpg", "labels": ["cat"]}]', "jsonl"),
+    ],
+)
+def test_a_file_without_the_usual_name_is_known_by_its_first_line(tmp_path, name, text, format):
+    made(tmp_path, {name: text})
+    assert parse_spec(str(tmp_path / name)).format == format
+
+
+def test_json_in_utf_16_is_recognised(tmp_path):
+    (tmp_path / "c.json").write_bytes(COCO.encode("utf-16"))
+    assert parse_spec(str(tmp_path / "c.json")).format == "coco"
+
+
+def test_boxes_of_objects_are_no_vectors(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kind = pa.struct([("bbox", pa.list_(pa.list_(pa.float64()))), ("category", pa.list_(pa.string()))])
+    columns = {
+        "image": pa.array([{"bytes": b"x", "path": "a.png"}]),
+        "objects": pa.array([{"bbox": [[0.0, 0.0, 1.0, 1.0]], "category": ["cat"]}], kind),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
+    assert parse_spec(str(tmp_path)).format == "parquet"

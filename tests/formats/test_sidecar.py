@@ -185,3 +185,13 @@ def test_class_numbers_get_the_names_of_the_file_beside_them(tmp_path):
     assert labels_of(read(tmp_path, files)) == {"a.jpg": ("dog",), "b.jpg": ("cat", "dog")}
     with pytest.raises(InputError, match=r"class number 7; classes\.txt names 2"):
         read(tmp_path, {**files, "a.txt": "7"})
+
+
+@pytest.mark.parametrize("box", ["0 0.5 0.5 0.2 0.2", "1.0 2.0 3.0 2.0 3.0 4.0 1.0 4.0 plane 0"])
+def test_boxes_are_no_tags_where_one_text_among_them_is_odd(tmp_path, box):
+    files = {f"{name}.{end}": box if end == "txt" else "" for name in "abc" for end in ("jpg", "txt")}
+    with pytest.raises(InputError, match="boxes"):
+        read(
+            tmp_path,
+            files | {"b.txt": "imagesource:GoogleEarth\ngsd:0.1\n" + box if "plane" in box else "0 0.5"},
+        )

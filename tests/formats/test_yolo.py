@@ -169,3 +169,10 @@ def test_the_reader_of_tags_names_boxes_as_what_they_are(tmp_path):
         read_sidecar(tmp_path, "")
     made(tmp_path, {"b.txt": "cat, dog"})
     assert "dog" in read_sidecar(tmp_path, "", options=ReadOptions()).vocabulary
+
+
+def test_confidences_of_a_model_are_said(tmp_path):
+    made(tmp_path, {"a.jpg": None, "a.txt": f"0 {BOX} 0.93\n1 {BOX} 0.1\n", "classes.txt": "cat\ndog\n"})
+    data = read_yolo(tmp_path, "")
+    assert labels(data) == {"a.jpg": ("cat", "dog")}
+    assert any("2 boxes have a sixth number" in note and "0.1 to 0.93" in note for note in data.notes)

@@ -17,6 +17,7 @@ from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.data.finder import FoundImages, find_images
 from labelbeam.data.image_bytes import image_exists
 from labelbeam.data.listing import SUFFIXES
+from labelbeam.data.raw_preview import SUFFIXES as RAW
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 
@@ -346,7 +347,7 @@ def _other_suffix(dataset: Dataset, lost: Sequence[int], found: FoundImages) -> 
     """Return a sentence about a file that is called like a lost image but for its suffix; empty where none is."""
     for i in lost[:20]:
         name = PurePosixPath(dataset.images[i])
-        if name.suffix.lower() not in SUFFIXES:
+        if name.suffix.lower() not in SUFFIXES | RAW:
             continue
         for folder in (*found.looked[:4], *(folder / name.parent for folder in found.looked[:4])):
             for suffix in SUFFIXES:

@@ -9,6 +9,7 @@ believed to hold them all. Nothing is taken that two files could be. Opens no fi
 """
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ _TRIED = 2_000
 _WORDS = {
     "form": "file names are in another Unicode form on disk, which is used",
     "code": "names of addresses were found without their %-escapes",
-    "case": "file names are written in another case on disk, which is used",
+    "case": "file names are written in another case, or with other blanks, on disk, which is used",
     "suffix": "images are named without a suffix, and were found with one",
     "number": "images are named by a number, and were found by it",
 }
@@ -141,7 +142,7 @@ def lost_images(root: Path, keys: Sequence[str]) -> list[str]:
 
 
 class _Listing:
-    """The files of a folder by the names that they may be asked by."""
+    """The files of a folder, or of everything below one, by the names that they may be asked by."""
 
     def __init__(self, names: set[str]) -> None:
         self.names = names
@@ -164,12 +165,12 @@ class _Listing:
         if not self.names or not name:
             return "", []
         composed = normalize("NFC", name)
-        for way, wanted in (("form", composed), ("code", unquote(composed)), ("case", composed.casefold())):
+        for way, wanted in (("form", composed), ("code", unquote(composed)), ("case", _folded(composed))):
             if found := self._index(way).get(wanted):
-                return way, found
+                return ("" if found[0].endswith("/" + name) else way), found
         if PurePosixPath(name).suffix.lower() in SUFFIXES:
             return "", []
-        found = self._index("suffix").get(composed.casefold())
+        found = self._index("suffix").get(_folded(composed))
         if (
             not found and (number := name.removesuffix(".0")).isdecimal()
         ):  # as pandas writes numbers beside blanks
@@ -186,16 +187,21 @@ class _Listing:
 
 
 def _name_by(way: str, name: str) -> str:
-    """Return by what a file's name is found in that way; empty where it is not."""
-    composed = normalize("NFC", name)
+    """Return by what a file's name is found in that way, whatever its folder; empty where it is not."""
+    composed = normalize("NFC", name.rpartition("/")[2])
     if way == "case":
-        return composed.casefold()
+        return _folded(composed)
     if way not in ("suffix", "number"):
         return composed
     stem, dot, suffix = composed.rpartition(".")
     if "." + suffix.lower() not in SUFFIXES or not dot:
         return ""
-    return stem.casefold() if way == "suffix" else stem.lstrip("0") if stem.isdecimal() else ""
+    return _folded(stem) if way == "suffix" else stem.lstrip("0") if stem.isdecimal() else ""
+
+
+def _folded(name: str) -> str:
+    """Return a name without its case, and with plain blanks for others: macOS puts narrow ones before AM and PM."""
+    return re.sub(r"\s", " ", name).strip().casefold()
 
 
 class _Search:
@@ -209,7 +215,7 @@ class _Search:
         self.examples: dict[str, tuple[str, str]] = {}
         self.several: dict[str, tuple[str, str]] = {}
         self.looked: dict[Path, None] = {root: None}
-        self._below: dict[str, list[str]] | None = None
+        self._below: _Listing | None = None
         self._listing = lru_cache(maxsize=None)(_Listing.of)
         self._folders = lru_cache(maxsize=None)(_folders)
 
@@ -266,10 +272,12 @@ class _Search:
         above = self.root.absolute().parent
         beside = self.root.absolute().name.casefold() in LABEL_HOMES
         # Outside the folder that was named, only what names a folder is looked for, or what is meant to lie there.
-        for base, own in ((self.root, True), (above, beside), (Path(), False)):
-            for place in (
-                self._homes(base, subset, own_only=own_only) if base != Path() else [base][own_only:]
-            ):
+        for own, places in (
+            (True, self._homes(self.root, subset, own_only=own_only)),
+            (beside, self._homes(above, subset, own_only=own_only)),
+            (False, iter([Path()][own_only:])),
+        ):
+            for place in places:
                 for tail in tails if own else tails[:-1]:
                     if (place, tail) != (self.root, folder):
                         yield place, tail
@@ -285,18 +293,14 @@ class _Search:
     def _take_below(self, i: int, name: str, written: str, subset: str) -> None:
         """Take the one file below the root that has a name, whatever its folder."""
         if self._below is None:
-            self._below = _files_below(self.root)
-        composed = normalize("NFC", name)
-        found = self._below.get(composed, [])
-        way = ""
-        if not found and PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            found, way = self._below.get(composed + ".", []), "suffix"
+            self._below = _Listing(_files_below(self.root))
+        way, found = self._below.match(name)
         if subset and len(found) > 1:
             own = [key for key in found if any(_same_subset(part, subset) for part in key.split("/")[:-1])]
             found = own or found
         if len(found) > 1:
-            folders = set(written.split("/")[:-1])
-            shared = [len(folders & set(key.split("/")[:-1])) for key in found]
+            folders = set(written.casefold().split("/")[:-1])
+            shared = [len(folders & set(key.casefold().split("/")[:-1])) for key in found]
             found = [key for key, count in zip(found, shared, strict=True) if count == max(shared)]
         if len(found) == 1:
             self._keep(i, self.root, found[0], way, name)
@@ -337,20 +341,15 @@ class _Search:
                     self.several.setdefault(names[i], (at[1], f"the same for {names[first]!r}"))
 
 
-def _files_below(root: Path) -> dict[str, list[str]]:
-    """Return the images below a folder by their names, and by their stems with a dot behind."""
-    files: dict[str, list[str]] = defaultdict(list)
+def _files_below(root: Path) -> set[str]:
+    """Return the images below a folder, as paths from there."""
+    files: set[str] = set()
     count = 0
     for folder, inner, names in os.walk(root):
         place = Path(folder).relative_to(root).as_posix()
         place = "" if place == "." else place + "/"
         inner[:] = [] if place.count("/") >= _DEEPEST else sorted(n for n in inner if not n.startswith("."))
-        for name in sorted(names):
-            composed = normalize("NFC", name)
-            stem, _, suffix = composed.rpartition(".")
-            if "." + suffix.lower() in SUFFIXES:
-                files[composed].append(place + name)
-                files[stem + "."].append(place + name)
+        files.update(place + name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
         count += len(names)
         if count > MOST_FILES:
             break

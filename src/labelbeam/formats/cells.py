@@ -18,7 +18,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.list_cells import OBJECTS, ListCell, list_cell
 from labelbeam.labels.names import clean
 
-DELIMITERS = (";", "|", ",", "、", "，", "；", "،", "؛")
+DELIMITERS = (";", "|", ",", "、", "､", "，", "；", "｜", "،", "؛")
 """Recognised inside a cell when it is the only one of them there; blanks are, where the words recombine."""
 
 NO_LABEL = frozenset(
@@ -28,7 +28,7 @@ NO_LABEL = frozenset(
 """Cells, in any case, that say "no label"."""
 
 _QUOTED_PART = re.compile(
-    r"""(?:^|(?<=[;|,、，；،؛\s]))(?:"(?:[^"]|"")*"|'(?:[^']|'')*')(?=\s*(?:[;|,、，；،؛\s]|$))"""
+    r"""(?:^|(?<=[;|,、､，；｜،؛\s]))(?:"(?:[^"]|"")*"|'(?:[^']|'')*')(?=\s*(?:[;|,、､，；｜،؛\s]|$))"""
 )
 _SCORED = re.compile(
     r"(?:[:=]\s*-?\d+(?:[.,]\d+)?\s*%?|\(-?\d*[.,]\d+\)|[\s(]\d+(?:[.,]\d+)?\s*%\)?|\s[01]?[.,]\d+)$"
@@ -57,6 +57,9 @@ _WRAPPED = re.compile(
     r"""“.*[”“]|„.*[“”]|«.*»|».*«|‹.*›|‘.*’|`.*[`']|［.*］|｛.*｝|".*"|[bB](['"]).*\1""", re.DOTALL
 )
 """Quotation marks and brackets around a whole name, which no grammar of `list_cells` or CSV takes off."""
+
+_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
+"""Line ends, tabs and letters that a program wrote as an escape, and nobody took back."""
 
 _GROUPS = re.compile(r"(?:「[^「」]+」|『[^『』]+』|【[^【】]+】|《[^《》]+》|<[^<>]+>|\([^()]+\)){2,}")
 _PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MULTILINE)
@@ -381,7 +384,7 @@ def looks_cut(name: str) -> bool:
     """
     if name.isalnum():
         return False
-    if _WRAPPED.fullmatch(name) or len(name) - len(name.rstrip("\\")) == 1:
+    if _WRAPPED.fullmatch(name) or _ESCAPE.search(name) or len(name) - len(name.rstrip("\\")) == 1:
         return True
     odd = name.count('"') % 2 or (name[0] == "'" and name[-1] != "'") or re.search(r"[^s']'$", name)
     if odd and (name.count("'") % 2 == 1 or '"' in name):

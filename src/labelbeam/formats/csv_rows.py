@@ -344,11 +344,9 @@ _BOOKS = re.compile(
 """Columns that are no labels among columns that are, in any case; `Unnamed: 0` and the like are too."""
 
 YES_NO = {
-    **dict.fromkeys(
-        ("1", "1.0", "1.", "1,0", "true", "t", "yes", "y", "x", "✓", "✔", "☑", "+1", "+"), PRESENT
-    ),
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "x", "✓", "✔", "☑", "+"), PRESENT),
     **dict.fromkeys(("present", "positive", "pos", "on", "accepted", "approved"), PRESENT),
-    **dict.fromkeys(("0", "0.0", "0.", "0,0", "-0.0", "false", "f", "no", "n", "✗", "✘", "☐"), ABSENT),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "✗", "✘", "☐"), ABSENT),
     **dict.fromkeys(("absent", "negative", "neg", "off", "rejected", "declined"), ABSENT),
     **dict.fromkeys(("?", "unknown", "uncertain", "unsure"), UNKNOWN),
     # as spreadsheets write them in German, French, Spanish, Italian and Portuguese
@@ -356,8 +354,29 @@ YES_NO = {
         ("wahr", "vrai", "verdadero", "vero", "verdadeiro", "ja", "oui", "sí", "si", "sì", "sim"), PRESENT
     ),
     **dict.fromkeys(("falsch", "faux", "falso", "nein", "non", "não"), ABSENT),
+    # Dutch, Nordic, Polish, Czech, Russian, Turkish, Japanese, Chinese, Korean
+    **dict.fromkeys(
+        ("waar", "tak", "prawda", "ano", "да", "evet", "はい", "あり", "有", "是", "예"), PRESENT
+    ),
+    **dict.fromkeys(("onwaar", "nee", "nej", "nei", "nie", "fałsz", "ne", "нет", "hayır"), ABSENT),
+    **dict.fromkeys(("いいえ", "なし", "無", "无", "否", "아니요"), ABSENT),
 }
-"""Cells, in any case, that say that a label is present, absent, or that nobody knows."""
+"""Cells as `said` gives them, that say that a label is present, absent, or that nobody knows."""
+
+_UNIT = re.compile(r"([-+]?)0*([01])(?:[.,]0*)?(?:e[-+]?0+)?")
+
+
+def said(cell: str) -> str:
+    """Return a cell in small letters; 1, 0 and -1 alike however a program writes such a number.
+
+    Example:
+        >>> [said(cell) for cell in ("1.000000e+00", "0,00", "-1.", "Yes", "0.1")]
+        ['1', '0', '-1', 'yes', '0.1']
+    """
+    text = cell.strip().casefold()
+    if text[:1] in "-+.0123456789" and (number := _UNIT.fullmatch(text)):
+        return "-1" if number[1] == "-" and number[2] == "1" else number[2]
+    return text
 
 
 def column_named(
@@ -471,7 +490,7 @@ class SplitColumn:
         """Return the split that a cell says; empty where it says none."""
         if self._words is None:
             return cell
-        value = YES_NO.get(cell.casefold(), UNKNOWN)
+        value = YES_NO.get(said(cell), UNKNOWN)
         return "" if value == UNKNOWN else self._words[value == ABSENT]
 
 

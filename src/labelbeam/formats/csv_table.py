@@ -116,7 +116,8 @@ def _read_long(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
         if len(fields) > len(table.header):
             csv_rows.refuse_long_row(table, line, fields)
         sure = csv_rows.field_of(fields, confidence) if confidence is not None else "1"
-        value = UNKNOWN if sure in ("-1", "-1.0", "-1,0") else csv_rows.YES_NO.get(sure.casefold())
+        word = csv_rows.said(sure)
+        value = UNKNOWN if word == "-1" else csv_rows.YES_NO.get(word)
         if value is None:
             name = table.header[confidence or 0]
             raise InputError(
@@ -205,8 +206,8 @@ class _LabelCells:
         self.entries.add_ids(ids, value)
 
 
-ROBOFLOW_FILE = "_classes.csv"
-"""What Roboflow calls the one-hot file that it puts into each split's folder."""
+ROBOFLOW_FILES = ("_classes.csv", "_annotations.csv")
+"""What Roboflow calls the file that it puts into each split's folder: a column per label, or a row per box."""
 
 
 def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) -> Dataset:
@@ -216,7 +217,7 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
     `absent` of such cells; one column per label; one row per image and label (Open Images); ragged rows
     (Vertex). The labels are those of the whole file, whatever the split.
 
-    Of a folder that Roboflow exported, whose folders each hold a split's `_classes.csv`, a split is a folder; else it
+    Of a folder that Roboflow exported, whose folders each hold a split's `ROBOFLOW_FILES`, a split is a folder; else it
     is a value of the column `split`. Names are sorted, except with one column per label, where they are in the header's
     order.
 
@@ -239,7 +240,9 @@ def read_csv(file: Path, split: str = "", *, options: ReadOptions = DEFAULTS) ->
 
 def _roboflow_files(folder: Path, split: str) -> dict[str, Path]:
     """Return the files of the splits in a folder that Roboflow exported; the split that was asked for is one."""
-    splits = {file.parent.name: file for file in sorted(folder.glob(f"*/{ROBOFLOW_FILE}"))}
+    splits = {
+        file.parent.name: file for name in ROBOFLOW_FILES[::-1] for file in sorted(folder.glob(f"*/{name}"))
+    }
     if not splits:
         files = sorted(file.name for file in folder.glob("*.csv"))
         raise InputError(
@@ -249,7 +252,7 @@ def _roboflow_files(folder: Path, split: str) -> dict[str, Path]:
     if split not in splits:
         raise InputError(
             f"csv:{folder}#{split}: {unknown_name('split', split, splits)} "
-            f"Each has a {ROBOFLOW_FILE} in its folder."
+            f"Each has a {next(iter(splits.values())).name} in its folder."
         )
     return splits
 

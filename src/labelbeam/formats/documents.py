@@ -230,7 +230,7 @@ def plain_path(written: str) -> str:
     if "://" in key and (address := _ADDRESS.match(key)):
         key = key[address.end() :]
         if address[0].lower().startswith("http"):
-            key = key.partition("?")[0]
+            key = re.split("[?#]", key, maxsplit=1)[0]
     return key.removeprefix("./")
 
 

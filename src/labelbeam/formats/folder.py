@@ -155,6 +155,12 @@ def _labels_only(
     members: dict[str, list[Path]], spec: str, options: ReadOptions
 ) -> tuple[dict[str, list[Path]], list[Path]]:
     """Return the label folders, and the images of folders whose names say nothing of what is on them."""
+    splits = [name for name in members if name.strip().casefold() in _SPLITS]
+    if len(splits) > 1 or (splits and len(members) == 1):
+        raise InputError(
+            f"{spec}: the folders {', '.join(splits)} are splits of a data set, not labels, and nothing in them is a "
+            "folder per label. Give the file of the labels, or the folder of a format that labelbeam reads."
+        )
     odd = {name: len(files) for name, files in members.items() if is_odd(name)}
     denied = set(read_names(options.deny)) if options.deny is not None else set()
     kept = set(read_names(options.keep_only)) if options.keep_only is not None else set()
@@ -172,6 +178,8 @@ def _labels_only(
     loose = [file for name in sorted(out) for file in members[name]]
     return {name: files for name, files in members.items() if name not in out}, loose
 
+
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
 _ODD = re.compile(
     r"""(?ix) (?: (?:un|not[ _-]?)(?:sorted|filed|tagged|titled|known|labell?ed) (?:[ _-]?(?:images|photos|pictures))?

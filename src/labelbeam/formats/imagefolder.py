@@ -198,7 +198,9 @@ def _readme_features(readme: Path) -> object:
 
 
 def _names_in(value: object, depth: int = 0) -> list[str]:
-    """Return the class names somewhere in the description of a column."""
+    """Return the class names somewhere in the description of a column; `[{…}]` is a list of what it describes."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if not isinstance(value, dict) or depth > 5:
         return []
     names = value.get("names")

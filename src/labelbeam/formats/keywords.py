@@ -23,6 +23,7 @@ from labelbeam.formats.photo_metadata.photographs import (
     photo_keywords,
     sidecar_for,
     sidecar_lists,
+    sidecars_of,
     write_sidecar,
 )
 from labelbeam.formats.photo_metadata.written import (
@@ -69,13 +70,20 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
     damaged: list[str] = []
-    labelled, unlisted = [], []
+    labelled, unlisted, read = [], [], set[Path]()
     records = _Records()
+    try:
+        b"a".decode(options.encoding or "utf-8")
+    except LookupError:
+        raise InputError(
+            f"there is no encoding {options.encoding!r}. Use --encoding cp932, mac-roman, …"
+        ) from None
     for file in files:
         key = file.relative_to(root).as_posix()
-        found = _found(file, key, counts, damaged)
+        found = _found(file, key, counts, damaged, options.encoding)
         labels = _labels(found.lists, records.of(found, file), options, counts)
         labelled.append((key, labels))
+        read |= {found.origin} if found.origin is not None else set(sidecars_of(file))
         # Where runs alone gave labels, nothing says what is absent.
         open_ = options.machine_tags == "unknown" and labels and PRESENT not in labels.values()
         unlisted.append(UNKNOWN if open_ else ABSENT)
@@ -87,8 +95,45 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         unsaid=unlisted,
         layout=f"keywords of {_origins(counts)}",
         options=options,
-        notes=[*left_out, *_notes(counts, damaged, options)],
+        notes=[
+            *left_out,
+            *_notes(counts, damaged, options),
+            *_unread_sidecars({file.parent for file in files} if path.is_dir() else (), read),
+            *_joined({name for _, labels in labelled for name in labels}),
+        ],
     )
+
+
+def _unread_sidecars(folders: Iterable[Path], read: set[Path]) -> Iterator[str]:
+    """Yield a note about sidecars with keywords that no photograph has, or beside which another decides."""
+    unread = []
+    for folder in sorted(folders):
+        for file in sorted(set(folder.glob("*.[xX][mM][pP]")) - read):
+            try:
+                if sidecar_lists(file):
+                    unread.append(file.name)
+            except InputError:
+                unread.append(file.name)
+    if unread:
+        yield (
+            f"{len(unread):,} sidecars were not read, as they belong to no photograph here or another sidecar "
+            f"of theirs decides: {', '.join(unread[:5])}."
+        )
+
+
+def _joined(names: set[str]) -> Iterator[str]:
+    """Yield a note about keywords that look like several in one, as programs that know one text field write them."""
+    odd = [
+        name
+        for name in sorted(names)
+        for mark in ";,|"
+        if mark in name and {part.strip() for part in name.split(mark)} - {""} < names
+    ]
+    if odd:
+        yield (
+            f"{len(odd):,} keywords hold other keywords with a mark between, such as {odd[0]!r}: if they are several "
+            "in one, take them apart in the program that wrote them, or leave them out with --deny."
+        )
 
 
 def labels_by_people(files: Iterable[Path]) -> Iterator[dict[str, int]]:
@@ -121,10 +166,12 @@ def _root(path: Path) -> Path:
     return Path(*plain)
 
 
-def _found(file: Path, key: str, counts: Counter[str], damaged: list[str]) -> Found:
+def _found(
+    file: Path, key: str, counts: Counter[str], damaged: list[str], encoding: str | None = None
+) -> Found:
     """Return a photograph's keywords; counts where they were found, and lists what could not be read."""
     try:
-        found = photo_keywords(file)
+        found = photo_keywords(file, encoding)
     except InputError as error:
         damaged.append(f"{key} ({error})")
         return Found({})

@@ -195,7 +195,12 @@ def _full_tasks(
     if control is None and (kinds := sorted({kind for _, kind, _ in everything} - {"choices"})):
         raise InputError(
             f"{spec}: there are results of {', '.join(kinds)}, none of choices. Labels of whole images are choices; "
-            "export boxes as COCO or Pascal VOC and read them as coco: or voc2007:."
+            "export boxes as COCO or Pascal VOC and read them as coco: or voc:."
+        )
+    if not everything and (predicted := sum(bool(row.get("predictions")) for row in rows)):
+        raise InputError(
+            f"{spec}: no task has an annotation, and {predicted:,} have predictions, which are no answers. Accept them "
+            "in Label Studio and export again."
         )
     tasks = []
     for n, (row, answers) in enumerate(zip(rows, results, strict=True)):

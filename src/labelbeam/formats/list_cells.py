@@ -2,7 +2,7 @@
 
 The grammar of a cell that begins with a bracket:
 
-    cell    = call | list                        array([...], dtype=object), set(), frozenset({...})
+    cell    = call | list                        array([...], dtype=object), set(), R's c("a", "b"), character(0)
     list    = "[" members "]" | "{" members "}" | "(" members ")"       round brackets hold quoted names only
     members = nothing | member ("," member)* ","?                       lists, sets, tuples, Postgres arrays
             | quoted (blank quoted)*                                    NumPy prints arrays without commas
@@ -21,6 +21,7 @@ from labelbeam.errors import InputError
 
 _OPEN = {"[": "]", "{": "}", "(": ")"}
 _CALL = re.compile(r"(?:np\.|numpy\.)?(array|set|frozenset|list|tuple|dict_keys|deque)\((.*)\)", re.DOTALL)
+_OF_R = re.compile(r"""(?:c|list|character)(\(0\)|\(\s*["'].*\))""", re.DOTALL)
 _DTYPE = re.compile(r"\s*(?:,\s*(?:dtype|name|shape|maxlen)\s*=\s*[^\[\]{}]*)*,?\s*")
 _QUOTED = re.compile(
     r"""(?:np\.str_\(|[uU]|([bB]))?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
@@ -44,7 +45,7 @@ class ListCell:
 
     Attributes:
         names: its members as written, without quotation marks and escapes.
-        notation: how such cells are called: `lists`, `sets`, `tuples`, `NumPy arrays`, `Postgres arrays`.
+        notation: how such cells are called: `lists`, `sets`, `tuples`, `NumPy arrays`, `Postgres arrays`, …
         quoted: whether a member has quotation marks; a text in brackets without any may be a name.
         absent: names that an object says 0 or false of; None: the cell is no object.
     """
@@ -72,6 +73,8 @@ def list_cell(cell: str) -> ListCell | None:
     text = cell.strip()
     call = _CALL.fullmatch(text)
     inner = call[2].strip() if call else text
+    if of_r := _OF_R.fullmatch(text):
+        call, inner = None, of_r[1].replace("(0)", "()")
     if call and not inner:
         return ListCell((), "sets" if "set" in call[1] else "lists", quoted=True)
     if not inner or inner[0] not in _OPEN or (inner[0] == "(" and not re.match(r"\(\s*(['\"]|\)$)", inner)):
@@ -94,7 +97,8 @@ def list_cell(cell: str) -> ListCell | None:
         if not quoted and name[0] in "“”„«»‹›‘`":
             raise _wrong(text, f"{name[:20]!r} has quotation marks of another kind than ' and \"")
     any_quoted = any(quoted for _, quoted in members) or not members
-    return ListCell(tuple(names), _notation(inner[0], call, how, members), any_quoted)
+    notation = "vectors of R" if of_r else _notation(inner[0], call, how, members)
+    return ListCell(tuple(names), notation, any_quoted)
 
 
 def _members(text: str, cell: str) -> tuple[list[tuple[str, bool]], int, str]:
@@ -124,6 +128,8 @@ def _members(text: str, cell: str) -> tuple[list[tuple[str, bool]], int, str]:
             at = after
         else:
             shown = text[after : after + 20]
+            if shown.startswith("..."):
+                raise _wrong(cell, "the list was cut short when it was printed")
             raise _wrong(
                 cell, f"{shown!r} stands where a comma or {close!r} should" if shown else "it never ends"
             )

@@ -45,6 +45,12 @@ def read_one_hot(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
             f"{table.source}: column names must differ and not be empty: {csv_rows.shown(table.header)}. Leave some "
             "out with --drop-columns NAME,NAME."
         )
+    second = [name for name in names if name.removesuffix(".1") != name and name.removesuffix(".1") in names]
+    if second and named is None:
+        raise InputError(
+            f"{table.source}: {second[0]!r} is what pandas calls a second column {second[0][:-2]!r}. Leave one "
+            f"out with --drop-columns {second[0]!r}; if it is a label of its own, --drop-columns none."
+        )
     if not columns:
         raise _no_labels(table, "")
     found, texts = csv_rows.RowsSeen(has_splits=split.at is not None), _Texts()
@@ -132,9 +138,9 @@ class _Texts(dict[str, int]):
         self.meaning: dict[str, int] = {}
 
     def __missing__(self, text: str) -> int:
-        folded = text.strip().casefold()
+        folded = csv_rows.said(text)
         meaning = csv_rows.YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
-        if folded in ("-1", "-1.0", "-1.", "-1,0"):
+        if folded == "-1":
             meaning = MINUS
         elif folded in NO_LABEL:
             meaning = BLANK

@@ -22,7 +22,7 @@ from labelbeam.data.image_bytes import image_columns, opened_parquet
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.cells import CellStyle, recognise, refuse_combinations
-from labelbeam.formats.csv_rows import IMAGE_COLUMNS, TAGS_COLUMNS, column_named
+from labelbeam.formats.csv_rows import ADDRESS_COLUMNS, IMAGE_COLUMNS, TAGS_COLUMNS, column_named
 from labelbeam.formats.documents import image_key
 from labelbeam.formats.imagefolder import class_names, labels_of_value
 from labelbeam.formats.labelled_images import dataset_of_targets
@@ -83,6 +83,9 @@ def read_parquet(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> 
     columns = [name for name in first.schema_arrow.names if name != image]
     # Without such a column each label may have its own.
     tags = column_named(columns, options.tags_column, TAGS_COLUMNS, "labels", "--tags-column", spec)
+    if tags is None and "objects" in columns:  # boxes, as Hugging Face has them for object detection
+        tags = "objects"
+        notes = [*notes, "where the boxes are is not read, only the set of their labels."]
     parts = [_part(file, name, root, image, tags) for file, name in files.items()]
     if tags is None:
         names, targets, written, more = _one_hot(parts, spec)
@@ -130,7 +133,9 @@ def _files(path: Path, spec: str) -> dict[Path, str]:
 def _image_column(schema: Any, named: str | None, spec: str) -> str:
     if named is not None:
         return column_named(schema.names, named, (), "images", "--image-column", spec) or named
-    found = image_columns(schema) or [name for name in schema.names if name.casefold() in IMAGE_COLUMNS]
+    found = image_columns(schema)
+    for usual in (IMAGE_COLUMNS, ADDRESS_COLUMNS):
+        found = found or [name for name in schema.names if name.casefold() in usual]
     if len(found) == 1:
         return found[0]
     many = (
@@ -158,12 +163,25 @@ def _part(file: Path, split: str, root: Path, image: str, tags: str | None) -> _
         )
     try:
         columns = {name: opened.read(columns=[name]).column(0).to_pylist() for name in wanted}
+        columns = {name: [_of_objects(value) for value in values] for name, values in columns.items()}
         images = _keys(opened, file, root, image)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{file} is damaged ({' '.join(str(error).split())[:120]}). Copy it again."
         ) from None
     return _Part(split, images, columns)
+
+
+def _of_objects(value: Any) -> Any:
+    """Return the labels of boxes, `{"bbox": […], "category": […]}` or a list of such; other values as they are."""
+    boxes = value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]
+    if not isinstance(boxes[0], dict):
+        return value
+    key = next((key for key in boxes[0] if key in TAGS_COLUMNS or key == "category_id"), None)
+    labels = [label for box in boxes for label in [(box or {}).get(key)]]
+    return (
+        [one for label in labels for one in (label if isinstance(label, list) else [label])] if key else value
+    )
 
 
 def _is_flag_type(kind: Any) -> bool:

@@ -6,8 +6,9 @@ like from outside, nothing of how they are read.
 
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +16,8 @@ from labelbeam.data.image_bytes import image_columns, open_regular, opened_parqu
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.coco import annotation_files
-from labelbeam.formats.csv_rows import IMAGE_COLUMNS
+from labelbeam.formats.csv_rows import ADDRESS_COLUMNS, IMAGE_COLUMNS
+from labelbeam.formats.csv_table import ROBOFLOW_FILES
 from labelbeam.formats.json_documents import CREATEML_FILES
 from labelbeam.formats.lists import CELEBA
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
@@ -50,6 +52,9 @@ class Guess:
 def recognised(path: Path) -> list[Guess]:
     """Return the formats that a path may be in; empty where nothing is recognised.
 
+    Raises:
+        InputError: files of a program whose format is not read; it says what to export instead.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -58,14 +63,21 @@ def recognised(path: Path) -> list[Guess]:
         ['jsonl']
     """
     if path.is_file():
-        return list(_of_file(path))
+        found = list(_of_file(path))
+        if not found or _named_foreign(path):
+            _refuse_foreign(path, [path])
+        return found
     tree = _Tree(path)
     guesses: list[Guess] = []
     for rule in _STRONG:
         guesses += [Guess(name, place, why) for name, place, why in rule(tree)]
     if not guesses:
+        files = [tree.root / file for file in tree.files]
+        _refuse_foreign(path, files, _TELLING)
         for rule in _WEAK:
             guesses += [Guess(name, place, why) for name, place, why in rule(tree)]
+        if not guesses:
+            _refuse_foreign(path, files)
     return list({(guess.format, guess.path): guess for guess in guesses}.values())
 
 
@@ -190,7 +202,7 @@ def _tables(tree: _Tree) -> Found:
             yield guess.format, tree.root if guess.format == "parquet" else guess.path, guess.why
     if labels := tree.named("*imagelabels*.csv"):
         yield "openimages", tree.root, f"{labels[0]}"
-    if roboflow := tree.named("_classes.csv"):
+    if roboflow := tree.named(*ROBOFLOW_FILES):
         yield "csv", tree.root if "/" in roboflow[0] else tree.root / roboflow[0], f"{roboflow[0]}"
     if celeba := tree.named(CELEBA):
         yield "list", tree.root / celeba[0], f"{celeba[0]}"
@@ -242,6 +254,75 @@ _STRONG: tuple[Callable[[_Tree], Found], ...] = (
 _WEAK: tuple[Callable[[_Tree], Found], ...] = (_single_files, _beside_images)
 """What other data sets have beside them too."""
 
+_COCO = "Export it as COCO, Pascal VOC or YOLO"
+_FOREIGN_KEYS: tuple[tuple[frozenset[str], str, str], ...] = tuple(
+    (frozenset(keys.split()), name, advice)
+    for keys, name, advice in (
+        ("_via_settings", "a project of VIA (VGG Image Annotator)", "Export its annotations as COCO"),
+        ("regions file_attributes", "annotations of VIA (VGG Image Annotator)", "Export them as COCO"),
+        ("asset regions", "an asset of VoTT", "Export the project as Pascal VOC or CSV"),
+        ("assets tags", "a project or export of VoTT", "Export it as Pascal VOC or CSV"),
+        ("objects tags size description", "a project of Supervisely", _COCO),
+        ("data_row projects", "an export of Labelbox", "Convert it to COCO, or write CSV: image,tags"),
+        ("box2d category", "labels of BDD100K (Scalabel)", "Convert them to COCO (bdd100k.label.to_coco)"),
+        ("imgHeight imgWidth objects", "annotations of Cityscapes", "Convert them to COCO"),
+        ("schema_ref annotations", "annotations of V7 (Darwin JSON)", _COCO),
+        ("_input_hash", "annotations of Prodigy", "Write JSON Lines with image and labels"),
+        ("export_format_version label_classes", "an export of Hasty", "Export it as COCO or Pascal VOC"),
+        ("type task class_names", "a data set of Ultralytics' platform (NDJSON)", "Download it as YOLO"),
+        ("jsonResponse", "an export of Kili", _COCO),
+        (
+            "image_id category_id score",
+            "a model's detections (COCO results), not labels",
+            "Give the file with images, annotations and categories",
+        ),
+    )
+)
+"""Keys of JSON that tell programs whose files are not read; what to do instead."""
+
+_SAVE = "Write the images as files and their labels as CSV, image,tags"
+_FOREIGN_FILES: tuple[tuple[str, str, str], ...] = (
+    (r".*\.vott", "a project of VoTT", "Export it as Pascal VOC or CSV"),
+    (r".*[.-]tfrecords?(-.*|\.gz)?|.*\.record(-.*)?", "TFRecord (TensorFlow)", _SAVE),
+    (r"data-\d{5}-of-\d{5}\.arrow", "what save_to_disk of Hugging Face wrote", "Write Parquet (to_parquet)"),
+    (r"(tree|animals|people)_r1\.txt", "annotations of MIRFLICKR, a list of numbers a label", _SAVE),
+    # from here on, what may lie beside a data set of another kind
+    (r".*\.mat", "a file of MATLAB", _SAVE),
+    (r".*\.(pkl|pickle|pt|pth|joblib)", "pickled, which is never read, as it may run a program", _SAVE),
+    (r".*\.(h5|hdf5)", "HDF5", _SAVE),
+    (r"data\.mdb|.*\.lmdb", "LMDB", _SAVE),
+    (r".*\.(rec|beton)", "records of MXNet or FFCV", _SAVE),
+    (r".*\.(xlsx?|ods|numbers)", "a spreadsheet", "Save it as CSV (UTF-8)"),
+    (r".*\.(zip|7z|rar|tgz|tar\.gz|tar\.bz2|tar\.xz)", "an archive", "Unpack it, and give the folder"),
+)
+"""Names of files that are not read."""
+
+_TELLING = 4
+"""How many of them tell a data set whatever else is there."""
+
+
+def _named_foreign(file: Path, most: int = len(_FOREIGN_FILES)) -> tuple[str, str] | None:
+    name = file.name.casefold()
+    if name.endswith(".csv") and b"region_shape_attributes" in _head(file)[:400]:
+        return "annotations of VIA (VGG Image Annotator)", "Export them as COCO"
+    found = (one for one in _FOREIGN_FILES[:most] if re.fullmatch(one[0], name))
+    return next(((what, advice) for _, what, advice in found), None)
+
+
+def _refuse_foreign(path: Path, files: Iterable[Path], most: int = len(_FOREIGN_FILES)) -> None:
+    """Refuse what other programs write and labelbeam does not read, rather than take its folders or texts for labels.
+
+    Raises:
+        InputError: such a file; it says what to export instead.
+    """
+    for file in [one for one in files if one.suffix.lower() not in SUFFIXES][:200]:
+        found = _named_foreign(file, most)
+        if found is None and _head(file).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+            _, keys = _json_keys(file)
+            found = next(((what, advice) for wanted, what, advice in _FOREIGN_KEYS if wanted <= keys), None)
+        if found is not None:
+            raise InputError(f"{path}: {file.name} is {found[0]}, which labelbeam does not read. {found[1]}.")
+
 
 def _of_file(file: Path) -> Iterator[Guess]:
     """Yield the formats that a file may be in."""
@@ -274,8 +355,10 @@ def _of_file(file: Path) -> Iterator[Guess]:
 
 def _of_csv(file: Path, head: bytes) -> Iterator[Guess]:
     first = head.decode("utf-8", "replace").partition("\n")[0].casefold()
-    if "imagelabels" in file.name.casefold():
-        yield Guess("openimages", file, "its name")
+    if "imagelabels" in file.name.casefold() or first.startswith("imageid,source,labelname,confidence"):
+        yield Guess("openimages", file, "its name or columns")
+    elif first.startswith(("gs://", "train,gs://", "training,gs://")):
+        yield Guess("vertex", file, "it begins with a row of Vertex AI")
     elif "annotation_id" in first and "annotator" in first:
         yield Guess("labelstudio", file, "the columns annotator and annotation_id")
     elif file.name == "metadata.csv" and "file_name" in first:
@@ -322,6 +405,8 @@ def _of_json(file: Path) -> Iterator[Guess]:
         yield Guess("datumaro", file, "it has items and categories")
     elif "images" in keys and keys & {"categories", "category_id", "annotations"}:
         yield Guess("coco", file, "it has images, annotations and categories")
+    elif kind == "[" and "image" in keys and "labels" in keys:
+        yield Guess("jsonl", file, "a list of images with labels")
     elif "imagePath" in keys and keys & {"shapes", "flags"}:
         yield Guess("labelme", file.parent, "it has shapes or flags and imagePath")
     elif "samples" in keys and "filepath" in keys:
@@ -344,7 +429,7 @@ def _json_keys(file: Path) -> tuple[str, set[str]]:
                 tail = opened.read(HEAD)
     except OSError:
         return "", set()
-    found = re.findall(rb'"([A-Za-z_-]{1,40})"\s*:', head + b"\n" + tail)
+    found = re.findall(rb'"([A-Za-z0-9_-]{1,40})"\s*:', head + b"\n" + tail)
     return head[:1].decode("ascii", "replace"), {key.decode("ascii") for key in found}
 
 
@@ -374,10 +459,9 @@ def _of_parquet(file: Path) -> Iterator[Guess]:
         yield Guess("parquet", file, "a Parquet file")
         return
     kinds = {field.name: str(field.type) for field in schema}
-    images = image_columns(schema) or [name for name in kinds if name.casefold() in IMAGE_COLUMNS]
-    vectors = [
-        name for name, kind in kinds.items() if "list<" in kind and ("float" in kind or "double" in kind)
-    ]
+    images = image_columns(schema) or [n for n in kinds if n.casefold() in IMAGE_COLUMNS | ADDRESS_COLUMNS]
+    vectors = [name for name, kind in kinds.items() if re.search(r"^\w*list<.*(float|double)", kind)]
+    vectors = [name for name in vectors if "struct<" not in kinds[name]]
     if images and not (vectors and kinds[images[0]] == "string"):
         yield Guess("parquet", file, f"{file.name} has a column {images[0]!r}")
     if vectors:
@@ -395,6 +479,9 @@ def _has_keywords(image: Path) -> bool:
 def _head(file: Path) -> bytes:
     try:
         with open_regular(file) as opened:
-            return opened.read(HEAD)
+            head = opened.read(HEAD)
     except OSError:
         return b""
+    if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return head.decode("utf-16", "replace").encode("utf-8", "replace")
+    return head

@@ -107,9 +107,10 @@ def _recognised(text: str) -> DatasetSpec | None:
     if guesses:
         shown = " or ".join(f"{guess.format}:{guess.path}{mark} ({guess.why})" for guess in guesses[:6])
         raise InputError(f"{text!r} does not say its format, and could be several. Say which: {shown}.")
+    own = 'labels in JSON of your own are lines of {"image": "a.jpg", "labels": ["cat"]}; '
     raise InputError(
         f"{text!r} does not say its format, and nothing in it is recognised as labels. Write FORMAT:PATH#SPLIT, "
-        f"such as csv:{path}; formats: {', '.join(FORMATS)}."
+        f"such as csv:{path}; {own if 'json' in Path(path).suffix else ''}formats: {', '.join(FORMATS)}."
     )
 
 
@@ -378,7 +379,7 @@ FORMATS: dict[str, Format] = {
     ),
     "keywords": Format(
         "formats.keywords:keywords",
-        (*_FILES, "keyword_level", "machine_tags", "tag_root"),
+        (*_FILES, "encoding", "keyword_level", "machine_tags", "tag_root"),
         writes=True,
         lists_tags=True,
         patterns=True,

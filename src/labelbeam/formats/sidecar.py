@@ -22,8 +22,11 @@ from labelbeam.formats.yolo import CLASS_FILES, is_yolo_text
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.parsing import read_regular
 
-_NAMED_BOX = re.compile(r"\s*|\s*[^\d\s,]\S*(?:\s+-?\d+(?:\.\d+)?){4,16}\s*")
-"""A name and at least four numbers, as OIDv4's tools and KITTI write boxes."""
+_NAMED_BOX = re.compile(
+    r"\s*|\s*[^\d\s,]\S*(?:\s+-?\d+(?:\.\d+)?){4,16}\s*"
+    r"|\s*(?:-?\d+(?:\.\d+)?[\s,]+){4,16}[^\d\s,]\S*(?:[\s,]+\d+)?\s*|(?:imagesource|gsd):.*"
+)
+"""A name and at least four numbers, as OIDv4's tools and KITTI write boxes; DOTA puts the name behind them."""
 
 LARGEST = 1 << 20
 """Bytes of a file that can still be tags of one image."""
@@ -160,13 +163,13 @@ def _refuse_boxes(texts: dict[Path, str], path: Path, split: str, spec: str) -> 
     """Refuse texts of YOLO boxes: their numbers are no tags."""
     full = [file for file, text in texts.items() if text]
     named = [file for file in full if all(map(_NAMED_BOX.fullmatch, texts[file].splitlines()))]
-    if named and len(named) == len(full):
+    if 2 * len(named) > len(full):
         raise InputError(
             f"{spec}: these are boxes with names, not tags, as in {named[0].name}: {texts[named[0]][:40]!r}. "
             "Export them in a format whose boxes are read (YOLO, COCO, VOC), or write the names alone, commas between."
         )
     boxes = [file for file, text in texts.items() if is_yolo_text(text)]
-    if boxes and len(boxes) == sum(bool(text) for text in texts.values()):
+    if 2 * len(boxes) > len(full):
         raise InputError(
             f"{spec}: these are YOLO boxes, not tags, as in {boxes[0].name}: {texts[boxes[0]][:40]!r}. Read them as "
             f"yolo:{path}" + (f"#{split}." if split else ".")

@@ -71,9 +71,11 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
             )
         )
     listed: dict[str, frozenset[str]] = {}
+    scores: list[float] = []
     file_of = {key: _label_file(key, home, listed) for key in (key_below(home, image) for image in images)}
     numbers, damaged = read_each(
-        (file for file in file_of.values() if file is not None), lambda file: _class_numbers(file, spec)
+        (file for file in file_of.values() if file is not None),
+        lambda file: _class_numbers(file, spec, scores),
     )
     labelled = [
         (
@@ -92,6 +94,11 @@ def read_yolo(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         notes.append(
             f"{len(without):,} images have no label file and count as images without an object, as YOLO has it: "
             f"{', '.join(without[:3])}."
+        )
+    if scores:
+        notes.append(
+            f"{len(scores):,} boxes have a sixth number, as a model's confidence ({min(scores):g} to {max(scores):g}): "
+            "each counts as present, whatever it is."
         )
     return labelled_dataset(
         labelled,
@@ -305,8 +312,8 @@ def _label_places(key: str) -> list[str]:
     return [*mirrored, "/".join(parts), f"labels/{parts[-1]}"]
 
 
-def _class_numbers(file: Path, spec: str) -> list[int]:
-    """Return the class numbers of a label file, each once."""
+def _class_numbers(file: Path, spec: str, scores: list[float]) -> list[int]:
+    """Return the class numbers of a label file, each once; confidences of boxes go to `scores`."""
     numbers: dict[int, None] = {}
     for line_number, line in enumerate(_text(file, spec).split("\n"), 1):
         if line.strip():
@@ -317,6 +324,8 @@ def _class_numbers(file: Path, spec: str) -> list[int]:
                     "and at least four numbers: 0 0.5 0.5 0.2 0.2."
                 )
             numbers[number] = None
+            if len(fields := line.split()) == 6:  # no polygon and no pose has as many
+                scores.append(float(fields[5]))
     return list(numbers)
 
 

@@ -69,8 +69,23 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _parse(raw: bytes, where: str) -> dict[str, Any]:
-    content = parse_json(raw, where, repeats=False, line=True)
+def _objects(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Yield place, number and object of each line, or of each member of one JSON list."""
+    with path.open("rb") as file:
+        begun = False
+        for number, raw in enumerate(file, start=1):
+            stripped = (raw.removeprefix(BYTE_ORDER_MARK) if number == 1 else raw).strip()
+            if stripped.startswith(b"[") and not begun:
+                members = parse_json(stripped + b"\n" + file.read(), str(path), repeats=False)
+                for n, member in enumerate(members, start=1):
+                    yield f"{path}, entry {n}", n, _object(member, f"{path}, entry {n}")
+                return
+            if stripped:
+                begun, where = True, f"{path}, line {number}"
+                yield where, number, _object(parse_json(stripped, where, repeats=False, line=True), where)
+
+
+def _object(content: object, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(
             f'{where}: each line must be a JSON object such as {{"image": "a.jpg", ...}}, '
@@ -80,7 +95,7 @@ def _parse(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines of a JSON Lines file; CRLF, a byte order mark and blank lines are fine.
+    """Yield the lines of a JSON Lines file, or what one JSON list holds; CRLF, a byte order mark, blank lines are fine.
 
     Raises:
         InputError: no such file, a line that is not UTF-8, not JSON or not an object, an image key that is
@@ -89,27 +104,21 @@ def read_lines(path: Path) -> Iterator[Line]:
     if not path.is_file():
         raise InputError(f"there is no file {path}. Give a JSON Lines file, one image a line.")
     first_seen: dict[str, int] = {}
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            stripped = (raw.removeprefix(BYTE_ORDER_MARK) if number == 1 else raw).strip()
-            if not stripped:
-                continue
-            where = f"{path}, line {number}"
-            content = _parse(stripped, where)
-            if "image" not in content:
-                raise InputError(
-                    f"{where}: the key 'image' is missing; given keys: {', '.join(content) or 'none'}."
-                )
-            image = content["image"]
-            if not isinstance(image, str) or not image:
-                raise InputError(f"{where}: 'image' must be a non-empty text, given {shown(image)}.")
-            if image in first_seen:
-                raise InputError(
-                    f"{where}: image {image!r} is repeated (first on line {first_seen[image]}); "
-                    "each image may occur once."
-                )
-            first_seen[image] = number
-            yield Line(where, image, content)
+    for where, number, content in _objects(path):
+        if "image" not in content:
+            raise InputError(
+                f"{where}: the key 'image' is missing; given keys: {', '.join(content) or 'none'}."
+            )
+        image = content["image"]
+        if not isinstance(image, str) or not image:
+            raise InputError(f"{where}: 'image' must be a non-empty text, given {shown(image)}.")
+        if image in first_seen:
+            raise InputError(
+                f"{where}: image {image!r} is repeated (first on line {first_seen[image]}); "
+                "each image may occur once."
+            )
+        first_seen[image] = number
+        yield Line(where, image, content)
 
 
 # The label vocabulary is the union of what the file names, sorted by code point, which is also the order of ties.

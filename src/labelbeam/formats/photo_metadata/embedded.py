@@ -211,11 +211,12 @@ CODED_CHARACTER_SET = (1, 90)
 _UTF8 = b"\x1b%G"
 
 
-def iptc_keywords(records: bytes) -> tuple[list[str], str]:
+def iptc_keywords(records: bytes, encoding: str | None = None) -> tuple[list[str], str]:
     r"""Return the keywords of IPTC records, and the encoding they were read in.
 
     Args:
         records: data sets one after another, each starting with 0x1C; what follows damage is not read.
+        encoding: a codec for keywords that are not marked as UTF-8; None: UTF-8, else Windows-1252.
 
     Returns:
         The keywords, and `utf-8` (marked so, or valid), `windows-1252` (unmarked and not UTF-8, as ExifTool
@@ -248,6 +249,8 @@ def iptc_keywords(records: bytes) -> tuple[list[str], str]:
             keywords.append(value.rstrip(b"\0"))
     if not keywords:
         return [], ""
+    if encoding is not None and not marked:
+        return [keyword.decode(encoding, errors="replace") for keyword in keywords], encoding
     try:
         return [keyword.decode("utf-8") for keyword in keywords], "utf-8"
     except UnicodeDecodeError:

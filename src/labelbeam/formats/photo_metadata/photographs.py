@@ -13,7 +13,7 @@ from labelbeam.data.raw_preview import SUFFIXES as RAW
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import exists, is_file, written_whole
 from labelbeam.formats.documents import parse_xml
-from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
+from labelbeam.formats.photo_metadata.embedded import Metadata, iptc_keywords, read_metadata
 from labelbeam.formats.photo_metadata.keyword_lists import IPTC, Lists
 from labelbeam.formats.photo_metadata.written import ListChanges
 from labelbeam.formats.photo_metadata.xmp import OTHER_LISTS, RDF, new_packet, with_lists, xmp_lists
@@ -86,8 +86,8 @@ class Found:
     unread: str = ""
 
 
-def photo_keywords(image: Path) -> Found:
-    """Return the keywords of a photograph.
+def photo_keywords(image: Path, encoding: str | None = None) -> Found:
+    """Return the keywords of a photograph; `encoding` is that of IPTC keywords which do not say UTF-8.
 
     Raises:
         InputError: the photograph's metadata are damaged, and no sidecar lists keywords.
@@ -104,7 +104,11 @@ def photo_keywords(image: Path) -> Found:
                 unread = other[1].decode()
         except InputError as error:
             damaged.append(str(error))
-    lists, charset = embedded_lists(image)
+    metadata = read_metadata(image)
+    lists, charset = _lists_of(metadata, image, encoding)
+    for packet in metadata.xmp:
+        if other := OTHER_LISTS.search(packet):
+            unread = unread or other[1].decode()
     return Found(lists, None, charset, tuple(damaged), unread="" if lists else unread)
 
 
@@ -114,12 +118,15 @@ def embedded_lists(image: Path) -> tuple[Lists, str]:
     Raises:
         InputError: the metadata are damaged.
     """
-    metadata = read_metadata(image)
+    return _lists_of(read_metadata(image), image)
+
+
+def _lists_of(metadata: Metadata, image: Path, encoding: str | None = None) -> tuple[Lists, str]:
     lists: Lists = {}
     for packet in metadata.xmp:
         for name, entries in xmp_lists(packet, image.name).items():
             lists.setdefault(name, []).extend(entries)
-    keywords, charset = iptc_keywords(metadata.iptc)
+    keywords, charset = iptc_keywords(metadata.iptc, encoding)
     if keywords:
         lists[IPTC] = keywords
     return lists, charset
