@@ -213,6 +213,18 @@ def _matrix(labels: str) -> Callable[[Path], str]:
     return write
 
 
+def _table(**columns: list) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        pyarrow = pytest.importorskip("pyarrow")
+        table = pyarrow.table({"features": X.tolist(), **columns})
+        pytest.importorskip("pyarrow.parquet").write_table(table, folder / "t.parquet")
+        return f"vectors:{folder / 't.parquet'}"
+
+    return write
+
+
+MEKA = "@relation 'x -C 1'\n@attribute cat {0,1}\n@attribute f real\n@data\n"
+
 HOLES = X.copy()
 HOLES[2, 1] = np.nan
 
@@ -285,7 +297,44 @@ BAD = {
         _text("a.arff", "@relation 'x -C 1'\n@attribute f {0,1}\n@attribute f real\n@data\n1,1\n"),
         "each attribute needs a name of its own",
     ),
+    "a feature of a sparse row twice": (_text("a.arff", MEKA + "{1 2, 1 3}\n"), "'1 3' .* is there already"),
     "libsvm of words": (_text("a.svm", "cat 1:2\n"), "line 1: 'cat 1:2' is no row"),
+    "libsvm with half a label": (_text("a.svm", "1.5,2 1:2\n"), "line 1: '1.5,2 1:2' is no row"),
+    "libsvm of queries": (_text("a.svm", "1 qid:3 1:2\n"), "A qid is not read"),
+    "a libsvm feature twice": (_text("a.svm", "1 1:2\n2 3:1 3:2\n"), "line 2: a feature is there twice"),
+    "fewer rows than the header says": (
+        _text("a.svm", "5 4 3\n2 0:1\n"),
+        "speaks of 5 rows .* there are 1 rows",
+    ),
+    "more labels than the header says": (_text("a.svm", "1 4 2\n2 0:1\n"), "2 labels.* labels up to 2"),
+    "features of durations": (_npz(features=X.astype("m8[s]"), labels=Y), "features must be numbers"),
+    "labels of complex numbers": (_npz(features=X, labels=Y.astype(complex)), "labels must be numbers"),
+    "labels of written numbers": (
+        _npz(features=X, labels=(Y == 1).astype(int).astype(str)),
+        "a column for each label, not names",
+    ),
+    "bytes that are no UTF-8": (
+        _npz(features=X, labels=np.array(["é".encode("latin-1")] * 4)),
+        "'labels' holds bytes that are no UTF-8",
+    ),
+    "too many feature names": (
+        _npz(features=X, labels=Y, feature_names=np.array(list("abcd"))),
+        "bad.npz: 4 names for 3 features",
+    ),
+    "a matrix without a column": (
+        _npz(features=X[:, :0], labels=Y),
+        "bad.npz: the matrix of features has no",
+    ),
+    "names that differ in blanks": (
+        _npz(features=X, labels=Y, names=np.array(["cat", "cat "])),
+        "bad.npz: names of labels differ only in blanks .*'cat'",
+    ),
+    "a compressed file": (_text("a.arff.gz", ""), "Unpack it first"),
+    "a folder": (lambda folder: f"vectors:{folder}", "that is a folder"),
+    "an XML alone": (_text("a.xml", "<labels/>"), "no a-train.arff .* lies beside it"),
+    "a null among names": (_table(labels=[["cat"], ["dog", None], [], []]), "holds a null"),
+    "lists of zeros and ones": (_table(labels=[[1, 1], [0, 1], [0, 0], [1, 0]]), "a column for each label"),
+    "a null for an id": (_table(labels=[["cat"]] * 4, id=["a", None, "c", "d"]), "an id of its own; empty"),
 }
 
 
@@ -305,6 +354,49 @@ def test_constant_labels_and_more_labels_than_rows_are_noted_and_nothing_is_drop
     assert "every row has, so that there is nothing to learn: a." in notes
     assert "no row has, so that there is nothing to learn: b, c, d, e." in notes
     assert "more labels (5) than rows (4)" in notes
+
+
+def test_numbers_beyond_single_precision_are_refused_without_a_warning(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="they are infinite in single precision"), np.errstate(over="raise"):
+        open_dataset(_npz(features=X.astype(np.float64) * 1e300, labels=Y)(tmp_path))
+
+
+def test_texts_may_be_bytes(tmp_path: Path) -> None:
+    others = {"names": NAMES.astype("S"), "ids": IDS.astype("S"), "split": SPLIT.astype("S")}
+    np.savez(tmp_path / "b.npz", X=X, Y=Y, kind=np.array(b"clip"), **others)
+    same(open_dataset(f"vectors:{tmp_path / 'b.npz'}"))
+    data = open_dataset(f"vectors:{tmp_path / 'b.npz'}#test")
+    assert data.features is not None
+    assert (data.images, data.vocabulary.names, data.features.kind) == (("d",), ("cat", "dog"), "clip")
+
+
+def test_arrow_takes_whole_numbers_bools_with_holes_and_rows_without_a_list(tmp_path: Path) -> None:
+    data = open_dataset(
+        _table(features=(X * 8).astype(int).tolist(), labels=[["cat"], None, [], ["dog"]])(tmp_path)
+    )
+    assert data.features is not None
+    np.testing.assert_array_equal(data.features[:], X * 8)
+    assert any("1 rows have nothing in 'labels'" in note for note in data.notes)
+    data = open_dataset(_table(cat=[True, True, False, False], dog=[False, True, None, True])(tmp_path))
+    np.testing.assert_array_equal(data.targets, Y)
+
+
+def test_arff_takes_commas_and_tabs_in_rows_true_and_false_and_windows_text(tmp_path: Path) -> None:
+    header = "@relation 'x: -C 1'\n@attribute cat {FALSE,TRUE}\n@attribute size numeric\n@attribute g {'d,b',a…é}\n"
+    rows = "@data\n{0 TRUE, 1 2}\n{0\tTRUE,1\t3, 2 a…é}\n{2 'd,b'}\nTRUE\t4\ta…é\n"
+    for encoding, noted in (("utf-8", False), ("cp1252", True)):
+        (tmp_path / "w.arff").write_bytes((header + rows).replace("\n", "\r\n").encode(encoding))
+        data = open_dataset(f"vectors:{tmp_path / 'w.arff'}")
+        assert data.features is not None
+        assert data.features.names == ("size", "g=d,b", "g=a…é")
+        assert data.features[:].tolist() == [[2, 1, 0], [3, 0, 1], [0, 1, 0], [4, 0, 1]]
+        assert data.targets.tolist() == [[1], [1], [0], [1]]
+        assert any("Windows-1252" in note for note in data.notes) == noted
+
+
+def test_libsvm_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "m.svm").write_text("\ufeff1,3 1:0.5\n2 2:1\n", encoding="utf-8")
+    assert open_dataset(f"vectors:{tmp_path / 'm.svm'}").vocabulary.names == ("1", "2", "3")
 
 
 def test_vectors_are_not_written_as_pictures_nor_pictures_as_vectors(archive: Path, tmp_path: Path) -> None:

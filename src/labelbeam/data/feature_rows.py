@@ -124,7 +124,12 @@ class FeatureRows:
         if first:
             raise InputError(
                 f"{spec}: {rows_hit:,} of {len(self):,} rows have features that are no numbers; the first: {first}. "
-                "Fill them in (the feature's mean, say) or leave those rows out."
+                "Fill them in (the feature's mean, say) or leave those rows out"
+                + (
+                    ", or scale them: above 3.4e38 they are infinite in single precision."
+                    if first.endswith("inf")
+                    else "."
+                )
             )
 
 
@@ -138,11 +143,14 @@ def as_features(values: np.ndarray, spec: str) -> np.ndarray:
         raise InputError(
             f"{spec}: features must be a matrix, a row for each example; given the shape {list(values.shape)}."
         )
+    if not values.shape[1]:
+        raise InputError(f"{spec}: the matrix of features has no column, so there is nothing to learn from.")
     if values.dtype in (np.dtype(np.float16), np.dtype(np.float32)):
         return values
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or np.iscomplexobj(values):
+    if values.dtype.kind not in "biuf":
         raise InputError(f"{spec}: features must be numbers; given {values.dtype}.")
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # told as infinite, when all rows are read
+        return values.astype(np.float32)
 
 
 def row_ids(stem: str, count: int) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ def targets_of_numbers(values: np.ndarray, spec: str) -> Int8[np.ndarray, "rows 
         raise InputError(
             f"{spec}: labels must be a matrix, a column for each label; given the shape {list(values.shape)}."
         )
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{spec}: labels must be numbers; given {values.dtype}.")
     whole = values.dtype.kind in "bi" and values.size > 0
     if whole and values.min() >= UNKNOWN and values.max() <= PRESENT:  # without a copy, where int8
         return values.astype(np.int8, copy=False)
@@ -121,7 +123,16 @@ def absent_by_minus(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 def targets_of_names(
     rows: Sequence[Sequence[str]], names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], Int8[np.ndarray, "rows labels"]]:
-    """Return label names, sorted, and the targets of rows that list theirs; what a row does not list is absent."""
+    """Return label names, sorted, and the targets of rows that list theirs; what a row does not list is absent.
+
+    Raises:
+        InputError: rows of zeros and ones, which are columns and no names.
+    """
+    if {name for row in rows for name in row} == {"0", "1"} and any(len(set(row)) < len(row) for row in rows):
+        raise InputError(
+            "rows of labels hold only '0' and '1', more than once: that is a column for each label, not names. Give "
+            "numbers, a column for each."
+        )
     cleaned = [[clean(name) for name in row] for row in rows]
     known = list(names or ())
     more = sorted({name for row in cleaned for name in row if name} - set(known))
@@ -149,12 +160,12 @@ def distinct_ids(ids: Iterable[object], spec: str) -> tuple[str, ...]:
     Raises:
         InputError: an id that is there twice, or an empty one.
     """
-    texts = tuple(map(str, ids))
+    texts = tuple("" if one is None else str(one) for one in ids)
     if len(set(texts)) < len(texts) or "" in texts:
         seen: set[str] = set()
         twice = [one for one in texts if one in seen or seen.add(one)]  # type: ignore[func-returns-value]
         raise InputError(
-            f"{spec}: each row needs an id of its own; given more than once: {(twice or [''])[:5]}."
+            f"{spec}: each row needs an id of its own; empty, or given more than once: {(twice or [''])[:5]}."
         )
     return texts
 
@@ -213,19 +224,24 @@ def read_npz(path: Path, options: ReadOptions) -> VectorTable:
             raise InputError(f"{spec} holds {' and '.join(present)}: which of them is the {what}? Keep one.")
         if present:
             found[what] = arrays.pop(present[0])
+            if found[what].dtype.kind == "S" and what != "features":
+                try:
+                    found[what] = np.char.decode(found[what], "utf-8")
+                except UnicodeDecodeError as error:
+                    raise InputError(
+                        f"{spec}: {present[0]!r} holds bytes that are no UTF-8 ({error})."
+                    ) from error
     if arrays:
         every = [name for names in KEYS.values() for name in names]
         raise InputError(f"{spec}: {unknown_name('array', sorted(arrays)[0], every)}")
     if "features" not in found:
         raise InputError(f"{spec} holds no features. Name the matrix 'features'.")
     kind = str(found["kind"].reshape(-1)[0]) if found.get("kind", np.array([])).size else ""
-    features = FeatureRows(
-        (as_features(found["features"], spec),),
-        names=tuple(map(str, found["feature_names"].reshape(-1).tolist()))
-        if "feature_names" in found
-        else (),
-        kind=kind,
-    )
+    matrix = as_features(found["features"], spec)
+    called = tuple(map(str, found.get("feature_names", np.array([])).reshape(-1).tolist()))
+    if called and len(called) != matrix.shape[1]:
+        raise InputError(f"{spec}: {len(called)} names for {matrix.shape[1]} features; they must be as many.")
+    features = FeatureRows((matrix,), names=called, kind=kind)
     ids = (
         distinct_ids(found["ids"].reshape(-1).tolist(), spec)
         if "ids" in found
@@ -287,9 +303,8 @@ def _with_labels(table: VectorTable, found: Mapping[str, np.ndarray], spec: str)
             raise InputError(f"{spec} names {len(names)} labels and holds none: add 'labels' [rows labels].")
         return table
     known = None if names is None else tuple(map(str, names.reshape(-1).tolist()))
-    if labels.dtype.kind in "US":
-        texts = labels.astype(str)
-        rows = texts.tolist() if texts.ndim == 2 else names_in_cells(texts.tolist(), f"{spec}, labels")
+    if labels.dtype.kind == "U":
+        rows = labels.tolist() if labels.ndim == 2 else names_in_cells(labels.tolist(), f"{spec}, labels")
         found_names, targets = targets_of_names(rows, known)
         return replace(table, names=found_names, targets=targets)
     labels, notes = absent_by_minus(labels)
@@ -377,12 +392,21 @@ def read_arrow(path: Path, options: ReadOptions) -> VectorTable:
         if id_name is None
         else distinct_ids(columns.pop(id_name).to_pylist(), spec)
     )
-    splits = None if split_name is None else tuple(map(str, columns.pop(split_name).to_pylist()))
+    splits = (
+        None
+        if split_name is None
+        else tuple("" if one is None else str(one) for one in columns.pop(split_name).to_pylist())
+    )
     found = VectorTable(features, ids, splits=splits, notes=(f"features: the column {features_name!r}.",))
     if tags_name is not None:
         cells = columns.pop(tags_name).to_pylist()
         stored = metadata.get(NAMES_KEY)
         known = None if stored is None else stored.decode().split("\n")
+        if empty := sum(cell is None for cell in cells):
+            note = f"{empty:,} rows have nothing in {tags_name!r}, which was read as no label."
+            found = replace(found, notes=(*found.notes, note))
+        if any(None in cell for cell in cells if isinstance(cell, list)):
+            raise InputError(f"{spec}: a list in {tags_name!r} holds a null, which is no name. Leave it out.")
         texts = any(isinstance(cell, str) for cell in cells)
         rows = (
             names_in_cells([cell or "" for cell in cells], f"{spec}, {tags_name}")
@@ -399,7 +423,9 @@ def read_arrow(path: Path, options: ReadOptions) -> VectorTable:
         return replace(found, names=names, targets=targets)
     if not columns:
         return found
-    matrix = [column.to_numpy() for column in columns.values()]
+    number = pyarrow_module().int8()  # of true and false with holes in it NumPy would make objects
+    boolean = pyarrow_module().types.is_boolean
+    matrix = [(one.cast(number) if boolean(one.type) else one).to_numpy() for one in columns.values()]
     if bad := [name for name, one in zip(columns, matrix, strict=True) if one.dtype.kind not in "biuf"]:
         raise _strange(bad, spec)
     stacked = np.stack([one.astype(np.float64) for one in matrix], axis=1)
@@ -435,7 +461,8 @@ def _opened(path: Path) -> Any:
         table.validate(full=True)  # offsets that lead out of the file would end the process
         return table
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path} is no whole {path.suffix[1:]} file ({error}).") from error
+        why = str(error).split("\n", 1)[0]
+        raise InputError(f"{path} is no whole {path.suffix[1:]} file ({why}).") from error
 
 
 def _features_column(table: Any, options: ReadOptions, spec: str) -> str:
@@ -448,7 +475,14 @@ def _features_column(table: Any, options: ReadOptions, spec: str) -> str:
             or types.is_large_list(field.type)
             or types.is_fixed_size_list(field.type)
         )
-        and types.is_floating(field.type.value_type)
+        and (
+            types.is_floating(field.type.value_type)
+            # Whole numbers may be numbers of labels: they are features where they are called so.
+            or (
+                types.is_integer(field.type.value_type)
+                and (field.name == options.features_column or field.name.casefold() in FEATURE_COLUMNS)
+            )
+        )
     ]
     if options.features_column is not None:
         if options.features_column not in lists:

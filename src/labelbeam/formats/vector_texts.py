@@ -1,6 +1,7 @@
 """Vectors as text: ARFF of Mulan and MEKA with its XML of label names, and LIBSVM's multi-label lines."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def read_libsvm(path: Path) -> VectorTable:
     values: list[float] = []
     labels: list[list[int]] = []
     header: tuple[int, ...] = ()
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             text = line.split("#", 1)[0].rstrip()
             if not text.strip() and (line.startswith("#") or not line.strip()):
@@ -44,16 +45,25 @@ def read_libsvm(path: Path) -> VectorTable:
                 continue
             first = "" if text[0].isspace() or ":" in cells[0] else cells.pop(0)
             try:
-                labels.append([int(float(one)) for one in first.split(",") if one])
+                labels.append([_whole(one) for one in first.split(",") if one])
                 for cell in cells:
                     index, _, value = cell.partition(":")
                     columns.append(int(index))
                     values.append(float(value))
                     rows.append(len(labels) - 1)
             except (ValueError, OverflowError):
+                also = (
+                    " A qid is not read; leave it out."
+                    if any(one.startswith("qid:") for one in cells)
+                    else ""
+                )
                 raise InputError(
-                    f"{path}, line {number}: {text[:60]!r} is no row 'label,label index:value …' of numbers."
+                    f"{path}, line {number}: {text[:60]!r} is no row 'label,label index:value …' of numbers.{also}"
                 ) from None
+            if len(set(columns[len(columns) - len(cells) :])) < len(cells):
+                raise InputError(
+                    f"{path}, line {number}: a feature is there twice. Which of its values counts?"
+                )
     if not labels or not columns:
         raise InputError(
             f"{path} holds no row with a feature. LIBSVM's rows are 'label,label index:value …'."
@@ -73,6 +83,11 @@ def read_libsvm(path: Path) -> VectorTable:
     features = np.zeros((len(labels), width), np.float32)
     features[rows, np.array(columns) - base] = values
     known = sorted({one for row in labels for one in row} | set(range(header[2] if header else 0)))
+    if header and (len(labels), len(known)) != (header[0], header[2]):
+        raise InputError(
+            f"{path}: the header speaks of {header[0]:,} rows and {header[2]:,} labels, numbered from 0; there are "
+            f"{len(labels):,} rows, and labels up to {known[-1]}. Is the file whole?"
+        )
     column = {one: j for j, one in enumerate(known)}
     targets = np.zeros((len(labels), len(known)), np.int8)
     for target, row in zip(targets, labels, strict=True):
@@ -83,6 +98,13 @@ def read_libsvm(path: Path) -> VectorTable:
     )
     rows_of = FeatureRows((features,), open_ended=not header)
     return VectorTable(rows_of, row_ids(path.stem, len(labels)), tuple(map(str, known)), targets, notes=notes)
+
+
+def _whole(text: str) -> int:
+    """Return a label's number, which may be written `3.0`."""
+    if not float(text).is_integer():
+        raise ValueError(text)
+    return int(float(text))
 
 
 # ARFF of Mulan and MEKA: attributes of which some are labels, rows dense or sparse.
@@ -132,19 +154,22 @@ def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
     """
     spec = f"vectors:{path}"
     xml = xml or _xml_beside(path)
+    notes = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        lines = path.read_text(encoding="latin-1").splitlines()
+        text = path.read_text(encoding="cp1252", errors="replace")
+        notes.append("the file is not UTF-8 and was read as Windows-1252.")
+    lines = text.split("\n")  # not splitlines, which ends a line at characters that names may hold
     relation, attributes, first = _header(lines, path)
     labels, how = _label_columns(relation, attributes, xml, path)
-    notes = [f"{len(labels)} labels, {how}."]
+    notes.insert(0, f"{len(labels)} labels, {how}.")
     if relation is None:
         notes.append("the file names no @relation.")
     wrong = [
         attributes[j]
         for j in labels
-        if attributes[j].values and not set(attributes[j].values) <= set(_VALUES)
+        if attributes[j].values and not {one.lower() for one in attributes[j].values} <= set(_VALUES)
     ]
     if wrong:
         raise InputError(
@@ -248,10 +273,8 @@ def _header(lines: Sequence[str], path: Path) -> tuple[str | None, list[Attribut
         elif word == "@data":
             if not attributes:
                 break
-            twice = sorted(
-                {one.name for one in attributes if sum(a.name == one.name for a in attributes) > 1}
-            )
-            if twice:
+            counts = Counter(one.name for one in attributes)
+            if twice := sorted(name for name, count in counts.items() if count > 1):
                 raise InputError(f"{path}: each attribute needs a name of its own; given twice: {twice[:5]}.")
             return relation, attributes, number + 1
         else:
@@ -355,7 +378,7 @@ def _rows(
             continue
         plain = "'" not in text and '"' not in text
         cells = (
-            [one.strip() for one in text.split(",")]
+            [one.strip() for one in text.split("," if "," in text else None)]
             if plain
             else [_unquoted(m) for m in _WORD.finditer(text)]
         )
@@ -364,20 +387,27 @@ def _rows(
         yield number + 1, list(enumerate(cells))
 
 
+_CELL = re.compile(rf"\s*(\d+)\s+{_WORD.pattern}\s*(?:,|$)")
+
+
 def _sparse(text: str, width: int, path: Path, line: int) -> Iterator[tuple[int, str]]:
     if not text.endswith("}"):
         raise InputError(f"{path}, line {line}: a sparse row ends with '}}'.")
-    for cell in text[1:-1].split(","):
-        if not cell.strip():
-            continue
-        index, _, value = cell.strip().partition(" ")
-        if not index.isdecimal() or not value or int(index) >= width:
+    place, seen, inner = 0, set(), text[1:-1].rstrip()
+    while place < len(inner):
+        cell = _CELL.match(inner, place)
+        index = int(cell[1]) if cell else width
+        if cell is None or index >= width or index in seen:
+            shown = inner[place:].split(",")[0].strip()
+            again = ", which is there already" if index in seen else ""
             raise InputError(
-                f"{path}, line {line}: {cell.strip()!r} is no 'index value' with an index below {width}."
+                f"{path}, line {line}: {shown!r} is no 'index value' with an index below {width}{again}."
             )
-        yield int(index), value.strip().strip("'\"")
+        yield index, _unquoted(cell, 2)
+        place = cell.end()
+        seen.add(index)
 
 
-def _unquoted(match: re.Match[str]) -> str:
-    single, double, bare = match.groups()
+def _unquoted(match: re.Match[str], first: int = 1) -> str:
+    single, double, bare = match.groups()[first - 1 :]
     return bare if bare is not None else re.sub(r"\\(.)", r"\1", single if single is not None else double)

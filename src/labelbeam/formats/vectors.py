@@ -68,6 +68,9 @@ def read_vectors(path: Path, split: str = "", *, options: ReadOptions = DEFAULTS
     if not names or "" in names:
         raise InputError(f"{spec}: " + ("a label has an empty name." if names else "no row has a label."))
     refuse_reserved(names, spec)
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError(f"{spec}: names of labels differ only in blanks around them: {twice[:5]}.")
     features, ids, notes = table.features, table.ids, [*table.notes]
     if not options.keep_unlabelled:
         rows = np.flatnonzero((targets == PRESENT).any(axis=1))
@@ -88,7 +91,10 @@ def open_vectors(path: Path, split: str = "", *, options: ReadOptions = DEFAULTS
     """
     spec = f"{PREFIX}{path}"
     if not is_file(path):
-        raise InputError(f"{spec}: there is no such file (looked from {Path.cwd()}). Check the path.")
+        what = "that is a folder; name a file in it" if path.is_dir() else "there is no such file"
+        raise InputError(f"{spec}: {what} (looked from {Path.cwd()}). Check the path.")
+    if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zip"):
+        raise InputError(f"{spec}: a compressed file is not read. Unpack it first, as with gunzip.")
     if path.suffix.lower() == ".xml":
         return _of_xml(path, split)
     reader = READERS.get(path.suffix.lower())
@@ -149,6 +155,10 @@ class GivenVectors:
 
 def _of_xml(path: Path, split: str) -> VectorTable:
     parts = parts_of(path)
+    if not parts:
+        raise InputError(
+            f"{PREFIX}{path}: no {path.stem}-train.arff or other ARFF file of it lies beside it."
+        )
     if split not in parts:
         raise InputError(
             f"{PREFIX}{path}: {unknown_name('part', split, parts)} Write {PREFIX}{path}#"
