@@ -83,6 +83,15 @@ def test_large_features_are_mapped_in_half_precision_and_rows_are_chosen_without
     np.testing.assert_array_equal(features[:], X[[3, 0]])
 
 
+def test_splits_that_are_read_as_one_are_noted(archive: Path) -> None:
+    assert any(
+        "splits (train 3, test 1 rows) are read as one" in one
+        for one in open_dataset(f"vectors:{archive}").notes
+    )
+    for meant in ("#train", "#all"):
+        assert not any("read as one" in one for one in open_dataset(f"vectors:{archive}{meant}").notes)
+
+
 def test_a_split_and_all_but_a_split_are_read(archive: Path) -> None:
     assert open_dataset(f"vectors:{archive}#train").images == ("a", "b", "c")
     assert open_dataset(f"vectors:{archive}#not-train").images == ("d",)

@@ -168,6 +168,11 @@ def test_unknown_labels_are_counted_apart():
     found = inspect_data({"all": data}, images=False)
     assert found["labels"][1]["splits"]["all"] == {"present": 0, "absent": 1, "unknown": 2}
     assert "33 % of the labels of all are unknown, on 2 images." in [one["text"] for one in found["findings"]]
+    data = Dataset("x", Path(), ("a", "b"), Vocabulary(("cat",)), np.full((2, 1), -1, dtype=np.int8))
+    found = inspect_data({"all": data}, images=False)
+    assert "100 % of the labels of all are unknown, on 2 images." in [
+        one["text"] for one in found["findings"]
+    ]
 
 
 def test_a_data_set_in_order_has_no_findings(tmp_path):

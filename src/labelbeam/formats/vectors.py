@@ -5,6 +5,7 @@ labels, which are tagged.
 """
 
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -78,6 +79,12 @@ def read_vectors(path: Path, split: str = "", *, options: ReadOptions = DEFAULTS
             raise InputError(f"{spec}: no row has a label, so nothing is left.")
         features, targets, ids = features.take(rows), targets[rows], tuple(ids[i] for i in rows)
     notes.insert(0, _understood(table, targets, names))
+    if not split and table.splits is not None:
+        parts = ", ".join(f"{part or 'none'} {count:,}" for part, count in Counter(table.splits).items())
+        notes.append(
+            f"the file's splits ({parts} rows) are read as one, and a file that is written of them does not say which "
+            f"row is of which. Write {spec}#{next(filter(None, table.splits), 'all')} for one, #all if all are meant."
+        )
     notes += _oddities(targets, names)
     return Dataset(spec, path.parent, ids, Vocabulary(names), targets, notes=tuple(notes), features=features)
 
