@@ -84,6 +84,76 @@ def test_labels_come_as_names_sparse_frames_and_with_unknown_ones() -> None:
             labels_of(np.array(wrong))
 
 
+def test_minus_one_is_absent_where_nothing_is_0_in_training_and_afterwards(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, Y = rows
+    with pytest.warns(UserWarning, match="-1 is read as absent"):
+        signs = model().fit(X, 2 * Y - 1)
+    zeros = model().fit(X, Y)
+    np.testing.assert_array_equal(signs.predict_proba(X), zeros.predict_proba(X))
+    np.testing.assert_array_equal(signs.log_likelihood(X, 2 * Y - 1), zeros.log_likelihood(X, Y))
+    # NaN beside 1 leaves open; so does -1 where 0 says absent.
+    assert labels_of(np.array([[1, np.nan]]))[1].tolist() == [[1, -1]]
+
+
+def test_what_pandas_has_for_missing_is_unknown() -> None:
+    pandas = pytest.importorskip("pandas")
+    for kind in ("Int64", "boolean", "Float64"):
+        frame = pandas.DataFrame({"a": pandas.array([1, None, 0], dtype=kind), "b": [0, 1, 1]})
+        assert labels_of(frame)[1].tolist() == [[1, 0], [-1, 1], [0, 1]]
+
+
+def test_labels_that_do_not_fit_what_was_learned_are_refused(
+    fitted: LabelSetClassifier, rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    X, Y = rows
+    named = pandas.DataFrame(Y[:, :2], columns=["label 0", "label 2"])
+    for ask in (fitted.score, fitted.log_likelihood):
+        for labels, message in (
+            (Y[:5], "X has 60 rows and Y has 5"),
+            (Y[:, :2], "learned, and not in Y: label 2"),
+            (named, "learned, and not in Y: label 1"),
+            ([["z"]] * 60, "not learned: z"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                ask(X, labels)
+        with pytest.raises(sklearn.exceptions.NotFittedError):
+            getattr(model(), ask.__name__)(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation_fraction": 1}, "validation_fraction is 1;"),
+        ({"validation_fraction": -0.1}, "validation_fraction is -0.1;"),
+        ({"validation_fraction": "a"}, "validation_fraction is 'a';"),
+        ({"random_state": "a"}, "random_state is 'a'"),
+        ({"settings": "rare"}, "settings is 'rare'; give a mapping"),
+        ({"tune": 1.5}, "tune is 1.5"),
+    ],
+)
+def test_arguments_are_checked_when_it_is_fitted(
+    rows: tuple[np.ndarray, np.ndarray], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model().set_params(**options).fit(*rows)
+
+
+def test_rows_of_mixed_kinds_are_no_labels_and_numbers_of_numpy_are_numbers(
+    rows: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    for labels in ([["a"], None], [[0, 1], [1]]):
+        with pytest.raises(ValueError, match="neither a matrix nor names"):
+            labels_of(labels)
+    trained = model().set_params(epochs=np.int64(1)).fit(*rows)
+    assert trained.n_iter_ == 1
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="nothing is overwritten"):
+        trained.save(tmp_path / "file")
+
+
 def test_frames_give_their_names_to_features_and_labels(rows: tuple[np.ndarray, np.ndarray]) -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     X, Y = rows

@@ -8,6 +8,7 @@ pickle of a fitted classifier is a pickle like any other: load only your own. Wh
 (`save`), which holds arrays and text and runs nothing.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from labelbeam.data.stratified import split
 from labelbeam.encoders.encoder import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.vector_files import targets_of_names, targets_of_numbers
-from labelbeam.labels.vocabulary import PRESENT, UNKNOWN, Vocabulary
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN, Vocabulary
 from labelbeam.predict.prediction import Prediction, Predictions
 from labelbeam.runs.config import RunConfig, configure
 from labelbeam.runs.recipe import empty_sets, merged, recipe_for
@@ -87,16 +88,28 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         Args:
             X: features, a row each; finite numbers.
             Y: a matrix of 1 (present), 0 (absent) and -1 or NaN (unknown), dense, sparse or a frame (whose columns are
-                the names); or for each row a list of names.
+                the names); or for each row a list of names. Where all is 1 or -1, -1 is absent, with a warning.
 
         Raises:
-            ValueError: rows of different number, other values, no label, or features that are no numbers.
+            ValueError: rows of different number, other values, no label, features that are no numbers, or an argument
+                outside what is allowed.
         """
         from labelbeam.progress import progress_bar
         from labelbeam.training.learning import learn, size_of, tune
 
+        share = self.validation_fraction
+        if not isinstance(share, (int, float, np.number)) or not 0 <= share < 1:
+            raise ValueError(
+                f"validation_fraction is {share!r}; give a share of the rows, at least 0 and below 1."
+            )
         features = self._features(X, reset=True)
         names, targets = labels_of(Y)
+        self._minus: int = UNKNOWN
+        if not (targets == ABSENT).any() and (targets == UNKNOWN).any():
+            others = labels_of(Y, minus=ABSENT)[1]
+            if not (others == UNKNOWN).any():
+                warnings.warn("no value of Y is 0, so -1 is read as absent; NaN is unknown.", stacklevel=2)
+                self._minus, targets = ABSENT, others
         if len(targets) != len(features):
             raise ValueError(f"X has {len(features)} rows and Y has {len(targets)}; they must be as many.")
         if not (targets == PRESENT).any():
@@ -107,6 +120,8 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         self.chosen_, self.tried_, best_epoch = "", {}, None
         unsaid = empty_sets(self._configured(by_data), targets)
         if self.tune is not None:
+            if not isinstance(self.tune, (int, np.integer)):
+                raise ValueError(f"tune is {self.tune!r}; give a number of configurations, or None.")
             best = tune(
                 lambda tried: self._configured(merged(tried, unsaid)),
                 size,
@@ -156,8 +171,9 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
 
     def log_likelihood(self, X: Matrix, Y: Any) -> Float[np.ndarray, " rows"]:
         """Return log p(set | row) in nats, for a set of each row; unknown labels are left open."""
-        targets = self._targets(Y)[:, self._order]
-        return self._tagger().answerer.set_log_prob(self._features(X), np.ascontiguousarray(targets))
+        tagger, features = self._tagger(), self._features(X)
+        targets = self._targets(Y, len(features))[:, self._order]
+        return tagger.answerer.set_log_prob(features, np.ascontiguousarray(targets))
 
     def sample(
         self, X: Matrix, count: int = 1, *, random_state: int = 0
@@ -187,7 +203,8 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
 
     def score(self, X: Matrix, Y: Any, sample_weight: Any = None) -> float:
         """Return the share of rows whose whole set is right; unknown labels do not count."""
-        decided, targets = self.predict(X), self._targets(Y)
+        decided = self.predict(X)
+        targets = self._targets(Y, len(decided))
         right = ((decided == targets) | (targets == UNKNOWN)).all(axis=1)
         return float(np.average(right, weights=sample_weight))
 
@@ -215,7 +232,7 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "_run")
         path = Path(folder)
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"{path} is there already; nothing is overwritten. Give another folder.")
         path.mkdir(parents=True, exist_ok=True)
         save_run(self._run, path, opening=[f"labelbeam.sklearn, scikit-learn {sklearn.__version__}"])
@@ -228,8 +245,11 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
             "suggester": False,
         }
         if self.epochs is not None:
-            options["recipe"] = {"epochs": self.epochs}
-        for key, nested in (self.settings or {}).items():
+            options["recipe"] = {"epochs": _plain(self.epochs)}
+        if not isinstance(self.settings or {}, Mapping):
+            raise ValueError(f"settings is {self.settings!r}; give a mapping, such as {{'order': 'rare'}}.")
+        for key, value in (self.settings or {}).items():
+            nested: Any = _plain(value)
             for one in reversed(key.split(".")):
                 nested = {one: nested}
             options = merged(options, nested)
@@ -237,7 +257,11 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
 
     def _seed(self) -> int:
         state = self.random_state
-        return int(state.randint(2**31)) if isinstance(state, np.random.RandomState) else int(state or 0)
+        if isinstance(state, np.random.RandomState):
+            return int(state.randint(2**31))
+        if state is not None and not isinstance(state, (int, np.integer)):
+            raise ValueError(f"random_state is {state!r}; give a whole number, a RandomState or None.")
+        return int(state or 0)
 
     def _features(self, X: Matrix, *, reset: bool = False) -> Float[np.ndarray, "rows features"]:
         if not reset:
@@ -254,15 +278,20 @@ class LabelSetClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "_run")
         return self._answering
 
-    def _targets(self, Y: Any) -> Int8[np.ndarray, "rows labels"]:
-        """Return labels in the columns of `classes_`."""
-        names, targets = labels_of(Y, known=self.classes_.tolist())
-        if list(names) == self.classes_.tolist():
-            return targets
-        if strange := sorted(set(names) - set(self.classes_.tolist())):
-            raise ValueError(f"labels that were not learned: {', '.join(strange[:5])}.")
+    def _targets(self, Y: Any, rows: int) -> Int8[np.ndarray, "rows labels"]:
+        """Return labels of so many rows in the columns of `classes_`."""
+        learned = self.classes_.tolist()
+        names, targets = labels_of(Y, known=learned, minus=self._minus)
+        if len(targets) != rows:
+            raise ValueError(f"X has {rows} rows and Y has {len(targets)}; they must be as many.")
+        for what, some, others in (
+            ("not learned", names, learned),
+            ("learned, and not in Y", learned, names),
+        ):
+            if strange := sorted(set(some) - set(others)):
+                raise ValueError(f"labels that were {what}: {', '.join(strange[:5])}.")
         place = {name: j for j, name in enumerate(names)}
-        return targets[:, [place[name] for name in self.classes_.tolist()]]
+        return targets[:, [place[name] for name in learned]]
 
     def _columns(self, values: np.ndarray) -> np.ndarray:
         """Return columns in the order of Y."""
@@ -318,13 +347,14 @@ class SigmoidClassifier(LabelSetClassifier):
 
 
 def labels_of(
-    Y: Any, *, known: Sequence[str] | None = None
+    Y: Any, *, known: Sequence[str] | None = None, minus: int = UNKNOWN
 ) -> tuple[list[str], Int8[np.ndarray, "rows labels"]]:
     """Return names and targets of what a user gives as labels.
 
     Args:
         Y: a matrix, dense, sparse or a frame; or a list of names for each row.
         known: names of the columns where Y has none, and of labels that no row of a list has.
+        minus: what -1 says in a matrix.
 
     Raises:
         ValueError: neither of these, or other values than labels have.
@@ -343,7 +373,14 @@ def labels_of(
     if named is None and not isinstance(Y, np.ndarray) and _are_names(Y):
         names, targets = targets_of_names([list(row) for row in Y], known)
         return list(names), targets
-    values = np.asarray(Y.to_numpy() if hasattr(Y, "to_numpy") else Y)
+    if hasattr(Y, "notna"):  # what pandas has for a missing number or truth is no number
+        Y = Y.astype(object).where(Y.notna(), np.nan)
+    try:
+        values = np.asarray(Y.to_numpy() if hasattr(Y, "to_numpy") else Y)
+    except ValueError as error:
+        raise ValueError(
+            f"Y is neither a matrix nor names: each row must be a list of texts, or of equally many numbers ({error})."
+        ) from error
     if values.dtype.kind == "f" and (values[np.isfinite(values)] % 1 != 0).any():
         raise ValueError(
             "Unknown label type: continuous. Labels are 1 (present), 0 (absent), -1 or NaN (unknown)."
@@ -357,12 +394,18 @@ def labels_of(
             "names for each row."
         )
     try:
-        targets = targets_of_numbers(values.astype(np.float64), "Y")
-    except (TypeError, InputError) as error:
+        numbers = values.astype(np.float64)
+        targets = targets_of_numbers(np.where(numbers == UNKNOWN, minus, numbers), "Y")
+    except (TypeError, ValueError) as error:
         raise ValueError(f"Unknown label type: {error}") from error
     count = targets.shape[1]
     usual = known if known is not None and len(known) == count else [f"label {j}" for j in range(count)]
     return list(map(str, named)) if named is not None else list(usual), targets
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy's as one of Python's: what a grid of `numpy.arange` gives."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _are_names(rows: Any) -> bool:
