@@ -121,7 +121,8 @@ def _findings(found: Mapping[str, Any]) -> list[dict[str, str]]:
     for data in found["data"]:
         name, count = data["name"], len(data["images_without_labels"])
         share = f"{100 * count / data['images']:.1f} %"
-        of_all = f"{100 * data['unknown'] / (data['images'] * data['labels']):.3g} %"
+        part = 100 * data["unknown"] / (data["images"] * data["labels"])
+        of_all = f"{part:.2g} %" if part < 99.5 else "100 %"
         on = _n(data["images_with_unknown"], "image")
         rows += [
             (count, "look", "sizes", f"{_n(count, 'image')} of {name} without a label ({share})."),
