@@ -75,8 +75,43 @@ def test_a_graph_gives_the_same_rows(tmp_path: Path) -> None:
     np.testing.assert_allclose(graph.encode(seen), encoder.encode(seen), rtol=1e-4, atol=1e-5)
 
 
+def test_tiles_are_seen_at_the_network_s_own_size_and_put_side_by_side(tmp_path: Path) -> None:
+    """Four different pictures beside each other: each tile's map is that of its own picture."""
+    one = build_encoder(EncoderConfig("tiny", width=16, size=64, grid=9))
+    tiled = build_encoder(EncoderConfig("tiny", width=16, size=64, grid=9, tiles=2))
+    assert (tiled.preprocess.size, tiled.map_shape) == (128, MapShape(8, 16, 2))
+    assert tiled.key != one.key
+    parts = pictures(64, 4)
+    whole = parts.reshape(2, 2, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(1, 3, 128, 128)
+    rows = tiled.encode(whole)
+    found = rows[:, 32:].reshape(2, 4, 2, 4, 16).transpose(0, 2, 1, 3, 4).reshape(4, 16, 16)
+    wanted = one.encode(parts)[:, 32:].reshape(4, 16, 16)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    small = whole.reshape(1, 3, 64, 2, 64, 2).mean(axis=(3, 5)).round().astype(np.uint8)
+    np.testing.assert_allclose(rows[:, :32], one.encode(small)[:, :32], rtol=2e-2, atol=1e-2)
+    again = load_encoder(save_encoder(tiled, tmp_path / "encoder.safetensors"))
+    assert (again.identity, again.map_shape) == (tiled.identity, tiled.map_shape)
+    np.testing.assert_array_equal(again.encode(whole), rows)
+    bare = build_encoder(EncoderConfig("", tmp_path / "encoder.safetensors", grid=9))
+    assert (bare.identity, bare.preprocess.size) == (one.identity, 64)
+
+
+def test_a_graph_of_tiles_gives_the_same_rows(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    encoder = build_encoder(EncoderConfig("tiny", width=16, size=64, grid=5, tiles=2))
+    export_graph(encoder, tmp_path / "encoder.onnx")
+    graph, seen = load_graph(tmp_path / "encoder.onnx", engine="onnx"), pictures(128, 3)
+    assert graph.map_shape == encoder.map_shape
+    np.testing.assert_allclose(graph.encode(seen), encoder.encode(seen), rtol=1e-4, atol=1e-5)
+
+
 def test_a_grid_below_one_and_a_network_without_a_map_are_refused() -> None:
     with pytest.raises(InputError, match="--grid is the places a side"):
         build_encoder(EncoderConfig("tiny", grid=-1))
+    with pytest.raises(InputError, match="--tiles is the parts a side"):
+        build_encoder(EncoderConfig("tiny", grid=2, tiles=0))
+    with pytest.raises(InputError, match="4096"):
+        build_encoder(EncoderConfig("tiny", grid=2, tiles=99))
     with pytest.raises(InputError, match="no square map"):
-        with_map(torch.nn.Flatten(), 7, size=8)
+        with_map(torch.nn.Flatten(), EncoderConfig(grid=7), size=8)

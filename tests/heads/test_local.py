@@ -11,7 +11,7 @@ from labelbeam.heads import decode
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores_torch import SigmoidHead
-from labelbeam.heads.local import PARTS
+from labelbeam.heads.local import PARTS, query_attention
 from labelbeam.heads.local_torch import POOLED, LocalScores
 from labelbeam.heads.options import LOCAL, LabelModelOptions, LocalOptions, SigmoidOptions
 from labelbeam.runs.build import build_head
@@ -35,7 +35,8 @@ def fitted(head: SigmoidHead | CNNRNN) -> SigmoidHead | CNNRNN:
     torch.manual_seed(3)
     head.scaling.fit(rows())
     head.local.fit(rows())
-    torch.nn.init.normal_(head.local.weight)
+    for one in head.local.parameters():
+        torch.nn.init.normal_(one)
     return head.eval()
 
 
@@ -57,7 +58,38 @@ def test_log_sum_exp_lies_between_the_average_and_the_maximum() -> None:
     assert PARTS["log-sum-exp"](scores, one).sum() == pytest.approx(np.log(np.exp([0, 2, 1]).mean()))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_a_query_chooses_places_whatever_the_label_scores_there() -> None:
+    scores, queried = np.array([[[8.0], [-2.0], [6.0]]]), np.log(np.array([[[1.0], [2.0], [1.0]]]))
+    parts = query_attention(scores, queried)
+    assert parts[0, :, 0].tolist() == pytest.approx([2.0, -1.0, 1.5])
+
+
+def test_queries_that_have_learned_nothing_average_and_then_find_the_place() -> None:
+    """Places say in one channel what is there, in the other where to look."""
+    random = np.random.default_rng(5)
+    present, places = random.random(400) < 0.5, random.normal(size=(400, PLACES, CHANNELS)).astype(np.float32)
+    at = random.integers(PLACES, size=400)
+    places[np.arange(400), at, 0], places[np.arange(400), at, 1] = np.where(present, 1, -1), 6
+    rows = torch.from_numpy(places.reshape(400, -1))
+    local = LocalScores(1, CHANNELS, LocalOptions("query-attention", dropout=0.0), after=0)
+    local.fit(rows.numpy())
+    torch.nn.init.ones_(local.weight)
+    mean = LocalScores(1, CHANNELS, LocalOptions("csra", weight=0.0), after=0)
+    mean.load_state_dict({name: value for name, value in local.state_dict().items() if name != "query"})
+    torch.testing.assert_close(local.eval()(rows), mean.eval()(rows))
+    optimiser = torch.optim.Adam(local.train().parameters(), lr=0.1)
+    for _ in range(150):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            local(rows)[:, 0], torch.from_numpy(present.astype(np.float32))
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.05
+    assert local.query[0].argmax() == 1
+
+
+@pytest.mark.parametrize("name", POOLED)
 def test_what_places_add_sums_to_the_score_in_training(name: str) -> None:
     scores, options = np.random.default_rng(0).normal(0, 3, (4, PLACES, LABELS)), LocalOptions(name)
     pooled = POOLED[name](torch.from_numpy(scores), options)

@@ -95,6 +95,7 @@ def test_what_has_no_places_is_refused_with_the_reason(
     out = ("--out", tmp_path / "run")
     for arguments, words in [
         ((*pictures, "--grid", 7), "--local csra"),
+        ((*pictures, "--tiles", 2), "--tiles 2 is of the map"),
         ((*pictures, "--local", "csr"), "'csra'"),
         ((*pictures, "--local", "csra", "--head", "softmax"), "does not look at places"),
         ((*pictures, "--local", "csra", "--set", "label_model.per_label=0"), "per_label above 0"),
@@ -105,6 +106,28 @@ def test_what_has_no_places_is_refused_with_the_reason(
         assert done.exit_code == 2, arguments
         assert words in done.stderr, done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_looks_at_tiles_tags_exports_and_explains(
+    command: Callable, drawn: Path, encoder_file: Path, tmp_path: Path
+) -> None:
+    done = command(
+        *("train", "--data", f"csv:{drawn / 'tags.csv'}#train", "--weights", encoder_file, "--epochs", 1),
+        *("--local", "query-attention", "--tiles", 2, "--out", tmp_path / "run"),
+    )
+    assert done.exit_code == 0, done.output
+    run = Tagger.load(tmp_path / "run")
+    assert run.run.encoder.map_shape.tiles == 2
+    done = command("export", tmp_path / "run", "--to", "numpy", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    rows = rows_of(run, drawn)
+    assert Tagger.load(tmp_path / "out").answer(rows).paths == run.answer(rows).paths
+    picture = next(drawn.rglob("*.png"))
+    done = command("explain", tmp_path / "run", picture, "--out", tmp_path / "why")
+    assert done.exit_code == 0, done.output
+    done = command("explain", tmp_path / "run", picture, "--out", tmp_path / "not", "--method", "grad-cam")
+    assert done.exit_code == 2
+    assert "looks at tiles" in done.stderr
 
 
 def test_a_run_takes_one_more_label(local_run: Path, command: Callable, drawn: Path, tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ ENCODER = (
     SharedOption("size", int, "Side of the input, pixels."),
     SharedOption("pooling", str, "Of the last map: avg, max, avg+max, gem, …"),
     SharedOption("grid", int, "With --local: places a side of the map, at most (default: 11)."),
+    SharedOption(
+        "tiles",
+        int,
+        "With --local: parts a side that the picture is looked at in, each at --size (default: 1).",
+    ),
     SharedOption("feature", str, "Of vgg16: fc7-relu (default) or fc7."),
     SharedOption("resize", str, "center (crop the middle) or squash."),
     SharedOption("channels", str, "What the weights want: RGB or BGR."),

@@ -99,8 +99,8 @@ def train(
     local: Annotated[
         str | None,
         typer.Option(
-            help="What places of the picture add to the scores: csra or log-sum-exp (default: none); small objects are "
-            "found better.",
+            help="What places of the picture add to the scores: csra, log-sum-exp, query-attention (default: none); "
+            "small objects are found better.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

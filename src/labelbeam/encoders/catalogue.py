@@ -88,14 +88,17 @@ def _from_own_file(config: EncoderConfig, weights: Weights) -> making.ImageEncod
                 f"{weights.path} was written with {option} {built['arguments'].get(option)!r}, asked for {value!r}. "
                 f"Leave --{option.replace('_', '-')} out, or build from the original weights."
             )
-    base = dict(built["preprocess"])
+    base, stored = dict(built["preprocess"]), MapShape.of(built)
+    if stored is not None:  # written with a map of tiles: without them its pictures are smaller
+        base = making.resized(base, base["size"] // stored.tiles)
     built["preprocess"] = making.transform(config, base).to_dict()
     encoder = rebuild_encoder(built, weights.tensors, source=str(weights.path))
     network, shape = encoder.module, None
     if isinstance(network, making.WithMap):
         network = network.network
     if config.grid:
-        network, shape = making.with_map(network, config.grid, size=encoder.preprocess.size)
+        network, shape = making.with_map(network, config, size=encoder.preprocess.size)
+        encoder = replace(encoder, preprocess=making.larger(encoder.preprocess, config.tiles))
     return replace(encoder, module=network, map_shape=shape)
 
 
@@ -107,10 +110,10 @@ def _tiny(config: EncoderConfig, name: str, weights: Weights | None) -> making.I
     }
     module = making.seeded(config.seed, lambda: TinyEncoder(**arguments))
     if weights is None:
-        return making.made(module, "tiny", arguments, making.transform(config, _TINY_INPUT), config.grid)
+        return making.made(module, "tiny", arguments, making.transform(config, _TINY_INPUT), config)
     base = making.stated_input(config, weights, {"size": 96, "resize": "squash"})
     load_strictly(module, weights.tensors, source=str(weights.path))
-    return making.made(module, "tiny", arguments, making.transform(config, base), config.grid)
+    return making.made(module, "tiny", arguments, making.transform(config, base), config)
 
 
 def _squeezenet(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
@@ -129,7 +132,7 @@ def _squeezenet(config: EncoderConfig, name: str, weights: Weights | None) -> ma
         )
     else:
         base = {}
-    return making.made(module, "squeezenet1_1", arguments, making.transform(config, base), config.grid)
+    return making.made(module, "squeezenet1_1", arguments, making.transform(config, base), config)
 
 
 def _vgg16(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
@@ -147,7 +150,7 @@ def _vgg16(config: EncoderConfig, name: str, weights: Weights | None) -> making.
             base = making.stated_input(config, weights, base)
         trunk = {key: value for key, value in weights.tensors.items() if not key.startswith("classifier.6.")}
         load_strictly(module, trunk, source=str(weights.path))
-    return making.made(module, "vgg16", arguments, making.transform(config, base), config.grid)
+    return making.made(module, "vgg16", arguments, making.transform(config, base), config)
 
 
 def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
@@ -166,7 +169,7 @@ def _lite(config: EncoderConfig, name: str, weights: Weights | None) -> making.I
     }
     tensors, source = lite_weights(name)
     module = timm_encoder.build_with_weights(tensors=tensors, source=source, **arguments)
-    return making.made(module, "timm", arguments, preprocess, config.grid)
+    return making.made(module, "timm", arguments, preprocess, config)
 
 
 def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> making.ImageEncoder:
@@ -210,7 +213,7 @@ def _timm(config: EncoderConfig, name: str, weights: Weights | None) -> making.I
         )
     else:
         module = making.seeded(config.seed, lambda: timm_encoder.build(**arguments))
-    return making.made(module, "timm", arguments, preprocess, config.grid)
+    return making.made(module, "timm", arguments, preprocess, config)
 
 
 def _same_model(model: str, weights: Weights) -> None:
@@ -266,7 +269,7 @@ def rebuild_encoder(
 
         def built() -> nn.Module:
             network = LIBRARIES[name].network(**arguments)
-            return network if shape is None else making.WithMap(network, shape.grid)
+            return network if shape is None else making.WithMap(network, shape.grid, shape.tiles)
 
         with torch.device(
             "meta"
@@ -279,6 +282,10 @@ def rebuild_encoder(
         ) from error
     load_strictly(module, weights, source=source)
     preprocess = Preprocess.from_dict(config["preprocess"])
+    if shape is not None and preprocess.size % shape.tiles:
+        raise InputError(
+            f"{source}: pictures of {preprocess.size} pixels are not {shape.tiles} tiles a side."
+        )
     module = making.channels_last(module.eval())
     return making.ImageEncoder(
         module, int(config["num_features"]), preprocess, name, arguments, map_shape=shape

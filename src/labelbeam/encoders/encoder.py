@@ -33,6 +33,7 @@ class MapShape:
     Attributes:
         grid: places a side.
         channels: numbers of a place.
+        tiles: parts a side that it was put together from.
 
     Raises:
         InputError: a number below 1.
@@ -44,9 +45,10 @@ class MapShape:
 
     grid: int
     channels: int
+    tiles: int = 1
 
     def __post_init__(self) -> None:
-        if self.grid < 1 or self.channels < 1:
+        if self.grid < 1 or self.channels < 1 or self.tiles < 1:
             raise InputError(
                 f"a map has at least one place and one channel, given {self.grid} x {self.grid} places of "
                 f"{self.channels}."
@@ -66,7 +68,9 @@ class MapShape:
             ValueError: it is none.
         """
         stored = config.get("map")
-        return None if stored is None else cls(int(stored["grid"]), int(stored["channels"]))
+        if stored is None:
+            return None
+        return cls(int(stored["grid"]), int(stored["channels"]), int(stored.get("tiles", 1)))
 
 
 class Encoder(ABC):
@@ -150,6 +154,7 @@ class EncoderConfig:
             network), and for "tiny" initial values.
         pretrained: False for initial values from `seed`.
         grid: places a side of the last map, at most, that are kept beside the pooled vector; 0 for none.
+        tiles: parts a side that this map is made of, each seen at the network's own size.
         pooling: of the last map: "default", or one the architecture has ("avg", "max", "avg+max", "gem", …).
         feature: of VGG-16: "fc7-relu" (the usual one) or "fc7".
         width: of "tiny" and of reduced VGG-16s; None for the usual one.
@@ -170,6 +175,7 @@ class EncoderConfig:
     weights: Path | None = None
     pretrained: bool = True
     grid: int = 0
+    tiles: int = 1
     pooling: str = "default"
     feature: str | None = None
     width: int | None = None

@@ -29,7 +29,9 @@ from labelbeam.files import written_whole
 
 # The last feature map of any image encoder beside its pooled vector: where things are, not only that they are.
 #
-# A CNN's map before pooling, or a ViT's patch tokens, pooled to a grid of at most so many places a side.
+# A CNN's map before pooling, or a ViT's patch tokens, pooled to a grid of at most so many places a side. In tiles the
+# map is that of parts of a larger picture, each seen by the network at its own size and put side by side; the pooled
+# vector is that of the whole picture, averaged down.
 
 
 class WithMap(nn.Module):
@@ -39,6 +41,7 @@ class WithMap(nn.Module):
         network: with `forward_features` (pixels to map or tokens) and `forward_head` (these to the pooled vector), as
             every model of timm and every network of `encoders.networks` has them.
         grid: places a side that the map is pooled to; one that has no more stays as it is.
+        tiles: parts a side that the map is made of; pixels are as many times the network's size a side.
 
     Example:
         >>> from labelbeam.encoders.networks import TinyEncoder
@@ -47,9 +50,9 @@ class WithMap(nn.Module):
         (1, 96)
     """
 
-    def __init__(self, network: nn.Module, grid: int) -> None:
+    def __init__(self, network: nn.Module, grid: int, tiles: int = 1) -> None:
         super().__init__()
-        self.network, self.grid = network, grid
+        self.network, self.grid, self.tiles = network, grid, tiles
 
     @property
     def output_fmt(self) -> str:
@@ -59,8 +62,19 @@ class WithMap(nn.Module):
     def forward(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch row"]:
         """Return the pooled vector and the pooled map, side by side."""
         network = cast(Any, self.network)
-        found = network.forward_features(pixels)
+        tiles = self.tiles
+        found = network.forward_features(nn.functional.avg_pool2d(pixels, tiles) if tiles > 1 else pixels)
         maps = as_map(self.network, found)  # [batch channels h w]
+        if tiles > 1:
+            side = pixels.shape[2] // tiles
+            cut = pixels.unflatten(3, (tiles, side)).unflatten(
+                2, (tiles, side)
+            )  # [batch 3 tiles side tiles side]
+            parts = network.forward_features(cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2))
+            maps = as_map(self.network, parts).unflatten(
+                0, (-1, tiles, tiles)
+            )  # [batch tiles tiles channels h w]
+            maps = maps.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
         if maps.shape[2] > self.grid:
             maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
         places = maps.permute(0, 2, 3, 1).flatten(1)  # [batch grid*grid*channels]
@@ -88,26 +102,31 @@ def as_map(network: nn.Module, found: object) -> Float[Tensor, "batch channels h
     )
 
 
-def with_map(network: nn.Module, grid: int, *, size: int) -> tuple[WithMap, MapShape]:
+def with_map(network: nn.Module, config: EncoderConfig, *, size: int) -> tuple[WithMap, MapShape]:
     """Return an encoder with its last map, and the map's shape.
 
     Args:
-        grid: places a side, at most.
-        size: side of its pictures, pixels.
+        config: of which the grid and the tiles are asked for.
+        size: side of what the network looks at, pixels: of a tile.
 
     Raises:
-        InputError: a grid below 1, or a network that has no map.
+        InputError: a grid or number of tiles below 1, or a network that has no map.
     """
+    grid, tiles = config.grid, config.tiles
     if grid < 1:
         raise InputError(
             f"--grid is the places a side of the map, at least 1, given {grid}. 7 or 11 are usual."
+        )
+    if tiles < 1:
+        raise InputError(
+            f"--tiles is the parts a side of the picture, at least 1, given {tiles}. 2 is usual."
         )
     if not (hasattr(network, "forward_features") and hasattr(network, "forward_head")):
         as_map(network, None)
     with torch.inference_mode():
         maps = as_map(network, cast(Any, network).forward_features(torch.zeros(1, 3, size, size)))
-    side = min(grid, maps.shape[2])
-    return WithMap(network, side).eval(), MapShape(side, maps.shape[1])
+    side = min(grid, tiles * maps.shape[2])
+    return WithMap(network, side, tiles).eval(), MapShape(side, maps.shape[1], tiles)
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,12 @@ class ImageEncoder(Encoder):
         call (10 ms for MobileNetV2, half a second for VGG-16): a remembered hash could be a stale one.
         """
         arguments = json.dumps(dict(self.arguments), sort_keys=True, separators=(",", ":"))
-        grid = "" if self.map_shape is None else f":map {self.map_shape.grid}"
+        shape = self.map_shape
+        grid = (
+            ""
+            if shape is None
+            else f":map {shape.grid}" + f" in {shape.tiles} x {shape.tiles}" * (shape.tiles > 1)
+        )
         return f"{self.architecture}{arguments}{grid}:{content_hash(self.module)}"
 
     def ready(self, device: str) -> "ImageEncoder":
@@ -272,13 +296,18 @@ def refuse_options(config: EncoderConfig, *options: str) -> None:
 
 
 def made(
-    module: nn.Module, architecture: str, arguments: Mapping[str, Any], preprocess: Preprocess, grid: int
+    module: nn.Module,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    preprocess: Preprocess,
+    config: EncoderConfig,
 ) -> ImageEncoder:
     """Return the encoder of a network: its features counted, with its last map where a grid is asked for."""
     module, shape = channels_last(module.eval()), None
     num_features = probe(module, size=preprocess.size, name=str(arguments.get("model", architecture)))
-    if grid:
-        module, shape = with_map(module, grid, size=preprocess.size)
+    if config.grid:
+        module, shape = with_map(module, config, size=preprocess.size)
+        preprocess = larger(preprocess, config.tiles)
     return ImageEncoder(module, num_features, preprocess, architecture, arguments, map_shape=shape)
 
 
@@ -342,6 +371,15 @@ def resized(base: Mapping[str, Any], size: int) -> dict[str, Any]:
     """Return the same input at another size; what is cropped away keeps its proportion."""
     resize_to = base.get("resize_to", 0)
     return {**base, "size": size, "resize_to": int(resize_to * size / base["size"])}
+
+
+def larger(preprocess: Preprocess, tiles: int) -> Preprocess:
+    """Return the transform to a picture of so many tiles a side.
+
+    Raises:
+        InputError: that is more than 4,096 pixels.
+    """
+    return replace(preprocess, size=tiles * preprocess.size, resize_to=tiles * preprocess.resize_to)
 
 
 def transform(config: EncoderConfig, base: Mapping[str, Any]) -> Preprocess:

@@ -66,6 +66,8 @@ def explain(
     own = local if method in ("auto", "local") else None
     if own is None:
         _network(run)  # refuses an exported run, before anything is computed
+        if run.encoder.map_shape is not None and run.encoder.map_shape.tiles > 1:
+            raise InputError(f"this run looks at tiles, which {method} has no map of. Leave --method out.")
     head = trainable_head(run.head, run.config)
     row = run.encoder.encode(square[None].numpy())
     path, note = _path(run, row, None if labels is None else list(labels))

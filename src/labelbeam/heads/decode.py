@@ -228,6 +228,11 @@ def local_scores(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndar
     weight = arrays["local.weight"] / arrays["local.deviation"]  # [labels channels]
     places = features[len(arrays["scaling.mean"]) :].astype(np.float32).reshape(-1, weight.shape[1])
     s, pooling = places @ weight.T - weight @ arrays["local.mean"], options["local"]
+    if pooling["name"] == "query-attention":  # Liu et al. 2021
+        query = arrays["local.query"] / arrays["local.deviation"]
+        asked = places @ query.T * (pooling["temperature"] / len(weight[0]) ** 0.5)
+        powers = np.exp(asked - asked.max(axis=0))
+        return (s * powers).sum(axis=0) / powers.sum(axis=0)
     powers = np.exp(pooling["temperature"] * (s - s.max(axis=0)))  # [places labels]
     if pooling["name"] == "csra":  # Zhu and Wu 2021
         return s.mean(axis=0) + pooling["weight"] * (s * powers / powers.sum(axis=0)).sum(axis=0)

@@ -89,6 +89,40 @@ def csra_of_tensor(scores: "Tensor", options: LocalOptions) -> "Tensor":
     return (scores * (1 / scores.shape[1] + options.weight * attention)).sum(dim=1)
 
 
+# Attention by a query of each label: places count by what the label looks for, not by how strong it is there.
+#
+#     a   = softmax_p(temperature * q . x_p / sqrt(channels))     where the label looks
+#     z   = sum_p a_p * (w . x_p)                                 the label's score there
+#
+# One cross-attention with one head, whose keys are the places themselves and whose values are the label's scores; as
+# many parameters as two linear heads. Sources:
+#     Liu et al., "Query2Label", 2021 (arXiv 2107.10834), section 3; Ridnik et al., "ML-Decoder", WACV 2023.
+#     Theirs have several heads, a feed-forward layer behind, and a residual; these queries are not the embeddings U_l.
+
+
+def query_attention(
+    scores: Float[np.ndarray, "images places labels"], queried: Float[np.ndarray, "images places labels"]
+) -> Float[np.ndarray, "images places labels"]:
+    """Return what each place adds to a label's score: summed over places they are it.
+
+    Args:
+        scores: of each label at each place.
+        queried: how much each place is what each label looks for, in log-odds between places.
+
+    Example:
+        >>> query_attention(np.array([[[2.0], [8.0]]]), np.log([[[3.0], [1.0]]]))[0, :, 0].tolist()
+        [1.5, 2.0]
+    """
+    attention = np.exp(queried - queried.max(axis=1, keepdims=True))
+    parts: np.ndarray = scores * attention / attention.sum(axis=1, keepdims=True)
+    return parts
+
+
+def query_attention_of_tensor(scores: "Tensor", queried: "Tensor") -> "Tensor":
+    """Return the scores [batch labels] from both [batch places labels]; the twin of `query_attention`, summed."""
+    return (scores * queried.softmax(dim=1)).sum(dim=1)
+
+
 TOGETHER = 64
 """Maps multiplied at a time: bounds the memory of single-precision copies."""
 
@@ -96,7 +130,10 @@ PARTS: Mapping[str, Callable[[np.ndarray, LocalOptions], np.ndarray]] = {
     "csra": csra,
     "log-sum-exp": log_sum_exp,
 }
-"""By name, from scores [images places labels] to what each place adds."""
+"""By name, from scores [images places labels] to what each place adds, without a query."""
+
+QUERIES = "query-attention"
+"""The local evidence whose labels have queries."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +145,14 @@ class Local:
         offset: added to each label's score at every place: what scaling takes away.
         options: how places are pooled.
         after: numbers of the pooled vector, behind which a row's map begins.
+        query: of a place's numbers in what each label looks for, scaling and temperature in it; None: no queries.
     """
 
     weight: Float32[np.ndarray, "channels labels"]
     offset: Float32[np.ndarray, " labels"]
     options: LocalOptions
     after: int
+    query: Float32[np.ndarray, "channels labels"] | None = None
 
     @classmethod
     def of(cls, tensors: Tensors, options: LocalOptions, num_labels: int, *, after: int) -> "Local | None":
@@ -127,13 +166,19 @@ class Local:
         weight = tensors.take("local.weight", num_labels, None)
         channels = weight.shape[1]
         mean, deviation = (tensors.take(f"local.{name}", channels) for name in ("mean", "deviation"))
-        weight = weight / deviation
-        return cls(np.ascontiguousarray(weight.T), -weight @ mean, options, after)
+        weight, query = weight / deviation, None
+        if options.name == QUERIES:  # the mean is in all places alike, so it says nothing between them
+            query = tensors.take("local.query", num_labels, channels) / deviation
+            query = np.ascontiguousarray(query.T * np.float32(options.temperature / math.sqrt(channels)))
+        return cls(np.ascontiguousarray(weight.T), -weight @ mean, options, after, query)
 
     def at_places(self, rows: Float[np.ndarray, "images row"]) -> Float32[np.ndarray, "images places labels"]:
         """Return what each place of the map adds to each label's score."""
         maps = rows[:, self.after :].astype(np.float32).reshape(len(rows), -1, len(self.weight))
-        return PARTS[self.options.name](maps @ self.weight + self.offset, self.options)
+        scores = maps @ self.weight + self.offset
+        if self.query is not None:
+            return query_attention(scores, maps @ self.query)
+        return PARTS[self.options.name](scores, self.options)
 
     def scores(self, rows: Float[np.ndarray, "images row"]) -> Float32[np.ndarray, "images labels"]:
         """Return each label's local score: the sum of what the places add."""

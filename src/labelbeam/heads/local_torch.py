@@ -1,5 +1,6 @@
 """Local evidence in training: one linear layer at every place of the encoder's last map, pooled label by label."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelbeam.heads.local import TOGETHER, csra_of_tensor, log_sum_exp_of_tensor
+from labelbeam.heads.local import (
+    QUERIES,
+    TOGETHER,
+    csra_of_tensor,
+    log_sum_exp_of_tensor,
+    query_attention_of_tensor,
+)
 from labelbeam.heads.options import LocalOptions
 
 POOLED: Mapping[str, Callable[[Tensor, LocalOptions], Tensor]] = {
@@ -36,6 +43,9 @@ class LocalScores(nn.Module):
         super().__init__()
         self.channels, self.options, self.after = channels, options, after
         self.weight = nn.Parameter(torch.zeros(num_labels, channels))
+        # From nothing, all places count alike, as in an average.
+        queries = options.name == QUERIES
+        self.query = nn.Parameter(torch.zeros(num_labels, channels)) if queries else None
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
 
@@ -58,15 +68,18 @@ class LocalScores(nn.Module):
     def forward(self, rows: Float[Tensor, "batch row"]) -> Float[Tensor, "batch labels"]:
         """Return each label's local score."""
         maps = rows[:, self.after :].float().unflatten(1, (-1, self.channels))  # [batch places channels]
-        weight = self.weight / self.deviation  # [labels channels]
+        share = 1 / self.deviation  # of a channel's numbers, [channels] or [batch 1 channels]
         if self.training and self.options.dropout:
             # A channel is dropped at all places of an image, as from its average.
-            kept = nn.functional.dropout(maps.new_ones(len(maps), 1, self.channels), self.options.dropout)
-            weight = weight * kept  # [batch labels channels]
-            scores = maps @ weight.transpose(1, 2) - (weight @ self.mean)[:, None]
-        else:
-            scores = maps @ weight.T - weight @ self.mean
-        return POOLED[self.options.name](scores, self.options)
+            share = share * nn.functional.dropout(
+                maps.new_ones(len(maps), 1, self.channels), self.options.dropout
+            )
+        weight = self.weight * share  # [(batch) labels channels]
+        scores = maps @ weight.mT - (weight @ self.mean).unsqueeze(-2)
+        if self.query is None:
+            return POOLED[self.options.name](scores, self.options)
+        queried = maps @ (self.query * share).mT * (self.options.temperature / math.sqrt(self.channels))
+        return query_attention_of_tensor(scores, queried)
 
 
 def local_scores(

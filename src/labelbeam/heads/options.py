@@ -152,7 +152,7 @@ NEEDS_PER_LABEL = (
     "--set label_model.per_label=0 out."
 )
 
-LOCAL = ("none", "csra", "log-sum-exp")
+LOCAL = ("none", "csra", "log-sum-exp", "query-attention")
 """How the places of the encoder's last map are pooled into one score per label; each has a file in `heads`."""
 
 
@@ -165,7 +165,7 @@ class LocalOptions:
     """
 
     name: str = "none"
-    """`none`, `csra` (class-specific residual attention) or `log-sum-exp`."""
+    """`none`, `csra` (class-specific residual attention), `log-sum-exp` or `query-attention`."""
     weight: float = 1.0
     """Of the strongest places beside the average of all, for `csra`."""
     temperature: float = 3.0

@@ -229,10 +229,10 @@ class RunConfig:
             require(self.head, "local", f"--local {self.local.name}")
             if row.searches and not self.label_model.per_label:
                 raise InputError(NEEDS_PER_LABEL)
-        elif self.encoder.grid:
+        elif self.encoder.grid or self.encoder.tiles != 1:
+            given = f"--grid {self.encoder.grid}" if self.encoder.grid else f"--tiles {self.encoder.tiles}"
             raise InputError(
-                f"--grid {self.encoder.grid} is of the map that local evidence is taken from. Add --local csra, or "
-                "leave it out."
+                f"{given} is of the map that local evidence is taken from. Add --local csra, or leave it out."
             )
         if not self.grid_limit > 0:
             raise InputError(f"--grid-limit is {self.grid_limit}; it is in GB and above 0, such as 20.")

@@ -76,7 +76,7 @@ def suggester_config(config: RunConfig) -> RunConfig:
     sigmoid, differences = config.sigmoid, HEADS[ANY_SUBSET].differences
     if not sigmoid.hidden_size:
         sigmoid = replace(SigmoidOptions(**differences["sigmoid"]), feature_dropout=sigmoid.feature_dropout)
-    encoder = replace(config.encoder, grid=0)
+    encoder = replace(config.encoder, grid=0, tiles=1)
     return replace(config, head=ANY_SUBSET, sigmoid=sigmoid, encoder=encoder, local=LocalOptions())
 
 

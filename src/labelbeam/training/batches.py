@@ -233,7 +233,7 @@ def random_windows(random: np.random.Generator, count: int, least: float) -> Flo
         >>> windows = random_windows(np.random.default_rng(0), 1000, 0.5)
         >>> bool((windows >= 0).all() and (windows[:, :2] + windows[:, 2:] <= 1 + 1e-9).all())
         True
-        >>> (windows[:, 2] * windows[:, 3]).round(3).min()
+        >>> float((windows[:, 2] * windows[:, 3]).round(3).min())
         0.5
     """
     area = random.uniform(least, 1.0, count)

@@ -359,7 +359,9 @@ def _with_grid(config: RunConfig, train: Dataset, *, tune: int | None) -> RunCon
         raise InputError(
             f"--tune tries heads on pooled vectors, --local {config.local.name} needs maps. Leave one out."
         )
-    return replace(config, encoder=replace(config.encoder, grid=config.encoder.grid or GRID))
+    return replace(
+        config, encoder=replace(config.encoder, grid=config.encoder.grid or GRID * config.encoder.tiles)
+    )
 
 
 def _encoder(config: RunConfig, train: Dataset) -> Encoder:
