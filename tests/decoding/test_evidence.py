@@ -323,3 +323,47 @@ def test_samples_start_where_a_continuation_is_most_likely_to_agree_however_unli
     _, labels, worth = draw_frontier(tree, np.array([0]), np.arange(200, dtype=np.uint64)[None])
     assert 0.9 < labels.mean() < 0.99  # a tenth by mass alone
     assert worth.mean() == pytest.approx(0.5, rel=0.02)  # two open continuations of four outcomes
+
+
+@pytest.mark.parametrize("rule", ["canonical", "no-repeat", "paper"])
+def test_a_seeded_run_keeps_its_numbers(rule):
+    trie = PrefixTrie(TableStep({}, num_labels=6, allowed=rule, seed=7), length=PathLength(maximum=4))
+    known = np.int8([[1, -1, -1, 0, -1, 1], [-1, -1, 1, -1, 0, -1]])
+    found = conditional_marginals(trie, random_rows(2, 7, 7), known, expansions=12, samples=60, seed=3)
+    for name, numbers in GOLDEN[rule].items():
+        of_labels = np.ravel(getattr(found, name))
+        assert of_labels.tolist() == pytest.approx(numbers, rel=2e-3, abs=2e-4), name
+
+
+GOLDEN = {
+    "canonical": {
+        "low": [1.0, 0.4478, 0.2761, 0.0, 0.2743, 1.0, 0.1708, 0.1866, 1.0, 0.1132, 0.0, 0.895],
+        "high": [1.0, 0.4481, 0.2766, 0.0, 0.2748, 1.0, 0.1991, 0.2034, 1.0, 0.1521, 0.0, 0.9389],
+        "score": [1.0, 0.4478, 0.2765, 0.0, 0.2747, 1.0, 0.1759, 0.1973, 1.0, 0.1237, 0.0, 0.9334],
+        "stderr": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0006, 0.0011, 0.0, 0.0007, 0.0, 0.0008],
+        "evidence_low": [0.0587, 0.0494],
+        "evidence": [0.0587, 0.05],
+        "evidence_high": [0.0587, 0.0517],
+        "effective_samples": [60.0, 46.2916],
+    },
+    "no-repeat": {
+        "low": [1.0, 0.1718, 0.0816, 0.0, 0.0386, 1.0, 0.1755, 0.152, 1.0, 0.1436, 0.0, 0.0],
+        "high": [1.0, 1.0, 0.9749, 0.0, 0.9447, 1.0, 0.9975, 0.9975, 1.0, 0.9975, 0.0, 0.9055],
+        "score": [1.0, 0.7842, 0.6787, 0.0, 0.4355, 1.0, 0.9254, 0.5798, 1.0, 0.6807, 0.0, 0.6453],
+        "stderr": [0.0, 0.0546, 0.0584, 0.0, 0.0661, 0.0, 0.0332, 0.0925, 0.0, 0.087, 0.0, 0.0663],
+        "evidence_low": [0.0224, 0.0277],
+        "evidence": [0.1069, 0.1327],
+        "evidence_high": [0.2782, 0.2937],
+        "effective_samples": [35.2386, 20.19],
+    },
+    "paper": {
+        "low": [1.0, 0.0514, 0.0126, 0.0, 0.0, 1.0, 0.011, 0.0, 1.0, 0.0033, 0.0, 0.0],
+        "high": [1.0, 1.0, 0.9809, 0.0, 0.9716, 1.0, 0.9983, 0.9941, 1.0, 0.9961, 0.0, 0.9941],
+        "score": [1.0, 0.6915, 0.3996, 0.0, 0.2534, 1.0, 0.6978, 0.2549, 1.0, 0.5502, 0.0, 0.5877],
+        "stderr": [0.0, 0.0717, 0.0771, 0.0, 0.0681, 0.0, 0.4937, 0.497, 0.0, 0.4964, 0.0, 0.497],
+        "evidence_low": [0.0073, 0.0025],
+        "evidence": [0.0564, 0.1455],
+        "evidence_high": [0.2551, 0.4247],
+        "effective_samples": [32.6543, 15.0732],
+    },
+}

@@ -242,3 +242,21 @@ def test_a_rule_is_not_settled_by_labels_that_come_before_its_own():
     machine = RuleMachine([Limit((1,), (), 1, 1)], num_labels=3)
     settled = machine.settles(machine.start[None], np.array([0]))
     assert settled[0, :2].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_seeded_run_keeps_its_numbers(backend):
+    limits = [Limit((0, 2, 5), (), 1, 1), Limit((1,), (3,), 0, 1)]
+    trie = PrefixTrie(TableStep({}, num_labels=8, seed=7), limits=limits)
+    found = label_marginals(trie, random_rows(2, 9, 7), expansions=4, samples=40, seed=3, backend=backend)
+    for name, numbers in GOLDEN.items():
+        assert getattr(found, name)[1].tolist() == pytest.approx(numbers, rel=2e-3, abs=2e-4), name
+
+
+GOLDEN = {
+    "low": [0.0929, 0.1991, 0.0948, 0.0, 0.0, 0.2469, 0.1268, 0.0078],
+    "high": [0.3206, 0.6438, 0.3876, 0.3923, 0.5776, 0.8245, 0.9514, 0.9592],
+    "score": [0.1843, 0.5023, 0.157, 0.1887, 0.1647, 0.6494, 0.6848, 0.3568],
+    "stderr": [0.0384, 0.0769, 0.0268, 0.0587, 0.0456, 0.0837, 0.0615, 0.034],
+    "kept": 0.2168,
+}

@@ -1,16 +1,27 @@
 """The regression that adds one label: against scikit-learn, against its own gradient, on what it must refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from labelbeam.decoding.trie import PrefixTrie
 from labelbeam.errors import InputError
 from labelbeam.heads.arrays_torch import trained
+from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model_torch import CNNRNN
 from labelbeam.heads.label_scores import TrainedAnySubset, TrainedSigmoid
 from labelbeam.heads.label_scores_torch import AnySubsetHead, SigmoidHead
-from labelbeam.heads.new_label import any_subset_with, fit_offset_regression, sigmoid_with
-from labelbeam.heads.options import LocalOptions, SigmoidOptions
+from labelbeam.heads.new_label import (
+    any_subset_with,
+    decisions_of_label_model,
+    fit_offset_regression,
+    label_model_with,
+    sigmoid_with,
+)
+from labelbeam.heads.options import LabelModelOptions, LocalOptions, SigmoidOptions
 
 
 def drawn(seed: int = 0, rows: int = 300, inputs: int = 4):
@@ -97,3 +108,53 @@ def test_a_grown_any_subset_head_says_of_the_old_labels_what_it_said_whatever_is
     for new in (-1, 0, 1):
         found = grown.conditional(features, np.concatenate((known, asked * 0 + new), axis=1))
         np.testing.assert_allclose(found[:, :3], head.conditional(features, known), atol=1e-6)
+
+
+CASES: list[dict[str, object]] = [
+    {},
+    {"activation": "relu"},
+    {"cell": "none"},
+    {"allowed": "no-repeat"},
+    {"per_label": 1.0, "nothing": "independent"},
+    {"per_label": 1.0, "allowed": "no-repeat", "activation": "relu"},
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_a_grown_label_model_says_the_new_label_with_the_odds_that_were_fitted(options: dict) -> None:
+    torch.manual_seed(2)
+    small = LabelModelOptions(**({"embedding_size": 6, "hidden_size": 5} | options))
+    module = CNNRNN(4, 3, small)
+    if module.per_label is not None:
+        torch.nn.init.normal_(module.per_label.weight)
+    head = trained(module)
+    features = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    targets = (np.random.default_rng(1).random((8, 4)) < 0.5).astype(np.int8)
+    decisions = decisions_of_label_model(head, features, targets)
+    weights = np.random.default_rng(2).standard_normal(decisions.inputs.shape[1])
+    arrays = label_model_with(head, weights)
+    wide = replace(small, embedding_size=arrays["U_l"].shape[1])
+    grown = TrainedLabelModel(arrays, wide, scaling="none", num_labels=5)
+    trie, rows = PrefixTrie(grown), grown.image_rows(features)
+    fitted, at = decisions.inputs @ weights + decisions.offsets, 0
+    for image, row in enumerate(targets):
+        path = np.flatnonzero(row).astype(np.int32)
+        for step in range(len(path) + 1):
+            trie.start_batch()
+            node = trie.find(path[None, :step], np.array([step]))
+            p = np.exp(trie.log_probs(node, rows[image : image + 1], np.float64))[0, 4]
+            assert np.log(p / (1 - p)) == pytest.approx(fitted[at], abs=1e-3)
+            assert (decisions.image[at], decisions.last[at]) == (image, step == len(path))
+            at += 1
+        assert decisions.judged[image] == at - 1
+    assert at == len(fitted)
+
+
+def test_a_seeded_regression_keeps_its_numbers() -> None:
+    x, offsets, present = drawn(3, rows=80)
+    found = fit_offset_regression(x, offsets, present, groups=np.arange(80) // 2, bias=True)
+    numbers = [*found.weights, found.bias, found.penalty, found.log_loss, found.base_log_loss]
+    assert numbers == pytest.approx(GOLDEN, rel=1e-4)
+
+
+GOLDEN = [-1.85501, -0.7788, 0.53279, 1.51637, 0.29399, 1.0, 0.40229, 0.66762]

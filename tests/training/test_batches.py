@@ -1,6 +1,7 @@
 """Batches of pixels: order and mirroring are drawn from seed and epoch, and what is mirrored is mirrored."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from labelbeam.encoders.preprocess import Preprocess
 from labelbeam.heads.label_scores_torch import SigmoidHead
 from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.runs.config import configure
+from labelbeam.runs.recipe import DataSize, recipe_for
 from labelbeam.training import batches as module
+from labelbeam.training import train as train_module
 from labelbeam.training.batches import ImageBatches
+from labelbeam.training.loop import Progress
 
 COUNT = 24
 
@@ -138,3 +142,33 @@ def test_a_training_from_pixels_has_the_cuts_mirroring_and_sizes_of_its_configur
         assert isinstance(batches, ImageBatches)
         found = (batches.crop, batches.flips, batches.batch_size, batches.seed, batches.targets.tolist())
         assert found == (0.4, False, 7, 5, targets.tolist())
+
+
+def test_a_head_that_learns_first_is_taught_as_one_of_a_frozen_encoder_is(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = np.ones((COUNT, 1), np.int8)
+    data = Dataset("made", files[0].parent, tuple(one.name for one in files), Vocabulary(("a",)), targets)
+    config = configure(
+        options={
+            **{"head": "sigmoid", "train_encoder": True, "head_first": True, "seed": 5},
+            "recipe": {"batch_size": 7, "epochs": 3},
+        }
+    )
+    encoder = build_encoder(EncoderConfig("tiny", width=16, size=32))
+    wanted = recipe_for(DataSize(COUNT, encoder.num_features, 1), "sigmoid", local=False)["recipe"]
+    seen: dict[str, Any] = {}
+
+    def fit(model: object, optimiser: object, batches: object, **options: Any) -> Progress:
+        seen.update(options | {"batches": batches, "model": model})
+        return Progress()
+
+    monkeypatch.setattr(train_module, "fit", fit)
+    head = SigmoidHead(1, encoder.num_features)
+    train_module._teach_head(config, head, data, data, encoder, Accelerator(cpu=True), lambda line: None)
+    assert seen["model"] is head
+    assert isinstance(seen["batches"], module.FeatureBatches)
+    assert seen["batches"].batch_size == wanted["batch_size"] != 7
+    assert {name: getattr(seen["recipe"], name) for name in wanted} == wanted
+    assert (seen["seed"], seen["folder"]) == (5, None)
+    assert seen["validate"](head).keys() == {"val_nats"}

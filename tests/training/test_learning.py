@@ -120,3 +120,55 @@ def test_the_best_on_held_out_rows_is_chosen_with_what_the_others_had() -> None:
     with pytest.raises(InputError, match="there are 11"):
         tune(configured, size_of(features, 3), features[:11], targets[:11], count=1)
     assert len(as_rows(features)) == 60
+
+
+LATER = {"allowed": "no-repeat"}
+GOLDEN: list[tuple[str, dict[str, Any], tuple[float, float]]] = [
+    ("no-rnn", {}, (2.5062, 2.6364)),
+    ("sigmoid", {}, (1.5713, 1.4118)),
+    ("sigmoid-mlp", {}, (1.6310, 1.4294)),
+    ("any-subset", {}, (1.1009, 1.4366)),
+    ("softmax", {}, (0.7237, 0.6868)),
+    ("warp", {}, (0.5443, 0.2504)),
+    ("asymmetric", {}, (0.8128, 0.6866)),
+    ("chow-liu", {}, (1.5680, 1.3935)),
+    ("cnn-rnn", {}, (2.5329, 2.5856)),
+    ("cnn-rnn", {"order": "shuffle", "label_model": LATER}, (2.7059, 2.6730)),
+    ("cnn-rnn", {"label_model": LATER | {"loss": "remaining-set"}}, (2.7288, 2.6931)),
+    ("cnn-rnn", {"label_model": LATER | {"loss": "mla"}}, (2.4947, 2.6179)),
+    (
+        "cnn-rnn",
+        {
+            "recipe": {"warmup": 0.5},
+            "label_model": {
+                **{"per_label": 1.0, "nothing": "independent"},
+                **{"image_hidden_size": 5, "cell": "paper-gated"},
+            },
+        },
+        (2.9393, 1.4622),
+    ),
+    ("sigmoid", {"recipe": {"optimiser": "sgd", "schedule": "constant", "average": 0.9}}, (1.5369, 1.4191)),
+    (
+        "cnn-rnn",
+        {"recipe": {"optimiser": "rmsprop", "clip_norm": 0.1, "weight_decay": 0.5}},
+        (2.3567, 2.6209),
+    ),
+]
+
+
+@pytest.mark.parametrize(("head", "more", "nats"), GOLDEN, ids=[f"{head} {more}" for head, more, _ in GOLDEN])
+def test_a_seeded_training_keeps_its_numbers(
+    head: str, more: dict[str, Any], nats: tuple[float, float]
+) -> None:
+    options: dict[str, Any] = {
+        "label_model": {"hidden_size": 8, "embedding_size": 6, "image_hidden_size": 0},
+        "sigmoid": {"hidden_size": 9 if head in ("sigmoid-mlp", "any-subset") else 0},
+        "recipe": {"epochs": 3, "batch_size": 16, "learning_rate": 0.02},
+        "seed": 1,
+    }
+    for name, value in more.items():
+        options[name] = options[name] | value if isinstance(value, dict) else value
+    features, targets = rows()
+    targets[::7, 1] = -1
+    last = learn(configure(head=head, options=options), features, targets, rows(40, seed=1)).history[-1]
+    assert (last["train_nats"], last["val_nats"]) == pytest.approx(nats, rel=1e-3)
