@@ -101,7 +101,7 @@ def _distinct(rows: np.ndarray) -> tuple[np.ndarray, Int[np.ndarray, " rows"]]:
 def _pruned(labels: tuple[int, ...], steps: list[np.ndarray], settled: list[np.ndarray]) -> Layers | None:
     """Remove states from which no set can be completed."""
     alive = np.ones(len(settled[-1]), dtype=bool)
-    for t in range(len(steps) - 1, -1, -1):
+    for t in reversed(range(len(steps))):
         new_ids = np.where(alive, np.cumsum(alive) - 1, DEAD)
         settled[t + 1] = settled[t + 1][alive]
         step = np.where(steps[t] == DEAD, DEAD, np.append(new_ids, DEAD)[steps[t]])

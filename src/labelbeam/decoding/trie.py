@@ -318,7 +318,7 @@ class PrefixTrie:
             at = np.flatnonzero(depths == depth)
             prefixes = np.empty((len(at), depth), dtype=np.int32)
             nodes = ids[at]
-            for t in range(depth - 1, -1, -1):
+            for t in reversed(range(depth)):
                 prefixes[:, t] = self.labels[nodes]
                 nodes = self.parents[nodes]
             allowed[at] = allowed_outcomes(

@@ -184,7 +184,7 @@ class _PrefixLSTM(torch.autograd.Function):
         d_output, d_r, d_gates = output_gradient.clone(), torch.zeros_like(r), torch.empty_like(opened)
         sums = []  # of siblings' gate gradients, per prefix that goes on
         last = len(opened)
-        for level in range(len(starts) - 1, -1, -1):
+        for level in reversed(range(len(starts))):
             part = slice(starts[level], last)
             i, f, x, o = opened[part].split(hidden, dim=1)
             d_i, d_f, d_x, d_o = d_gates[part].split(hidden, dim=1)
