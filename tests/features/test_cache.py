@@ -1,4 +1,5 @@
 import errno
+import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_every_finite_half_survives_to_the_bit(
 
 def test_another_encoder_or_transform_is_another_cache(tmp_path: Path) -> None:
     fill(tmp_path, range(3))
+    assert json.loads((opened(tmp_path).folder / "key.json").read_text(encoding="utf-8")) == KEY
     for key in (KEY | {"encoder": "tiny:abd"}, KEY | {"transform": "{1}"}, KEY | {"precision": "bfloat16"}):
         assert opened(tmp_path, key).get(digest(1)) is None
 

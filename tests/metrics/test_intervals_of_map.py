@@ -75,3 +75,20 @@ def test_the_bootstrap_hands_out_this_interval():
     one = compared(*of_population(200, 5))
     found = bootstrap(one, rng=np.random.default_rng(0), resamples=5)
     assert found["mAP_voc11"] == map_intervals([one])["mAP_voc11"]
+
+
+def test_a_seeded_problem_keeps_its_intervals():
+    rng = np.random.default_rng(1)
+    truth = (rng.random((80, 3)) < 0.4).astype(np.int8)
+    found = map_intervals([compared(truth, truth + rng.normal(size=truth.shape))])
+    for rule, numbers_of_it in GOLDEN.items():
+        one = found[f"mAP_{rule}"]
+        ends = one.value, one.low, one.high, one.standard_deviation
+        assert ends == pytest.approx(numbers_of_it, abs=2e-5)
+
+
+GOLDEN = {
+    "area": (0.72613, 0.58889, 0.82013, 0.05492),
+    "voc10": (0.75288, 0.63913, 0.8249, 0.04602),
+    "voc11": (0.74862, 0.62741, 0.81546, 0.04489),
+}

@@ -172,3 +172,10 @@ def test_a_head_that_learns_first_is_taught_as_one_of_a_frozen_encoder_is(
     assert {name: getattr(seen["recipe"], name) for name in wanted} == wanted
     assert (seen["seed"], seen["folder"]) == (5, None)
     assert seen["validate"](head).keys() == {"val_nats"}
+
+
+def test_cuts_stretch_a_side_against_the_other_by_up_to_a_third() -> None:
+    windows = module.random_windows(np.random.default_rng(0), 2000, 0.3)
+    stretch = windows[:, 2] / windows[:, 3]
+    assert 0.75 - 1e-9 <= stretch.min() < 0.76
+    assert 1.32 < stretch.max() <= 4 / 3 + 1e-9
