@@ -219,3 +219,11 @@ def test_folders_may_lie_deeper_than_the_stack_of_python(folder, monkeypatch):
         os.chdir("..")
         Path("x").rmdir()
     assert len([name for name in found if name.endswith("/x/z.jpg")]) == 1
+
+
+def test_marks_around_a_name_and_addresses_of_files_are_read_where_nothing_is_called_so(tmp_path):
+    for name in ("a b.jpg", '"c".jpg', "'d'"):
+        (tmp_path / name).write_bytes(b"")
+    lines = [f'"{tmp_path}/a b.jpg"', f"file://{tmp_path}/a%20b.jpg", f'{tmp_path}/"c".jpg', "'gone.jpg'"]
+    found = list_images(["-"], stdin=io.BytesIO("\n".join(lines).encode()))
+    assert list(found) == [tmp_path / "a b.jpg"] * 2 + [tmp_path / '"c".jpg', Path("gone.jpg")]

@@ -162,3 +162,8 @@ def test_an_escape_that_nobody_took_back_is_shown(cell):
 @pytest.mark.parametrize("mark", ["､", "｜"])
 def test_marks_of_half_and_full_width_separate(mark):
     assert recognise([f"猫{mark}犬", "犬"], "a.csv").delimiter == mark
+
+
+def test_line_ends_separate_where_no_mark_does_and_blanks_belong_to_names():
+    style = recognise(["traffic light\ndog", "dog", "cat\r\ntraffic light"], "a.csv")
+    assert style.labels("cat\r\ntraffic light\n") == ["cat", "traffic light"]

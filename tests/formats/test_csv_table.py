@@ -377,3 +377,27 @@ def test_labels_that_are_all_numbers_are_noted(tmp_path):
     (tmp_path / "a.csv").write_text("image,tags\na.jpg,0;7\nb.jpg,7\n")
     dataset = read_csv(tmp_path / "a.csv", options=ReadOptions(missing="keep"))
     assert any("numbers of classes" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"), [(b"PK\x03\x04" + bytes(20), "spreadsheet"), (b"\x1f\x8b\x08" + bytes(9), "compressed")]
+)
+def test_a_file_that_is_no_text_is_called_what_it_is(tmp_path, raw, words):
+    (tmp_path / "a.csv").write_bytes(raw)
+    with pytest.raises(InputError, match=words):
+        read_csv(tmp_path / "a.csv")
+
+
+def test_a_column_of_0_and_1_alone_is_asked_about(tmp_path):
+    text = "image,cat\na.jpg,1\nb.jpg,0\n"
+    assert read(tmp_path, text).vocabulary.names == ("cat",)
+    with pytest.raises(
+        InputError, match=r"'target' holds 0 and 1, no names.*--layout one-hot.*--tags-column"
+    ):
+        read(tmp_path, text.replace("cat", "target"))
+
+
+def test_a_partition_is_a_split_and_a_set_no_label(tmp_path):
+    text = "image,cat,partition,set\na.jpg,1,train,0\nb.jpg,0,test,1\n"
+    data = read(tmp_path, text, "train")
+    assert (data.images, data.vocabulary.names) == (("a.jpg",), ("cat",))

@@ -214,3 +214,8 @@ def test_folders_of_splits_are_no_labels(tmp_path):
 def test_a_train_is_a_label_among_others(tmp_path):
     place(tmp_path, "train/a.jpg", "bus/b.jpg")
     assert read_folder(tmp_path, "").vocabulary.names == ("bus", "train")
+
+
+def test_folders_called_by_several_labels_are_said(tmp_path):
+    place(tmp_path, "cat/a.jpg", "cat+dog/b.jpg", "dog/c.jpg")
+    assert any("hold others with a mark between" in note for note in read_folder(tmp_path, "").notes)

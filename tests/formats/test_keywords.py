@@ -304,6 +304,4 @@ def test_several_keywords_in_one_are_said(tmp_path):
     for name, words in (("a", ["cat;dog"]), ("b", ["cat", "dog", "shoes, clothing"])):
         save(tmp_path / f"{name}.jpg", xmp=packet(bag("dc:subject", *words)))
     data = read_keywords(tmp_path, "")
-    assert any(
-        note.startswith("1 keywords hold other keywords") and "'cat;dog'" in note for note in data.notes
-    )
+    assert any(note.startswith("1 labels hold others") and "'cat;dog'" in note for note in data.notes)

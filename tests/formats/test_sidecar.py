@@ -195,3 +195,10 @@ def test_boxes_are_no_tags_where_one_text_among_them_is_odd(tmp_path, box):
             tmp_path,
             files | {"b.txt": "imagesource:GoogleEarth\ngsd:0.1\n" + box if "plane" in box else "0 0.5"},
         )
+
+
+def test_a_text_without_the_comma_that_others_have_is_asked_about(tmp_path):
+    files = {"a.jpg": "", "a.txt": "cat, dog", "b.jpg": "", "b.txt": "dog; bird"}
+    with pytest.raises(InputError, match=r"'dog; bird' has no comma.*--delimiter"):
+        read(tmp_path, files)
+    assert read(tmp_path, files | {"b.txt": ";)"}).vocabulary.names == (";)", "cat", "dog")

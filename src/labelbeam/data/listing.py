@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from io import BufferedIOBase
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from labelbeam.data import raw_preview
 from labelbeam.data.image_bytes import ARCHIVE_SUFFIX, image_exists, open_regular, tar_members, within_archive
@@ -205,8 +206,15 @@ def _from_list(lines: BufferedIOBase | Iterable[str], left_out: LeftOut | None) 
         _names(lines) if isinstance(lines, BufferedIOBase) else (line.rstrip("\r\n") for line in lines)
     ):
         if name := name.removeprefix("\ufeff"):
-            path = Path(name)
+            path = _listed(name)
             yield from _walk(path, left_out) if is_folder(path) else (path,)
+
+
+def _listed(name: str) -> Path:
+    """Return the path of a line: as it is, or without quotation marks or `file://` where only that is there."""
+    inner = name[1:-1] if len(name) > 2 and name[0] == name[-1] in "\"'" else name
+    inner = unquote(urlsplit(inner).path) if inner.startswith("file://") else inner
+    return Path(inner) if inner != name and not exists(Path(name)) else Path(name)
 
 
 def _names(stream: BufferedIOBase) -> Iterator[str]:

@@ -16,7 +16,7 @@ from itertools import islice
 
 from labelbeam.errors import InputError
 from labelbeam.formats.list_cells import OBJECTS, ListCell, list_cell
-from labelbeam.labels.names import clean
+from labelbeam.labels.names import clean, marks_between
 
 DELIMITERS = (";", "|", ",", "、", "､", "，", "；", "｜", "،", "؛")
 """Recognised inside a cell when it is the only one of them there; blanks are, where the words recombine."""
@@ -65,14 +65,10 @@ _GROUPS = re.compile(r"(?:「[^「」]+」|『[^『』]+』|【[^【】]+】|《
 _PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MULTILINE)
 """What pandas and polars print of a column in place of its values: shortened, or without escapes."""
 
-_LONGEST_MARK = 4
-"""Characters of what separates labels; more are no separator."""
-
 _ROW = re.compile(r"[01](?:[.]0?)?(?:[\s,;|]+[01](?:[.]0?)?)+|0[01]+|[01]*0[01]{7,}")
 """A row of values in a cell; 10 and 11 are names."""
 
 _AND = frozenset({"and", "und", "et", "y", "e", "en", "och", "og", "or", "oder", "ou", "&"})
-_RUN = re.compile(r"[^\w\s.'’-]+|_{2,}|-{2,}|[.]{2,}|(?<=\s)(?:and|und|et|och|og)(?=\s)")
 _ITEM = re.compile(r"[-*•]\s|1[.)]\s.*\n\s*2[.)]\s")
 _PLAIN_MARKS = frozenset(".'\"!?@%’·")
 """Marks that names have, and that separate none."""
@@ -248,6 +244,8 @@ def _delimiter(distinct: set[str], where: str) -> str | None:
             f"{where}: {bullet[:40]!r} is a list with a mark before each item. Write ';' between labels; if each cell "
             "is one label, say so with --delimiter ';'."
         )
+    if any("\n" in text for text in masked.values()):
+        return "\n"  # as Excel holds what was typed with Alt and Enter; no name has one
     if _recombine(distinct, partial(_parts, delimiter=" ")):
         for cell in with_blank:
             for part in cell.split()[1:-1]:
@@ -341,7 +339,7 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
             f"{where}: {groups[0][:60]!r} is several names in brackets. Write ';' between labels; if it is one label, "
             "--combinations keep."
         )
-    between = _marks_between(names)
+    between = marks_between(names)
     for mark in sorted({mark for name in names for mark in suspicious_marks(name)} | between):
         if mark in between or _recombine(names, partial(_parts, delimiter=mark)):
             shown = ", ".join(f"{name!r:.60}" for name in sorted(name for name in names if mark in name)[:3])
@@ -350,18 +348,6 @@ def refuse_combinations(labels: Iterable[str], where: str) -> None:
                 f"If {mark!r} separates labels, pass --delimiter {mark!r}; if each is one label, "
                 "--combinations keep."
             )
-
-
-def _marks_between(names: set[str]) -> set[str]:
-    """Return marks of any kind that stand between two other names, as `^`, `::` or a picture; no single - _ . or '."""
-    found = set()
-    for name in names:
-        for mark in (run for run in _RUN.findall(name) if len(run) <= _LONGEST_MARK):
-            parts = [part.strip() for part in name.split(mark)]
-            first = mark if name.startswith(mark) else ""  # #cat#dog beside #cat and #dog
-            if len(parts) > 2 - (not first) and all(first + part in names for part in parts[bool(first) :]):
-                found.add(mark)
-    return found
 
 
 def suspicious_marks(name: str) -> set[str]:

@@ -115,10 +115,22 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             raise _wrong_encoding(file, encoding) from None
 
 
+_NO_TEXT = {
+    b"PK\x03\x04": "a spreadsheet (Excel, LibreOffice) or a zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel sheet",
+    b"\x1f\x8b": "compressed (gzip)",
+    b"PAR1": "a Parquet file",
+}
+_REMEDY = "Save the sheet as CSV (UTF-8), or unpack it; Parquet is read as parquet:."
+
+
 def _utf16_of(file: Path) -> str | None:
     """Return the codec of a file in UTF-16, by its byte order mark or by the zero bytes beside letters."""
     with file.open("rb") as opened:
         head = opened.read(4)
+    kind = next((kind for start, kind in _NO_TEXT.items() if head.startswith(start)), None)
+    if kind is not None:
+        raise InputError(f"{file} is {kind}, whatever its name says, and no CSV file. {_REMEDY}")
     if head[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
         return "utf-16"
     return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(
@@ -311,7 +323,7 @@ TAGGED_COLUMNS = ("image", "tags", "scores", "status", "error")
 """What `tag --out FILE.csv` writes: the labels of an image in one cell, their scores in the next in the same order."""
 BOX_COLUMNS = frozenset({"xmin", "x_min", "x1", "bbox", "bbox_x"})
 FOLD_COLUMNS = frozenset({"fold", "folds", "kfold"})
-SPLIT_COLUMNS = frozenset({"split", "split_name", "ml_use", "subset"})
+SPLIT_COLUMNS = frozenset({"split", "split_name", "ml_use", "subset", "partition", "data_split", "phase"})
 SPLIT_FLAGS = {
     "is_valid": ("valid", "train"),
     "is_val": ("val", "train"),
@@ -333,7 +345,7 @@ BOOKKEEPING = frozenset(
         *("done", "annotated", "is_annotated", "labeled", "labelled", "is_labeled", "is_labelled"),
         *("augmented", "is_augmented", "flipped", "is_flipped", "is_crowd", "iscrowd", "is_duplicate"),
         *("is_corrupt", "skip", "user", "user_id", "rad_id", "reader", "rater", "created_at", "updated_at"),
-        *("dataset", "part", "batch"),
+        *("dataset", "part", "batch", "set", "usage"),
         *("", *SPLIT_FLAGS, *SPLIT_COLUMNS),
     }
 )

@@ -85,11 +85,12 @@ def _read_tags(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
     names, labels, style = csv_rows.read_tag_cells(cells, options.delimiter)
     others = [name for j, name in enumerate(table.header) if j not in {image, split.at, *columns.values()}]
     others = [name for name in others if not csv_rows.is_bookkeeping(name)]
-    if set(names) == {"0", "1"} and options.tags_column is None and options.layout is None and others:
+    if set(names) == {"0", "1"} and options.tags_column is None and options.layout is None:
+        there = f", and there are other columns: {csv_rows.shown(others)}" if others else ""
         raise InputError(
-            f"{table.source}: column {table.header[tags]!r} holds 0 and 1, no names, and there are other columns: "
-            f"{csv_rows.shown(others)}. If each column is a label, pass --layout one-hot; if 0 and 1 are the labels, "
-            f"--tags-column {table.header[tags]!r}."
+            f"{table.source}: column {table.header[tags]!r} holds 0 and 1, no names{there}. If each column is a label, "
+            f"called as its header, pass --layout one-hot; if 0 and 1 are the labels, --tags-column "
+            f"{table.header[tags]!r}."
         )
     extra = [f"column {table.header[at]!r} names what nobody knows" for at in [columns.get(UNKNOWN)] if at]
     notes = (*split.note, *csv_rows.unread_note(table, {image, split.at, *columns.values()}))

@@ -99,7 +99,6 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
             *left_out,
             *_notes(counts, damaged, options),
             *_unread_sidecars({file.parent for file in files} if path.is_dir() else (), read),
-            *_joined({name for _, labels in labelled for name in labels}),
         ],
     )
 
@@ -118,21 +117,6 @@ def _unread_sidecars(folders: Iterable[Path], read: set[Path]) -> Iterator[str]:
         yield (
             f"{len(unread):,} sidecars were not read, as they belong to no photograph here or another sidecar "
             f"of theirs decides: {', '.join(unread[:5])}."
-        )
-
-
-def _joined(names: set[str]) -> Iterator[str]:
-    """Yield a note about keywords that look like several in one, as programs that know one text field write them."""
-    odd = [
-        name
-        for name in sorted(names)
-        for mark in ";,|"
-        if mark in name and {part.strip() for part in name.split(mark)} - {""} < names
-    ]
-    if odd:
-        yield (
-            f"{len(odd):,} keywords hold other keywords with a mark between, such as {odd[0]!r}: if they are several "
-            "in one, take them apart in the program that wrote them, or leave them out with --deny."
         )
 
 

@@ -28,6 +28,8 @@ _NAMED_BOX = re.compile(
 )
 """A name and at least four numbers, as OIDv4's tools and KITTI write boxes; DOTA puts the name behind them."""
 
+_OTHER_MARK = re.compile(r"\w\s*[;|；，、]\s*\w")
+
 LARGEST = 1 << 20
 """Bytes of a file that can still be tags of one image."""
 
@@ -197,6 +199,12 @@ def _style(texts: Sequence[str], delimiter: str | None, where: str) -> CellStyle
     if delimiter:
         return CellStyle(delimiter)
     if any("," in text or "\n" in text or "\r" in text for text in texts):
+        other = next((text for text in texts if _OTHER_MARK.search(text) and "," not in text), None)
+        if other is not None:
+            raise InputError(
+                f"{where}: {other[:40]!r} has no comma, by which other texts separate tags, and another mark that may. "
+                "Write all alike, or say which separates with --delimiter."
+            )
         return CellStyle(",")
     return recognise(texts, where)
 

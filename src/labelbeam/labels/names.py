@@ -3,6 +3,7 @@
 Files have one entry a line, UTF-8; blank lines and lines that begin with `# ` are left out (`#sunset` is a label).
 """
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,22 +68,50 @@ def refuse_reserved(labels: Iterable[str], where: str) -> None:
 
 
 def variants_note(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return a note about labels that look alike, but for case or width; none where there are none.
+    """Return notes about labels that look alike, but for case or width, or like several others in one; or none.
 
     Example:
         >>> variants_note(["Dog", "dog", "cat"])
         ("labels that differ only in case, width or what cannot be seen are kept apart: 'Dog' and 'dog'.",)
     """
-    groups = defaultdict(list)
-    for label in sorted(set(labels)):
+    groups, names = defaultdict(list), sorted(set(labels))
+    for label in names:
         seen = "".join(char for char in label if label.isascii() or unicodedata.category(char) != "Cf")
         groups[unicodedata.normalize("NFKC", seen).casefold()].append(label)
     alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
-    if not alike:
-        return ()
-    return (
-        f"labels that differ only in case, width or what cannot be seen are kept apart: {'; '.join(alike[:5])}.",
-    )
+    notes = []
+    if alike:
+        notes.append(
+            f"labels that differ only in case, width or what cannot be seen are kept apart: {'; '.join(alike[:5])}."
+        )
+    if marks := marks_between(set(names)):
+        joined = [name for name in names if any(mark in name for mark in marks)]
+        notes.append(
+            f"{len(joined):,} labels hold others with a mark between and are one label each, such as {joined[0]!r}."
+        )
+    return tuple(notes)
+
+
+_RUN = re.compile(r"[^\w\s.'’-]+|_{2,}|-{2,}|[.]{2,}|(?<=\s)(?:and|und|et|och|og)(?=\s)")
+_LONGEST_MARK = 4
+"""Characters of what separates labels; more are no separator."""
+
+
+def marks_between(names: set[str]) -> set[str]:
+    """Return marks of any kind that stand between other names, as `^`, `::` or a picture; no single - _ . or '.
+
+    Example:
+        >>> marks_between({"cat", "dog", "cat+dog", "wild-cat"})
+        {'+'}
+    """
+    found = set()
+    for name in names:
+        for mark in (run for run in _RUN.findall(name) if len(run) <= _LONGEST_MARK):
+            parts = [part.strip() for part in name.split(mark)]
+            first = mark if name.startswith(mark) else ""  # #cat#dog beside #cat and #dog
+            if len(parts) > 2 - (not first) and all(first + part in names for part in parts[bool(first) :]):
+                found.add(mark)
+    return found
 
 
 ARROW = "->"
