@@ -84,18 +84,18 @@ def ours(
     from labelbeam.decoding.best_first import best_paths
     from labelbeam.runs.tagger import Tagger
     from labelbeam.sklearn import LabelSetClassifier
-    from labelbeam.training import tuning
+    from labelbeam.training import learning
 
     known: dict[str, dict] = json.loads(tried.read_text()) if tried.exists() else {}
-    learn = tuning.learn
+    judge = learning._judged
 
-    def judged(config: Any, features: Any, targets: Any, held_out: Any) -> Any:
-        key = hashlib.sha256(f"{config}".encode() + held_out[1].tobytes()).hexdigest()[:16]
+    def judged(config: Any, rows: Any, targets: Any, drawn: Any, kept: Any, held: Any) -> Any:
+        key = hashlib.sha256(f"{config}".encode() + targets[drawn[held]].tobytes()).hexdigest()[:16]
         if key not in known:
             if time.process_time() > until:
                 raise TimeIsUp
             start = time.process_time()
-            one = learn(config, features, targets, held_out)
+            one = judge(config, rows, targets, drawn, kept, held)
             seconds = time.process_time() - start
             known[key] = {"nats": one.nats, "best_epoch": one.best_epoch, "seconds": seconds}
             tried.parent.mkdir(parents=True, exist_ok=True)
@@ -105,11 +105,11 @@ def ours(
     model = LabelSetClassifier(head, tune=CONFIGURATIONS, random_state=seed)
     before = sum(one["seconds"] for one in known.values())
     start = time.process_time()
-    tuning.learn = judged
+    learning._judged = judged
     try:
         model.fit(train.X, train.Y)
     finally:
-        tuning.learn = learn
+        learning._judged = judge
     trained = before + time.process_time() - start
     nats = model.log_likelihood(test.X, test.Y)
     if not hasattr(model._tagger().answerer, "trie"):

@@ -265,3 +265,21 @@ def test_scikit_learns_own_checks_pass_but_for_those_that_are_listed() -> None:
     """In a process of its own: the checks set parameters to values that no annotation allows."""
     done = subprocess.run([sys.executable, "-c", CHECKS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_benchmark_keeps_what_was_tried_and_goes_on_there(
+    rows: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import public_sets
+
+    monkeypatch.setattr("labelbeam.runs.recipe.UPDATES", 8)
+    monkeypatch.setattr("labelbeam.runs.recipe.LEAST_EPOCHS", 2)
+    part, tried = public_sets.Part(rows[0], rows[1].astype(np.int8)), tmp_path / "tried.json"
+    with pytest.raises(public_sets.TimeIsUp):
+        public_sets.ours("sigmoid", part, part, 0, tried=tried, until=0.0)
+    first = public_sets.ours("sigmoid", part, part, 0, tried=tried)
+    assert len(first.tried) == public_sets.CONFIGURATIONS
+    # What was tried is not tried again: with no time left the same is chosen and trained.
+    again = public_sets.ours("sigmoid", part, part, 0, tried=tried, until=0.0)
+    assert (again.chosen, again.tried) == (first.chosen, first.tried)
+    np.testing.assert_array_equal(again.nats, first.nats)
