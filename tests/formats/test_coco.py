@@ -391,3 +391,11 @@ def test_labels_of_whole_images_outside_the_annotations_are_said(tmp_path):
     assert any("not read: labels" in note for note in notes)
     with pytest.raises(InputError, match="no annotations, and 'labels' in its images"):
         read_coco(write(tmp_path, {**document, "annotations": []}), "val2014", options=LABELS_ONLY)
+
+
+def test_what_annotations_say_besides_their_category_is_said(tmp_path):
+    annotations = [{**one, "score": 0.1, "attributes": {"occluded": True}} for one in DOCUMENT["annotations"]]
+    notes = read_coco(
+        write(tmp_path, {**DOCUMENT, "annotations": annotations}), "val2014", options=LABELS_ONLY
+    ).notes
+    assert any("besides their category is not read: attributes, score." in note for note in notes)

@@ -401,3 +401,8 @@ def test_a_partition_is_a_split_and_a_set_no_label(tmp_path):
     text = "image,cat,partition,set\na.jpg,1,train,0\nb.jpg,0,test,1\n"
     data = read(tmp_path, text, "train")
     assert (data.images, data.vocabulary.names) == (("a.jpg",), ("cat",))
+
+
+def test_a_table_of_markdown_has_no_row_of_dashes(tmp_path):
+    data = read(tmp_path, "| image | tags |\n|:---|---|\n| a.jpg | cat;dog |\n| b.jpg | dog |\n")
+    assert labels_of(data) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",)}

@@ -213,3 +213,11 @@ def test_a_row_of_0_and_1_is_no_list_of_class_numbers(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match="row of 0 and 1 for 3 classes"):
         read_mmpretrain(tmp_path / "a.json", "", options=ReadOptions(missing="keep"))
+
+
+def test_other_truth_of_entries_is_said(tmp_path):
+    file = tmp_path / "train.json"
+    entries = [{"img_path": "a.jpg", "gt_score": [1, 0]}, {"img_path": "b.jpg", "gt_label": [0]}]
+    file.write_text(json.dumps({"metainfo": {"classes": ["a", "b"]}, "data_list": entries}))
+    notes = read_mmpretrain(file, "", options=KEEP).notes
+    assert any("keys of entries that were not read: gt_score." in note for note in notes)

@@ -237,3 +237,25 @@ def test_boxes_of_objects_are_no_vectors(tmp_path):
     }
     parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
     assert parse_spec(str(tmp_path)).format == "parquet"
+
+
+@pytest.mark.parametrize(
+    "name", ["csv beside images", "yolo with data.yaml", "fiftyone", "folder", "coco official"]
+)
+def test_a_folder_in_a_folder_as_archives_have_it_is_looked_into(tmp_path, name):
+    files, format, place = FOLDERS[name]
+    made(tmp_path / "set" / "set-v2", files)
+    (tmp_path / "set" / "__MACOSX").mkdir()
+    found = parse_spec(str(tmp_path / "set"))
+    assert (found.format, found.path) == (format, tmp_path / "set" / "set-v2" / place)
+
+
+def test_a_table_in_a_folder_of_labels_is_found(tmp_path):
+    made(tmp_path, {"labels/t.csv": "image,labels\na.jpg,cat\n", "images/a.jpg": ""})
+    assert parse_spec(str(tmp_path)).path == tmp_path / "labels" / "t.csv"
+
+
+def test_a_table_of_labels_beside_another_format_is_another_reading(tmp_path):
+    made(tmp_path, {"t.csv": "file;label\na.jpg;cat\n", "ann.json": COCO, "sizes.csv": "image,width\n"})
+    with pytest.raises(InputError, match=r"could be several.*coco:.*csv:.*t\.csv"):
+        parse_spec(str(tmp_path))

@@ -62,6 +62,9 @@ _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "categories": {"id": _ID, "name": (str,)},
 }
 
+_OF_ANNOTATIONS = ("attributes", "ignore", "score")
+"""What annotations of some programs hold beside their category; one with a low score counts as any other."""
+
 _OF_IMAGES = ("category_ids", "category_id", "categories", "labels", "label", "tags")
 """What some programs write labels of whole images into, beside the annotations; it is not COCO, and not read."""
 
@@ -113,6 +116,9 @@ def read_coco(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dat
         notes = [*notes, "where the boxes are is not read."]
     if unread := sorted({key for image in document["images"] for key in _OF_IMAGES if image.get(key)}):
         notes = [*notes, f"what images hold besides annotations is not read: {', '.join(unread)}."]
+    annotations = document["annotations"]
+    if unread := sorted({key for one in annotations for key in _OF_ANNOTATIONS if one.get(key)}):
+        notes = [*notes, f"what annotations say besides their category is not read: {', '.join(unread)}."]
     targets = _targets(document, list(files), categories, f"{spec}: an annotation in {file}", options.unsaid)
     images = tuple(files.values())
     home = options.root or (path.parent if path.is_file() else path)

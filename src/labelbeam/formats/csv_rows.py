@@ -110,6 +110,8 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             line, header = next(rows, (1, []))
             if not header:
                 raise InputError(f"{file}: the first line has separators and nothing else. Name the columns.")
+            if separator == "|":  # of Markdown, the line under the header
+                rows = (row for row in rows if set("".join(row[1])) - {"-", ":"})
             yield Table(str(file), tuple(header), separator, line, rows, file, encoding, reader.line_num + 1)
         except UnicodeError:
             raise _wrong_encoding(file, encoding) from None

@@ -58,11 +58,12 @@ def read_mmpretrain(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         )
     if len({name.strip() for name in classes}) < len(classes) or not all(name.strip() for name in classes):
         raise InputError(f"{where}: the names in 'classes' must differ and not be empty.")
-    labelled = []
+    labelled, unread = [], dict[str, None]()
     for number, entry in enumerate(entries):
         at = f"{path}, data_list[{number}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("img_path"), str):
             raise InputError(f"{at}: no text 'img_path' in {str(entry)[:80]}. An entry names its image.")
+        unread |= dict.fromkeys(key for key in entry if key.startswith("gt_") and key != "gt_label")
         ids = entry.get("gt_label")
         names = None if ids is None else _present(names_of_numbers(ids, classes, f"{at}, gt_label"))
         labelled.append((image_key(entry["img_path"], at), names))
@@ -74,6 +75,7 @@ def read_mmpretrain(path: Path, split: str, *, options: ReadOptions = DEFAULTS) 
         options=options,
         names=classes,
         unlabelled="entries have no gt_label",
+        notes=[f"keys of entries that were not read: {', '.join(unread)}."] if unread else [],
     )
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from labelbeam.data.finder import HOMES, LABEL_HOMES
 from labelbeam.data.image_bytes import image_columns, open_regular, opened_parquet
 from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError
 from labelbeam.formats.coco import annotation_files
-from labelbeam.formats.csv_rows import ADDRESS_COLUMNS, IMAGE_COLUMNS
+from labelbeam.formats.csv_rows import ADDRESS_COLUMNS, IMAGE_COLUMNS, TAGS_COLUMNS, folded_name
 from labelbeam.formats.csv_table import ROBOFLOW_FILES
+from labelbeam.formats.folder import is_odd
 from labelbeam.formats.json_documents import CREATEML_FILES
 from labelbeam.formats.lists import CELEBA
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
@@ -67,11 +69,16 @@ def recognised(path: Path) -> list[Guess]:
         if not found or _named_foreign(path):
             _refuse_foreign(path, [path])
         return found
-    tree = _Tree(path)
+    tree = _Tree(_unwrapped(path))
     guesses: list[Guess] = []
     for rule in _STRONG:
         guesses += [Guess(name, place, why) for name, place, why in rule(tree)]
-    if not guesses:
+    if guesses:
+        # A table of images and labels beside them is another reading.
+        guesses += [
+            guess for guess in _tables_of_labels(tree) if guess.format not in {g.format for g in guesses}
+        ]
+    else:
         files = [tree.root / file for file in tree.files]
         _refuse_foreign(path, files, _TELLING)
         for rule in _WEAK:
@@ -79,6 +86,40 @@ def recognised(path: Path) -> list[Guess]:
         if not guesses:
             _refuse_foreign(path, files)
     return list({(guess.format, guess.path): guess for guess in guesses}.values())
+
+
+_PARTS = frozenset(
+    {
+        *HOMES,
+        *LABEL_HOMES,
+        "train",
+        "training",
+        "val",
+        "valid",
+        "validation",
+        "dev",
+        "test",
+        "testing",
+        "vocdevkit",
+    }
+)
+"""Folders that are a part of a data set, also where they are the only one."""
+
+
+def _unwrapped(folder: Path) -> Path:
+    """Return the folder in a folder that holds nothing else, as unpacked archives have them, one in the other."""
+    for _ in range(5):
+        try:
+            inner = [e for e in folder.iterdir() if not e.name.startswith(".") and e.name != "__MACOSX"]
+        except OSError:
+            break
+        name = inner[0].name.casefold() if len(inner) == 1 else ""
+        if not name or name in _PARTS or name.startswith("voc2") or is_odd(name) or not inner[0].is_dir():
+            break
+        if not any(entry.is_dir() or entry.suffix.lower() not in SUFFIXES for entry in inner[0].iterdir()):
+            break  # of photographs alone; its name may be a label
+        folder = inner[0]
+    return folder
 
 
 class _Tree:
@@ -214,13 +255,23 @@ def _archives(tree: _Tree) -> Found:
 
 
 def _single_files(tree: _Tree) -> Found:
-    """Tables and lists in the folder itself, each for itself."""
-    for file in tree.ending(
-        ".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".txt", ".db", ".sqlite", *_VECTORS
-    ):
+    """Tables and lists in the folder itself, each for itself; where none is there, those in a folder of labels."""
+    files = tree.ending(".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".txt", ".db", ".sqlite", *_VECTORS)
+    own = [file for file in files if "/" not in file]
+    homes = [file for file in files if file.rpartition("/")[0].casefold() in LABEL_HOMES]
+    for file in own or homes:
+        for guess in _of_file(tree.root / file):
+            yield guess.format, guess.path, guess.why
+
+
+def _tables_of_labels(tree: _Tree) -> Iterator[Guess]:
+    """Yield the CSV files in the folder itself whose first line names images and labels."""
+    for file in tree.ending(".csv", ".tsv"):
         if "/" not in file:
-            for guess in _of_file(tree.root / file):
-                yield guess.format, guess.path, guess.why
+            first = _head(tree.root / file).decode("utf-8", "replace").partition("\n")[0].strip("\ufeff\r")
+            names = {folded_name(name.strip(' "')) for name in re.split("[,;\t]", first)}
+            if names & IMAGE_COLUMNS and names & TAGS_COLUMNS:
+                yield from _of_file(tree.root / file)
 
 
 def _beside_images(tree: _Tree) -> Found:
