@@ -117,6 +117,7 @@ def test_the_best_on_held_out_rows_is_chosen_with_what_the_others_had() -> None:
     assert found.nats == min(found.others.values()) == found.others[found.name]
     assert len(said) == 3
     assert said[-1] == f"chosen of 2: {found.name}."
+    tune(configured, size_of(features, 3), features[:12], targets[:12], count=1)  # twelve are enough
     with pytest.raises(InputError, match="there are 11"):
         tune(configured, size_of(features, 3), features[:11], targets[:11], count=1)
     assert len(as_rows(features)) == 60
@@ -172,3 +173,41 @@ def test_a_seeded_training_keeps_its_numbers(
     targets[::7, 1] = -1
     last = learn(configure(head=head, options=options), features, targets, rows(40, seed=1)).history[-1]
     assert (last["train_nats"], last["val_nats"]) == pytest.approx(nats, rel=1e-3)
+
+
+@pytest.mark.parametrize(("vectors", "other"), [(False, "h = ReLU"), (True, "additive")])
+def test_what_is_tried_of_a_label_model_is_strength_length_activation_and_depth(
+    vectors: bool, other: str
+) -> None:
+    names = [name for name, _ in candidates(DataSize(400, 72, 6, vectors=vectors), "cnn-rnn", 9, seed=0)]
+    assert names == [
+        *("middle", "light", "strong", "middle, half as long", "middle, twice as long", f"middle, {other}"),
+        *("middle, no hidden layer", "light, 0.73 times as long, rate 0.001058"),
+        "middle, 0.51 times as long, rate 0.003088",
+    ]
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_after_the_strengths_the_best_of_a_label_model_is_tried_with_or_without_labels_own_logits(
+    own: float,
+) -> None:
+    features, targets = rows(24)
+    seen: list[Mapping[str, Any]] = []
+
+    def configured(differences: Mapping[str, Any]) -> RunConfig:
+        seen.append(differences)
+        small = {"hidden_size": 4, "embedding_size": 3, "image_hidden_size": 0, "per_label": own}
+        small |= {
+            name: value for name, value in differences.get("label_model", {}).items() if name == "per_label"
+        }
+        return configure(
+            head="cnn-rnn",
+            options={"label_model": small, "recipe": {"epochs": 1, "batch_size": 16}, "seed": 1},
+        )
+
+    found = tune(configured, DataSize(24, 4, 3), features, targets, count=5)
+    names = list(found.others)
+    best = min(names[:3], key=lambda name: found.others[name])
+    assert names[3] == f"{best}, {'no ' if own else ''}labels' own logits"
+    assert names[4] == "middle, twice as long"  # in place of half as long
+    assert seen[-2]["label_model"]["per_label"] == 1.0 - own
