@@ -4,6 +4,7 @@ Per image it holds S(t), the live paths, and C, the finished ones; an image leav
 arithmetic of a step is plain NumPy, for any label model; `beam_kernel` has it in Numba, for additive models.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +77,7 @@ def _search(
     else:
         step = StepArrays(trie, image_rows, options)
     state = BeamState.start(len(image_rows), options.beam_width, trie.longest)
-    for depth in range(trie.longest + 1):
+    for depth in itertools.count():
         state.make_room(depth, trie.longest)
         parents, labels, live = step.advance(state, depth)
         if not len(state.images):

@@ -1,5 +1,7 @@
 """Prefixes that may still agree with evidence: the tree with its bounds, continued by likelihood weighting."""
 
+import itertools
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8, UInt64
 
@@ -245,7 +247,7 @@ def weighted_samples(
     last = labels.astype(np.int64)
     rules_settled = tree.settled[images, entries, labels]
     items = np.arange(len(images))
-    for step in range(1, trie.longest + 1):
+    for step in itertools.count(1):
         probs = np.exp(trie.log_probs(nodes, tree.image_rows[images[items]]).astype(np.float64))
         lacking, refused = accepted[items] & ~has[items], rejected[items]
         room = trie.longest - trie.depths[nodes]
