@@ -1,6 +1,11 @@
 """The decoder that needs NumPy alone against labelbeam's own searches."""
 
+import json
+import runpy
+import shutil
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +169,44 @@ def test_a_label_that_came_later_has_no_logit_of_its_own_and_changes_no_other() 
     alone.options["per_label"] = 1.0
     for row, path, log_prob in zip(images(), answers.paths, answers.log_probs, strict=True):
         assert alone.best_first(row) == (path, pytest.approx(log_prob, abs=1e-4), True)
+
+
+def said(
+    folder: Path, *arguments: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> list:
+    monkeypatch.setattr("sys.argv", ["decode.py", *map(str, arguments)])
+    runpy.run_path(str(folder / "decode.py"), run_name="__main__")
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_beside_an_export_it_prints_a_line_for_each_row_and_says_what_it_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    head = head_of()
+    names = [f"ねこ{i}" for i in range(LABELS)]
+    options = {"kind": "label-model", "head": "cnn-rnn", "numbers": FEATURES, "scaling": "l2", "rules": []}
+    options |= {"min_labels": 0, "max_labels": LABELS}
+    options |= {name: getattr(head.options, name) for name in ("cell", "activation", "allowed")}
+    shutil.copy(decode.__file__, tmp_path / "decode.py")
+    save_file(dict(head.arrays), tmp_path / "model.safetensors")
+    (tmp_path / "labels.json").write_text(json.dumps({"names": names}), encoding="utf-8")
+    (tmp_path / "decode.json").write_text(json.dumps(options), encoding="utf-8")
+    np.save(tmp_path / "rows.npy", images())
+    run = partial(said, tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    lines, beam = run(tmp_path / "rows.npy"), run(tmp_path / "rows.npy", "--beam", 1)
+    for row, line, of_beam in zip(images(), lines, beam, strict=True):
+        path, nats, exact = decoder(head).best_first(row)
+        assert line == {"labels": [names[i] for i in path], "log_prob": round(nats, 6), "exact": exact}
+        path, nats, exact = decoder(head).beam(row, 1)
+        assert of_beam == {"labels": [names[i] for i in path], "log_prob": round(nats, 6), "exact": exact}
+    wrong = {"flat": images()[0], "wide": np.ones((2, FEATURES + 1)), "odd": images() * np.float16(np.nan)}
+    for name, rows in wrong.items():
+        np.save(tmp_path / f"{name}.npy", rows)
+        with pytest.raises(SystemExit, match=f"{name}.npy must hold finite numbers .images {FEATURES}."):
+            run(tmp_path / f"{name}.npy")
+    with pytest.raises(SystemExit, match="at least 1"):
+        run(tmp_path / "rows.npy", "--beam", 0)
+    for kind, words in (("sigmoid", "label models only"), ("ranking", "'cnn-rnn' needs labelbeam itself")):
+        (tmp_path / "decode.json").write_text(json.dumps(options | {"kind": kind}), encoding="utf-8")
+        with pytest.raises(SystemExit, match=words):
+            run(tmp_path / "rows.npy", "--beam", 1)
