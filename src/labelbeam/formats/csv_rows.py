@@ -19,6 +19,7 @@ import numpy as np
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import NO_LABEL, CellStyle, recognise
+from labelbeam.formats.documents import refuse_no_text
 from labelbeam.formats.labelled_rows import DenseLabels, LabelEntries, LabelledRows, SparseLabels
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
@@ -117,22 +118,11 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             raise _wrong_encoding(file, encoding) from None
 
 
-_NO_TEXT = {
-    b"PK\x03\x04": "a spreadsheet (Excel, LibreOffice) or a zip archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel sheet",
-    b"\x1f\x8b": "compressed (gzip)",
-    b"PAR1": "a Parquet file",
-}
-_REMEDY = "Save the sheet as CSV (UTF-8), or unpack it; Parquet is read as parquet:."
-
-
 def _utf16_of(file: Path) -> str | None:
     """Return the codec of a file in UTF-16, by its byte order mark or by the zero bytes beside letters."""
     with file.open("rb") as opened:
         head = opened.read(4)
-    kind = next((kind for start, kind in _NO_TEXT.items() if head.startswith(start)), None)
-    if kind is not None:
-        raise InputError(f"{file} is {kind}, whatever its name says, and no CSV file. {_REMEDY}")
+    refuse_no_text(file, head)
     if head[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
         return "utf-16"
     return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(

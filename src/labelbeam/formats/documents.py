@@ -211,6 +211,25 @@ def _refuse_doctype(name: str, *_: object) -> None:
     raise expat.ExpatError(f"it declares a DOCTYPE, {name!r}, which label files do not need")
 
 
+_NO_TEXT = {
+    b"PK\x03\x04": "a spreadsheet (Excel, LibreOffice) or a zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel sheet",
+    b"\x1f\x8b": "compressed (gzip)",
+}
+
+
+def refuse_no_text(file: Path, head: bytes) -> None:
+    """Raise an error where a file's first bytes are those of a sheet or an archive, whatever its name says.
+
+    Raises:
+        InputError: so they are.
+    """
+    if kind := next((kind for start, kind in _NO_TEXT.items() if head.startswith(start)), ""):
+        raise InputError(
+            f"{file} is {kind}, whatever its name says. Save a sheet as CSV (UTF-8); unpack others."
+        )
+
+
 # Names of image files as other programs wrote them: to keys, and to files by their names without suffix.
 
 LONGEST = 255
