@@ -205,9 +205,12 @@ def test_folders_and_keywords_are_one_data_set_in_which_a_persons_rejection_coun
     assert any("1 labels were rejected" in note for note in all_three.notes)
 
 
-def test_folders_of_splits_are_no_labels(tmp_path):
-    place(tmp_path, "train/a.jpg", "valid/b.jpg", "valid/c.jpg")
-    with pytest.raises(InputError, match="train, valid are splits of a data set, not labels"):
+@pytest.mark.parametrize(
+    "names", [("train", "valid"), ("train2017", "val2017"), ("test_images", "train_images")]
+)
+def test_folders_of_splits_are_no_labels(tmp_path, names):
+    place(tmp_path, f"{names[0]}/a.jpg", f"{names[1]}/b.jpg", f"{names[1]}/c.jpg")
+    with pytest.raises(InputError, match=f"{names[0]}, {names[1]} are splits of a data set, not labels"):
         read_folder(tmp_path, "")
 
 

@@ -301,15 +301,17 @@ TAGS_COLUMNS = frozenset(
 CONFIDENCE_COLUMNS = frozenset(
     {"confidence", "score", "probability", "prob", "conf", "scores", "confidences", "likelihood", "certainty"}
     | {"present", "presence", "is_present", "value", "polarity", "verdict", "decision", "votes"}
-    | {"negated", "is_negated"}
+    | {"positive", "is_positive", "correct", "is_correct", "exists", "match", "is_match", "answer", "vote"}
+    | {"relevant", "is_relevant", "relevance", "judgment", "judgement", "agreement", "has_label", "is_true"}
+    | {"negated", "is_negated", "negative", "is_negative", "is_absent"}
     | {
         f"{one}_{what}"
         for one in ("label", "labels", "tag", "tags")
-        for what in ("confidence", "score", "scores")
+        for what in ("confidence", "score", "scores", "prob", "probability", "present", "value", "state")
     }
 )
 """What says of a row's label whether it is there."""
-NEGATIONS = frozenset({"negated", "is_negated"})
+NEGATIONS = frozenset({"negated", "is_negated", "negative", "is_negative", "is_absent"})
 """Of these columns, those that say yes where it is not."""
 TAGGED_COLUMNS = ("image", "tags", "scores", "status", "error")
 """What `tag --out FILE.csv` writes: the labels of an image in one cell, their scores in the next in the same order."""

@@ -155,7 +155,7 @@ def _labels_only(
     members: dict[str, list[Path]], spec: str, options: ReadOptions
 ) -> tuple[dict[str, list[Path]], list[Path]]:
     """Return the label folders, and the images of folders whose names say nothing of what is on them."""
-    splits = [name for name in members if name.strip().casefold() in _SPLITS]
+    splits = [name for name in members if is_split(name)]
     if len(splits) > 1 or (splits and len(members) == 1):
         raise InputError(
             f"{spec}: the folders {', '.join(splits)} are splits of a data set, not labels, and nothing in them is a "
@@ -179,7 +179,21 @@ def _labels_only(
     return {name: files for name, files in members.items() if name not in out}, loose
 
 
-_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+_SPLIT = re.compile(
+    r"(?i)(train|training|val|valid|validation|dev|test|testing|trainval|unlabell?ed)"
+    r"([ _-]?(images?|imgs?|photos|data|set|\d{4}))?"
+)
+
+
+def is_split(name: str) -> bool:
+    """Return whether a folder is called as a split of a data set.
+
+    Example:
+        >>> [name for name in ("train", "Val2017", "test_images", "training-set", "trains", "bus") if is_split(name)]
+        ['train', 'Val2017', 'test_images', 'training-set']
+    """
+    return _SPLIT.fullmatch(name.strip()) is not None
+
 
 _ODD = re.compile(
     r"""(?ix) (?: (?:un|not[ _-]?)(?:sorted|filed|tagged|titled|known|labell?ed) (?:[ _-]?(?:images|photos|pictures))?

@@ -19,7 +19,7 @@ from labelbeam.errors import InputError
 from labelbeam.formats.coco import annotation_files
 from labelbeam.formats.csv_rows import ADDRESS_COLUMNS, IMAGE_COLUMNS, TAGS_COLUMNS, folded_name
 from labelbeam.formats.csv_table import ROBOFLOW_FILES
-from labelbeam.formats.folder import is_odd
+from labelbeam.formats.folder import is_odd, is_split
 from labelbeam.formats.json_documents import CREATEML_FILES
 from labelbeam.formats.lists import CELEBA
 from labelbeam.formats.photo_metadata.embedded import iptc_keywords, read_metadata
@@ -88,22 +88,8 @@ def recognised(path: Path) -> list[Guess]:
     return list({(guess.format, guess.path): guess for guess in guesses}.values())
 
 
-_PARTS = frozenset(
-    {
-        *HOMES,
-        *LABEL_HOMES,
-        "train",
-        "training",
-        "val",
-        "valid",
-        "validation",
-        "dev",
-        "test",
-        "testing",
-        "vocdevkit",
-    }
-)
-"""Folders that are a part of a data set, also where they are the only one."""
+_PARTS = frozenset({*HOMES, *LABEL_HOMES, "vocdevkit", "voc2007", "voc2012"})
+"""Folders that are a part of a data set, as splits are, also where they are the only one."""
 
 
 def _unwrapped(folder: Path) -> Path:
@@ -114,7 +100,7 @@ def _unwrapped(folder: Path) -> Path:
         except OSError:
             break
         name = inner[0].name.casefold() if len(inner) == 1 else ""
-        if not name or name in _PARTS or name.startswith("voc2") or is_odd(name) or not inner[0].is_dir():
+        if not name or name in _PARTS or is_split(name) or is_odd(name) or not inner[0].is_dir():
             break
         if not any(entry.is_dir() or entry.suffix.lower() not in SUFFIXES for entry in inner[0].iterdir()):
             break  # of photographs alone; its name may be a label
