@@ -309,7 +309,7 @@ class RuledEstimate(OpenEstimate):
         left = of_labels - np.repeat(share, counts, axis=0) * weights[:, None]
         mean = np.add.reduceat(left, first, axis=0) / n[:, None]
         left -= np.repeat(mean, counts, axis=0)
-        variance = np.add.reduceat(np.square(left, out=left), first, axis=0) / np.maximum(n - 1, 1)[:, None]
+        variance = np.add.reduceat(np.square(left, out=left), first, axis=0) / (n - 1)[:, None]
         variance += (IMAGINED * weight**2 / (n + 1))[:, None]  # few samples may agree by chance
         effective = ratio(np.add.reduceat(weights, first) ** 2, np.add.reduceat(weights**2, first))
         error = np.sqrt(variance / n[:, None]) / np.maximum(kept, 1e-300)[:, None]
