@@ -387,3 +387,12 @@ def test_the_length_penalty_is_that_of_its_source():
     assert Search(length_penalty=1.0).penalty(1) == 1.0
     assert Search(length_penalty=2.0).penalty(7) == 4.0
     assert Search().penalty(7) == 1.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_where_end_competes_and_is_as_probable_as_a_label_the_shorter_path_is_kept(backend):
+    trie = PrefixTrie(TableStep({(): [0.0, 0.0, 0.0], (0,): [0.0, 0.0, 5.0]}, num_labels=2))
+    found = beam_search(
+        trie, np.zeros((1, 3), np.float32), Search(beam_width=1, end="competes"), backend=backend
+    )
+    assert found.paths == [()]

@@ -47,6 +47,19 @@ def test_the_gradient_of_the_penalised_loss_is_zero_at_what_is_found() -> None:
     assert found.bias == 0.0
 
 
+@pytest.mark.parametrize("scale", [5.0, 30.0])
+def test_where_whole_steps_would_overshoot_the_minimum_is_found_by_halves(scale: float) -> None:
+    x, offsets, present = drawn(4)
+    offsets = (
+        scale * np.where(present, -1.0, 1.0) + offsets
+    )  # sure of the opposite, so the loss is all but straight
+    found = fit_offset_regression(x, offsets, present, groups=np.arange(len(x)), bias=True)
+    p = 1 / (1 + np.exp(-(x @ found.weights + found.bias + offsets)))
+    gradient = x.T @ (p - present) + found.penalty * found.weights
+    assert gradient == pytest.approx(np.zeros(4), abs=1e-3)
+    assert (p - present).sum() == pytest.approx(0, abs=1e-3)
+
+
 def test_a_row_is_judged_by_a_fit_that_did_not_see_its_group() -> None:
     """Each group repeats one row that says its answer; only a fit that saw the group could know it."""
     rng = np.random.default_rng(2)

@@ -143,7 +143,7 @@ def _newton(x: np.ndarray, offsets: np.ndarray, y: np.ndarray, penalty: np.ndarr
         curvature[np.diag_indices_from(curvature)] += penalty + 1e-9
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
-        while (then := loss(w - size * step)) > now and size > 1e-6:
+        while (then := loss(w - size * step)) > now and size > 1e-12:
             size /= 2
         if then > now:
             break
