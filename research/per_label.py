@@ -32,10 +32,10 @@ from types import MethodType
 
 import numpy as np
 import torch
-from nothing import coco_truth
 from plain_training import standardize, teach
 
 import labelbeam.heads.label_model
+from labelbeam.data.dataset import Dataset
 from labelbeam.data.stratified import folds, split
 from labelbeam.decoding.likelihood import set_log_prob
 from labelbeam.decoding.marginals import label_marginals
@@ -48,7 +48,7 @@ from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
 from labelbeam.heads.label_model import Nothing
-from labelbeam.labels.vocabulary import order_labels
+from labelbeam.labels.vocabulary import PRESENT, order_labels
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
 from labelbeam.predict.label_model import LabelModelAnswerer
@@ -59,6 +59,14 @@ from labelbeam.training.learning import size_of
 
 SHOWN = ("mAP_area", "OF1", "CF1", "MAP@10", "subset_accuracy", "log_likelihood")
 SHARES = (0.05, 0.2)  # of the photographs that show nothing, as a user may state it
+VOC_NAMES = {
+    "airplane": "aeroplane",
+    "couch": "sofa",
+    "dining table": "diningtable",
+    "motorcycle": "motorbike",
+    "potted plant": "pottedplant",
+    "tv": "tvmonitor",
+}
 
 RIVALS: dict[str, tuple[str, dict]] = {
     "sigmoid": ("sigmoid", {}),
@@ -78,6 +86,16 @@ RIVALS: dict[str, tuple[str, dict]] = {
     "joint 1 from 0": ("cnn-rnn", {"per_label": 1.0, "activation": "identity"}),
     "joint 1 taught": ("cnn-rnn", {"per_label": 1.0, "activation": "identity", "nothing": "taught"}),
 }
+
+
+def coco_truth(data: Dataset, names: tuple[str, ...]) -> np.ndarray:
+    """Return COCO's labels as VOC's names have them, int8 [images labels]."""
+    found = np.zeros((len(data), len(names)), dtype=np.int8)
+    for i in range(len(data)):
+        for name in data.example(i).present:
+            if (name := VOC_NAMES.get(name, name)) in names:
+                found[i, names.index(name)] = PRESENT
+    return found
 
 
 def encoder_of(name: str, root: Path, *, mirrored: bool):

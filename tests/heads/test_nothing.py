@@ -3,27 +3,35 @@
 import itertools
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from labelbeam.data.feature_rows import FeatureRows
 from labelbeam.decoding.beam import beam_search
 from labelbeam.decoding.best_first import best_paths
 from labelbeam.decoding.evidence import conditional_marginals
 from labelbeam.decoding.marginals import label_marginals
 from labelbeam.decoding.search import Search
 from labelbeam.decoding.trie import PrefixTrie
+from labelbeam.encoders.catalogue import build_encoder
+from labelbeam.encoders.encoder import EncoderConfig, given_features
 from labelbeam.errors import InputError
 from labelbeam.heads import decode
 from labelbeam.heads.arrays_torch import arrays_of, trained
 from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.label_model_torch import CNNRNN, LabelModelOptions
 from labelbeam.heads.new_label import label_model_with
+from labelbeam.labels.vocabulary import Vocabulary
 from labelbeam.predict.label_model import LabelModelAnswerer
+from labelbeam.runs.choices import LEAST_SHARE, with_estimate
 from labelbeam.runs.config import RunConfig
 from labelbeam.runs.recipe import empty_sets
+from labelbeam.runs.run_directory import Run
+from labelbeam.runs.tagger import LEAST_IMAGES, Tagger, nothing_as_seen
 from tiny_runs import SMALL
 
 LABELS, FEATURES, HIDDEN = 5, 6, 7
@@ -274,28 +282,86 @@ def test_train_says_it_and_evaluate_shifts_it(command, tmp_path):
     assert sizes[1] < found["mean_labels_predicted"]
     tagged = command("tag", run, spec, "--nothing", "estimate", "--json")
     assert tagged.exit_code == 0, tagged.output
-    assert "by 60 of the images" in tagged.stderr
+    assert "of 60 of the images" in tagged.stderr
     wrong = command("evaluate", run, "--data", spec, "--nothing", "few")
     assert wrong.exit_code == 2
-    assert "a number such as 0.2, or estimate" in " ".join(wrong.stderr.split())
+    assert "a number such as 0.2; estimate: as the images say; or train" in " ".join(wrong.stderr.split())
     taught = ("--set", "label_model.nothing=taught", "--nothing", 0.2)
     refused = command("train", "--data", spec, "--out", tmp_path / "no", "--epochs", 2, *small, *taught)
     assert refused.exit_code == 2
     assert "nothing to shift" in refused.stderr
 
 
-def test_tag_finds_the_share_from_the_pictures_where_it_can_read_them_twice(train, drawn, command, tmp_path):
-    own = ("--set", "label_model.nothing=independent", "--set", "suggester=false")
-    run = train(tmp_path / "run", *own)
-    done = command("tag", run, drawn, "--nothing", "estimate", "--out", tmp_path / "a.jsonl")
-    assert done.exit_code == 0, done.output
-    (said,) = [line for line in done.stderr.splitlines() if "shows none of the labels" in line]
-    share = said.split("a share of ")[1].split()[0]
-    assert "by 60 of the images" in said
-    command("tag", run, drawn, "--nothing", share, "--out", tmp_path / "b.jsonl")
-    first, second = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl", "b.jsonl"))
-    sets = [[json.loads(line)["path"] for line in lines] for lines in (first, second)]
-    assert np.mean([one == two for one, two in zip(*sets, strict=True)]) > 0.9  # the share is printed rounded
-    refused = command("tag", run, "-", "--nothing", "estimate", input="a.png\n")  # read once, as it comes
+def test_tag_refuses_to_find_it_from_names_that_come_once(train, command, tmp_path):
+    run = train(tmp_path / "run", "--set", "label_model.nothing=independent", "--set", "suggester=false")
+    refused = command("tag", run, "-", "--nothing", "estimate", input="a.png\n")
     assert refused.exit_code == 2
     assert "from many images" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize(("sure", "may"), [(6.0, True), (0.1, False)])
+def test_a_run_looks_for_the_share_if_it_takes_hardly_a_validation_image_for_an_empty_one(
+    sure, may, monkeypatch
+):
+    made, names = model(), Vocabulary(tuple("abcde"))
+    encoder = build_encoder(EncoderConfig("tiny", size=32))
+    run = Run(RunConfig(label_model=made.options), names, (1,) * LABELS, encoder, trained(made))
+    targets = np.eye(LABELS, dtype=np.int8)[np.arange(80) % LABELS]
+    targets[:3] = 0  # such images say nothing of whether it can
+    features = np.zeros((80, FEATURES), dtype=np.float32)
+    z = np.where(targets, sure, -sure).astype(np.float32)
+    monkeypatch.setattr(TrainedLabelModel, "per_label_logits", lambda self, x: z[3:][: len(x)])
+    chosen, found = with_estimate(run, features, targets)
+    assert chosen.config.search.estimate_nothing is may
+    assert "77 validation images all show a label" in found
+    assert ("--nothing train" in found) is may
+    said = replace(run, config=replace(run.config, search=Search(nothing=0.2)))
+    assert with_estimate(said, features, targets) == (said, "")
+    vectors = replace(run, encoder=given_features(FeatureRows((features,))))
+    assert with_estimate(vectors, features, targets) == (vectors, "")
+
+
+def _seen(share: float, count: int, run: Run, asked: dict) -> Tagger:
+    """Return what becomes of a tagger that sees so many images, of which a share shows nothing."""
+    tagger = Tagger(run)
+    return nothing_as_seen(tagger, np.full((count, FEATURES), share, dtype=np.float32), asked)
+
+
+def test_the_share_counts_where_it_was_asked_for_or_comes_from_enough_images_and_is_no_accident(monkeypatch):
+    made, names = model(), Vocabulary(tuple("abcde"))
+    encoder = build_encoder(EncoderConfig("tiny", size=32))
+    run = Run(RunConfig(label_model=made.options), names, (1,) * LABELS, encoder, trained(made))
+    monkeypatch.setattr(TrainedLabelModel, "share_of_nothing", lambda self, x: float(x[0, 0]))
+    asked = {"nothing": "estimate"}
+    for share, count, said, used in (
+        (0.25, LEAST_IMAGES, {}, 0.25),
+        (0.25, LEAST_IMAGES - 1, {}, None),
+        (0.25, 1, asked, 0.25),
+        (LEAST_SHARE * 1.1, LEAST_IMAGES, {}, LEAST_SHARE * 1.1),
+        (LEAST_SHARE * 0.9, LEAST_IMAGES, {}, None),
+        (LEAST_SHARE * 0.9, LEAST_IMAGES, asked, LEAST_SHARE * 0.9),
+    ):
+        found = _seen(share, count, run, said)
+        assert found.run.config.search.nothing == pytest.approx(used)
+        assert ("seems to show none" in found.note) is (used is not None)
+    with pytest.raises(InputError, match="from many images"):
+        nothing_as_seen(Tagger(run), np.zeros((0, FEATURES), dtype=np.float32), asked)
+
+
+def test_evaluate_finds_the_share_from_all_images_and_says_it(train, drawn, command, tmp_path):
+    options = ("label_model.nothing=independent", "search.estimate_nothing=true", "suggester=false")
+    run = train(tmp_path / "run", *(part for one in options for part in ("--set", one)))
+    data, rows = tmp_path / "twice.csv", (drawn / "tags.csv").read_text().splitlines()
+    twice = [f"{number}-{row}" for number in (1, 2) for row in rows[1:]]
+    data.write_text("\n".join([rows[0], *twice]) + "\n")
+    for row in rows[1:]:
+        for number in (1, 2):
+            image = row.partition(",")[0]
+            shutil.copyfile(drawn / image, tmp_path / f"{number}-{image}")
+    judge = ("evaluate", run, "--data", f"csv:{data}", "--json", "--bootstrap", 0)
+    for said, used in (((), True), (("--nothing", "train"), False), (("--k", 1), False)):
+        done = command(*judge, *said)
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)
+        assert (found["search"]["nothing"] is not None) is used
+        assert any("seems to show none of the labels" in note for note in found["notes"]) is used

@@ -58,7 +58,7 @@ def evaluate(
     from labelbeam.runs.choices import reading_of
     from labelbeam.runs.evaluation import evaluate_features
     from labelbeam.runs.run_directory import versions
-    from labelbeam.runs.tagger import ESTIMATE, OF_DECISION, asked_tagger
+    from labelbeam.runs.tagger import OF_DECISION, asked_tagger, estimates_nothing, nothing_as_seen
 
     if k is not None and not asked.keys().isdisjoint(OF_DECISION):
         raise InputError(
@@ -70,13 +70,12 @@ def evaluate(
     for option, path in (("--out", out), ("--predictions", predictions), ("--truth", truth)):
         require_folder(option, path)
     refuse_one_file_for_two({"--out": out, "--predictions": predictions, "--truth": truth})
-    estimated = asked.get("nothing") == ESTIMATE and len(runs) == 1
-    tagger = asked_tagger(runs, {**asked, "nothing": None} if estimated else asked)
+    tagger = asked_tagger(runs, asked, may_estimate=True)
     trained, decision = tagger.run, tagger.run.config.decision
     dataset = open_dataset(data, options=for_learning(data, reading_of(trained.config.read, data, read)))
     dataset, features, notes = readable_features(dataset, trained.encoder, flips=False)
-    if estimated:
-        tagger = asked_tagger(runs, asked, features[:, 0])
+    if (k is None or "nothing" in asked) and estimates_nothing(tagger, asked):
+        tagger = nothing_as_seen(tagger, features[:, 0], asked)
     measured = evaluate_features(tagger, dataset, features[:, 0], notes=(*dataset.notes, *notes))
     comparison = measured.comparison(decision, k=k)
     result: dict[str, Any] = {
@@ -103,6 +102,7 @@ def evaluate(
             vocabulary=trained.vocabulary,
             thresholds=measured.thresholds,
             all_scores=True,
+            nothing=tagger.run.config.search.nothing,
         )
         _write_lines(predictions, (one.to_json() for one in answered))
     if truth is not None:

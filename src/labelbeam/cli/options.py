@@ -142,7 +142,8 @@ DECIDE = (
     SharedOption(
         "nothing",
         str,
-        "Share of the images expected to show none of the labels, such as 0.2; estimate: as the images say.",
+        "Share of the images expected to show none of the labels, such as 0.2; estimate: as the images say; train: as "
+        "in training (default: estimate, where no training image was empty and there are 100 images or more).",
     ),
     SharedOption(
         "settings", list[str], "Change the run's search or decision, e.g. search.score=max-step.", ("--set",)

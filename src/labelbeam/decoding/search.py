@@ -46,6 +46,9 @@ class Search:
     nothing: float | None = None
     """Share of the images that show none of the labels, by which p(empty set) is shifted; None: the training's.
     For runs whose training images all show something."""
+    estimate_nothing: bool = False
+    """Whether, where `nothing` is not given, `tag` and `evaluate` find that share from the images, if they are many.
+    Training decides it by validation images: `runs.choices`."""
     score: str = "marginal"
     """What a label's score is; the paper does not say. `marginal` (default): p(label | image), with bounds.
     `per-label`: p(label | image) by the label's own logit, a matrix product, where the model has one

@@ -162,9 +162,7 @@ def _some(labels: Sequence[str]) -> str:
 MOST_LABELS = 40
 MOST_PAIRS = 10
 MOST_FILES = 10
-NONE_WITHOUT = (
-    "no image without a label (if photographs to come show none, say which share: --nothing 0.2, or estimate)"
-)
+NONE_WITHOUT = "no image without a label (if photographs to come show none, tag finds out how many, or --nothing 0.2 says it)"
 
 Values = Mapping[str, Any]
 

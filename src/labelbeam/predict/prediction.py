@@ -59,6 +59,7 @@ class Prediction:
         fits: share of validation images at least as odd as this one; None where nothing was measured.
         refused: whether nothing was decided because the image fits no better than the decision asks for.
         kept: p(the rules are kept | image) as the model sees it, where there are rules.
+        nothing: share of the images taken to show none of the labels; None: the training's.
         promise: what is promised of the labels, in words; empty: nothing.
         void: whether the image is so odd that no promise holds of it.
         unseen: whether nobody needs to look at it; None where that was not asked, or is not settled yet.
@@ -79,6 +80,7 @@ class Prediction:
     fits: float | None = None
     refused: bool = False
     kept: float | None = None
+    nothing: float | None = None
     promise: str = ""
     void: bool = False
     unseen: bool | None = None
@@ -112,6 +114,8 @@ class Prediction:
                 values["refused"] = True
             if self.kept is not None:
                 values["kept"] = round(self.kept, DIGITS)
+            if self.nothing is not None:
+                values["nothing"] = round(self.nothing, DIGITS)
             if self.promise:
                 values["promise"] = self.promise
             if self.void:
@@ -136,6 +140,7 @@ def predictions_of(
     thresholds: TunedThresholds | None = None,
     implications: Implications | None = None,
     all_scores: bool = False,
+    nothing: float | None = None,
 ) -> Iterator[Prediction]:
     """Turn answers into predictions, in the order of the images.
 
@@ -144,6 +149,7 @@ def predictions_of(
         thresholds: those that the run's calibration holds; None: it has none.
         implications: what decided labels imply is decided too, whatever its score; None: nothing is added.
         all_scores: whether predictions hold the score of every label, decided or not.
+        nothing: share of the images that the answers take to show none of the labels; None: the training's.
 
     Raises:
         InputError: as `Decision.decide`; a promise that implied labels, which no score decides, would break.
@@ -187,6 +193,7 @@ def predictions_of(
                 decision.abstain and answers.fits is not None and answers.fits[row] <= decision.abstain
             ),
             kept=None if answers.kept is None else float(answers.kept[row]),
+            nothing=nothing,
             promise="" if promise is None else str(promise),
             void=bool(void[row]),
             unseen=None if unseen is None else bool(unseen[row]),

@@ -4,15 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float, Int8
 
 from labelbeam.data.dataset import OF_LABELS, ReadOptions
 from labelbeam.decoding.search import Search
+from labelbeam.encoders.encoder import GivenFeatures
 from labelbeam.errors import InputError
 from labelbeam.formats.registry import FORMATS, parse_spec
+from labelbeam.heads.label_model import TrainedLabelModel
 from labelbeam.heads.registry import HEADS, Head, require
 from labelbeam.labels.vocabulary import PRESENT, UNKNOWN
 from labelbeam.predict.answers import Answers
@@ -103,6 +105,46 @@ def with_quick_scores(
     return replace(run, config=config), (
         f"scores are each label's own probability: {found}. With bounds and standard errors: "
         "--set search.score=marginal."
+    )
+
+
+LEAST_SHARE = 0.03
+"""A share of images that show nothing counts from here on where it is found unasked: below, it may be none
+(research/nothing.md)."""
+
+
+def with_estimate(
+    run: Run, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
+) -> tuple[Run, str]:
+    """Return a run that finds from images how many show none of the labels, if it can, and what was found.
+
+    It can where it finds next to none among validation images that all show something: what cannot tell labels from
+    each other takes most images for such. Measured for photographs (research/nothing.md), not for vectors.
+
+    Args:
+        run: the trained model.
+        features: of validation images.
+        targets: their truth, columns in the run's label order.
+    """
+    shown = (targets == PRESENT).any(axis=1)
+    own = HEADS[run.config.head].searches and cast(TrainedLabelModel, run.head).nothing is not None
+    if (
+        not own
+        or run.config.search.nothing is not None
+        or isinstance(run.encoder, GivenFeatures)
+        or not shown.any()
+    ):
+        return run, ""
+    share = cast(TrainedLabelModel, run.head).share_of_nothing(features[shown])
+    found = f"{shown.sum():,} validation images all show a label, and by this run a share of {share:.3f} shows none"
+    if share >= LEAST_SHARE:
+        return run, (
+            f"{found}: it cannot tell such photographs, and hardly expects them. Another share: --nothing 0.2."
+        )
+    config = replace(run.config, search=replace(run.config.search, estimate_nothing=True))
+    return replace(run, config=config), (
+        f"{found}: so tag and evaluate find from the photographs themselves how many show none, from 100 on (--nothing "
+        "train: as in training)."
     )
 
 

@@ -14,16 +14,18 @@ from labelbeam.decoding.search import Search
 from labelbeam.encoders.encoder import best_device
 from labelbeam.errors import InputError
 from labelbeam.features.extract import ImageFeatures, extract, stream_features
-from labelbeam.heads.label_model import TrainedLabelModel
+from labelbeam.heads.label_model import NO_NOTHING, TrainedLabelModel
 from labelbeam.heads.registry import require
 from labelbeam.labels.implications import Implications
 from labelbeam.labels.rules import Rules, as_rules
 from labelbeam.predict.answers import Answers, EnsembleAnswerer, Member
 from labelbeam.predict.decision import Decision
+from labelbeam.predict.label_model import LabelModelAnswerer
 from labelbeam.predict.prediction import Prediction, Predictions, predictions_of
 from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.choices import (
+    LEAST_SHARE,
     calibrated,
     decision_from,
     search_from,
@@ -199,6 +201,7 @@ class Tagger:
                     thresholds=self.thresholds,
                     implications=implications,
                     all_scores=all_scores,
+                    nothing=self.run.config.search.nothing,
                 )
             for name, values in batch:
                 yield Prediction(name, error=values) if isinstance(values, str) else next(answered)
@@ -318,19 +321,21 @@ OF_DECISION = ("decide", *(field.name for field in fields(Decision) if field.nam
 OF_SEARCH = ("search", "beam", "nothing", "settings")
 
 
-ESTIMATE = "estimate"
-"""`--nothing estimate`: the share of images that show nothing is found from the images."""
+ESTIMATE, TRAIN = "estimate", "train"
+"""What `--nothing` takes beside numbers: the share of images that show nothing as the images say, or as in training."""
+
+LEAST_IMAGES = 100
+"""Fewer images say too little of how many show nothing (research/nothing.md); asked for by name, any number will do."""
 
 
-def asked_tagger(
-    runs: Sequence[Path], asked: Mapping[str, Any], images: Float[np.ndarray, "images features"] | None = None
-) -> Tagger:
+def asked_tagger(runs: Sequence[Path], asked: Mapping[str, Any], *, may_estimate: bool = False) -> Tagger:
     """Load runs, with what the user asked for laid over their own configuration.
 
     Args:
         runs: run directories; several answer as one.
         asked: by name of the option, what was given.
-        images: features from which the share of images that show nothing is found where that is asked for.
+        may_estimate: whether the caller goes on with `estimates_nothing` and `nothing_as_seen`, so that the share of
+            images that show nothing may be asked for as the images say.
 
     Raises:
         InputError: not a run; runs that do not fit together; values that are not allowed; a search for an ensemble,
@@ -348,36 +353,105 @@ def asked_tagger(
     decision = decision_from(config, {name: asked.get(name) for name in OF_DECISION})
     if several:
         return load_ensemble(runs, decision=decision)
-    share, found = _share_of_nothing(run, asked.get("nothing"), images)
-    search = search_from(config, method=asked.get("search"), beam=asked.get("beam"), nothing=share)
-    tagger = Tagger(run, decision=decision, search=search, rules=asked.get("rules"))
-    tagger.note = " ".join(line for line in (found, tagger.note) if line)
-    return tagger
+    search = search_from(
+        config, method=asked.get("search"), beam=asked.get("beam"), nothing=_share_of_nothing(run, asked)
+    )
+    if asked.get("nothing") == TRAIN:
+        search = replace(search, nothing=None)
+    if asked.get("nothing") == ESTIMATE and not may_estimate:
+        raise InputError(NEEDS_IMAGES)
+    return Tagger(run, decision=decision, search=search, rules=asked.get("rules"))
 
 
-def _share_of_nothing(
-    run: Run, given: str | float | None, images: np.ndarray | None
-) -> tuple[float | None, str]:
-    """Return the share of images that show nothing as it was asked for, and how it was found.
+NEEDS_IMAGES = (
+    f"--nothing {ESTIMATE} finds the share from many images that can be read beforehand: it is for tag (of files) and "
+    f"evaluate. Give a number such as 0.2, or {TRAIN}: as in training."
+)
+
+
+def _share_of_nothing(run: Run, asked: Mapping[str, Any]) -> float | None:
+    """Return the share of images that show nothing that was given as a number; None: none was.
 
     Raises:
-        InputError: neither a number nor `estimate`; the latter where there are no images to find it from, or for a
-            head whose empty set has no probability of its own.
+        InputError: neither a number nor one of the words, or a word for a head whose empty set has no probability of
+            its own.
     """
-    if given is None:
-        return None, ""
-    if given != ESTIMATE:
-        try:
-            return float(given), ""
-        except ValueError as error:
-            raise InputError(
-                f"--nothing {given!r} is no share. Give a number such as 0.2, or {ESTIMATE}: as the images say."
-            ) from error
-    require(run.config.head, "searches", f"--nothing {given}")
-    if images is None or not len(images):
+    given = asked.get("nothing")
+    if given in (ESTIMATE, TRAIN):
+        require(run.config.head, "searches", f"--nothing {given}")
+        if cast(TrainedLabelModel, run.head).nothing is None:
+            raise InputError(NO_NOTHING)
+        return None
+    try:
+        return None if given is None else float(given)
+    except ValueError as error:
         raise InputError(
-            f"--nothing {ESTIMATE} finds the share from many images that can be read beforehand: it is for tag (of "
-            "files) and evaluate. Give a number such as 0.2."
-        )
-    share = cast(TrainedLabelModel, run.head).share_of_nothing(images)
-    return share, f"by {len(images):,} of the images, a share of {share:.3f} shows none of the labels."
+            f"--nothing {given!r} is no share. Give a number such as 0.2; {ESTIMATE}: as the images say; or {TRAIN}: "
+            "as in training."
+        ) from error
+
+
+def estimates_nothing(tagger: Tagger, asked: Mapping[str, Any]) -> bool:
+    """Tell whether the share of images that show nothing is found from the images.
+
+    So it is where that was asked for; and where nobody said a share, training found that the run can tell
+    (`runs.choices.with_estimate`), and the most probable sets are decided: by thresholds, or under promises, a
+    calibration decides, which holds for the training's share only.
+    """
+    config = tagger.run.config
+    if asked.get("nothing") is not None:
+        return bool(asked["nothing"] == ESTIMATE)
+    return (
+        isinstance(tagger.answerer, LabelModelAnswerer)
+        and config.search.estimate_nothing
+        and config.search.nothing is None
+        and config.search.min_labels == 0
+        and config.decision.rule == "path"
+        and not config.decision.promises_something
+        and not config.decision.abstain
+    )
+
+
+def nothing_as_seen(
+    tagger: Tagger, features: Float[np.ndarray, "images features"], asked: Mapping[str, Any]
+) -> Tagger:
+    """Return the tagger for the share of images that show nothing which some of them say; its note says so.
+
+    Args:
+        tagger: for which `estimates_nothing` holds.
+        features: of some of the images.
+        asked: as for `estimates_nothing`: unless it was asked for, too few images, or a share that may be none, change
+            nothing.
+
+    Raises:
+        InputError: asked for, and there is no image.
+    """
+    wanted = asked.get("nothing") == ESTIMATE
+    if not len(features) or (len(features) < LEAST_IMAGES and not wanted):
+        if wanted:
+            raise InputError(NEEDS_IMAGES)
+        return tagger
+    head = cast(TrainedLabelModel, tagger.run.head)
+    share = head.share_of_nothing(features)
+    if share < LEAST_SHARE and not wanted:
+        return tagger
+    off = "" if wanted else f" (--nothing {TRAIN}: as in training; --nothing 0.2: another share)"
+    return with_nothing(
+        tagger,
+        share,
+        f"of {len(features):,} of the images, a share of {share:.3f} seems to show none of the labels, which hardly an "
+        f"image of the training did; sets are decided accordingly{off}.",
+    )
+
+
+def with_nothing(tagger: Tagger, share: float | None, note: str) -> Tagger:
+    """Return a tagger of one run for another share of images that show nothing.
+
+    Args:
+        share: in (0, 1); None: as in training.
+        note: where it comes from, before what the tagger itself has to say.
+    """
+    search = replace(tagger.run.config.search, nothing=share)
+    found = Tagger(replace(tagger.run, config=replace(tagger.run.config, search=search)))
+    found.note = " ".join(line for line in (note, found.note) if line)
+    return found

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from labelbeam.data.image_bytes import image_bytes
+from labelbeam.data.image_bytes import image_bytes, image_mark
 from labelbeam.data.listing import LeftOut, list_images
 from labelbeam.encoders.encoder import GivenFeatures
 from labelbeam.errors import InputError
@@ -24,15 +24,20 @@ from labelbeam.project.project_file import Project
 from labelbeam.project.schema import content_hash
 from labelbeam.runs.config import to_plain
 from labelbeam.runs.run_directory import fingerprint
-from labelbeam.runs.tagger import ESTIMATE, Tagger, asked_tagger
+from labelbeam.runs.tagger import (
+    LEAST_IMAGES,
+    Tagger,
+    asked_tagger,
+    estimates_nothing,
+    nothing_as_seen,
+    with_nothing,
+)
 from labelbeam.tagging import sources
+from labelbeam.tagging.journal import settings_of
 from labelbeam.tagging.outputs import Printed, Recorded, recording
 from labelbeam.tagging.request import TagRequest
 from labelbeam.tagging.sidecars import KINDS, KeywordChoices
 from labelbeam.tagging.tables import asked_columns, choosing_for
-
-LOOKED_AT = 300
-"""Images from which the share that shows none of the labels is found; they are encoded once more."""
 
 
 @dataclass(frozen=True)
@@ -223,29 +228,40 @@ def tag_images(
         return _tag_vectors(request, request.vectors, asked, choices, shown=shown, report=report)
     left_out = LeftOut(request.exclude)
     paths = list_images(request.images, left_out=left_out) if paths is None else paths
+    estimates = False
     if tagger is None:
-        tagger = _asked(request, asked)
-    for line in (tagger.note, *tagger.promised):
-        if line:
-            report(line)
+        tagger = asked_tagger([request.run], asked, may_estimate="-" not in request.images)
+        tagger, estimates = _as_begun(tagger, request, asked)
     if isinstance(tagger.run.encoder, GivenFeatures) and request.images:
         tagger.run.encoder.ready("cpu")  # says what the run reads
-    # A listing of a million files takes seconds: only where somebody sees the number, or the engine depends on it.
-    before = _surveyed(request) if shown or request.names_an_engine else Survey()
+    # A listing of a million files takes seconds: only where somebody sees the number, or something depends on it.
+    before = _surveyed(request) if shown or request.names_an_engine or estimates else Survey()
+    note = tagger.note
     tagger = _with_engine(tagger, request, before, report)
-    total = before.count
+    tagger.note = note
+    total, kept = before.count, sources.NONE_KEPT
     with ExitStack() as opened:
+        stored = None
         if request.store is not None:
             stored = opened.enter_context(
                 sources.open_store(request.store, tagger.run.encoder, write=bool(request.images))
             )
-            source = sources.through_store(tagger, stored, choices, read=bool(request.images))
             if not request.images:
                 paths, total = map(Path, stored.names()), len(stored)
+                before = survey(map(Path, stored.names())) if estimates else before
+        if estimates:
+            tagger, kept = _nothing_as_seen(
+                tagger, before, asked, stored, read=bool(request.images), shown=shown
+            )
+        for line in (tagger.note, *tagger.promised):
+            if line:
+                report(line)
+        if stored is not None:
+            source = sources.through_store(tagger, stored, choices, read=bool(request.images), kept=kept)
         elif request.cluster is not None:
             source = sources.on_cluster(request.run, tagger, choices)
         else:
-            source = sources.from_images(tagger, choices)
+            source = sources.from_images(tagger, choices, kept)
         record = _record(opened, request, tagger, choices)
         counts = do_job(
             record, source, paths, total=total, shown=shown, certifies=_certifies(tagger), report=report
@@ -274,7 +290,9 @@ def _tag_vectors(
     if parsed.path is None:
         raise InputError(f"{spec!r} names no file. Write vectors:FILE#SPLIT.")
     table = open_vectors(parsed.path, parsed.split)
-    tagger = asked_tagger([request.run], asked, table.features[:LOOKED_AT])
+    tagger, estimates = _as_begun(asked_tagger([request.run], asked, may_estimate=True), request, asked)
+    if estimates:
+        tagger = nothing_as_seen(tagger, table.features[:: -(-len(table.features) // sources.SAMPLED)], asked)
     for line in (tagger.note, *tagger.promised, *table.notes):
         if line:
             report(line)
@@ -291,14 +309,60 @@ def _tag_vectors(
         )
 
 
-def _asked(request: TagRequest, asked: Mapping[str, Any]) -> Tagger:
-    """Return the tagger that is asked for; what it must find from the images, it finds from some of them."""
-    if asked.get("nothing") != ESTIMATE or not request.images or "-" in request.images:
-        return asked_tagger([request.run], asked)
-    some = survey(list_images(request.images, left_out=LeftOut(request.exclude)), most=LOOKED_AT).some
-    plain = asked_tagger([request.run], {**asked, "nothing": None})
-    found = [row for _, row in plain.features(some) if not isinstance(row, str)]
-    return asked_tagger([request.run], asked, np.stack(found) if found else None)
+def _as_begun(tagger: Tagger, request: TagRequest, asked: Mapping[str, Any]) -> tuple[Tagger, bool]:
+    """Return the tagger, and whether the share of images that show nothing is still to be found from the images.
+
+    A job that goes on, or is added to, keeps the share that it was begun with, whatever came to its images since.
+    """
+    if not estimates_nothing(tagger, asked):
+        return tagger, False
+    where = request.where
+    job = None if where is None or request.overwrite else settings_of(where.file)
+    if job is None or [job.get("images"), job.get("run")] != [_named(request), fingerprint(request.run)]:
+        # Names on standard input come once; a cluster reads the images elsewhere.
+        told = "nothing" in asked
+        return tagger, told or ("-" not in request.images and request.cluster is None)
+    share = job.get("config", {}).get("search", {}).get("nothing")
+    if share is None:
+        return tagger, False
+    return with_nothing(
+        tagger, share, f"as when this was begun, a share of {share:.3f} is taken to show none of the labels."
+    ), False
+
+
+def _nothing_as_seen(
+    tagger: Tagger,
+    before: Survey,
+    asked: Mapping[str, Any],
+    stored: sources.VectorStore | None,
+    *,
+    read: bool,
+    shown: bool,
+) -> tuple[Tagger, sources.Kept]:
+    """Return the tagger for the share of images that show nothing which some of them say, and what was read of these.
+
+    Too few images to say it are not read beforehand.
+    """
+    if (before.count or 0) < LEAST_IMAGES and asked.get("nothing") is None:
+        return tagger, sources.NONE_KEPT
+    kept: dict[str, np.ndarray] = {}
+    there: list[np.ndarray] = []
+    missing = []
+    for path in before.some:
+        # A store without images is asked whatever became of their files.
+        mark = image_mark(path) if read else None
+        vector = None if stored is None else stored.find(str(path), mark)
+        if vector is None:
+            missing.append(path)
+        elif not isinstance(vector, str):
+            there.append(vector)
+    with progress_bar("how many show nothing", len(missing), shown=shown) as advance:
+        for name, vector in tagger.features(missing):
+            if not isinstance(vector, str):
+                kept[name] = vector
+            advance(1)
+    rows = [*there, *kept.values()]
+    return nothing_as_seen(tagger, np.stack(rows) if rows else np.empty((0, 0)), asked), kept
 
 
 def _certifies(tagger: Tagger) -> bool:
@@ -348,7 +412,7 @@ def _record(
         return Printed(json=request.prints_json, keep=keep)
     encoder = tagger.run.encoder
     job = {
-        "images": list(request.images) or str(request.store),
+        "images": _named(request),
         "run": fingerprint(request.run),
         "config": to_plain(tagger.run.config),
         # As settled, not as asked: what `auto` finds must not change in the middle of a file.
@@ -376,10 +440,19 @@ def _record(
             choices=choices,
             overwrite=request.overwrite,
             keywords=keywords,
-            more_columns=asked_columns(tagger.run.config.decision, ruled=tagger.run.rules is not None),
+            more_columns=asked_columns(
+                tagger.run.config.decision,
+                ruled=tagger.run.rules is not None,
+                shifted=tagger.run.config.search.nothing is not None,
+            ),
             choosing=choosing,
         )
     )
+
+
+def _named(request: TagRequest) -> list[str] | str:
+    """Return what a job's record calls its images."""
+    return list(request.images) or str(request.store)
 
 
 def rejections(project: Path | None) -> Callable[[Path], Collection[str]]:
@@ -444,7 +517,7 @@ def watch(
             "watch looks at folders and adds to --out. Give both, without --cluster and lists on stdin."
         )
     request = replace(request, update=True)
-    tagger = asked_tagger([request.run], asked)
+    tagger, _ = _as_begun(asked_tagger([request.run], asked), request, asked)
     seen: set[bytes] = set()
     look = 0
     while rounds is None or look < rounds:

@@ -7,10 +7,10 @@ Workers find the run and the images under the same absolute paths.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +115,23 @@ def open_store(folder: Path, encoder: Encoder, *, write: bool) -> VectorStore:
     return VectorStore(folder, encoder.key, num_features=encoder.row_size, write=write)
 
 
+Kept = Mapping[str, np.ndarray]
+"""Features that a job has already, by the name of the image."""
+NONE_KEPT: Kept = {}
+
+
+def kept_or_read(tagger: Tagger, kept: Kept, paths: Iterable[Path]) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Yield images with their features: those that are kept, or read now."""
+    ahead, coming = tee(paths)
+    reading = tagger.features(path for path in ahead if str(path) not in kept)
+    for path in coming:
+        yield (str(path), kept[str(path)]) if str(path) in kept else next(reading)
+
+
 def stored_or_read(
-    tagger: Tagger, store: VectorStore, paths: Iterable[Path]
+    tagger: Tagger, store: VectorStore, paths: Iterable[Path], kept: Kept
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Yield images with their vectors: from the store where the file is as it was, else read now and kept there."""
+    """Yield images with their vectors: from the store where the file is as it was, else kept or read, and put there."""
     coming = iter(paths)
     while block := list(islice(coming, LOOKED_UP)):
         marks = [image_mark(path) for path in block]
@@ -127,7 +140,8 @@ def stored_or_read(
             None if mark == NOT_THERE else store.find(str(path), mark)
             for path, mark in zip(block, marks, strict=True)
         ]
-        reading = tagger.features(path for path, stored in zip(block, found, strict=True) if stored is None)
+        missing = (path for path, stored in zip(block, found, strict=True) if stored is None)
+        reading = kept_or_read(tagger, kept, missing)
         for path, mark, stored in zip(block, marks, found, strict=True):
             if stored is None:
                 _, vector = next(reading)
@@ -157,29 +171,37 @@ class Choices:
         return {"all_scores": self.all_scores, "implications": implied}
 
 
-def from_images(tagger: Tagger, choices: Choices) -> Source:
-    """Return a source that reads every image."""
-    return lambda paths: tagger.tag(paths, all_scores=choices.all_scores, implications=choices.implications)
+def from_images(tagger: Tagger, choices: Choices, kept: Kept = NONE_KEPT) -> Source:
+    """Return a source that reads every image, but those whose features are kept."""
+    return lambda paths: tagger.tag_features(
+        kept_or_read(tagger, kept, paths), all_scores=choices.all_scores, implications=choices.implications
+    )
 
 
 def through_store(
-    tagger: Tagger, store: VectorStore | GivenVectors, choices: Choices, *, read: bool
+    tagger: Tagger,
+    store: VectorStore | GivenVectors,
+    choices: Choices,
+    *,
+    read: bool,
+    kept: Kept = NONE_KEPT,
 ) -> Source:
     """Return a source that answers from stored vectors.
 
     Args:
         store: of its encoder, or the rows of a file.
         read: whether images that are not stored, or have changed, are read; otherwise no file is looked at.
+        kept: features of some of these.
     """
 
     def predictions(paths: Iterable[Path]) -> Iterator[Prediction]:
-        kept = store if read and isinstance(store, VectorStore) else None
-        items = store.items(paths) if kept is None else stored_or_read(tagger, kept, paths)
+        adding = store if read and isinstance(store, VectorStore) else None
+        items = store.items(paths) if adding is None else stored_or_read(tagger, adding, paths, kept)
         for one in tagger.tag_features(
             items, all_scores=choices.all_scores, implications=choices.implications
         ):
-            if kept is not None:
-                kept.flush()  # what has a line has its vector
+            if adding is not None:
+                adding.flush()  # what has a line has its vector
             yield one
 
     return predictions

@@ -69,9 +69,13 @@ def csv_table(
     return write
 
 
-def asked_columns(decision: Decision, *, ruled: bool) -> tuple[str, ...]:
-    """Return what a CSV file holds beside the tags: of rules `kept`, of promises `void` and `sets`."""
+def asked_columns(decision: Decision, *, ruled: bool, shifted: bool = False) -> tuple[str, ...]:
+    """Return what a CSV file holds beside the tags: of rules `kept`, of promises `void` and `sets`.
+
+    And `nothing`, where another share of images than in training is taken to show none of the labels (`shifted`).
+    """
     named = {"kept": ruled, "void": decision.promises_something, "sets": decision.sets_among is not None}
+    named["nothing"] = shifted
     return tuple(name for name, asked in named.items() if asked)
 
 
@@ -83,7 +87,8 @@ def _cell(one: Prediction, name: str) -> str | float | int:
         return json.dumps([{"labels": list(labels), "prob": p} for labels, p in one.sets], ensure_ascii=False)
     if name == "void":
         return int(one.void)
-    return "" if one.kept is None else one.kept
+    value = one.nothing if name == "nothing" else one.kept
+    return "" if value is None else value
 
 
 def _needs_lists(labels: Sequence[str], lines: Path) -> bool:
@@ -105,7 +110,7 @@ def parquet_table(*, all_scores: bool) -> Callable[[Path, Path], None]:
 
     The columns are those of the JSON lines, with `status`; of decided labels `labels`, `scores`, `low`, `high` and
     `stderr` are lists in one order. With `all_scores` there is a map from label to score. What was not asked for is
-    null: `kept` without rules, `unseen`, `promise` and `sets` without a promise.
+    null: `kept` without rules, `nothing` at the training's share, `unseen`, `promise` and `sets` without a promise.
 
     Raises:
         InputError: pyarrow is not installed.
@@ -141,6 +146,7 @@ def _row(one: Prediction) -> dict[str, Any]:
         "calibrated": None if failed else one.calibrated,
         "fits": one.fits,
         "kept": one.kept,
+        "nothing": one.nothing,
         "promise": one.promise or None,
         "void": None if failed else one.void,
         "unseen": one.unseen,
@@ -160,6 +166,7 @@ def _schema(*, all_scores: bool) -> "pyarrow.Schema":
             "calibrated": truth,
             "fits": number,
             "kept": number,
+            "nothing": number,
             "promise": text,
             "void": truth,
             "unseen": truth,

@@ -426,8 +426,9 @@ def about_nothing(config: RunConfig, train: Dataset) -> list[str]:
             "none, add some such images, or --set label_model.nothing=independent."
         ]
     return [
-        "no training image shows none of the labels, so this run hardly expects such a photograph. If some of those to "
-        "come show none, say which share: --nothing 0.2, or --nothing estimate when tagging (docs/training.md)."
+        "no training image shows none of the labels, so this run hardly expects such a photograph. Where validation "
+        "images say that it can, tag and evaluate find out how many of theirs are such; else say which share: --nothing "
+        "0.2, or --nothing estimate (docs/training.md)."
     ]
 
 

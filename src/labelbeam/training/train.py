@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from labelbeam.data.dataset import Dataset
+from labelbeam.decoding.search import Search
 from labelbeam.encoders.catalogue import build_encoder
 from labelbeam.encoders.encoder import (
     Encoder,
@@ -37,7 +38,13 @@ from labelbeam.metrics.evaluation import evaluate
 from labelbeam.predict.decision import Decision
 from labelbeam.predict.label_model import label_model_answerer
 from labelbeam.runs.build import build_answerer, build_head, start_head, stored_config
-from labelbeam.runs.choices import MOST_TRAINING_IMAGES, calibrate, with_promises, with_quick_scores
+from labelbeam.runs.choices import (
+    MOST_TRAINING_IMAGES,
+    calibrate,
+    with_estimate,
+    with_promises,
+    with_quick_scores,
+)
 from labelbeam.runs.config import RunConfig, to_plain, weight_of_unknown
 from labelbeam.runs.evaluation import evaluate_features
 from labelbeam.runs.recipe import (
@@ -118,8 +125,9 @@ SUGGESTER = "suggester"
 """Folder of the unfinished training of the second mechanism, inside the run's."""
 
 
-QUICK: Mapping[str, Any] = {"search": {"score": "per-label"}}
-"""Scores that cost no search, as differences of a configuration."""
+FREE: Mapping[str, Any] = {"search": {"score": "per-label", "estimate_nothing": True}}
+"""What held-out images may decide, as differences of a configuration: scores that cost no search, and whether the
+share of images that show nothing is found from the images."""
 
 
 @dataclass(frozen=True)
@@ -247,9 +255,9 @@ def train_run(
     run = replace(run, history=tuple(progress.history))
     if accelerator.is_main_process:
         if held_out is not None:
-            # What the user says of scores stands.
-            free = configured is not None and configured(QUICK).search.score == "per-label"
-            run = _judged(run, train, held_out, free_score=free, report=report)
+            # What the user says stands.
+            free = None if configured is None else configured(FREE).search
+            run = _judged(run, train, held_out, free=free, report=report)
         if aside is not None:
             run = _promising(run, aside, held_out)
             report(f"{len(aside)} images of {aside.spec} kept aside: promises are proven on them.")
@@ -488,12 +496,20 @@ def _suggester(
 
 
 def _judged(
-    run: Run, train: Dataset, held_out: Dataset, *, free_score: bool, report: Callable[[str], None]
+    run: Run, train: Dataset, held_out: Dataset, *, free: Search | None, report: Callable[[str], None]
 ) -> Run:
-    """Return the run with what held-out images decide: its scores, measures, and calibration, where one is wanted."""
+    """Return the run with what held-out images decide: its scores, measures, and calibration, where one is wanted.
+
+    Args:
+        free: the search with all that they may decide, where the user does not say otherwise; None: they may not.
+    """
     held_out, features, _ = readable_features(held_out, run.encoder, flips=False)
-    if free_score:
-        run, found = with_quick_scores(run, features[:, 0], held_out.targets)
+    choices = [
+        (with_quick_scores, free is not None and free.score == "per-label"),
+        (with_estimate, free is not None and free.estimate_nothing),
+    ]
+    for choose, may in choices:
+        run, found = choose(run, features[:, 0], held_out.targets) if may else (run, "")
         if found:
             report(found)
     run = replace(run, metrics=_validation_metrics(run, held_out, features[:, 0]))
