@@ -264,8 +264,7 @@ def main() -> None:
                     "held": (views[quarter, 0], np.ascontiguousarray(targets[quarter][:, known])),
                     "patches": (patch_features, nothing),
                 }
-                for head in HEADS[:2]:
-                    kept(head, f"inner{fold}", seed, fitted, judged, known)
+                kept(HEADS[0], f"inner{fold}", seed, fitted, judged, known)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,9 @@ def _some(labels: Sequence[str]) -> str:
 MOST_LABELS = 40
 MOST_PAIRS = 10
 MOST_FILES = 10
-NONE_WITHOUT = "no image without a label (if photographs to come show none, tag finds out how many, or --nothing 0.2 says it)"
+NONE_WITHOUT = (
+    "no image without a label (if some to come show none, tag finds out, or --nothing 0.2 says how many)"
+)
 
 Values = Mapping[str, Any]
 

@@ -427,8 +427,8 @@ def about_nothing(config: RunConfig, train: Dataset) -> list[str]:
         ]
     return [
         "no training image shows none of the labels, so this run hardly expects such a photograph. Where validation "
-        "images say that it can, tag and evaluate find out how many of theirs are such; else say which share: --nothing "
-        "0.2, or --nothing estimate (docs/training.md)."
+        "images say that it can, tag and evaluate find out how many of theirs are such; else say which share: --nothing"
+        " 0.2, or --nothing estimate (docs/training.md)."
     ]
 
 
