@@ -3,19 +3,23 @@
     python research/nothing.py --out runs/nothing --encoder efficientnet-lite2 --seeds 0,1,2
     python research/nothing.py --out runs/nothing --encoder efficientnet-lite2 --seeds 0 --parts labels,inner
 
-Heads have the default recipe by size and see all epochs; `joint` is the default of photographs (`research/per_label.py`).
-Parts of the data, each trained item kept in OUT, so that a killed run goes on:
+Heads have the default recipe by size and see all epochs; `joint` is the default of photographs (research/per_label.py).
+Parts, of which each trained item is kept in OUT, so that a killed run goes on:
 
-- `whole`: trained on VOC's `sub_trainval` (765 photographs, none empty); answers `sub_test` (300, none empty) and the 159
-  shared COCO photographs, of which 32 show none of VOC's labels.
-- `labels`: five folds over labels, in order of frequency dealt round. Labels of a fold are left out: trained on the
-  photographs of `sub_trainval` that show another one, answers `sub_test`, where those that show only left-out ones are empty.
-- `inner`: nothing of the test sets. Trained on three quarters of `sub_trainval`, with all labels and with each fold left out;
-  answers the last quarter, and patches of its photographs that touch no box.
+- `whole`: trained on VOC's `sub_trainval` (765 photographs, none empty); answers `sub_test` (300, none empty) and the
+  159 shared COCO photographs, of which 32 show none of VOC's labels.
+- `labels`: five folds over labels, dealt round in order of frequency. Without the labels of a fold: trained on the
+  photographs of `sub_trainval` that show another one, answers `sub_test`; what shows only left-out labels is empty.
+- `inner`: without the test sets, whether the share is found better if the evidence of each image is calibrated first.
+  Trained on three quarters of `sub_trainval`, with all labels and without those of each fold; answers the last quarter,
+  and patches of its photographs that touch no box. Evidence x, the log-odds of the empty set apart from any share,
+  becomes a x + b by a logistic regression of empty images against others: of patches, or of what shows only left-out
+  labels. Needs the items of `whole`, to say what that would do to both test sets.
 
-Rows are shares of photographs that show nothing: the training's, as the photographs themselves say (`estimate`), 0.2. Sets
-are the most probable ones, log-likelihood in nats, unknown labels do not count; the share multiplies the odds of the empty
-set and nothing else, so each row follows from the training's. Differences are paired over images, averaged over seeds.
+Rows of the first two are shares of photographs that show nothing: the training's, as the photographs themselves say
+(`estimate`), 0.2. Sets are the most probable ones, log-likelihood in nats, unknown labels do not count. A share
+multiplies the odds of the empty set and nothing else, so each row follows from the training's. Differences are paired
+over images, averaged over seeds. Few images: the share estimated from so many, drawn 300 times, used for all.
 """
 
 import argparse
@@ -82,14 +86,14 @@ def odds_of_nothing(z: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Not
 def shifted(
     said: dict, part: str, truth: np.ndarray, odds: np.ndarray, by: float | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each set is right, and the log-likelihood of the truth, where the odds of the empty set are others.
+    """Return whether each set is right, and the log-likelihood of the truth, for other odds of the empty set.
 
     Args:
         odds: log-odds of the empty set as the model has them.
         by: what is added to them.
     """
     best = said[f"{part}/log_probs"] + np.logaddexp(0, odds)  # of the sets, given that something is shown
-    # Where the empty set was the most probable one, the next is unknown; the training's share leaves none such here.
+    # Where the empty set is the most probable one already, the next is unknown: it stays.
     sets = said[f"{part}/sets"].copy()
     sets[odds + by > best] = False
     right = ((sets == (truth == 1)) | (truth < 0)).all(axis=1)
@@ -157,19 +161,97 @@ def show(title: str, rows: dict[str, tuple], truth: np.ndarray, *, against: str 
         print("  ".join(cells))
 
 
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def share_by(evidence: np.ndarray) -> float:
+    """Return the share to which posteriors add up, as `Nothing.share_in`."""
+    share = 0.5
+    for _ in range(200):
+        share = (sigmoid(evidence + np.log(share / (1 - share))).sum() + 1) / (len(evidence) + 2)
+    return float(share)
+
+
+def calibration(empty: np.ndarray, others: np.ndarray) -> tuple[float, float]:
+    """Return (a, b) of a logistic regression of evidence, in which both kinds of images weigh the same."""
+    x = np.stack((np.concatenate((empty, others)), np.ones(len(empty) + len(others))), axis=1)
+    y = np.repeat((1.0, 0.0), (len(empty), len(others)))
+    weights = np.repeat((0.5 / len(empty), 0.5 / len(others)), (len(empty), len(others)))
+    found = np.array((0.1, 0.0))
+    for _ in range(100):
+        p = sigmoid(x @ found)
+        hessian = (x.T * (weights * p * (1 - p))) @ x
+        found = found + np.linalg.solve(hessian, x.T @ (weights * (y - p)))
+    return float(found[0]), float(found[1])
+
+
+def calibrated(
+    inner: list[tuple[dict, np.ndarray, np.ndarray]], whole: dict, tests: dict, targets: np.ndarray
+) -> None:
+    """Print what calibrated evidence does to the share and to sets, on inner data and on both test sets.
+
+    Args:
+        inner: of all labels, and without those of each fold: what was said, the truth, the targets of the training.
+        whole: what the model of all photographs said.
+        tests: truth by part of `whole`.
+        targets: of its training.
+    """
+
+    def evidence(said: dict, part: str, trained_on: np.ndarray) -> np.ndarray:
+        odds, nothing = odds_of_nothing(said[f"{part}/z"], trained_on)
+        return odds - nothing.share
+
+    def outcome(
+        said: dict, part: str, truth: np.ndarray, trained_on: np.ndarray, a: float, b: float
+    ) -> tuple[float, float]:
+        x, odds = evidence(said, part, trained_on), odds_of_nothing(said[f"{part}/z"], trained_on)[0]
+        share = share_by(a * x + b)
+        right, _ = shifted(said, part, truth, odds, a * x + b + np.log(share / (1 - share)) - odds)
+        return share, 100 * right.mean()
+
+    said, _, trained_on = inner[0]
+    held, patches = (evidence(said, part, trained_on) for part in ("held", "patches"))
+    ways = {"as it is": (1.0, 0.0), "by patches": calibration(patches, held)}
+    kinds: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for one, truth, told in inner[1:]:
+        shown, unknown = (truth == 1).any(axis=1), (truth < 0).any(axis=1)
+        for empty, which in ((True, ~shown & ~unknown), (False, shown)):
+            kinds[empty].append(evidence(one, "held", told)[which])
+    ways["by left-out labels"] = calibration(np.concatenate(kinds[True]), np.concatenate(kinds[False]))
+    true = [float((~(truth == 1).any(axis=1)).mean()) for _, truth, _ in inner[1:]]
+    print(f"\n{len(patches)} patches; held quarter, left-out labels: true shares {np.round(true, 2)}")
+    for name, (a, b) in ways.items():
+        each = [outcome(one, "held", truth, told, a, b) for one, truth, told in inner[1:]]
+        shares, right = zip(*each, strict=True)
+        cells = [f"{part} {share:.3f} {sets:.1f}" for part, (share, sets) in (
+            (part, outcome(whole, part, truth, targets, a, b)) for part, truth in tests.items()
+        )]  # fmt: skip
+        print(
+            f"{name:20} {a:.2f} x {b:+.2f}: shares {np.round(shares, 2)}, sets {np.mean(right):.1f}; "
+            + "; ".join(cells)
+        )
+    wrong, found = float((held > 0).mean()), float((patches > 0).mean())
+    for part in tests:
+        x = evidence(whole, part, targets)
+        share = ((x > 0).mean() - wrong) / (found - wrong)
+        print(
+            f"share of {part} by confusion (x > 0: {wrong:.2f} of the quarter, {found:.2f} of patches): {share:.2f}"
+        )
+
+
 def few_images(
     said: dict, part: str, truth: np.ndarray, trained_on: np.ndarray, random: np.random.Generator
 ) -> None:
-    """Print the share, and the sets right of all images by it, where it is estimated from few of them, drawn again and again."""
+    """Print the share, and what it does to all images, where it is estimated from few of them, drawn often."""
     z = said[f"{part}/z"]
     odds, nothing = odds_of_nothing(z, trained_on)
     for size in SIZES:
         if size > len(z):
             continue
         shares = [nothing.share_in(z[random.choice(len(z), size, replace=False)]) for _ in range(DRAWS)]
-        right, nats = zip(*(
-            [np.mean(values) for values in shifted(said, part, truth, odds, shift_to(share, nothing))] for share in shares
-        ), strict=True)  # fmt: skip
+        outcomes = [shifted(said, part, truth, odds, shift_to(share, nothing)) for share in shares]
+        right, nats = ([np.mean(one[k]) for one in outcomes] for k in (0, 1))
         low, high = np.quantile(shares, (0.05, 0.95))
         print(
             f"  from {size:3}: share {np.mean(shares):.3f} (90 % of draws {low:.3f} to {high:.3f}), sets right "
@@ -256,6 +338,7 @@ def main() -> None:
                 patches.append(patch)
         patch_features = of(patches)
         for seed in seeds:
+            inner = []
             for fold, without in enumerate((columns[:0], *left_out)):
                 known = np.setdiff1d(columns, without)
                 fitted = three[(targets[three][:, known] == 1).any(axis=1)]
@@ -264,7 +347,11 @@ def main() -> None:
                     "held": (views[quarter, 0], np.ascontiguousarray(targets[quarter][:, known])),
                     "patches": (patch_features, nothing),
                 }
-                kept(HEADS[0], f"inner{fold}", seed, fitted, judged, known)
+                said = kept(HEADS[0], f"inner{fold}", seed, fitted, judged, known)
+                inner.append((said, judged["held"][1], targets[fitted][:, known]))
+            tests = {"home": (home_features, home.targets), "away": (away, away_truth)}
+            whole = kept(HEADS[0], "whole", seed, every, tests, columns)
+            calibrated(inner, whole, {part: truth for part, (_, truth) in tests.items()}, targets)
 
 
 if __name__ == "__main__":

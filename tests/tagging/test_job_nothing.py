@@ -11,7 +11,7 @@ from labelbeam.runs.tagger import Tagger
 from labelbeam.tagging.job import watch
 from labelbeam.tagging.request import TagRequest
 
-SAID = "seems to show none of the labels"
+SAID = "shows none of the labels (in training: hardly any)"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_it_is_found_from_the_pictures_each_read_once_and_every_line_says_it(
     done = command("tag", run, pictures, "--out", tmp_path / "a.jsonl")
     assert done.exit_code == 0, done.output
     (said,) = [line for line in done.stderr.splitlines() if SAID in line]
-    assert "of 120 of the images" in said
+    assert "by 120 of the images" in said
     assert "--nothing train" in said
     assert len(read) == len(set(read)) == 120
     found = lines(tmp_path / "a.jsonl")
@@ -96,7 +96,7 @@ def test_few_pictures_are_taken_as_in_training(run, pictures, command, tmp_path)
     assert SAID not in done.stderr
     assert "nothing" not in lines(tmp_path / "a.jsonl")[0]
     asked = command("tag", run, pictures, "--nothing", "estimate", "--out", tmp_path / "b.jsonl")
-    assert "of 99 of the images" in asked.stderr
+    assert "by 99 of the images" in asked.stderr
 
 
 def test_a_job_that_goes_on_keeps_the_share_that_it_was_begun_with(run, pictures, command, tmp_path, read):
@@ -148,7 +148,7 @@ def test_a_store_gets_every_vector_once_and_is_asked_without_pictures(run, pictu
     read.clear()
     again = command("tag", run, *stored, "--out", tmp_path / "b.csv")
     assert again.exit_code == 0, again.output
-    assert "of 120 of the images" in again.stderr
+    assert "by 120 of the images" in again.stderr
     assert not read
     with (tmp_path / "b.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

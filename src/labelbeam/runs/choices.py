@@ -113,6 +113,15 @@ LEAST_SHARE = 0.03
 (research/nothing.md)."""
 
 
+def may_be_none(share: float, count: int) -> bool:
+    """Tell whether no image may show nothing, by the share that so many images say.
+
+    Args:
+        share: as `Nothing.share_in` finds it, which adds an image that shows nothing and one that does not.
+    """
+    return (share * (count + 2) - 1) / count < LEAST_SHARE
+
+
 def with_estimate(
     run: Run, features: Float[np.ndarray, "images features"], targets: Int8[np.ndarray, "images labels"]
 ) -> tuple[Run, str]:
@@ -135,9 +144,10 @@ def with_estimate(
         or not shown.any()
     ):
         return run, ""
+    count = int(shown.sum())
     share = cast(TrainedLabelModel, run.head).share_of_nothing(features[shown])
-    found = f"{shown.sum():,} validation images all show a label, and by this run a share of {share:.3f} shows none"
-    if share >= LEAST_SHARE:
+    found = f"{count:,} validation images all show a label, and by this run a share of {share:.3f} shows none"
+    if not may_be_none(share, count):
         return run, (
             f"{found}: it cannot tell such photographs, and hardly expects them. Another share: --nothing 0.2."
         )
@@ -160,7 +170,7 @@ def valid_calibration(run: Run) -> tuple[RunCalibration | None, str]:
     elif HEADS[run.config.head].searches and (search.min_labels or search.max_labels is not None):
         why = "the number of labels is forced, which changes the scores"
     elif HEADS[run.config.head].searches and search.nothing is not None:
-        why = "the share of images that show nothing was set (--nothing), and the calibration was fitted without it"
+        why = "the share of images that show nothing is not that of training (--nothing), for which it was fitted"
     else:
         return run.calibration, ""
     return None, f"scores are not calibrated: {why}."

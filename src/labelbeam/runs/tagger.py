@@ -25,9 +25,9 @@ from labelbeam.predict.prediction import Prediction, Predictions, predictions_of
 from labelbeam.predict.thresholds import TunedThresholds
 from labelbeam.runs.build import build_answerer
 from labelbeam.runs.choices import (
-    LEAST_SHARE,
     calibrated,
     decision_from,
+    may_be_none,
     search_from,
     valid_calibration,
     valid_promises,
@@ -433,14 +433,14 @@ def nothing_as_seen(
         return tagger
     head = cast(TrainedLabelModel, tagger.run.head)
     share = head.share_of_nothing(features)
-    if share < LEAST_SHARE and not wanted:
+    if not wanted and may_be_none(share, len(features)):
         return tagger
-    off = "" if wanted else f" (--nothing {TRAIN}: as in training; --nothing 0.2: another share)"
+    off = "" if wanted else f"; --nothing {TRAIN}: as in training, --nothing 0.2: another share"
     return with_nothing(
         tagger,
         share,
-        f"of {len(features):,} of the images, a share of {share:.3f} seems to show none of the labels, which hardly an "
-        f"image of the training did; sets are decided accordingly{off}.",
+        f"judging by {len(features):,} of the images, a share of {share:.3f} shows none of the labels (in training: "
+        f"hardly any), and sets are decided accordingly{off}.",
     )
 
 
