@@ -142,7 +142,7 @@ def rows_of(
     return found
 
 
-def show(title: str, rows: dict[str, tuple], truth: np.ndarray, *, against: str = "training's share") -> None:
+def show(title: str, rows: dict[str, tuple], truth: np.ndarray, *, against: str) -> None:
     """Print each row's numbers, averaged over seeds, and differences to one with 95 % intervals over images."""
     empty = ~(truth == 1).any(axis=1)
     drawn = np.random.default_rng(0).multinomial(
@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/nothing"))
     parser.add_argument("--encoder", default="efficientnet-lite2")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--against", default="training's share", help="the row that others are compared with")
     parser.add_argument("--parts", default="whole", help="some of whole, labels, inner")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -299,7 +300,9 @@ def main() -> None:
         judged = {"home": (home_features, home.targets), "away": (away, away_truth)}
         said = {h: [kept(h, "whole", seed, every, judged, columns) for seed in seeds] for h in HEADS}
         for part, (_, truth) in judged.items():
-            show(f"{asked.encoder}, {part}", rows_of(said, part, truth, targets), truth)
+            show(
+                f"{asked.encoder}, {part}", rows_of(said, part, truth, targets), truth, against=asked.against
+            )
             few_images(said[HEADS[0]][0], part, truth, targets, random)
     left_out = [columns[columns % FOLDS == fold] for fold in range(FOLDS)]
     if "labels" in parts:
@@ -315,7 +318,12 @@ def main() -> None:
                 for h in HEADS[:2]
             }
             of_fold = rows_of(said, "home", truth, targets[fitted][:, known])
-            show(f"{asked.encoder}, without {', '.join(names[c] for c in without)}", of_fold, truth)
+            show(
+                f"{asked.encoder}, without {', '.join(names[c] for c in without)}",
+                of_fold,
+                truth,
+                against=asked.against,
+            )
             for row, values in of_fold.items():
                 rows.setdefault(row, []).append(values)
             truths.append((truth == 1).any(axis=1).astype(np.int8)[:, None])
@@ -323,7 +331,7 @@ def main() -> None:
             row: (*(np.concatenate([np.array(one[k]) for one in each], axis=1) for k in (0, 1)), [])
             for row, each in rows.items()
         }
-        show(f"{asked.encoder}, all folds over labels", joined, np.concatenate(truths))
+        show(f"{asked.encoder}, all folds over labels", joined, np.concatenate(truths), against=asked.against)
     if "inner" in parts:
         three, quarter = split(targets, (0.75, 0.25), seed=0)
         folder = asked.out / "patches"

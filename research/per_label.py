@@ -6,7 +6,7 @@
 Five stratified folds over VOC's `sub_trainval` (765 photographs), every rival with the default recipe by size and
 nothing tuned; predictions are pooled over folds, differences paired over images, averaged over seeds, with a bootstrap
 over images. `--refit` trains on all 765 and answers `sub_test` (300) and the 159 shared COCO photographs, of which 32
-show none of VOC's labels: also under a share of such photographs that is stated, or estimated from the photographs.
+show none of VOC's labels (research/nothing.py).
 Rivals, each a row of RIVALS:
 
 - `cnn-rnn`: the image's row is U_l^T U_I I, as in the paper; h is ReLU: the default before.
@@ -47,7 +47,6 @@ from labelbeam.features.extract import extract
 from labelbeam.files import cache_folder, written_whole
 from labelbeam.formats.registry import open_dataset
 from labelbeam.heads.arrays_torch import trained
-from labelbeam.heads.label_model import Nothing
 from labelbeam.labels.vocabulary import PRESENT, order_labels
 from labelbeam.metrics.comparison import Protocol, compare
 from labelbeam.metrics.evaluation import numbers
@@ -58,7 +57,6 @@ from labelbeam.runs.recipe import recipe_for, some_empty
 from labelbeam.training.learning import size_of
 
 SHOWN = ("mAP_area", "OF1", "CF1", "MAP@10", "subset_accuracy", "log_likelihood")
-SHARES = (0.05, 0.2)  # of the photographs that show nothing, as a user may state it
 VOC_NAMES = {
     "airplane": "aeroplane",
     "couch": "sofa",
@@ -369,49 +367,6 @@ def main() -> None:
         return
     table(rows, tests["home"][1], names, part="home", **more)
     table(rows, tests["away"][1], names, part="away", **more)
-    for rival, said in rows.items():
-        for part, (_, truth) in tests.items():
-            for share in (None, *SHARES, "estimated") if RIVALS[rival][0] == "cnn-rnn" else (None,):
-                found = [under_share(one, part, share, targets) for one in said]
-                right = [((sets == (truth == 1)) | (truth < 0)).all(axis=1) for sets, _ in found]
-                empty = ~(truth == 1).any(axis=1)
-                groups = {"all": empty | True, "that show nothing": empty, "others": ~empty}
-                cells = [
-                    f"{name} {100 * np.mean([one[of].mean() for one in right]):.1f}"
-                    for name, of in groups.items()
-                    if of.any()
-                ]
-                used = "" if share is None else f" ({np.mean([s for _, s in found]):.3f})"
-                print(f"{part}, {rival}, share {share}{used}, sets right: " + ", ".join(cells))
-
-
-def under_share(
-    said: dict, part: str, share: float | str | None, targets: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Return the most probable sets if a share of the images shows nothing, and that share.
-
-    The empty set against the most probable other set, which no share changes.
-
-    Args:
-        said: of a model that was trained without empty images.
-        part: of the images.
-        share: None: the training's; "estimated": found from the images of the part.
-        targets: of the training.
-    """
-    if share is None:
-        return said[f"{part}/sets"], 0.0
-    z = said[f"{part}/z"]
-    seen = ((targets == 1).sum(axis=0) + 0.5) / ((targets >= 0).sum(axis=0) + 1)
-    none = np.log1p(-seen).sum()
-    before = -np.log(len(targets) + 1.0)  # log-odds of (0 + 1) / (images + 2)
-    nothing = Nothing(none - np.log(-np.expm1(none)), before, before)
-    found = nothing.share_in(z) if share == "estimated" else float(share)
-    odds = nothing.log_odds(z)
-    shown = said[f"{part}/log_probs"] + np.logaddexp(0, odds)  # given that something is shown
-    odds += np.log(found / (1 - found)) - before
-    sets = said[f"{part}/sets"].copy()
-    sets[odds > shown] = False
-    return sets, found
 
 
 if __name__ == "__main__":
