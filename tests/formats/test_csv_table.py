@@ -406,3 +406,8 @@ def test_a_partition_is_a_split_and_a_set_no_label(tmp_path):
 def test_a_table_of_markdown_has_no_row_of_dashes(tmp_path):
     data = read(tmp_path, "| image | tags |\n|:---|---|\n| a.jpg | cat;dog |\n| b.jpg | dog |\n")
     assert labels_of(data) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",)}
+
+
+def test_a_header_in_the_middle_is_no_row(tmp_path):
+    with pytest.raises(InputError, match="line 3 is the first line again"):
+        read(tmp_path, "image,tags\na.jpg,cat\nimage,tags\nb.jpg,dog\n")

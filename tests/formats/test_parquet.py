@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from labelbeam.data import image_bytes as image_bytes_module
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.data.image_bytes import image_bytes, image_exists
 from labelbeam.data.images import read_rgb
@@ -210,3 +211,11 @@ def test_addresses_name_images_where_nothing_else_does(tmp_path):
     columns = {"image_url": ["https://host/x/a.jpg", "https://host/x/b.jpg"], "labels": [["cat"], ["dog"]]}
     data = read_parquet(written(tmp_path / "t.parquet", columns), "", options=ReadOptions(missing="keep"))
     assert data.images == ("x/a.jpg", "x/b.jpg")
+
+
+def test_a_damaged_group_with_fewer_rows_than_it_says_is_a_missing_image(tmp_path, monkeypatch):
+    file = written(tmp_path / "train.parquet", {"image": images(2), "labels": [["cat"], ["dog"]]})
+    monkeypatch.setattr(image_bytes_module, "_group", lambda *_: pa.chunked_array([images(1)]))
+    assert image_bytes_module.parquet_image(file, "image/000000.png") == png(0)
+    with pytest.raises(FileNotFoundError, match="no image in row 1"):
+        image_bytes_module.parquet_image(file, "image/000001.png")

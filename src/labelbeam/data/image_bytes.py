@@ -84,7 +84,8 @@ def parquet_image(file: Path, name: str) -> bytes:
         raise FileNotFoundError(f"{file} has no image {name!r}")
     group = next(i for i, end in enumerate(ends) if row < end)
     cells = _group(file, column, group)
-    value = cells[row - (ends[group - 1] if group else 0)].as_py()
+    at = row - (ends[group - 1] if group else 0)
+    value = cells[at].as_py() if at < len(cells) else None  # a damaged file may have less than it says
     value = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(value, bytes):
         raise FileNotFoundError(f"{file} has no image in row {row} of {column!r}")

@@ -21,7 +21,8 @@ from labelbeam.errors import InputError, unknown_name
 from labelbeam.formats.cells import NO_LABEL, CellStyle, recognise
 from labelbeam.formats.documents import refuse_no_text
 from labelbeam.formats.labelled_rows import DenseLabels, LabelEntries, LabelledRows, SparseLabels
-from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
+from labelbeam.formats.list_cells import YES_NO, said
+from labelbeam.labels.vocabulary import ABSENT, UNKNOWN
 
 if TYPE_CHECKING:
     import _csv
@@ -111,8 +112,7 @@ def opened_table(file: Path, *, encoding: str | None = None) -> Iterator[Table]:
             line, header = next(rows, (1, []))
             if not header:
                 raise InputError(f"{file}: the first line has separators and nothing else. Name the columns.")
-            if separator == "|":  # of Markdown, the line under the header
-                rows = (row for row in rows if set("".join(row[1])) - {"-", ":"})
+            rows = _below(rows, header, file, rule=separator == "|")
             yield Table(str(file), tuple(header), separator, line, rows, file, encoding, reader.line_num + 1)
         except UnicodeError:
             raise _wrong_encoding(file, encoding) from None
@@ -153,6 +153,19 @@ def _trimmed_rows(reader: "_csv.Reader", file: Path) -> Iterator[tuple[int, list
         if "field limit" in str(error):
             remedy += f" If the cell really is that long: {csv.field_size_limit():,} characters are the most."
         raise InputError(f"{file}, line {line}: {error}. {remedy}") from None
+
+
+def _below(
+    rows: Iterator[tuple[int, list[str]]], header: list[str], file: Path, *, rule: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows without Markdown's line of dashes; refuse a header that comes again, as in files put together."""
+    for line, fields in rows:
+        if fields == header and len(header) > 1:
+            raise InputError(
+                f"{file}, line {line} is the first line again, as where two files were put together. Remove it."
+            )
+        if not rule or set("".join(fields)) - {"-", ":"}:
+            yield line, fields
 
 
 def _wrong_encoding(file: Path, encoding: str | None) -> InputError:
@@ -348,41 +361,6 @@ _BOOKS = re.compile(
     r"|.*_(?:id|uuid|count|timestamp)"
 )
 """Columns that are no labels among columns that are, in any case; `Unnamed: 0` and the like are too."""
-
-YES_NO = {
-    **dict.fromkeys(("1", "true", "t", "yes", "y", "x", "✓", "✔", "☑", "+"), PRESENT),
-    **dict.fromkeys(("present", "positive", "pos", "on", "accepted", "approved"), PRESENT),
-    **dict.fromkeys(("0", "false", "f", "no", "n", "✗", "✘", "☐"), ABSENT),
-    **dict.fromkeys(("absent", "negative", "neg", "off", "rejected", "declined"), ABSENT),
-    **dict.fromkeys(("?", "unknown", "uncertain", "unsure"), UNKNOWN),
-    # as spreadsheets write them in German, French, Spanish, Italian and Portuguese
-    **dict.fromkeys(
-        ("wahr", "vrai", "verdadero", "vero", "verdadeiro", "ja", "oui", "sí", "si", "sì", "sim"), PRESENT
-    ),
-    **dict.fromkeys(("falsch", "faux", "falso", "nein", "non", "não"), ABSENT),
-    # Dutch, Nordic, Polish, Czech, Russian, Turkish, Japanese, Chinese, Korean
-    **dict.fromkeys(
-        ("waar", "tak", "prawda", "ano", "да", "evet", "はい", "あり", "有", "是", "예"), PRESENT
-    ),
-    **dict.fromkeys(("onwaar", "nee", "nej", "nei", "nie", "fałsz", "ne", "нет", "hayır"), ABSENT),
-    **dict.fromkeys(("いいえ", "なし", "無", "无", "否", "아니요"), ABSENT),
-}
-"""Cells as `said` gives them, that say that a label is present, absent, or that nobody knows."""
-
-_UNIT = re.compile(r"([-+]?)0*([01])(?:[.,]0*)?(?:e[-+]?0+)?")
-
-
-def said(cell: str) -> str:
-    """Return a cell in small letters; 1, 0 and -1 alike however a program writes such a number.
-
-    Example:
-        >>> [said(cell) for cell in ("1.000000e+00", "0,00", "-1.", "Yes", "0.1")]
-        ['1', '0', '-1', 'yes', '0.1']
-    """
-    text = cell.strip().casefold()
-    if text[:1] in "-+.0123456789" and (number := _UNIT.fullmatch(text)):
-        return "-1" if number[1] == "-" and number[2] == "1" else number[2]
-    return text
 
 
 def column_named(

@@ -17,7 +17,7 @@ import numpy as np
 
 from labelbeam.data.dataset import DEFAULTS, Dataset, ReadOptions
 from labelbeam.errors import InputError, unknown_name
-from labelbeam.formats import csv_rows, placing
+from labelbeam.formats import csv_rows, list_cells, placing
 from labelbeam.formats.cells import NO_LABEL, is_plain
 from labelbeam.formats.labelled_images import with_labels_of_all
 from labelbeam.formats.labelled_rows import LabelEntries, LabelledRows, dataset_of_rows
@@ -117,8 +117,8 @@ def _read_long(table: csv_rows.Table, options: ReadOptions) -> LabelledRows:
         if len(fields) > len(table.header):
             csv_rows.refuse_long_row(table, line, fields)
         sure = csv_rows.field_of(fields, confidence) if confidence is not None else "1"
-        word = csv_rows.said(sure)
-        value = UNKNOWN if word == "-1" else csv_rows.YES_NO.get(word)
+        word = list_cells.said(sure)
+        value = UNKNOWN if word == "-1" else list_cells.YES_NO.get(word)
         if value is None:
             name = table.header[confidence or 0]
             raise InputError(

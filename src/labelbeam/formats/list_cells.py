@@ -11,13 +11,14 @@ The grammar of a cell that begins with a bracket:
     bare    = text without comma, bracket or quotation mark; null, None, nan are no name; numbers are refused
     object  = "{" [member ":" yes_or_no ("," member ":" yes_or_no)*] "}"    1, 0, true, false, True, False, 1.0, 0.0
 
-Nothing is evaluated. Knows nothing of delimiters, rows and files.
+Nothing is evaluated. At the end the words for yes and no, of cells that are one. Knows nothing of rows and files.
 """
 
 import re
 from dataclasses import dataclass
 
 from labelbeam.errors import InputError
+from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 _OPEN = {"[": "]", "{": "}", "(": ")"}
 _CALL = re.compile(r"(?:np\.|numpy\.)?(array|set|frozenset|list|tuple|dict_keys|deque)\((.*)\)", re.DOTALL)
@@ -223,3 +224,39 @@ def _wrong(cell: str, problem: str) -> InputError:
     return InputError(
         f"{cell[:60]!r} is not a list of texts such as ['person', 'sky']: {problem}. Repair the cell."
     )
+
+
+YES_NO = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "x", "✓", "✔", "☑", "+"), PRESENT),
+    **dict.fromkeys(("present", "positive", "pos", "on", "accepted", "approved"), PRESENT),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "✗", "✘", "☐"), ABSENT),
+    **dict.fromkeys(("absent", "negative", "neg", "off", "rejected", "declined"), ABSENT),
+    **dict.fromkeys(("?", "unknown", "uncertain", "unsure"), UNKNOWN),
+    # as spreadsheets write them in German, French, Spanish, Italian and Portuguese
+    **dict.fromkeys(
+        ("wahr", "vrai", "verdadero", "vero", "verdadeiro", "ja", "oui", "sí", "si", "sì", "sim"), PRESENT
+    ),
+    **dict.fromkeys(("falsch", "faux", "falso", "nein", "non", "não"), ABSENT),
+    # Dutch, Nordic, Polish, Czech, Russian, Turkish, Japanese, Chinese, Korean
+    **dict.fromkeys(
+        ("waar", "tak", "prawda", "ano", "да", "evet", "はい", "あり", "有", "是", "예"), PRESENT
+    ),
+    **dict.fromkeys(("onwaar", "nee", "nej", "nei", "nie", "fałsz", "ne", "нет", "hayır"), ABSENT),
+    **dict.fromkeys(("いいえ", "なし", "無", "无", "否", "아니요"), ABSENT),
+}
+"""Cells as `said` gives them, that say that a label is present, absent, or that nobody knows."""
+
+_UNIT = re.compile(r"([-+]?)0*([01])(?:[.,]0*)?(?:e[-+]?0+)?")
+
+
+def said(cell: str) -> str:
+    """Return a cell in small letters; 1, 0 and -1 alike however a program writes such a number.
+
+    Example:
+        >>> [said(cell) for cell in ("1.000000e+00", "0,00", "-1.", "Yes", "0.1")]
+        ['1', '0', '-1', 'yes', '0.1']
+    """
+    text = cell.strip().casefold()
+    if text[:1] in "-+.0123456789" and (number := _UNIT.fullmatch(text)):
+        return "-1" if number[1] == "-" and number[2] == "1" else number[2]
+    return text

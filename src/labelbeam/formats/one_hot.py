@@ -12,7 +12,7 @@ import numpy as np
 
 from labelbeam.data.dataset import ReadOptions
 from labelbeam.errors import InputError
-from labelbeam.formats import csv_rows
+from labelbeam.formats import csv_rows, list_cells
 from labelbeam.formats.cells import NO_LABEL
 from labelbeam.formats.labelled_rows import DenseLabels, LabelledRows
 from labelbeam.labels.names import clean
@@ -138,8 +138,8 @@ class _Texts(dict[str, int]):
         self.meaning: dict[str, int] = {}
 
     def __missing__(self, text: str) -> int:
-        folded = csv_rows.said(text)
-        meaning = csv_rows.YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
+        folded = list_cells.said(text)
+        meaning = list_cells.YES_NO.get(folded, OTHER) % 6  # UNKNOWN is UNSURE
         if folded == "-1":
             meaning = MINUS
         elif folded in NO_LABEL:
