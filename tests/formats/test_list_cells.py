@@ -62,6 +62,7 @@ def test_what_programs_print_of_a_list_is_read(cell, names, notation):
         ("{'cat': True, 'traffic light': False}", ["cat"], ["traffic light"]),
         ('{"a:b": true, "c,d": 1.0, "e": false}', ["a:b", "c,d"], ["e"]),
         ("{cat: 1, dog: 0}", ["cat"], ["dog"]),
+        ("{'cat': 1.00, 'dog': 0.00}", ["cat"], ["dog"]),
     ],
 )
 def test_objects_of_yes_and_no_are_read(cell, present, absent):

@@ -178,3 +178,19 @@ def test_a_comment_may_be_empty_and_an_image_may_be_called_like_one(tmp_path, fi
     text = f"{first}\n# a.jpg\t1 0 1\nb.jpg\t0 1 1\n"
     data = read_list(written(tmp_path, text), "", options=ReadOptions(missing="keep"))
     assert data.images == ("# a.jpg", "b.jpg")
+
+
+def test_true_and_false_and_numbers_between_semicolons_are_no_words(tmp_path):
+    flags = read_list(
+        written(tmp_path, "a.jpg True True\nb.jpg False True\n", classes="cat\ndog\n"), "", options=KEEP
+    )
+    assert (flags.vocabulary.names, flags.targets.tolist()) == (("cat", "dog"), [[1, 1], [0, 1]])
+    numbers = read_list(
+        written(tmp_path, "a.jpg 0;2\nb.jpg 1\n", classes="cat\ndog\nemu\n"), "", options=KEEP
+    )
+    assert numbers.example(0).present == ("cat", "emu")
+
+
+def test_a_bracket_left_over_in_a_word_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"left over in the label '1"):
+        read_list(written(tmp_path, "a.jpg [1 1]\nb.jpg [0 1]\n"), "", options=KEEP)

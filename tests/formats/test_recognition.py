@@ -259,3 +259,8 @@ def test_a_table_of_labels_beside_another_format_is_another_reading(tmp_path):
     made(tmp_path, {"t.csv": "file;label\na.jpg;cat\n", "ann.json": COCO, "sizes.csv": "image,width\n"})
     with pytest.raises(InputError, match=r"could be several.*coco:.*csv:.*t\.csv"):
         parse_spec(str(tmp_path))
+
+
+def test_a_list_whose_last_image_has_no_label_is_one(tmp_path):
+    made(tmp_path, {"w.txt": "a.jpg cat dog\nb.jpg\n"})
+    assert parse_spec(str(tmp_path / "w.txt")).format == "list"

@@ -58,8 +58,8 @@ _WRAPPED = re.compile(
 )
 """Quotation marks and brackets around a whole name, which no grammar of `list_cells` or CSV takes off."""
 
-_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
-"""Line ends, tabs and letters that a program wrote as an escape, and nobody took back."""
+_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|%(?:2[0Cc]|3[Bb]|7[Cc])")
+"""Line ends, tabs, letters and marks that a program wrote as an escape, and nobody took back."""
 
 _GROUPS = re.compile(r"(?:「[^「」]+」|『[^『』]+』|【[^【】]+】|《[^《》]+》|<[^<>]+>|\([^()]+\)){2,}")
 _PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MULTILINE)
@@ -125,8 +125,8 @@ class CellStyle:
                         f"{cell[:60]!r} is a list, whose members need no delimiter. Leave --delimiter away."
                     )
                 raise InputError(
-                    f"{cell[:60]!r}: a bracket, quotation mark or backslash is left over in the name {label[:40]!r} "
-                    f"({self}). Repair the cell; if it belongs to the name, say so with --delimiter "
+                    f"{cell[:60]!r}: a bracket, quotation mark, backslash or escape is left over in the name "
+                    f"{label[:40]!r} ({self}). Repair the cell; if it belongs to the name, say so with --delimiter "
                     f"{self.delimiter or ';'!r}."
                 )
         return labels

@@ -33,7 +33,7 @@ _BLANKS = re.compile(r"\s*")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z|True\Z|False\Z|true\Z|false\Z")
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "nat"})
 _VALUE = re.compile(r"""\s*:\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,\[\]{}"':]+)(?=\s*[,}])""")
-_YES, _NO = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
+_YES, _NO = frozenset({"1", "true"}), frozenset({"0", "false"})
 _PAIRS = "it holds pairs, as a JSON object or dict does, other than of names with 1, 0, true or false"
 OBJECTS = "objects of 1 and 0"
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
@@ -199,7 +199,7 @@ def _object(pairs: list[tuple[str, bool]], cell: str) -> ListCell:
     """Return the names that an object says yes of, and those that it says no of."""
     named = [tuple(pair.split("\0")) for pair, _ in pairs]
     for name, value in named:
-        if value.casefold() not in _YES | _NO:
+        if said(value) not in _YES | _NO:
             raise _wrong(
                 cell,
                 f"{name!r} has the value {value[:20]!r}, and only 1, 0, true and false are read. If it is a score, "
@@ -207,8 +207,8 @@ def _object(pairs: list[tuple[str, bool]], cell: str) -> ListCell:
             )
     if len({name for name, _ in named}) < len(named):
         raise _wrong(cell, "it holds a name twice")
-    present = tuple(name for name, value in named if value.casefold() in _YES)
-    absent = tuple(name for name, value in named if value.casefold() in _NO)
+    present = tuple(name for name, value in named if said(value) in _YES)
+    absent = tuple(name for name, value in named if said(value) in _NO)
     return ListCell(present, OBJECTS, quoted=True, absent=absent)
 
 

@@ -21,7 +21,7 @@ from labelbeam.data.listing import SUFFIXES
 from labelbeam.errors import InputError, unknown_name
 from labelbeam.files import written_whole
 from labelbeam.formats import placing
-from labelbeam.formats.cells import DELIMITERS, recognise
+from labelbeam.formats.cells import DELIMITERS, looks_cut, recognise
 from labelbeam.formats.csv_rows import IMAGE_COLUMNS
 from labelbeam.formats.documents import image_key, text_lines
 from labelbeam.formats.labelled_images import dataset_of_targets
@@ -50,7 +50,7 @@ _NUMBER = re.compile(r"-?\d{1,9}")
 _FRACTION = re.compile(r"-?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,2})?")
 _PAIR = re.compile(r"\d{1,9}:-?\d*\.?\d+")
 _BOX = re.compile(r"\d{1,6}(,\d{1,6}){4}")
-_NUMBERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})+")
+_NUMBERS = re.compile(r"-?\d{1,9}(?:(?:,-?\d{1,9})+|(?:;-?\d{1,9})+)")
 
 Row = tuple[int, str, str]
 """Line number, image as written, what stands behind it."""
@@ -159,8 +159,11 @@ def _is_comment(line: str) -> bool:
 
 
 def _without_fractions(rows: list[Row], file: Path) -> list[Row]:
-    """Return rows whose values are written `1.0`, `0.0` and `-1.0` with whole numbers."""
+    """Return rows whose values are written `1.0`, `0.0` and `-1.0`, or True and False, with whole numbers."""
     values = {value for _, _, behind in rows for value in behind.split()}
+    if values and {value.casefold() for value in values} <= {"true", "false"}:
+        words = {value: str(int(value.casefold() == "true")) for value in values}
+        return [(n, image, " ".join(map(words.__getitem__, behind.split()))) for n, image, behind in rows]
     if not any("." in value for value in values) or not all(map(_FRACTION.fullmatch, values)):
         return rows
     if scores := sorted(value for value in values if float(value) not in (0, 1, -1)):
@@ -201,7 +204,7 @@ def _taken_apart(line: str) -> tuple[str, str]:
         return image.strip(), line[len(image) :].strip()  # what nearly every line is
     last = line.rsplit(None, 1)[-1]
     if _NUMBERS.fullmatch(last):
-        line = line.rstrip().removesuffix(last) + last.replace(",", " ")
+        line = line.rstrip().removesuffix(last) + last.replace(",", " ").replace(";", " ")
     words = line.split()
     behind = next(
         (i for i, word in enumerate(reversed(words[1:])) if not _NUMBER.fullmatch(word)), len(words) - 1
@@ -347,6 +350,10 @@ def _words(rows: Sequence[Row], names: Sequence[str] | None, file: Path) -> Labe
     columns = tuple(sorted({word for words in found for word in words if word}))
     if not columns:
         raise InputError(f"{file}: no line has a label behind its image.")
+    if cut := next((word for word in columns if looks_cut(word)), None):
+        raise InputError(
+            f"{file}: a bracket or quotation mark is left over in the label {cut[:40]!r}. Repair the lines."
+        )
     place = {name: j for j, name in enumerate(columns)}
     targets = np.zeros((len(rows), len(columns)), np.int8)
     for row, words in zip(targets, found, strict=True):

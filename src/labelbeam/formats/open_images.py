@@ -18,11 +18,11 @@ from labelbeam.formats import placing
 from labelbeam.formats.csv_table import row_writer
 from labelbeam.formats.documents import files_by_stem, stems_of
 from labelbeam.formats.labelled_images import dataset_of_targets
+from labelbeam.formats.list_cells import YES_NO, said
 from labelbeam.labels.names import clean
 from labelbeam.labels.vocabulary import ABSENT, PRESENT, UNKNOWN
 
 COLUMNS = ("ImageID", "LabelName", "Confidence")
-_VALUES = {"1": PRESENT, "0": ABSENT, "1.0": PRESENT, "0.0": ABSENT}
 
 
 def read_open_images(path: Path, split: str, *, options: ReadOptions = DEFAULTS) -> Dataset:
@@ -84,7 +84,8 @@ class _Rows:
         self.labels: dict[str, int] = {}
         self._rows, self._columns, self._values = array("i"), array("i"), array("b")
         for line, image, label, confidence in _read_rows(file):
-            if confidence not in _VALUES:
+            value = YES_NO.get(said(confidence)) if confidence[:1] in "01" else None
+            if value is None:
                 raise InputError(
                     f"{file}, line {line}: confidence {confidence!r}; only labels that people verified are read: "
                     "1 is present, 0 is absent. Machine-generated labels are in other files; decide on a "
@@ -94,7 +95,7 @@ class _Rows:
                 raise InputError(f"{file}, line {line}: {'LabelName' if image else 'ImageID'} is empty.")
             self._rows.append(self.images.setdefault(image, len(self.images)))
             self._columns.append(self.labels.setdefault(label, len(self.labels)))
-            self._values.append(_VALUES[confidence])
+            self._values.append(value)
 
     def targets(self, num_labels: int) -> tuple[np.ndarray, int]:
         """Return int8 [images labels], and how many of them rows contradict each other about."""

@@ -479,13 +479,17 @@ def _of_text(file: Path, head: bytes) -> Iterator[Guess]:
         yield Guess("list", file, "its name")
     elif lines and re.fullmatch(r"[-\d.,]+(\s+\d+:\S+)+", lines[0].strip()):
         yield Guess("vectors", file, "lines of LIBSVM")
-    elif lines and len(images) >= len(lines) - 2 and images and len(images[-1].split()) > 1:
-        commas = "\t" in images[-1] and "," in images[-1].split()[-1]
+    elif images and len(images) >= len(lines) - 2 and len((row := max(images, key=_num_words)).split()) > 1:
+        commas = "\t" in row and "," in row.split()[-1]
         yield Guess(
             "paddle" if commas else "list",
             file,
-            f"its lines are images and labels: {images[-1].strip()[:40]}",
+            f"its lines are images and labels: {row.strip()[:40]}",
         )
+
+
+def _num_words(line: str) -> int:
+    return len(line.split())
 
 
 def _of_parquet(file: Path) -> Iterator[Guess]:
