@@ -207,7 +207,7 @@ def _advance(trie, logit_parts, tree, more, sums, at, limits):
     ruled, relu = len(is_live) > 0, len(outputs) > 0
     joint = np.empty(outputs.shape[1], dtype=np.float32)
     logits = np.empty(end + 1)
-    shares = np.empty(end + 1)
+    shares = np.empty_like(logits)
     everything = np.ones(1, dtype=np.bool_)
     for k in range(len(images)):
         i, given = images[k], first_nodes[k]

@@ -208,7 +208,7 @@ def _advance(trie, image, at, gained, has, outcomes, canonical, end):
     rows, weights, spans, last_labels = trie
     image_rows, image_weights, image_spans = image
     items, images, nodes, keys, prefix_keys = at
-    masses = np.empty(end + 1)
+    masses = np.empty(rows.shape[1])
     for k in range(len(items)):
         item, node = items[k], nodes[k]
         i = images[item]
@@ -349,7 +349,7 @@ def _advance_ruled(trie, image, at, state, outcomes, end):
     image_rows, image_weights, image_spans = image
     items, images, nodes, keys, prefix_keys = at
     weights, of_labels, has, settled, trust = state
-    masses = np.empty(end + 1)
+    masses = np.empty(rows.shape[1])
     for k in range(len(items)):
         item, node = items[k], nodes[k]
         i = images[item]
