@@ -103,6 +103,7 @@ def test_a_photograph_that_leaves_keeps_its_file_and_its_decisions_for_the_way_b
     project.undo()
     assert [one.id for one in project.photographs()] == [2]
     assert add(project, 1).id == 1, "and again"
+    assert sorted(one.id for one in project.photographs()) == [1, 2]
 
 
 def test_a_photograph_of_a_folder_that_was_removed_stays_away_when_the_folder_is_read_again(
