@@ -153,7 +153,7 @@ def test_names_with_ordinary_marks_beside_their_parts_pass(names):
     refuse_combinations(names, "a.csv")
 
 
-@pytest.mark.parametrize("cell", [r"cat\ndog", r"caf\u00e9", r"cat\tdog", "cat%2Cdog"])
+@pytest.mark.parametrize("cell", [r"cat\ndog", r"caf\u00e9", r"cat\tdog", "cat%2Cdog", "#REF!", '="cat"'])
 def test_an_escape_that_nobody_took_back_is_shown(cell):
     with pytest.raises(InputError, match="escape is left over"):
         CellStyle(";").labels(cell)

@@ -58,8 +58,11 @@ _WRAPPED = re.compile(
 )
 """Quotation marks and brackets around a whole name, which no grammar of `list_cells` or CSV takes off."""
 
-_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|%(?:2[0Cc]|3[Bb]|7[Cc])")
-"""Line ends, tabs, letters and marks that a program wrote as an escape, and nobody took back."""
+_ESCAPE = re.compile(
+    r"(?<!\\)\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|%(?:2[0Cc]|3[Bb]|7[Cc])"
+    r'|^="|^#(?:REF!|NAME\?|VALUE!|DIV/0!|NUM!|NULL!)$'
+)
+"""Line ends, tabs, letters and marks that a program wrote as an escape, and nobody took back; Excel's errors."""
 
 _GROUPS = re.compile(r"(?:「[^「」]+」|『[^『』]+』|【[^【】]+】|《[^《》]+》|<[^<>]+>|\([^()]+\)){2,}")
 _PRINTED = re.compile(r"^(?:dtype: \w|shape: \(|Series: |Name: .*dtype)", re.MULTILINE)
