@@ -82,6 +82,29 @@ def test_an_interrupted_job_goes_on_at_the_next_row(
     assert len(out.read_text().splitlines()) == 81
 
 
+@pytest.mark.parametrize("beside", ["", "v.xml"])
+def test_arff_without_labels_is_tagged_and_not_learned_from(
+    run: Path, command: Command, tmp_path: Path, beside: str
+) -> None:
+    file = tmp_path / "v-new.arff"
+    attributes = "".join(f"@attribute f{j} numeric\n" for j in range(4))
+    file.write_text(f"@relation new\n{attributes}@data\n1,2,3,4\n-1,0,0,1\n")
+    if beside:
+        (tmp_path / beside).write_text('<labels><label name="a"/><label name="b"/></labels>')
+    done = command("tag", run, f"vectors:{file}", "--out", tmp_path / "t.csv")
+    assert done.exit_code == 0, done.output
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 3
+    done = command("evaluate", run, "--data", f"vectors:{file}")
+    assert done.exit_code == 2
+    told = (
+        "has no attribute 'a', which v.xml names as a label, nor another"
+        if beside
+        else "the relation 'new', which"
+    )
+    assert "holds no labels" in done.output
+    assert told in " ".join(done.output.split())
+
+
 def test_an_export_to_numpy_gives_the_same_answers(
     run: Path, vectors: Path, command: Command, tmp_path: Path
 ) -> None:

@@ -142,15 +142,15 @@ class Attribute:
 
 
 def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
-    """Read an ARFF file with its labels.
+    """Read an ARFF file with its labels; without any where nothing says which attributes they are.
 
     Args:
         xml: Mulan's file of label names; None: the one beside it, if there is one (`emotions.xml` for
             `emotions-train.arff`).
 
     Raises:
-        InputError: no ARFF; nothing that says which attributes are labels; labels that are no 0/1; attributes of texts
-            or dates; rows that do not fit the attributes; more numbers than memory is meant for.
+        InputError: no ARFF; labels that are no 0/1; attributes of texts or dates; rows that do not fit the attributes;
+            more numbers than memory is meant for.
     """
     spec = f"vectors:{path}"
     xml = xml or _xml_beside(path)
@@ -163,7 +163,7 @@ def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
     lines = text.split("\n")  # not splitlines, which ends a line at characters that names may hold
     relation, attributes, first = _header(lines, path)
     labels, how = _label_columns(relation, attributes, xml, path)
-    notes.insert(0, f"{len(labels)} labels, {how}.")
+    notes.insert(0, f"{len(labels)} labels, {how}." if labels else how)
     if relation is None:
         notes.append("the file names no @relation.")
     wrong = [
@@ -214,7 +214,7 @@ def read_arff(path: Path, xml: Path | None = None) -> VectorTable:
         FeatureRows((features,), names=names),
         row_ids(path.stem, len(rows)),
         tuple(clean(attributes[j].name) for j in labels),
-        targets,
+        targets if labels else None,
         notes=tuple(notes),
     )
 
@@ -306,14 +306,17 @@ def _label_columns(
     if xml is not None:
         names = label_names(xml)
         if lost := [name for name in names if name not in column]:
-            raise InputError(f"{path} has no attribute {lost[0]!r}, which {xml.name} names as a label.")
+            told = f"{path} has no attribute {lost[0]!r}, which {xml.name} names as a label"
+            if len(lost) == len(names):
+                return [], f"{told}, nor another of them."
+            raise InputError(f"{told}.")
         return [column[name] for name in names], f"named by {xml.name}"
     match = re.search(r"-[cC]\s+(-?\d+)", relation or "")
     if match is None:
         relates = "has no @relation" if relation is None else f"has the relation {relation[:40]!r}"
-        raise InputError(
-            f"{path} {relates}, which does not say how many attributes are labels (MEKA: '-C 6'), and there is no "
-            f"{path.stem.split('-')[0]}.xml beside it that names them (Mulan). Add one of them."
+        return [], (
+            f"{path.name} {relates}, which does not say how many attributes are labels (MEKA: '-C 6'), and there is no "
+            f"{path.stem.split('-')[0]}.xml beside it that names them (Mulan): all are taken for features."
         )
     count = int(match[1])
     if not 0 < abs(count) < len(attributes):

@@ -63,7 +63,12 @@ def read_vectors(path: Path, split: str = "", *, options: ReadOptions = DEFAULTS
     spec = f"{PREFIX}{path}" + (f"#{split}" if split else "")
     if table.targets is None:
         raise InputError(
-            f"{spec} holds no labels. It can be tagged (labelbeam tag RUN {spec}), not learned from."
+            " ".join(
+                (
+                    f"{spec} holds no labels. It can be tagged (labelbeam tag RUN {spec}), not learned from.",
+                    *table.notes,
+                )
+            )
         )
     names, targets = tuple(clean(name) for name in table.names), table.targets
     if not names or "" in names:
