@@ -30,6 +30,16 @@ def test_of_few_vectors_several_heads_are_together_as_wide_as_one() -> None:
     assert "image_hidden_size" not in words["label_model"], "of hundreds of words each keeps its units"
 
 
+def test_long_lists_of_labels_of_vectors_have_wider_embeddings() -> None:
+    long = replace(VECTORS, labels=65)
+    sizes = [
+        recipe_for(size, head)["label_model"].get("embedding_size")
+        for head in ("cnn-rnn", "no-rnn")
+        for size in (long, replace(long, labels=64), replace(long, vectors=False))
+    ]
+    assert sizes == [128, None, None] * 2
+
+
 def test_labels_of_vectors_have_logits_of_their_own_with_a_weight_by_the_kind_of_features() -> None:
     weights = [
         recipe_for(size, "cnn-rnn")["label_model"]["per_label"]

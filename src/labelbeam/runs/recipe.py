@@ -195,6 +195,9 @@ vector learns its rows by heart before places have a say (docs/training.md)."""
 REDUNDANT = 64
 """Features below which fewer are dropped: a handful holds no copies of what is dropped."""
 
+MANY_LABELS, WIDE = 64, 128
+"""Labels above which those of vectors are embedded in more than the paper's 64 numbers, and in how many."""
+
 MEMBERS, MANY_ROWS, HIDDEN = 4, 10_000, 1024
 """Heads that learn vectors side by side, and the rows from which one is enough: what a training finds in few rows
 depends on its random numbers. The label models among them share the hidden units of one, unless features are words."""
@@ -328,6 +331,7 @@ def recipe_for(
             **({"image_hidden_size": HIDDEN // members} if members > 1 and not size.sparse else {}),
             # A short list of labels needs no more; the paper's 512 are for 80 and 81, and are most of the time.
             "hidden_size": 128 if size.labels < 16 else 512 if size.labels > 64 and not size.vectors else 256,
+            **({"embedding_size": WIDE} if size.vectors and size.labels > MANY_LABELS else {}),
         }
     else:
         values["sigmoid"] = {**dropped, **({} if head == "sigmoid" else {"hidden_dropout": strength.dropout})}
