@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from labelbeam.formats.photo_metadata.photographs import (
     photo_keywords,
     sidecar_for,
     sidecar_lists,
-    sidecars_of,
     write_sidecar,
 )
 from labelbeam.formats.photo_metadata.written import (
@@ -70,7 +70,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         raise InputError(f"{spec}: no image in {path} (looked from {Path.cwd()}). Check the folder.")
     counts: Counter[str] = Counter()
     damaged: list[str] = []
-    labelled, unlisted, read = [], [], set[Path]()
+    labelled, unlisted, read = [], [], set[Path | None]()
     records = _Records()
     try:
         b"a".decode(options.encoding or "utf-8")
@@ -83,7 +83,7 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
         found = _found(file, key, counts, damaged, options.encoding)
         labels = _labels(found.lists, records.of(found, file), options, counts)
         labelled.append((key, labels))
-        read |= {found.origin} if found.origin is not None else set(sidecars_of(file))
+        read |= {found.origin} - {None}
         # Where runs alone gave labels, nothing says what is absent.
         open_ = options.machine_tags == "unknown" and labels and PRESENT not in labels.values()
         unlisted.append(UNKNOWN if open_ else ABSENT)
@@ -103,16 +103,14 @@ def read_keywords(path: Path, split: str, *, options: ReadOptions = DEFAULTS) ->
     )
 
 
-def _unread_sidecars(folders: Iterable[Path], read: set[Path]) -> Iterator[str]:
+def _unread_sidecars(folders: Iterable[Path], read: set[Path | None]) -> Iterator[str]:
     """Yield a note about sidecars with keywords that no photograph has, or beside which another decides."""
     unread = []
     for folder in sorted(folders):
         for file in sorted(set(folder.glob("*.[xX][mM][pP]")) - read):
-            try:
+            with suppress(InputError):  # of a photograph, it is among the damaged ones
                 if sidecar_lists(file):
                     unread.append(file.name)
-            except InputError:
-                unread.append(file.name)
     if unread:
         yield (
             f"{len(unread):,} sidecars were not read, as they belong to no photograph here or another sidecar "
