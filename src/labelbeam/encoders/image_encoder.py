@@ -67,13 +67,9 @@ class WithMap(nn.Module):
         maps = as_map(self.network, found)  # [batch channels h w]
         if tiles > 1:
             side = pixels.shape[2] // tiles
-            cut = pixels.unflatten(3, (tiles, side)).unflatten(
-                2, (tiles, side)
-            )  # [batch 3 tiles side tiles side]
-            parts = network.forward_features(cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2))
-            maps = as_map(self.network, parts).unflatten(
-                0, (-1, tiles, tiles)
-            )  # [batch tiles tiles channels h w]
+            cut = pixels.unflatten(3, (tiles, side)).unflatten(2, (tiles, side))
+            parts = network.forward_features(cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2))  # row by row
+            maps = as_map(self.network, parts).unflatten(0, (-1, tiles, tiles))
             maps = maps.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
         if maps.shape[2] > self.grid:
             maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
@@ -171,12 +167,9 @@ class ImageEncoder(Encoder):
         call (10 ms for MobileNetV2, half a second for VGG-16): a remembered hash could be a stale one.
         """
         arguments = json.dumps(dict(self.arguments), sort_keys=True, separators=(",", ":"))
-        shape = self.map_shape
-        grid = (
-            ""
-            if shape is None
-            else f":map {shape.grid}" + f" in {shape.tiles} x {shape.tiles}" * (shape.tiles > 1)
-        )
+        grid, shape = "", self.map_shape
+        if shape is not None:
+            grid = f":map {shape.grid}" + f" in {shape.tiles} x {shape.tiles}" * (shape.tiles > 1)
         return f"{self.architecture}{arguments}{grid}:{content_hash(self.module)}"
 
     def ready(self, device: str) -> "ImageEncoder":
