@@ -2,8 +2,8 @@
 
 Hypothesis draws the damage: bytes that are changed, cut out, doubled, moved from another input; numbers of thousands of
 digits, brackets inside brackets, odd characters in place of a value. A parser may answer or refuse with an
-`InputError`; what else it raises, what takes more than five seconds and how much its peak memory grew is printed.
-`--keep` puts an input of each kind of defect into `tests/fuzz_inputs/`, where the tests find it.
+`InputError`; what else it raises, what takes more than five seconds of processor time and how much its peak memory
+grew is printed. `--keep` puts an input of each kind of defect into `tests/fuzz_inputs/`, where the tests find it.
 
 Each parser runs in a process of its own, which is forked from one that has the imports. Needs no data. An input of a
 text costs 0.5 to 1.5 ms; of what is slow (whole runs, large pictures) as many are tried as fit into `--seconds`.
@@ -38,8 +38,8 @@ sys.path.insert(0, str(TESTS))
 
 from fuzzing import KEPT, Parser, parsers  # noqa: E402
 
-PATIENCE = 5
-"""Seconds of one input; more is a hang."""
+PATIENCE, WAITING = 5, 60
+"""Seconds of processor time of one input, and by the clock, on a machine that does other things too; more is a hang."""
 
 MEMORY = 6 << 30
 """Bytes that a parser's process may have."""
@@ -115,7 +115,14 @@ def fuzz(make: Callable[[], Parser], inputs: int, seconds: float, number: int, a
     def too_long(signum: int, frame: FrameType | None) -> None:
         raise Hang
 
-    signal.signal(signal.SIGALRM, too_long)
+    for kind in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(kind, too_long)
+
+    def watch(patience: float, waiting: float) -> None:
+        # Again every second: what is raised in a callback of Python's own is swallowed there.
+        signal.setitimer(signal.ITIMER_PROF, patience, 1)
+        signal.setitimer(signal.ITIMER_REAL, waiting, 1)
+
     parser = make()
     for whole in parser.seeds[:1]:  # what is imported at the first input is not its own time
         with suppress(InputError):
@@ -136,8 +143,8 @@ def fuzz(make: Callable[[], Parser], inputs: int, seconds: float, number: int, a
         nonlocal slowest
         if time.process_time() > until:
             return
-        raw, began = damaged(drawn, parser.seeds), time.perf_counter()
-        signal.alarm(PATIENCE)
+        raw, began = damaged(drawn, parser.seeds), time.process_time()
+        watch(PATIENCE, WAITING)
         try:
             parser.run(raw)
             counts["read"] += 1
@@ -148,8 +155,8 @@ def fuzz(make: Callable[[], Parser], inputs: int, seconds: float, number: int, a
             ours = [line for line in text.splitlines() if "labelbeam/" in line and "File" in line]
             found.setdefault(f"{type(error).__name__} {ours[-1].strip() if ours else ''}", (text, raw))
         finally:
-            signal.alarm(0)
-        slowest = max(slowest, time.perf_counter() - began)
+            watch(0, 0)
+        slowest = max(slowest, time.process_time() - began)
 
     every()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
