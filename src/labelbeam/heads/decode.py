@@ -230,7 +230,7 @@ def local_scores(arrays: Arrays, options: dict, features: np.ndarray) -> np.ndar
     s, pooling = places @ weight.T - weight @ arrays["local.mean"], options["local"]
     if pooling["name"] == "query-attention":  # Liu et al. 2021
         query = arrays["local.query"] / arrays["local.deviation"]
-        asked = places @ query.T * (pooling["temperature"] / len(weight[0]) ** 0.5)
+        asked = places @ query.T * (pooling["temperature"] / len(weight[0]))
         powers = np.exp(asked - asked.max(axis=0))
         return (s * powers).sum(axis=0) / powers.sum(axis=0)
     powers = np.exp(pooling["temperature"] * (s - s.max(axis=0)))  # [places labels]

@@ -91,13 +91,15 @@ def csra_of_tensor(scores: "Tensor", options: LocalOptions) -> "Tensor":
 
 # Attention by a query of each label: places count by what the label looks for, not by how strong it is there.
 #
-#     a   = softmax_p(temperature * q . x_p / sqrt(channels))     where the label looks
+#     a   = softmax_p(temperature * q . x_p / channels)           where the label looks
 #     z   = sum_p a_p * (w . x_p)                                 the label's score there
 #
 # One cross-attention with one head, whose keys are the places themselves and whose values are the label's scores; as
 # many parameters as two linear heads. Sources:
 #     Liu et al., "Query2Label", 2021 (arXiv 2107.10834), section 3; Ridnik et al., "ML-Decoder", WACV 2023.
 #     Theirs have several heads, a feed-forward layer behind, and a residual; these queries are not the embeddings U_l.
+#     Divided by the channels, not by their root: what Adam has moved is correlated with what it sees (Yang et al.,
+#     "Tensor Programs V", 2022, arXiv 2203.03466, section 4).
 
 
 def query_attention(
@@ -169,7 +171,7 @@ class Local:
         weight, query = weight / deviation, None
         if options.name == QUERIES:  # the mean is in all places alike, so it says nothing between them
             query = tensors.take("local.query", num_labels, channels) / deviation
-            query = np.ascontiguousarray(query.T * np.float32(options.temperature / math.sqrt(channels)))
+            query = np.ascontiguousarray(query.T * np.float32(options.temperature / channels))
         return cls(np.ascontiguousarray(weight.T), -weight @ mean, options, after, query)
 
     def at_places(self, rows: Float[np.ndarray, "images row"]) -> Float32[np.ndarray, "images places labels"]:

@@ -1,6 +1,5 @@
 """Local evidence in training: one linear layer at every place of the encoder's last map, pooled label by label."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,7 +77,7 @@ class LocalScores(nn.Module):
         scores = maps @ weight.mT - (weight @ self.mean).unsqueeze(-2)
         if self.query is None:
             return POOLED[self.options.name](scores, self.options)
-        queried = maps @ (self.query * share).mT * (self.options.temperature / math.sqrt(self.channels))
+        queried = maps @ (self.query * share).mT * (self.options.temperature / self.channels)
         return query_attention_of_tensor(scores, queried)
 
 
