@@ -398,6 +398,8 @@ def _unpack_tar(archive: Path, folder: Path) -> int:
 
 
 def _check_inside(archive: Path, name: str) -> None:
+    if not name:  # what stands before a NUL
+        raise _refused(archive, name, "has no name")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or "\0" in name:
         raise _refused(archive, name, "would be written outside the folder")
