@@ -9,6 +9,7 @@ import pytest
 
 from labelbeam.runs.tagger import Tagger
 from labelbeam.tagging.job import watch
+from labelbeam.tagging.outputs import Recorded
 from labelbeam.tagging.request import TagRequest
 
 SAID = "shows none of the labels (in training: hardly any)"
@@ -154,3 +155,30 @@ def test_a_store_gets_every_vector_once_and_is_asked_without_pictures(run, pictu
         rows = list(csv.DictReader(file))
     shares = {round(float(one["nothing"]), 6) for one in rows}
     assert shares == {one["nothing"] for one in lines(tmp_path / "a.jsonl")}
+
+
+def test_an_interrupted_job_goes_on_with_the_share_of_its_first_part(
+    run, pictures, command, tmp_path, monkeypatch
+):
+    whole, out, write = tmp_path / "whole.jsonl", tmp_path / "a.jsonl", Recorded.write
+    assert command("tag", run, pictures, "--out", whole).exit_code == 0
+    written: list[str] = []
+
+    def interrupted(self, prediction):
+        if len(written) == 70:
+            raise OSError("the disk is full")
+        written.append(prediction.image)
+        write(self, prediction)
+
+    monkeypatch.setattr(Recorded, "write", interrupted)
+    with pytest.raises(OSError, match="full"):
+        command("tag", run, pictures, "--out", out)
+    monkeypatch.undo()
+    for path in sorted(pictures.iterdir())[:30]:  # another look would find another share
+        shutil.copyfile(path, pictures / f"z{path.name}")
+    done = command("tag", run, pictures, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "as when this was begun" in done.stderr
+    assert len(lines(out)) == 150
+    assert lines(out)[:120] == lines(whole)
+    assert {one["nothing"] for one in lines(out)} == {lines(whole)[0]["nothing"]}
