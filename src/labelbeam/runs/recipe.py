@@ -353,8 +353,9 @@ def empty_sets(config: "RunConfig", targets: Int8[np.ndarray, "images labels"]) 
 def one_head(config: "RunConfig", size: DataSize) -> dict[str, Any]:
     """Return what makes a label model of photographs rank labels as sigmoid heads do, as differences.
 
-    Not of vectors, whose weight of the labels' own logits `recipe_for` knows; not with local evidence, whose recipe was
-    chosen without; not where labels come in any order, for which z is no exact chain. Measured: research/per_label.md.
+    Not of vectors, whose weight of the labels' own logits `recipe_for` knows; not with local evidence, where its
+    sets were worse (docs/training.md); not where labels come in any order, for which z is no exact chain. Measured:
+    research/per_label.md.
     """
     wanted = HEADS[config.head].searches and not size.vectors and config.local.name == "none"
     if not wanted or config.label_model.allowed != "canonical":
