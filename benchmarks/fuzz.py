@@ -102,7 +102,9 @@ def damaged(number: int, seeds: list[bytes]) -> bytes:
     return bytes(raw)
 
 
-def fuzz(make: Callable[[], Parser], inputs: int, seconds: float, number: int, answer: Any) -> None:
+def fuzz(
+    make: Callable[[], Parser], inputs: int, seconds: float, number: int, answer: Any, current: Any
+) -> None:
     """Give a parser its inputs, or as many as fit into some seconds of processor time, in a process of its own."""
     from labelbeam.errors import InputError
 
@@ -144,6 +146,7 @@ def fuzz(make: Callable[[], Parser], inputs: int, seconds: float, number: int, a
         if time.process_time() > until:
             return
         raw, began = damaged(drawn, parser.seeds), time.process_time()
+        current.value = drawn
         watch(PATIENCE, WAITING)
         try:
             parser.run(raw)
@@ -174,7 +177,8 @@ def tried(
     """
     context = multiprocessing.get_context("fork")  # what is imported and made is so once
     answer: Any = context.Queue()
-    process = context.Process(target=fuzz, args=(make, inputs, seconds, number, answer))
+    current: Any = context.Value("Q", 0, lock=False)
+    process = context.Process(target=fuzz, args=(make, inputs, seconds, number, answer, current))
     process.start()
     while True:
         with suppress(queue.Empty):
@@ -182,7 +186,8 @@ def tried(
             break
         if not process.is_alive():  # killed: by memory, or by a decoder's own fault
             kind = f"the process ended with status {process.exitcode}"
-            found = {"read": 0, "refused": 0}, {kind: ("", b"")}, 0.0, 0
+            raw = damaged(current.value, make().seeds)
+            found = {"read": 0, "refused": 0}, {kind: ("", raw)}, 0.0, 0
             break
     process.join()
     return found

@@ -383,7 +383,13 @@ def read_arrow(path: Path, options: ReadOptions) -> VectorTable:
     features_name = _features_column(table, options, spec)
     features = FeatureRows(tuple(_matrices(columns.pop(features_name), features_name, spec)))
     metadata = table.schema.metadata or {}
-    features = replace(features, kind=metadata.get(KIND_KEY, b"").decode())
+    try:
+        stated = {key: text.decode() for key, text in metadata.items() if key in (KIND_KEY, NAMES_KEY)}
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{spec}: what stands beside its columns is no UTF-8 ({error}). Write it again."
+        ) from error
+    features = replace(features, kind=stated.get(KIND_KEY, ""))
     id_name = _named(columns, options.image_column, ID_COLUMNS, "ids", spec)
     split_name = _named(columns, None, SPLIT_COLUMNS, "splits", spec)
     tags_name = _named(columns, options.tags_column, TAGS_COLUMNS, "labels", spec)
@@ -400,8 +406,7 @@ def read_arrow(path: Path, options: ReadOptions) -> VectorTable:
     found = VectorTable(features, ids, splits=splits, notes=(f"features: the column {features_name!r}.",))
     if tags_name is not None:
         cells = columns.pop(tags_name).to_pylist()
-        stored = metadata.get(NAMES_KEY)
-        known = None if stored is None else stored.decode().split("\n")
+        known = stated[NAMES_KEY].split("\n") if NAMES_KEY in stated else None
         if empty := sum(cell is None for cell in cells):
             note = f"{empty:,} rows have nothing in {tags_name!r}, which was read as no label."
             found = replace(found, notes=(*found.notes, note))
