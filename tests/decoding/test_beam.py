@@ -184,6 +184,9 @@ def test_paths_may_be_longer_than_the_room_they_start_with(backend, num_labels):
     found = beam_search(PrefixTrie(step), row, Search(beam_width=3), backend=backend)
     assert found.best(0) == tuple(range(num_labels))
     assert found.labels.shape == (1, 3, num_labels)
+    behind = np.arange(num_labels) >= np.maximum(found.lengths, 0)[:, :, None]
+    assert (found.labels[behind] == -1).all()
+    assert behind.any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

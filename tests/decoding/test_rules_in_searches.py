@@ -183,6 +183,19 @@ def test_scores_under_rules_are_right_on_average_and_their_errors_are_what_they_
 
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")
+def test_under_rules_nothing_is_open_behind_a_path_of_the_greatest_length_for_both_backends():
+    step = TableStep({}, num_labels=6, seed=5)
+    trie = PrefixTrie(step, limits=[Limit((1, 4), (), 0, 1)], length=PathLength(maximum=2))
+    rows = random_rows(2, 7, 5)
+    plain, compiled = (
+        label_marginals(trie, rows, expansions=4, samples=0, backend=one) for one in ("numpy", "numba")
+    )
+    np.testing.assert_allclose(plain.low, compiled.low, atol=1e-5)
+    np.testing.assert_allclose(plain.high, compiled.high, atol=1e-5)
+    assert (plain.high - plain.low).max() > 0.01
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")
 @pytest.mark.parametrize("kind", ["loose", "hard"])
 def test_both_backends_score_alike_under_rules(kind):
     trie, row, _, _ = long_rules(kind)
