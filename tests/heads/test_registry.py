@@ -31,6 +31,7 @@ SEARCHES = [
         for setting in (
             *("beam_width=3", "stop=worst", "end=competes", "length_penalty=0.5", "min_labels=1"),
             *("max_labels=2", "expansions=50", "samples=20", "stderr=0.1", "trie_bytes=10000000", "seed=1"),
+            "estimate_nothing=true",
         )
     ),
 ]
