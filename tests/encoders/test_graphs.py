@@ -191,6 +191,16 @@ def test_a_damaged_or_partial_export_is_refused(tmp_path: Path, graph: Path) -> 
         load_graph(path, engine="onnx").encode(squares(1))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graph_whose_fault_cannot_be_told_in_utf_8_is_refused(
+    tmp_path: Path, graph: Path, engine: str
+) -> None:
+    for file in graph.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes().replace(b"\x04Conv", b"\x04C\xednv"))
+    with pytest.raises(InputError, match=rf"cannot be run by {engine}"):
+        load_graph(tmp_path / graph.name, engine=engine).encode(squares(1))
+
+
 def test_what_cannot_be_exported_is_reported(tmp_path: Path, encoder: ImageEncoder) -> None:
     with pytest.raises(InputError, match=r"ends in \.onnx, given 'encoder\.pt'"):
         export_graph(encoder, tmp_path / "encoder.pt")

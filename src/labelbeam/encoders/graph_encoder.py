@@ -258,7 +258,12 @@ def _by_onnxruntime(encoder: GraphEncoder) -> Run:
     try:
         providers = execution_providers(runtime.get_available_providers())
         session = runtime.InferenceSession(str(encoder.path), options, providers=providers)
-    except (*refusals, state.RuntimeException, RuntimeError) as error:
+    except (
+        *refusals,
+        state.RuntimeException,
+        RuntimeError,
+        ValueError,
+    ) as error:  # ValueError: a message in no UTF-8
         raise _unusable(encoder, error) from error
 
     def run(pixels: np.ndarray) -> np.ndarray:
@@ -285,7 +290,7 @@ def _by_openvino(encoder: GraphEncoder) -> Run:
     core = openvino.Core()
     try:
         compiled = core.compile_model(core.read_model(str(encoder.path)), "CPU", settings)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise _unusable(encoder, error) from error
     own = threading.local()
 
@@ -294,7 +299,7 @@ def _by_openvino(encoder: GraphEncoder) -> Run:
             if not hasattr(own, "request"):
                 own.request = compiled.create_infer_request()
             return np.array(own.request.infer({INPUT: pixels})[OUTPUT])
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, ValueError) as error:
             raise _unusable(encoder, error) from error
 
     return run
