@@ -195,7 +195,7 @@ def test_a_damaged_or_partial_export_is_refused(tmp_path: Path, graph: Path) -> 
 def test_a_graph_whose_fault_cannot_be_told_in_utf_8_is_refused(
     tmp_path: Path, graph: Path, engine: str
 ) -> None:
-    for file in graph.parent.iterdir():
+    for file in (graph, description_beside(graph)):
         (tmp_path / file.name).write_bytes(file.read_bytes().replace(b"\x04Conv", b"\x04C\xednv"))
     with pytest.raises(InputError, match=rf"cannot be run by {engine}"):
         load_graph(tmp_path / graph.name, engine=engine).encode(squares(1))
