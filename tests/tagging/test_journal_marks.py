@@ -19,8 +19,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     source = sources.from_images
 
-    def noted(tagger, choices):
-        answers = source(tagger, choices)
+    def noted(tagger, choices, kept=sources.NONE_KEPT):
+        answers = source(tagger, choices, kept)
 
         def of(paths):
             def each():
